@@ -1,0 +1,49 @@
+# make demo   train the embedded demonstration and leave samples in workdirs/demo
+# make test   lint, then the tests
+# make tables regenerate results/*.md from the recorded data
+# make lint   style alone
+# make clean  remove caches, build products and the demonstration's workdir
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Any interpreter that setup.cfg admits; `make PYTHON=...` overrides the search.
+PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python; do \
+	  $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+	  && echo $$candidate && break; done)
+
+DEMO_WORKDIR := workdirs/demo
+DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DEMO_WORKDIR)
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint tables clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -n 5
+
+demo: $(INSTALLED)
+	$(DEMO)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+tables: $(INSTALLED)
+	$(BIN)/python -m tfflows.evaluation.tables results/
+
+# The environment is made once, and brought up to date when what it must hold has changed.
+$(INSTALLED): setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: install one, or name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache $(DEMO_WORKDIR)
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

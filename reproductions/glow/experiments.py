@@ -1,0 +1,252 @@
+"""The experiments of Glow (Kingma & Dhariwal 2018), as data.
+
+Settings are those of the released code's published commands, the nearest thing to what made the paper's numbers; the paper's
+own forms are options of the same fields (see the README of this folder).
+"""
+
+import dataclasses
+
+from tfflows.training.experiment import Experiment
+
+CHOICES = {
+    "permutation": ("reverse", "shuffle", "invertible", "invertible_lu", "invertible_lu_paper"),
+    "coupling": ("additive", "affine"),
+    "coupling_scale": ("sigmoid", "exp"),
+    "coupling_order": ("shift_then_scale", "scale_then_shift"),
+    "conditioning_half": ("first", "second"),
+    "actnorm_form": ("shift_then_scale", "scale_then_shift"),
+    "padding": ("border", "zeros"),
+    "split_prior": ("learned", "standard"),
+    "top_prior": ("learned", "standard"),
+    "optimizer": ("adamax", "adam"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class GlowExperiment(Experiment):
+    """A Glow; the first value of each choice's list in `CHOICES` that a field defaults to is the released code's.
+
+    Attributes:
+      levels: L.
+      depth: K, flow steps a level.
+      width: Hidden channels of the coupling networks.
+      permutation: Channel mixing: `reverse`, `shuffle`, `invertible` (1x1 convolution), `invertible_lu` (its released LU
+        form), `invertible_lu_paper` (eq. 10 with s itself).
+      coupling: `additive` or `affine`.
+      coupling_scale: `sigmoid` (of r + 2, released) or `exp` (paper).
+      coupling_order: `shift_then_scale` (released) or `scale_then_shift` (paper).
+      conditioning_half: `first` (released) or `second` (paper).
+      actnorm_form: `shift_then_scale` (released) or `scale_then_shift` (paper).
+      padding: `border` (released: zeros joined with a border channel) or `zeros` (paper).
+      split_prior: `learned` (released) or `standard`, N(0, I) (paper).
+      top_prior: `learned` (released, `--learntop`) or `standard` (paper).
+      class_weight: Weight of the class loss of conditional models.
+      optimizer: `adamax` (released) or `adam` (paper).
+      beta_1: Of the optimizer.
+      beta_2: Of the optimizer; the released code takes 1 - 1/(steps of 50,000 images).
+    """
+
+    levels: int = 3
+    depth: int = 32
+    width: int = 512
+    permutation: str = "invertible"
+    coupling: str = "affine"
+    coupling_scale: str = "sigmoid"
+    coupling_order: str = "shift_then_scale"
+    conditioning_half: str = "first"
+    actnorm_form: str = "shift_then_scale"
+    padding: str = "border"
+    split_prior: str = "learned"
+    top_prior: str = "learned"
+    class_weight: float = 0.0
+    optimizer: str = "adamax"
+    beta_1: float = 0.9
+    beta_2: float = 1 - 1 / 98
+
+    def __post_init__(self):
+        for field, choices in CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")
+        for field in ("levels", "depth", "width", "image_size", "batch_size", "num_steps"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
+        if self.image_size % 2**self.levels:
+            raise ValueError(
+                f"image_size={self.image_size} cannot be halved levels={self.levels} times; use fewer levels or a multiple "
+                f"of {2**self.levels}."
+            )
+
+
+# Released code: 8 workers with 64 images of 32x32 each (as many pixels at other sizes); an epoch is 50,000 such images for
+# every data set; the learning rate warms up for 10 epochs; training goes on until stopped by hand. 2,000 epochs are ours.
+_EPOCH_8_GPUS = 98
+_EPOCH_40_GPUS = 20
+_EPOCHS = 2000
+
+_COMMON = {"num_steps": _EPOCHS * _EPOCH_8_GPUS, "warmup_steps": 977, "beta_2": 1 - 1 / _EPOCH_8_GPUS}
+_SIZE_32 = {"image_size": 32, "batch_size": 512, "init_batch_size": 256, "evaluation_batch_size": 400, **_COMMON}
+_SIZE_64 = {"image_size": 64, "batch_size": 128, "init_batch_size": 64, "evaluation_batch_size": 80, **_COMMON}
+_40_GPUS = {
+    "num_bits": 5,
+    "coupling": "additive",
+    "num_steps": _EPOCHS * _EPOCH_40_GPUS,
+    "warmup_steps": 196,
+    "beta_2": 1 - 1 / _EPOCH_40_GPUS,
+}
+_TABLE_2 = "table 2; released command"
+
+
+def _cifar10(name, **changes):
+    settings = {"dataset": "cifar10", "num_bits": 8, "augmentation": "shift", "source": _TABLE_2, **_SIZE_32, **changes}
+    return GlowExperiment(name, **settings)
+
+
+def _lsun(category):
+    return [
+        GlowExperiment(
+            f"lsun_{category}",
+            f"lsun_{category}",
+            num_bits=8,
+            depth=48,
+            source=_TABLE_2,
+            note="the appendix has L=4 (unverified), the released command L=3",
+            **_SIZE_64,
+        ),
+        GlowExperiment(
+            f"lsun_{category}_96",
+            f"lsun_{category}_96",
+            image_size=96,
+            levels=5,
+            depth=64,
+            batch_size=280,
+            init_batch_size=28,
+            evaluation_batch_size=80,
+            source="figures of samples; released command",
+            note="the released code cannot run it: no test batch for 7 images a worker",
+            **_40_GPUS,
+        ),
+        GlowExperiment(
+            f"lsun_{category}_128",
+            f"lsun_{category}_128",
+            image_size=128,
+            levels=5,
+            depth=64,
+            batch_size=160,
+            init_batch_size=16,
+            evaluation_batch_size=80,
+            source="figures of samples; released command",
+            **_40_GPUS,
+        ),
+    ]
+
+
+_CONDITIONAL = {"num_bits": 5, "coupling": "additive", "conditional": True, "class_weight": 0.01}
+
+_PUBLISHED = [
+    _cifar10("cifar10"),
+    GlowExperiment("imagenet32", "imagenet32", num_bits=8, depth=48, source=_TABLE_2, **_SIZE_32),
+    GlowExperiment("imagenet64", "imagenet64", num_bits=8, depth=48, levels=4, source=_TABLE_2, **_SIZE_64),
+    *(experiment for category in ("bedroom", "tower", "church") for experiment in _lsun(category)),
+    GlowExperiment(
+        "celeba_hq",
+        "celeba_hq",
+        image_size=256,
+        levels=6,
+        batch_size=40,
+        init_batch_size=4,
+        evaluation_batch_size=40,
+        source="section 6; released command",
+        **_40_GPUS,
+    ),
+    _cifar10("cifar10_conditional", source="released command", **_CONDITIONAL),
+    GlowExperiment(
+        "imagenet32_conditional",
+        "imagenet32_labels",
+        depth=48,
+        source="released command",
+        **_CONDITIONAL,
+        **_SIZE_32,
+    ),
+    *(
+        _cifar10(
+            f"ablation_{permutation}_{coupling}",
+            permutation=permutation,
+            coupling=coupling,
+            source="figure 3; released command",
+            note="seeds 0, 1, 2",
+        )
+        for coupling in ("additive", "affine")
+        for permutation in ("reverse", "shuffle", "invertible")
+    ),
+]
+
+# Not of the paper: a few minutes on two cores, from images that come with a pip package.
+_OWN = [
+    GlowExperiment(
+        "demo",
+        "photographs",
+        image_size=32,
+        num_bits=8,
+        levels=3,
+        depth=4,
+        width=48,
+        batch_size=32,
+        init_batch_size=128,
+        evaluation_batch_size=50,
+        num_steps=1200,
+        warmup_steps=100,
+        evaluate_every=200,
+        beta_2=1 - 1 / 1563,
+        scale="small",
+        source="ours",
+        note="two photographs; shows that everything works",
+    ),
+]
+
+# Whether the ablation's claims hold, at a size that two cores train in minutes: the protocol that all papers share
+# (reproductions/claims). The full arm has 0.5 million live parameters (499,956); depth and width are the same in all arms.
+_CLAIMS = [
+    GlowExperiment(
+        f"claims_{permutation}_{coupling}",
+        "cifar10_16",
+        image_size=16,
+        num_bits=8,
+        levels=3,
+        depth=4,
+        width=84,
+        permutation=permutation,
+        coupling=coupling,
+        batch_size=32,
+        init_batch_size=256,
+        evaluation_batch_size=500,
+        num_steps=3000,
+        warmup_steps=300,
+        beta_2=1 - 1 / 1563,
+        evaluate_every=500,
+        scale="claims",
+        source="figure 3, reduced",
+        note="claims study; seeds 0, 1, 2",
+    )
+    for coupling in ("additive", "affine")
+    for permutation in ("reverse", "shuffle", "invertible")
+]
+
+EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _OWN + _CLAIMS}
+
+
+def small(experiment):
+    """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
+    batch_size = max(2, min(32, 32 * 32 * 32 // experiment.image_size**2))
+    return dataclasses.replace(
+        experiment,
+        depth=min(experiment.depth, 4),
+        width=min(experiment.width, 64),
+        batch_size=min(experiment.batch_size, batch_size),
+        init_batch_size=min(experiment.init_batch_size, 4 * batch_size),
+        evaluation_batch_size=min(experiment.evaluation_batch_size, 2 * batch_size),
+        num_steps=min(experiment.num_steps, 4000),
+        warmup_steps=min(experiment.warmup_steps, 400),
+        beta_2=1 - 1 / 1563,
+        evaluate_every=1000,
+        scale="small",
+    )

@@ -1,0 +1,146 @@
+"""Glow from an experiment: a flat list that reads like figure 2 of the paper."""
+
+import tensorflow_probability as tfp
+
+from reproductions.glow.class_loss import ClassifyingFlow
+from tfflows.bijectors import (
+    ActNorm,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    GaussianPrior,
+    InvertibleConv,
+    InvertibleConvLU,
+    Level,
+    MultiScale,
+    Permutation,
+    Reverse,
+    Squeeze,
+)
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.math.random import derive_seed
+from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
+
+tfd = tfp.distributions
+
+
+def build(experiment, image_shape, num_classes, seed):
+    """The model of an experiment, over uint8 images.
+
+    Args:
+      experiment: `GlowExperiment`.
+      image_shape: Integers `[H, W, C]`.
+      num_classes: Python `int`; used by conditional experiments.
+      seed: Python `int` of the initial parameters.
+
+    Returns:
+      `DequantizedFlow` (a `ClassifyingFlow` where the labels are classified too).
+    """
+    flow = flow_distribution(experiment, image_shape, num_classes if experiment.conditional else 0, seed)
+    if experiment.conditional and experiment.class_weight:
+        return ClassifyingFlow(flow, experiment.num_bits, num_classes, experiment.class_weight)
+    return DequantizedFlow(flow, experiment.num_bits)
+
+
+def flow_distribution(experiment, image_shape, num_classes, seed):
+    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal vector."""
+    height, width, channels = image_shape
+    levels = []
+    for index in range(experiment.levels):
+        height, width, channels = height // 2, width // 2, 4 * channels
+        steps = [
+            flow_step(experiment, [height, width, channels], derive_seed(seed, "level", index, "step", step))
+            for step in range(experiment.depth)
+        ]
+        if index < experiment.levels - 1:
+            prior = split_prior(experiment, [height, width, channels])
+            channels //= 2
+        else:
+            prior = top_prior(experiment, [height, width, channels], num_classes)
+        levels.append(Level(Chain([Squeeze(), *steps]), prior))
+    bijector = MultiScale(levels, image_shape, name="glow")
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), sample_shape=[bijector.num_dimensions])
+    return tfd.TransformedDistribution(base, bijector, name="glow")
+
+
+def flow_step(experiment, shape, seed):
+    """Actnorm, channel mixing, coupling (section 3)."""
+    return Chain(
+        [
+            ActNorm(shape[-1:], form=experiment.actnorm_form),
+            channel_mixing(experiment, shape[-1], derive_seed(seed, "mixing")),
+            coupling(experiment, shape, derive_seed(seed, "coupling")),
+        ],
+        name="step",
+    )
+
+
+def channel_mixing(experiment, channels, seed):
+    """One of the permutations that figure 3 compares."""
+    if experiment.permutation == "reverse":
+        return Reverse()
+    if experiment.permutation == "shuffle":
+        return Permutation.random(channels, seed)
+    if experiment.permutation == "invertible":
+        return InvertibleConv(channels, seed)
+    return InvertibleConvLU(channels, seed, diagonal=_LU_DIAGONALS[experiment.permutation])
+
+
+_LU_DIAGONALS = {"invertible_lu": "sign_log", "invertible_lu_paper": "direct"}
+
+
+def coupling(experiment, shape, seed):
+    """Additive or affine coupling with its network."""
+    height, width, channels = shape
+    affine = experiment.coupling == "affine"
+    network = CouplingNetwork(
+        experiment.width, channels if affine else channels // 2, padding=experiment.padding, seed=seed
+    )
+    network.build([None, height, width, channels // 2])
+    if not affine:
+        return AdditiveCoupling(network, conditioning_half=experiment.conditioning_half)
+    return AffineCoupling(
+        network,
+        scale=experiment.coupling_scale,
+        order=experiment.coupling_order,
+        conditioning_half=experiment.conditioning_half,
+    )
+
+
+def split_prior(experiment, shape):
+    """The Gaussian of the half that leaves between levels, given the half that stays."""
+    if experiment.split_prior == "standard":
+        return None
+    height, width, channels = shape
+    network = ZeroConv2D(channels, padding=experiment.padding)
+    network.build([None, height, width, channels // 2])
+    return GaussianPrior(network, name="split_prior")
+
+
+def top_prior(experiment, shape, num_classes):
+    """The Gaussian of the last level; given the label in conditional models."""
+    learn = experiment.top_prior == "learned"
+    if not learn and not num_classes:
+        return None
+    network = TopPrior(shape, learn=learn, num_classes=num_classes)
+    network.build()
+    return GaussianPrior(network, conditional=num_classes > 0, parameter_order="contiguous", name="top_prior")
+
+
+def dead_parameters(experiment, image_shape):
+    """Weights of the top prior that see only zeros: `9 (2 n)^2` for n top channels (the released layout holds them)."""
+    if experiment.top_prior != "learned":
+        return 0
+    top_channels = image_shape[-1] * 4 * 2 ** (experiment.levels - 1)
+    return 9 * (2 * top_channels) ** 2
+
+
+def optimizer(experiment, learning_rate):
+    """The experiment's optimizer: the released Adamax, or Adam as in the paper's appendix."""
+    import keras
+
+    from tfflows.training.optimizers import GlowAdamax
+
+    if experiment.optimizer == "adam":
+        return keras.optimizers.Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)
+    return GlowAdamax(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2)

@@ -1,0 +1,515 @@
+"""One table of all bijectors, each with random parameters, through the same checks."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfflows.bijectors import (
+    ActNorm,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    GaussianPrior,
+    InvertibleConv,
+    InvertibleConvLU,
+    Level,
+    MultiScale,
+    Permutation,
+    Reverse,
+    Squeeze,
+)
+from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+NUM_CLASSES = 3
+
+
+class Case(NamedTuple):
+    """A bijector to check.
+
+    Attributes:
+      make: From a dtype to the bijector.
+      data: Shape of an event of data.
+      latent: Shape of an event of the latent.
+      condition: Shape of a condition, `'label'`, or None.
+      bounded: Whether every finite input has a finite latent; an exponential of a network's output is not bounded.
+    """
+
+    make: Callable
+    data: tuple
+    latent: tuple
+    condition: object = None
+    bounded: bool = True
+
+
+class ConditionedNetwork(keras.layers.Layer):
+    """A coupling network of the input joined with the condition."""
+
+    def __init__(self, filters, dtype):
+        super().__init__(dtype=dtype)
+        self.network = CouplingNetwork(6, filters, dtype=dtype)
+
+    def build(self, input_shape):
+        self.network.build(input_shape)
+        self.built = True
+
+    def call(self, x, condition):
+        return self.network(tf.concat([x, condition], axis=-1))
+
+
+def coupling_network(shape, filters, dtype, padding="border"):
+    network = CouplingNetwork(6, filters, padding, dtype=dtype)
+    network.build([None, *shape])
+    return network
+
+
+def conditioned_network(shape, condition_channels, filters, dtype):
+    network = ConditionedNetwork(filters, dtype)
+    network.build([None, *shape[:-1], shape[-1] + condition_channels])
+    return network
+
+
+def additive(dtype, shape=(4, 4, 4), **options):
+    height, width, channels = shape
+    network = coupling_network([height, width, channels // 2], channels // 2, dtype)
+    return AdditiveCoupling(network, dtype=dtype, **options)
+
+
+def affine(dtype, shape=(4, 4, 4), padding="border", **options):
+    height, width, channels = shape
+    network = coupling_network([height, width, channels // 2], channels, dtype, padding)
+    return AffineCoupling(network, dtype=dtype, **options)
+
+
+def conditional_additive(dtype):
+    return AdditiveCoupling(conditioned_network([4, 4, 2], 3, 2, dtype), conditional=True, dtype=dtype)
+
+
+def conditional_affine(dtype, shape=(4, 4, 4), condition_channels=3):
+    height, width, channels = shape
+    network = conditioned_network([height, width, channels // 2], condition_channels, channels, dtype)
+    return AffineCoupling(network, conditional=True, dtype=dtype)
+
+
+def vector_affine(dtype):
+    network = keras.Sequential(
+        [keras.Input([3], dtype=dtype), keras.layers.Dense(6, "tanh", kernel_initializer="zeros", dtype=dtype)]
+    )
+    return AffineCoupling(network, event_ndims=1, dtype=dtype)
+
+
+def conditional_prior(dtype, **options):
+    network = ZeroConv2D(4, dtype=dtype)
+    network.build([None, 4, 4, 3])
+    return GaussianPrior(network, dtype=dtype, **options)
+
+
+def top_prior(dtype, shape=(4, 4, 2), num_classes=0):
+    network = TopPrior(shape, num_classes=num_classes, dtype=dtype)
+    network.build()
+    return GaussianPrior(network, conditional=num_classes > 0, parameter_order="contiguous", dtype=dtype)
+
+
+def glow_step(dtype, shape):
+    return Chain([ActNorm(shape[-1:], dtype=dtype), InvertibleConv(shape[-1], dtype=dtype), affine(dtype, shape)])
+
+
+def conditional_chain(dtype):
+    return Chain(
+        [
+            conditional_affine(dtype, (4, 4, 2), condition_channels=1),
+            Chain([Squeeze(), ActNorm([8], dtype=dtype)], name="squeezes_within"),
+            conditional_affine(dtype, (2, 2, 8), condition_channels=4),
+        ]
+    )
+
+
+def foreign_chain(dtype):
+    half = tf.constant(0.5, dtype)
+    return Chain(
+        [
+            tfb.Shift(half),
+            ActNorm([4], dtype=dtype),
+            tfb.Softplus(),
+            affine(dtype),
+            tfb.Invert(ActNorm([4, 4, 4], dtype=dtype)),
+            tfb.Reshape([4, 4, 4], [64]),
+            ActNorm([64], event_ndims=1, dtype=dtype),
+        ]
+    )
+
+
+def multiscale(dtype, last_prior, split_prior=True):
+    prior = None
+    if split_prior:
+        network = ZeroConv2D(4, dtype=dtype)
+        network.build([None, 4, 4, 2])
+        prior = GaussianPrior(network, dtype=dtype)
+    levels = [
+        Level(Chain([Squeeze(), glow_step(dtype, [4, 4, 4])]), prior),
+        Level(Chain([Squeeze(), glow_step(dtype, [2, 2, 8])]), last_prior(dtype)),
+    ]
+    return MultiScale(levels, [8, 8, 1])
+
+
+def spatially_conditional_multiscale(dtype):
+    levels = [
+        Level(Chain([Squeeze(), conditional_affine(dtype, (4, 4, 4), condition_channels=4)])),
+        Level(Chain([Squeeze(), conditional_affine(dtype, (2, 2, 8), condition_channels=16)])),
+    ]
+    return MultiScale(levels, [8, 8, 1])
+
+
+IMAGE = (4, 4, 4)
+CASES = {
+    "actnorm_per_channel": Case(lambda d: ActNorm([4], dtype=d), IMAGE, IMAGE),
+    "actnorm_per_activation": Case(lambda d: ActNorm(IMAGE, dtype=d), IMAGE, IMAGE),
+    "actnorm_paper": Case(lambda d: ActNorm([4], form="scale_then_shift", dtype=d), IMAGE, IMAGE),
+    "actnorm_paper_per_activation": Case(lambda d: ActNorm(IMAGE, form="scale_then_shift", dtype=d), IMAGE, IMAGE),
+    "actnorm_vector": Case(lambda d: ActNorm([6], event_ndims=1, log_scale_factor=1.0, dtype=d), (6,), (6,)),
+    "reverse": Case(lambda d: Reverse(), IMAGE, IMAGE),
+    "permutation": Case(lambda d: Permutation.random(5, seed=3), (3, 2, 5), (3, 2, 5)),
+    "permutation_vector": Case(lambda d: Permutation([2, 0, 1], event_ndims=1), (3,), (3,)),
+    "squeeze": Case(lambda d: Squeeze(), (4, 6, 2), (2, 3, 8)),
+    "squeeze_position_first": Case(lambda d: Squeeze(order="position_first"), (4, 6, 2), (2, 3, 8)),
+    "squeeze_by_3": Case(lambda d: Squeeze(factor=3), (3, 6, 2), (1, 2, 18)),
+    "invertible_conv": Case(lambda d: InvertibleConv(5, seed=1, dtype=d), (3, 2, 5), (3, 2, 5)),
+    "invertible_conv_vector": Case(lambda d: InvertibleConv(5, event_ndims=1, dtype=d), (5,), (5,)),
+    "invertible_conv_lu": Case(lambda d: InvertibleConvLU(5, seed=1, dtype=d), (3, 2, 5), (3, 2, 5)),
+    "invertible_conv_lu_paper": Case(
+        lambda d: InvertibleConvLU(5, seed=1, diagonal="direct", dtype=d), (3, 2, 5), (3, 2, 5)
+    ),
+    "invertible_conv_lu_vector": Case(lambda d: InvertibleConvLU(5, event_ndims=1, dtype=d), (5,), (5,)),
+    "additive_coupling": Case(additive, IMAGE, IMAGE),
+    "additive_coupling_second_half": Case(functools.partial(additive, conditioning_half="second"), IMAGE, IMAGE),
+    "additive_coupling_conditional": Case(conditional_additive, IMAGE, IMAGE, (4, 4, 3)),
+    "affine_coupling": Case(affine, IMAGE, IMAGE),
+    "affine_coupling_contiguous": Case(functools.partial(affine, parameter_order="contiguous"), IMAGE, IMAGE),
+    "affine_coupling_sigmoid_then_shift": Case(functools.partial(affine, order="scale_then_shift"), IMAGE, IMAGE),
+    "affine_coupling_shift_then_exp": Case(functools.partial(affine, scale="exp"), IMAGE, IMAGE, bounded=False),
+    "affine_coupling_paper": Case(
+        functools.partial(affine, scale="exp", order="scale_then_shift", conditioning_half="second", padding="zeros"),
+        IMAGE,
+        IMAGE,
+        bounded=False,
+    ),
+    "affine_coupling_conditional": Case(conditional_affine, IMAGE, IMAGE, (4, 4, 3)),
+    "affine_coupling_vector": Case(vector_affine, (6,), (6,)),
+    "gaussian_prior_conditional": Case(conditional_prior, (4, 4, 2), (4, 4, 2), (4, 4, 3), bounded=False),
+    "gaussian_prior_contiguous": Case(
+        functools.partial(conditional_prior, parameter_order="contiguous"),
+        (4, 4, 2),
+        (4, 4, 2),
+        (4, 4, 3),
+        bounded=False,
+    ),
+    "gaussian_prior": Case(top_prior, (4, 4, 2), (4, 4, 2)),
+    "gaussian_prior_of_label": Case(
+        functools.partial(top_prior, num_classes=NUM_CLASSES), (4, 4, 2), (4, 4, 2), "label"
+    ),
+    "chain": Case(lambda d: glow_step(d, IMAGE), IMAGE, IMAGE),
+    "chain_conditional": Case(conditional_chain, (4, 4, 2), (2, 2, 8), (4, 4, 1)),
+    "chain_of_foreign": Case(foreign_chain, IMAGE, (64,)),
+    "multiscale": Case(
+        functools.partial(multiscale, last_prior=lambda d: top_prior(d, (2, 2, 8))), (8, 8, 1), (64,), bounded=False
+    ),
+    "multiscale_of_label": Case(
+        functools.partial(multiscale, last_prior=lambda d: top_prior(d, (2, 2, 8), NUM_CLASSES)),
+        (8, 8, 1),
+        (64,),
+        "label",
+        bounded=False,
+    ),
+    "multiscale_standard_priors": Case(
+        functools.partial(multiscale, last_prior=lambda d: None, split_prior=False), (8, 8, 1), (64,)
+    ),
+    "multiscale_conditional": Case(spatially_conditional_multiscale, (8, 8, 1), (64,), (8, 8, 1)),
+}
+ALL = pytest.mark.parametrize("name", CASES)
+# These hold no floating-point parameters, and move values of any dtype.
+WITHOUT_DTYPE = [name for name in CASES if name.startswith(("reverse", "permutation", "squeeze"))]
+WITH_DTYPE = [name for name in CASES if name not in WITHOUT_DTYPE]
+
+
+def build(name, dtype=tf.float32, seed=0):
+    """The bijector with random parameters; equal for both dtypes up to rounding."""
+    bijector = CASES[name].make(tf.as_dtype(dtype).name)
+    for index, variable in enumerate(bijector.trainable_variables):
+        noise = tf.random.stateless_normal(variable.shape, [seed, index], dtype=tf.float64)
+        variable.assign(variable + tf.cast(0.15 * noise, variable.dtype))
+    return bijector
+
+
+def random_event(shape, batch, dtype=tf.float32, seed=0):
+    return tf.cast(tf.random.stateless_normal([*batch, *shape], [7, seed], dtype=tf.float64), dtype)
+
+
+def data_of(name, batch, dtype=tf.float32):
+    x = random_event(CASES[name].data, batch, dtype)
+    return 2.0 + tf.exp(0.3 * x) if name == "chain_of_foreign" else x
+
+
+def latent_of(name, batch, dtype=tf.float32):
+    z = random_event(CASES[name].latent, batch, dtype, seed=1)
+    # Softplus has positive values alone; the latents of data are in its range.
+    return build(name, dtype).inverse(data_of(name, batch, dtype)) if name == "chain_of_foreign" else z
+
+
+def kwargs_of(name, batch, dtype=tf.float32):
+    """`{'condition': ...}` if the bijector takes one."""
+    shape = CASES[name].condition
+    if shape is None:
+        return {}
+    if shape == "label":
+        size = math.prod(batch)
+        return {"condition": tf.reshape(tf.range(size) % NUM_CLASSES, batch)}
+    return {"condition": random_event(shape, batch, dtype, seed=2)}
+
+
+def tiled(tensor, times):
+    return tf.repeat(tensor, times, axis=0)
+
+
+def assert_close(actual, expected, tolerance):
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@ALL
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 3e-4), ("float64", 1e-9)])
+def test_inverts(name, dtype, tolerance):
+    # tf.identity and a second bijector of equal parameters keep TFP's cache out of it.
+    bijector, other = build(name, dtype), build(name, dtype)
+    x, z, kwargs = data_of(name, [3], dtype), latent_of(name, [3], dtype), kwargs_of(name, [3], dtype)
+    latent = bijector.inverse(x, **kwargs)
+    data = bijector.forward(z, **kwargs)
+    assert latent.dtype == data.dtype == dtype
+    assert_close(other.forward(tf.identity(latent), **kwargs), x, tolerance)
+    assert_close(other.inverse(tf.identity(data), **kwargs), z, tolerance)
+    assert_close(
+        bijector.inverse_log_det_jacobian(x, **kwargs),
+        -other.forward_log_det_jacobian(tf.identity(latent), **kwargs),
+        10 * tolerance,
+    )
+
+
+@ALL
+@pytest.mark.parametrize("direction", ["inverse", "forward"])
+def test_log_det_is_that_of_the_jacobian(name, direction):
+    bijector = build(name, tf.float64)
+    batch = [2]
+    size = math.prod(CASES[name].data)
+    start = (data_of if direction == "inverse" else latent_of)(name, batch, tf.float64)
+    kwargs = kwargs_of(name, batch, tf.float64)
+    log_det = getattr(bijector, f"{direction}_log_det_jacobian")(tf.identity(start), **kwargs)
+    # Row i of the Jacobian is the gradient of output i: all rows at once, from copies of each image.
+    copies = tiled(start, size)
+    with tf.GradientTape() as tape:
+        tape.watch(copies)
+        out = getattr(bijector, direction)(copies, **{key: tiled(value, size) for key, value in kwargs.items()})
+    rows = tf.reshape(tf.tile(tf.eye(size, dtype=tf.float64), [2, 1]), out.shape)
+    jacobian = tf.reshape(tape.gradient(out, copies, output_gradients=rows), [2, size, size])
+    assert_close(log_det, np.linalg.slogdet(jacobian)[1], 1e-9)
+
+
+@ALL
+@pytest.mark.parametrize("value", [1e4, -1e4, 0.0, 1.0])
+def test_finite_on_extreme_images(name, value):
+    bijector = build(name)
+    if not CASES[name].bounded:
+        value = np.clip(value, -4.0, 4.0)
+    if name == "chain_of_foreign":
+        value = abs(value) + 2.0
+    x = tf.fill([2, *CASES[name].data], tf.constant(value, tf.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        z, log_det = bijector.inverse_and_log_det(x, **kwargs_of(name, [2]))
+        total = tf.reduce_sum(z) + tf.reduce_sum(log_det)
+    for result in (z, log_det, tape.gradient(total, x)):
+        assert np.isfinite(result).all()
+
+
+def everything(bijector, x, z, kwargs):
+    """Values, log-determinants and gradients of both directions."""
+    variables = list(bijector.trainable_variables)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, z])
+        latent, ildj = bijector.inverse(x, **kwargs), bijector.inverse_log_det_jacobian(x, **kwargs)
+        data, fldj = bijector.forward(z, **kwargs), bijector.forward_log_det_jacobian(z, **kwargs)
+        inverse_sum = tf.reduce_sum(tf.sin(latent)) + tf.reduce_sum(ildj)
+        forward_sum = tf.reduce_sum(tf.sin(data)) + tf.reduce_sum(fldj)
+    gradients = tape.gradient(inverse_sum, [x, *variables]) + tape.gradient(forward_sum, [z, *variables])
+    return [latent, ildj, data, fldj], [tf.convert_to_tensor(g) for g in gradients if g is not None]
+
+
+@ALL
+def test_graph_and_compiled_equal_eager(name):
+    bijector = build(name)
+    x, z, kwargs = data_of(name, [2]), latent_of(name, [2]), kwargs_of(name, [2])
+    signature = [tf.TensorSpec([None, *tensor.shape[1:]]) for tensor in (x, z)]
+    condition = kwargs.get("condition")
+    if condition is not None:
+        signature.append(tf.TensorSpec([None, *condition.shape[1:]], condition.dtype))
+
+    def call(x, z, condition=None):
+        return everything(bijector, x, z, {} if condition is None else {"condition": condition})
+
+    eager_values, eager_gradients = everything(bijector, tf.identity(x), tf.identity(z), kwargs)
+    arguments = [x, z, *kwargs.values()]
+    for function in (tf.function(call, input_signature=signature), tf.function(call, jit_compile=True)):
+        values, gradients = function(*arguments)
+        for actual, expected in zip(values, eager_values, strict=True):
+            assert_close(actual, expected, 1e-4)
+        assert len(gradients) == len(eager_gradients)
+        for actual, expected in zip(gradients, eager_gradients, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3 * (1e-3 + np.abs(expected).max()))
+
+
+@ALL
+def test_batch_shapes(name):
+    bijector = build(name)
+    case = CASES[name]
+    x, kwargs = data_of(name, [6]), kwargs_of(name, [6])
+    latent, log_det = bijector.inverse_and_log_det(x, **kwargs)
+    assert log_det.shape == [6]
+
+    def shaped(tensor, batch):
+        return tf.reshape(tensor[: math.prod(batch)], [*batch, *tensor.shape[1:]])
+
+    def check(batch, run=bijector.inverse_and_log_det, run_back=bijector.forward_and_log_det):
+        batch_kwargs = {key: shaped(value, batch) for key, value in kwargs.items()}
+        z, ildj = run(shaped(x, batch), **batch_kwargs)
+        assert ildj.shape == batch and z.shape == [*batch, *case.latent]
+        assert_close(z, shaped(latent, batch), 1e-4)
+        assert_close(ildj, shaped(log_det, batch), 1e-3)
+        y, fldj = run_back(shaped(latent, batch), **batch_kwargs)
+        assert fldj.shape == batch and y.shape == [*batch, *case.data]
+        assert_close(y, shaped(x, batch), 1e-3)
+        # The public methods reduce to the same shape.
+        assert bijector.inverse_log_det_jacobian(shaped(x, batch), **batch_kwargs).shape == batch
+
+    for batch in ([], [5], [2, 3], [1, 1, 2]):
+        check(batch)
+    condition = kwargs.get("condition")
+
+    def traced(method, event):
+        signature = [tf.TensorSpec([None, None, *event])]
+        if condition is not None:
+            signature.append(tf.TensorSpec([None, None, *condition.shape[1:]], condition.dtype))
+        return tf.function(method, input_signature=signature)
+
+    check(
+        [2, 3],
+        traced(bijector.inverse_and_log_det, case.data),
+        traced(bijector.forward_and_log_det, case.latent),
+    )
+
+
+@ALL
+def test_works_in_tfp(name):
+    bijector = build(name)
+    case, batch = CASES[name], [2]
+    x, kwargs = data_of(name, batch), kwargs_of(name, batch)
+    z, ildj = build(name).inverse_and_log_det(x, **kwargs)
+    event_ndims = len(case.data)
+
+    chain = tfb.Chain([bijector, tfb.Scale(2.0)])
+    chain_kwargs = {bijector.name: kwargs} if kwargs else {}
+    assert_close(chain.inverse(x, **chain_kwargs), z / 2, 1e-5)
+    scale_log_det = math.prod(case.data) * math.log(2)
+    assert_close(chain.inverse_log_det_jacobian(x, event_ndims, **chain_kwargs), ildj - scale_log_det, 1e-4)
+    assert_close(chain.forward(z / 2, **chain_kwargs), x, 1e-3)
+
+    inverted = tfb.Invert(bijector)
+    assert_close(inverted.forward(x, **kwargs), z, 1e-5)
+    assert_close(inverted.forward_log_det_jacobian(x, event_ndims, **kwargs), ildj, 1e-4)
+    assert_close(inverted.inverse(tf.identity(z), **kwargs), x, 1e-3)
+
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), case.latent)
+    distribution = tfd.TransformedDistribution(base, bijector)
+    assert distribution.event_shape == case.data
+    assert distribution.batch_shape == []
+    assert distribution.event_shape_tensor().numpy().tolist() == list(case.data)
+    log_prob = distribution.log_prob(tf.identity(x), bijector_kwargs=kwargs)
+    assert log_prob.shape == batch
+    assert_close(log_prob, base.log_prob(z) + ildj, 1e-4)
+    for sample_shape in ([2], [2, 3]):
+        sample = distribution.sample(sample_shape, seed=1, bijector_kwargs=kwargs_of(name, sample_shape))
+        assert sample.shape == [*sample_shape, *case.data]
+    if not kwargs:
+        assert distribution.sample(seed=1).shape == case.data
+
+
+@ALL
+def test_every_trainable_variable_gets_a_gradient(name):
+    bijector = build(name)
+    x, kwargs = data_of(name, [2]), kwargs_of(name, [2])
+    distribution = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), CASES[name].latent), bijector)
+    variables = distribution.trainable_variables
+    assert len({id(variable) for variable in variables}) == len(variables)
+    assert {id(v) for v in variables} == {id(v) for v in bijector.trainable_variables}
+    assert bool(variables) == (name in WITH_DTYPE)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(distribution.log_prob(x, bijector_kwargs=kwargs))
+    for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        assert gradient is not None, variable.name
+        assert np.abs(gradient).max() > 0, variable.name
+
+
+@ALL
+def test_event_shapes(name):
+    bijector = build(name)
+    case = CASES[name]
+    assert bijector.inverse_event_shape(case.data) == case.latent
+    assert bijector.forward_event_shape(case.latent) == case.data
+    assert bijector.inverse_event_shape([7, *case.data]) == [7, *case.latent]
+    assert bijector.forward_event_shape([7, *case.latent]) == [7, *case.data]
+    assert tf.convert_to_tensor(bijector.inverse_event_shape_tensor(case.data)).numpy().tolist() == list(case.latent)
+    assert tf.convert_to_tensor(bijector.forward_event_shape_tensor(case.latent)).numpy().tolist() == list(case.data)
+    assert bijector.inverse_min_event_ndims == len(case.data)
+    assert bijector.forward_min_event_ndims == len(case.latent)
+
+
+@ALL
+def test_checkpoint_round_trip(name, tmp_path):
+    saved, restored = build(name), build(name, seed=1)
+    x, kwargs = data_of(name, [2]), kwargs_of(name, [2])
+    expected = saved.inverse_and_log_det(x, **kwargs)
+    if saved.trainable_variables:
+        assert np.abs(restored.inverse(x, **kwargs) - expected[0]).max() > 1e-3
+    path = tf.train.Checkpoint(bijector=saved).save(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(bijector=restored).restore(path).assert_existing_objects_matched()
+    for actual, value in zip(restored.inverse_and_log_det(x, **kwargs), expected, strict=True):
+        np.testing.assert_array_equal(actual, value)
+
+
+@ALL
+def test_says_what_it_is(name):
+    bijector = build(name)
+    assert type(bijector).__name__ in repr(bijector)
+    assert bijector.name in repr(bijector)
+    assert type(bijector).__name__ in str(bijector) or bijector.name in str(bijector)
+
+
+@pytest.mark.parametrize("name", WITHOUT_DTYPE)
+def test_moves_values_of_any_dtype(name):
+    bijector = CASES[name].make("float32")
+    assert bijector.dtype is None
+    for dtype in (tf.float16, tf.int32):
+        assert bijector.inverse(tf.ones([2, *CASES[name].data], dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("name", WITH_DTYPE)
+def test_refuses_another_dtype(name):
+    bijector = build(name, tf.float32)
+    x, kwargs = data_of(name, [2], tf.float64), kwargs_of(name, [2], tf.float32)
+    for method in (bijector.inverse, bijector.inverse_log_det_jacobian, bijector.inverse_and_log_det):
+        with pytest.raises((TypeError, ValueError), match="float32.*float64"):
+            method(x, **kwargs)

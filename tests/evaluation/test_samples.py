@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.evaluation.tiny_models import assert_same_up_to_rounding, count_calls, random_images, tiny_model
+from tfflows.evaluation.latents import LatentCodec
+from tfflows.evaluation.samples import sample_images, write_sample_grids
+from tfflows.math.random import row_keys
+from tfflows.training.named_variables import named_variables
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model(levels=2)
+
+
+@pytest.fixture(scope="module")
+def conditional_model():
+    return tiny_model(channels=3, num_classes=3)
+
+
+def read(path):
+    return tf.io.decode_png(path.read_bytes()).numpy()
+
+
+def cell(grid, row, column, size=8, padding=2):
+    top, left = (padding + place * (size + padding) for place in (row, column))
+    return grid[top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+def test_samples_are_those_of_the_model(model, temperature):
+    images = sample_images(model, 6, seed=3, temperature=temperature)
+    assert images.dtype == np.uint8
+    assert_same_up_to_rounding(images, model.sample(6, row_keys(3), temperature).numpy())
+
+
+def test_conditional_samples_are_those_of_the_model(conditional_model):
+    labels = np.array([0, 1, 2, 2])
+    images = sample_images(conditional_model, 4, seed=3, labels=labels, batch_size=3)
+    expected = conditional_model.sample(4, row_keys(3), condition=tf.constant(labels, tf.int32))
+    assert_same_up_to_rounding(images, expected.numpy())
+    assert np.any(images[3] != sample_images(conditional_model, 4, seed=3, labels=[0, 1, 2, 0])[3])
+
+
+def test_an_image_depends_on_seed_and_place_alone(model):
+    images = sample_images(model, 10, seed=5)
+    for num_samples, batch_size in [(10, 3), (10, 1), (7, 64)]:
+        again = sample_images(model, num_samples, seed=5, batch_size=batch_size)
+        assert_same_up_to_rounding(again, images[:num_samples])
+    assert len({image.tobytes() for image in images}) == 10
+    assert np.mean(images != sample_images(model, 10, seed=6)) > 0.5
+
+
+def test_temperature_scales_the_same_noise(model):
+    noise = LatentCodec(model, 4).encode(sample_images(model, 4, seed=0), seed=0)
+    for temperature in (0.25, 0.5):
+        cooler = LatentCodec(model, 4).encode(sample_images(model, 4, seed=0, temperature=temperature), seed=0)
+        cosines = np.sum(noise * cooler, 1) / np.linalg.norm(noise, axis=1) / np.linalg.norm(cooler, axis=1)
+        # Pixels outside 0 ... 255 are clipped, so the directions agree only nearly.
+        assert cosines.min() > 0.9
+        assert np.all(np.linalg.norm(cooler, axis=1) < np.linalg.norm(noise, axis=1))
+
+
+def test_temperature_0_gives_one_image(model):
+    images = sample_images(model, 5, seed=0, temperature=0.0, batch_size=2)
+    np.testing.assert_array_equal(images, np.repeat(images[:1], 5, axis=0))
+
+
+def test_jit_gives_the_same_images(model):
+    assert_same_up_to_rounding(sample_images(model, 4, seed=1, jit_compile=True), sample_images(model, 4, seed=1))
+
+
+def test_replicated_model_gives_the_same_images(model):
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")[:2]]
+    with tf.distribute.MirroredStrategy(devices).scope():
+        replicated = tiny_model(levels=2)
+    assert_same_up_to_rounding(sample_images(replicated, 3, seed=1), sample_images(model, 3, seed=1))
+
+
+def test_is_traced_once_for_all_batches_and_temperatures(tmp_path):
+    model = tiny_model()
+    calls = count_calls(model, "decode_values")
+    write_sample_grids(model, tmp_path, 7, [0.0, 0.5, 1], seed=0, batch_size=3)
+    assert len(calls) == 1
+
+
+def test_warns_of_images_that_are_not_finite(caplog):
+    model = tiny_model()
+    name = next(name for name in named_variables(model) if "actnorm" in name)
+    variable = named_variables(model)[name]
+    variable.assign(np.full(variable.shape, np.nan, np.float32))
+    images = sample_images(model, 5, seed=0, batch_size=2)
+    assert "5 of 5 decoded images hold values that are not finite" in caplog.text
+    assert images.shape == (5, 8, 8, 1)
+
+
+def test_does_not_warn_of_finite_images(model, caplog):
+    sample_images(model, 5, seed=0, batch_size=2)
+    assert "not finite" not in caplog.text
+
+
+def test_grid_of_each_temperature(model, tmp_path):
+    paths = write_sample_grids(model, tmp_path / "samples", 5, [0.0, 0.7, 0.705], seed=2)
+    assert [path.name for path in paths] == [f"samples_temperature_{text}.png" for text in ("0.00", "0.70", "0.705")]
+    images = sample_images(model, 5, seed=2, temperature=0.7)
+    grid = read(paths[1])
+    assert grid.shape == (2 * 10 + 2, 3 * 10 + 2, 1)
+    for number in range(5):
+        assert_same_up_to_rounding(cell(grid, number // 3, number % 3), images[number])
+
+
+def test_conditional_grid_has_a_row_a_class(conditional_model, tmp_path):
+    (path,) = write_sample_grids(conditional_model, tmp_path, 5, [1.0], seed=2, num_classes=3)
+    grid = read(path)
+    assert grid.shape == (3 * 10 + 2, 2 * 10 + 2, 3)
+    images = sample_images(conditional_model, 6, seed=2, labels=np.array([0, 0, 1, 1, 2, 2]))
+    for number in range(6):
+        assert_same_up_to_rounding(cell(grid, number // 2, number % 2), images[number])
+
+
+def test_grid_of_one_class(conditional_model, tmp_path):
+    (path,) = write_sample_grids(conditional_model, tmp_path, 4, [1.0], seed=2, label=1, num_classes=3)
+    images = sample_images(conditional_model, 4, seed=2, labels=np.full([4], 1))
+    for number in range(4):
+        assert_same_up_to_rounding(cell(read(path), number // 2, number % 2), images[number])
+
+
+def test_more_classes_than_samples_show_the_first_classes(conditional_model, tmp_path):
+    (path,) = write_sample_grids(conditional_model, tmp_path, 2, [1.0], seed=2, num_classes=3)
+    assert read(path).shape == (2 * 10 + 2, 1 * 10 + 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_samples": 0}, "num_samples .* got 0"),
+        ({"temperatures": [-0.1]}, "temperature .* got -0.1"),
+        ({"temperatures": [float("nan")]}, "temperature .* got nan"),
+        ({"temperatures": []}, "at least one temperature"),
+        ({"label": 1}, "unconditional"),
+        ({"batch_size": 0}, "batch_size .* got 0"),
+    ],
+)
+def test_refuses(model, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write_sample_grids(model, tmp_path, **{"num_samples": 2, "temperatures": [1.0], "seed": 0, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 0}, "num_classes"),
+        ({"num_classes": 3, "label": 3}, "0 to 2, got 3"),
+        ({"num_classes": 3, "label": -1}, "0 to 2, got -1"),
+    ],
+)
+def test_conditional_grid_refuses(conditional_model, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write_sample_grids(conditional_model, tmp_path, 2, [1.0], seed=0, **options)
+
+
+def test_refuses_labels_that_do_not_fit(model, conditional_model):
+    with pytest.raises(ValueError, match="unconditional"):
+        sample_images(model, 2, seed=0, labels=[0, 1])
+    with pytest.raises(ValueError, match="conditional: it needs a label"):
+        sample_images(conditional_model, 2, seed=0)
+    with pytest.raises(ValueError, match=r"2 images, got int64 of shape \[3\]"):
+        sample_images(conditional_model, 2, seed=0, labels=np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_codec_gives_images_back(model, batch_size):
+    images = random_images(5)
+    codec = LatentCodec(model, batch_size)
+    latents = codec.encode(images, seed=0)
+    assert latents.shape == (5, 64)
+    np.testing.assert_allclose(latents, LatentCodec(model, 3).encode(images, seed=0), atol=1e-4)
+    assert np.any(latents != codec.encode(images, seed=1))
+    assert_same_up_to_rounding(codec.decode(latents), images)
+
+
+def test_codec_refuses_images_and_latents_of_another_model(model):
+    codec = LatentCodec(model, 2)
+    for images in (random_images(2, channels=3), random_images(2).astype(np.float32), random_images(0)):
+        with pytest.raises(ValueError, match=r"uint8 images \[N, 8, 8, 1\], got"):
+            codec.encode(images, seed=0)
+    with pytest.raises(ValueError, match=r"latents \[N, 64\], got shape \[2, 65\]"):
+        codec.decode(np.zeros([2, 65]))

@@ -1,0 +1,117 @@
+"""Tables: generated from the data, and known to be stale when the data go on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfflows.evaluation.claims import Arm, judge_bits_per_dim, write_claim
+from tfflows.evaluation.markdown import markdown_table
+from tfflows.evaluation.records import write_record
+from tfflows.evaluation.tables import build_tables, main, stale_files, write_tables
+
+CURVE = ((0, 8.0), (100, 5.0), (200, 4.0))
+
+
+def section(page, heading):
+    return page.partition(f"## {heading}\n\n")[2].partition("\n\n## ")[0]
+
+
+def row(table, *cells):
+    """The cells of the only row that begins with the given ones, by column."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    (found,) = [line for line in lines if tuple(line[: len(cells)]) == cells]
+    return dict(zip(lines[0], found, strict=True))
+
+
+def test_markdown_table():
+    frame = pd.DataFrame({"name": ["a|b", None], "count": [1234567, 8], "x": [None, "1.5"]}, dtype=object)
+    assert markdown_table(frame).splitlines() == [
+        "| name | count | x |",
+        "| --- | ---: | ---: |",
+        "| a\\|b | 1,234,567 |  |",
+        "|  | 8 | 1.5 |",
+    ]
+
+
+def test_expected_stands_beside_obtained(results, make_record):
+    write_record(make_record(value=3.36), results / "obtained")
+    write_record(make_record(value=4.1, scale="small"), results / "obtained")
+    page = build_tables(results)["glow.md"]
+    table = section(page, "Expected and obtained")
+    assert "| cifar10 | cifar10 | Glow | 3.35 | table 2 | 3.3600 ± 0.0040 | +0.0100 | within |" in table
+    assert "| 4.1000 ± 0.0040 | +0.7500 | not comparable (scale small) |" in table
+    assert row(table, "imagenet32")["Obtained"] == "not run"
+    faces = row(table, "celeba_hq")
+    assert (faces["Paper, bits/dim"], faces["Source"]) == ("1.03", "MaCow, table 2")
+
+
+def test_baselines_stand_beside_ours(results, make_record):
+    write_record(make_record(value=4.1, scale="small"), results / "obtained")
+    table = section(build_tables(results)["glow.md"], "Beside other models")
+    assert row(table, "RealNVP")["cifar10"] == "3.49"
+    assert row(table, "Glow (this paper)")["cifar10"] == "3.35"
+    assert row(table, "tfflows, cifar10, scale small")["cifar10"] == "4.100"
+
+
+def test_records_and_their_mean_over_seeds(results, make_record):
+    for seed, value in enumerate((4.0, 4.2)):
+        record = make_record(
+            value=value, seed=seed, scale="claims", dataset="cifar10_16", seconds_per_step=0.1 + 0.1 * seed
+        )
+        write_record(record, results / "obtained")
+    page = build_tables(results)["glow.md"]
+    means = row(section(page, "Means over seeds"), "cifar10", "claims")
+    assert (means["Seeds"], means["Mean"], means["Standard deviation"]) == ("2", "4.1000", "0.1414")
+    assert means["Seconds a step"] == "0.150"
+    records = section(page, "Records")
+    assert "2 x GPU A" in records and "0123456789-dirty" in records
+    # Another data set than the paper's.
+    assert row(section(page, "Expected and obtained"), "cifar10")["Obtained"] == "not run"
+
+
+def test_claims_page(results):
+    images = np.linspace(3.0, 4.0, 50)
+    arms = [Arm(name, {0: images + shift}, {0: 0.1}, 7) for name, shift in (("a", 0.0), ("b", 0.25))]
+    text = {"paper_effect": "0.127", "protocol": "P", "commit": None, "date": "2026-01-02"}
+    write_claim(judge_bits_per_dim("glow", "a_lower", "a < b", *arms, **text), results / "claims")
+    page = build_tables(results)["claims.md"]
+    claim = row(section(page, "Glow"), "a < b")
+    assert (claim["Verdict"], claim["In the paper"], claim["Arms"]) == ("held", "0.127", "a against b")
+    assert claim["Difference"].startswith("0.2500 ±")
+    assert row(section(page, "Arms of Glow"), "P", "b")["Bits/dim"] == "3.7500"
+
+
+def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_record):
+    arm = {"experiment": "ablation_reverse_affine", "dataset": "cifar10_16", "scale": "claims"}
+    for changes in ({**arm, "seed": 0}, {**arm, "seed": 1}, {"scale": "small"}):
+        write_record(make_record(curve=CURVE, **changes), results / "obtained")
+    write_tables(results)
+    names = {path.name for path in (results / "figures").iterdir()}
+    assert names == {"glow_ablation.png", "glow-cifar10-small-seed0-test-bits_per_dim.png"}
+    page = (results / "glow.md").read_text()
+    assert all(f"(figures/{name})" in page for name in names)
+
+
+def test_tables_are_stale_after_another_record(results, make_record, capsys):
+    assert set(stale_files(results)) >= {"glow.md", "claims.md", "parameters.md"}  # none written yet
+    assert main([str(results)]) == 0
+    assert main([str(results), "--check"]) == 0
+    write_record(make_record(), results / "obtained")
+    assert stale_files(results) == ["glow.md"]
+    assert main([str(results), "--check"]) == 1
+    assert "glow.md" in capsys.readouterr().err
+    assert main([str(results)]) == 0 and stale_files(results) == []
+
+
+@pytest.mark.parametrize("damage", ["edit", "remove figure"])
+def test_a_change_by_hand_is_stale(results, make_record, damage):
+    write_record(make_record(curve=CURVE), results / "obtained")
+    write_tables(results)
+    if damage == "edit":
+        page = results / "glow.md"
+        page.write_text(page.read_text().replace("3.3550", "3.3499"))
+        assert stale_files(results) == ["glow.md"]
+    else:
+        (figure,) = (results / "figures").iterdir()
+        figure.unlink()
+        assert stale_files(results) == [f"figures/{figure.name}"]

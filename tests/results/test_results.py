@@ -1,0 +1,95 @@
+"""The project's own results: printed values as copied, no number out of tolerance, no table stale."""
+
+import csv
+import hashlib
+
+import pytest
+
+from tfflows.evaluation.expected import BITS_PER_DIM, find_expected, load_expected
+from tfflows.evaluation.records import load_records
+from tfflows.evaluation.regressions import find_regressions
+from tfflows.evaluation.tables import stale_files
+from tfflows.evaluation.verdicts import format_comparison
+
+# Of the seven columns that hold what the papers print, line ends included.
+PRINTED_SHA256 = "c5b9d4c2ab9c23893842366414ca60983933398b76e10a21d90d0bcd1cc0f214"
+ADDED_COLUMNS = 2
+
+
+@pytest.fixture(scope="module")
+def directory(pytestconfig):
+    return pytestconfig.rootpath / "results"
+
+
+@pytest.fixture(scope="module")
+def expected(directory):
+    return load_expected(directory)
+
+
+def test_printed_values_are_the_ones_copied(directory, expected):
+    lines = (directory / "expected.csv").read_bytes().splitlines(keepends=True)
+    printed = b"".join(line.rsplit(b",", ADDED_COLUMNS)[0] + b"\r\n" for line in lines)
+    assert hashlib.sha256(printed).hexdigest() == PRINTED_SHA256
+    assert len(expected) == 146
+
+
+def test_tolerance_is_on_own_bits_per_dim_alone(expected):
+    for row in expected:
+        assert row.tolerance == (0.02 if row.own and row.metric == BITS_PER_DIM else None)
+
+
+def test_each_own_bits_per_dim_belongs_to_one_experiment(expected):
+    for row in expected:
+        if row.own and row.metric == BITS_PER_DIM:
+            assert find_expected(expected, row.paper, row.experiment).value == row.value
+
+
+@pytest.mark.parametrize(
+    ("experiment", "printed", "source"),
+    [
+        ("cifar10", "3.35", ("glow", "table 2")),
+        ("lsun_church", "2.67", ("glow", "table 2")),
+        ("celeba_hq", "1.03", ("macow", "table 2")),
+    ],
+)
+def test_glow_experiments_find_their_number(expected, experiment, printed, source):
+    row = find_expected(expected, "glow", experiment)
+    assert (row.printed, (row.paper, row.source)) == (printed, source)
+
+
+@pytest.mark.parametrize("experiment", ["cifar10_conditional", "imagenet32_conditional"])
+def test_what_is_unverified_is_not_expected(directory, expected, experiment):
+    assert find_expected(expected, "glow", experiment) is None
+    with open(directory / "unverified.csv", newline="") as file:
+        assert (experiment, BITS_PER_DIM) in {(row["experiment"], row["item"]) for row in csv.DictReader(file)}
+
+
+def test_parameter_counts_are_the_sum_of_their_parts(directory):
+    parts = ("invertible_conv", "coupling_networks", "actnorm", "split_priors", "top_prior", "classifier")
+    with open(directory / "parameters.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["paper"], row["experiment"], row["variant"]) for row in rows}) == len(rows) == 28
+    for row in rows:
+        assert int(row["parameters"]) == sum(int(row[part]) for part in parts), row
+
+
+def test_no_result_leaves_its_tolerance(directory):
+    regressions = find_regressions(directory)
+    assert not regressions, "\n".join(map(format_comparison, regressions))
+
+
+def test_records_count_the_paper_scale_parameters(directory):
+    with open(directory / "parameters.csv", newline="") as file:
+        published = {
+            (row["paper"], row["experiment"]): int(row["parameters"])
+            for row in csv.DictReader(file)
+            if not row["variant"]
+        }
+    assert published[("glow", "cifar10")] == 44_603_604
+    for record in load_records(directory / "obtained"):
+        if record.scale == "paper" and not record.overrides:
+            assert record.parameters == published[(record.paper, record.experiment)], record.name
+
+
+def test_no_table_is_stale(directory):
+    assert stale_files(directory) == [], "run `make tables`"

@@ -1,0 +1,245 @@
+"""Processes that are killed, or run out of disk; conftest.py runs this file once for all tests.
+
+TensorFlow is imported once here and each process is forked before it is initialised, since the
+import takes longer than all the rest. Each scenario gets a directory and raises if something is
+wrong; prints a JSON object from the name of a scenario to its error, which is empty if it held.
+
+    python processes.py DIRECTORY
+"""
+
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+import numpy as np
+import tensorflow as tf
+
+from tfflows.training.checkpoints import CheckpointError, Checkpoints
+from tfflows.training.logs import LogError, MetricLogger
+from tfflows.training.strategies import make_strategy
+
+SIZE = 1 << 19  # 2 MiB a variable
+NAMES = ("model/levels/0/bias", "model/levels/0/kernel", "optimizer/moment")
+# What touches the disk, in the order of a save; a process is killed before each of these calls.
+CALLS = [
+    (tempfile, "mkdtemp"),
+    (os, "fsync"),
+    (os, "replace"),
+    (pathlib.Path, "unlink"),
+    (shutil, "rmtree"),
+]
+
+
+def make_checkpoints(directory):
+    variables = {name: tf.Variable(tf.zeros([SIZE])) for name in NAMES}
+    best = directory.with_suffix(".best")
+    return Checkpoints(directory, variables, max_to_keep=2, best_directory=best), variables
+
+
+def values_of(step):
+    generator = np.random.default_rng(step)
+    return {name: generator.standard_normal(SIZE, dtype=np.float32) for name in NAMES}
+
+
+def save(checkpoints, variables, step):
+    for name, value in values_of(step).items():
+        variables[name].assign(value)
+    checkpoints.save(step)
+
+
+def check(directory, at_least):
+    """Restores and compares; returns the step."""
+    checkpoints, variables = make_checkpoints(directory)
+    step = checkpoints.restore_latest()
+    assert step is not None and step >= at_least, f"restored {step}, declared saved {at_least}"
+    for name, value in values_of(step).items():
+        np.testing.assert_array_equal(variables[name].numpy(), value)
+    save(checkpoints, variables, step + 1)
+    hidden = [n for n in os.listdir(directory) if n.startswith(".")]
+    data = {n.split(".")[0] for n in os.listdir(directory) if ".data-" in n}
+    assert not hidden, f"not cleaned: {hidden}"
+    assert data == {f"step-{s}" for s in checkpoints.steps}, f"data without index: {data}"
+    return step
+
+
+def fork(function, *arguments):
+    """The id of a process that runs `function`, and exits with 0 unless it raises."""
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            function(*arguments)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return process
+
+
+def wait(process):
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def save_until_killed(directory, declared):
+    checkpoints, variables = make_checkpoints(directory)
+    step = checkpoints.restore_latest() or 0
+    while True:
+        step += 1
+        save(checkpoints, variables, step)
+        declared.write_text(str(step))  # `save` has returned
+
+
+def killed_anywhere(directory):
+    """Kills a process that saves on and on, at random moments; each goes on from the one before."""
+    declared = directory.with_suffix(".declared")
+    generator = random.Random(0)
+    for _ in range(6):
+        process = fork(save_until_killed, directory, declared)
+        before = declared.read_text() if declared.exists() else ""
+        deadline = time.monotonic() + 60
+        while (declared.read_text() if declared.exists() else "") in ("", before):
+            assert time.monotonic() < deadline, "nothing was saved"
+            time.sleep(0.005)
+        time.sleep(generator.uniform(0, 0.1))
+        os.kill(process, signal.SIGKILL)
+        assert wait(process) == -signal.SIGKILL
+    assert wait(fork(check, directory, int(declared.read_text() or 0))) == 0
+
+
+def save_and_die(directory, number):
+    checkpoints, variables = make_checkpoints(directory)
+    for step in (1, 2):
+        save(checkpoints, variables, step)
+    calls = 0
+
+    def counted(function):
+        def call(*arguments, **keywords):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **keywords)
+
+        return call
+
+    for module, name in CALLS:
+        setattr(module, name, counted(getattr(module, name)))
+    save(checkpoints, variables, 3)
+
+
+def killed_at_each_call(directory):
+    """Kills a save before its first call that touches the disk, its second, and so on."""
+    for number in range(1, 100):
+        status = wait(fork(save_and_die, directory / str(number), number))
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+    assert number > 10, f"only {number} calls"
+    for killed in range(1, number):
+        assert wait(fork(check, directory / str(killed), 2)) == 0, f"killed before call {killed}"
+
+
+def fill_disk(directory):
+    checkpoints, variables = make_checkpoints(directory)
+    save(checkpoints, variables, 1)
+    before = {f: f.read_bytes() for f in directory.iterdir()}
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    for limit in (0, 100, SIZE, 3 * 4 * SIZE):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        for attempt in (checkpoints.save, lambda step: checkpoints.save_best(step, 1.0)):
+            try:
+                attempt(2)
+            except CheckpointError as error:
+                assert "step 2" in str(error) and "Free some space" in str(error)
+            else:
+                raise AssertionError(f"saved with files of at most {limit} bytes")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert {f: f.read_bytes() for f in directory.iterdir()} == before
+    assert not list(directory.with_suffix(".best").iterdir()) and checkpoints.best is None
+    save(checkpoints, variables, 2)  # there is space again
+    assert checkpoints.steps == [1, 2]
+
+
+def fill_disk_of_logs(directory):
+    logger = MetricLogger(directory, None)
+    logger.log(1, {"bits_per_dim": 3.0})
+    logger.flush()
+    before = (directory / "metrics.jsonl").stat().st_size
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before + 50, hard))
+    try:
+        for step in range(2, 100):
+            logger.log(step, {"bits_per_dim": 3.0})
+        logger.flush()
+    except LogError as error:
+        assert str(directory) in str(error) and "free some space" in str(error)
+    else:
+        raise AssertionError("logged without space")
+    os._exit(0)  # as after a kill: nothing is closed
+
+
+def full_disk_of_logs(directory):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    assert wait(fork(fill_disk_of_logs, directory)) == 0
+
+
+def full_disk(directory):
+    """No file may grow beyond a limit, which to a writer looks as a full disk does."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    assert wait(fork(fill_disk, directory)) == 0
+    assert wait(fork(check, directory, 2)) == 0
+
+
+def log_and_die(directory):
+    logger = MetricLogger(directory, None)
+    for step in range(1, 101):
+        logger.log(step, {"bits_per_dim": 3.0})
+    logger.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def flushed_logs(directory):
+    """Kills a process just after a flush; the test looks at what it left."""
+    assert wait(fork(log_and_die, directory)) == -signal.SIGKILL
+
+
+def split_cpu():
+    assert make_strategy("auto", 3).num_replicas_in_sync == 3
+    assert len(tf.config.list_logical_devices("CPU")) == 3
+
+
+def fresh_process_splits_the_cpu(directory):
+    del directory
+    assert wait(fork(split_cpu)) == 0
+
+
+def main(directory):
+    errors = {}
+    for scenario in (
+        killed_anywhere,
+        killed_at_each_call,
+        full_disk,
+        full_disk_of_logs,
+        flushed_logs,
+        fresh_process_splits_the_cpu,
+    ):
+        try:
+            scenario(directory / scenario.__name__)
+            errors[scenario.__name__] = ""
+        except Exception:
+            errors[scenario.__name__] = traceback.format_exc()
+    print(json.dumps(errors))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

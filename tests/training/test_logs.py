@@ -1,0 +1,145 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfflows.training.logs import MetricLogger, read_metrics
+
+
+def log_steps(workdir, start_step, last, close=True):
+    logger = MetricLogger(workdir, start_step)
+    for step in range((start_step or 0) + 1, last + 1):
+        logger.log(step, {"bits_per_dim": 8 / step, "learning_rate": 1e-3})
+        if step % 2 == 0:
+            logger.log_images(step, "samples", np.full([2, 4, 4, 3], step, np.uint8))
+    if close:
+        logger.close()
+    return logger
+
+
+def tensorboard_records(workdir):
+    """All summaries in the order of the files, without wall times."""
+    found = []
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        assert path.name.startswith("events.out.tfevents."), path
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                found.append((event.step, value.tag, tf.make_ndarray(value.tensor).tolist()))
+    return found
+
+
+def test_a_line_a_step_and_the_same_in_tensorboard(tmp_path):
+    with MetricLogger(tmp_path, None) as logger:
+        logger.log(
+            3,
+            {
+                "bits_per_dim": tf.constant(3.5),
+                "gradient_norm": np.float32(0.5),
+                "images_per_second": 64,
+                "split": "test",
+                "infinite": float("inf"),
+            },
+        )
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {
+            "step": 3,
+            "bits_per_dim": 3.5,
+            "gradient_norm": 0.5,
+            "images_per_second": 64,
+            "split": "test",
+            "infinite": None,
+        }
+    ]
+    assert list(json.loads(lines[0]))[0] == "step"
+    assert [(step, tag) for step, tag, _ in tensorboard_records(tmp_path)] == [
+        (3, "bits_per_dim"),
+        (3, "gradient_norm"),
+        (3, "images_per_second"),
+    ]
+
+
+@pytest.mark.parametrize("killed_after, restored", [(9, 6), (6, 6), (9, 1), (3, None)])
+def test_a_restart_leaves_what_an_unbroken_run_leaves(tmp_path, killed_after, restored):
+    log_steps(tmp_path / "unbroken", None, 12)
+    log_steps(tmp_path / "broken", None, killed_after)
+    log_steps(tmp_path / "broken", restored, 12)
+    texts = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("unbroken", "broken")]
+    assert texts[0] == texts[1]
+    assert len(texts[0].splitlines()) == 12
+    unbroken, broken = (tensorboard_records(tmp_path / run) for run in ("unbroken", "broken"))
+    assert broken == unbroken
+    assert len(unbroken) == 12 * 2 + 6
+
+
+def test_a_start_from_nothing_keeps_nothing_and_a_start_at_0_keeps_0(tmp_path):
+    for start_step, kept in [(None, 0), (0, 1)]:
+        workdir = tmp_path / str(start_step)
+        with MetricLogger(workdir, None) as logger:
+            logger.log(0, {"bits_per_dim": 8.0})
+        MetricLogger(workdir, start_step).close()
+        assert len(read_metrics(workdir / "metrics.jsonl")) == kept
+        assert len(tensorboard_records(workdir)) == kept
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_files_that_a_kill_cut_short(tmp_path, cut):
+    log_steps(tmp_path, None, 5)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    for file in (tmp_path / "metrics.jsonl", events):
+        os.truncate(file, file.stat().st_size - cut)
+    assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    log_steps(tmp_path, 4, 6)
+    assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    records = tensorboard_records(tmp_path)
+    assert [step for step, tag, _ in records if tag == "bits_per_dim"] == [1, 2, 3, 4, 5, 6]
+    assert len(records) == 6 * 2 + 3
+
+
+def test_what_was_flushed_survives_kill_9(scenarios):
+    workdir = scenarios("flushed_logs")
+    assert [r["step"] for r in read_metrics(workdir / "metrics.jsonl")] == list(range(1, 101))
+    assert [step for step, _, _ in tensorboard_records(workdir)] == list(range(1, 101))
+
+
+def test_a_full_disk_stops_with_a_clear_error_and_keeps_what_was_logged(scenarios):
+    workdir = scenarios("full_disk_of_logs")
+    assert [r["step"] for r in read_metrics(workdir / "metrics.jsonl")][0] == 1
+    log_steps(workdir, 1, 3)  # there is space again
+    assert [r["step"] for r in read_metrics(workdir / "metrics.jsonl")] == [1, 2, 3]
+    steps = [step for step, tag, _ in tensorboard_records(workdir) if tag == "bits_per_dim"]
+    assert steps == [1, 2, 3]
+
+
+def test_lines_are_in_the_file_before_a_flush(tmp_path):
+    logger = log_steps(tmp_path, None, 3, close=False)
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 3
+    logger.close()
+
+
+def test_cutting_nothing_rewrites_nothing(tmp_path):
+    log_steps(tmp_path, None, 4)
+    files = [tmp_path / "metrics.jsonl", *(tmp_path / "tensorboard").iterdir()]
+    before = [file.stat().st_ino for file in files]
+    MetricLogger(tmp_path, 4).close()
+    assert [file.stat().st_ino for file in files] == before
+
+
+def test_images(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, [3, 8, 8, 3], dtype=np.uint8)
+    with MetricLogger(tmp_path, None) as logger:
+        logger.log_images(1, "samples", images, max_outputs=2)
+    ((_, tag, tensor),) = tensorboard_records(tmp_path)
+    width, height, *pngs = tensor
+    assert (tag, width, height, len(pngs)) == ("samples", b"8", b"8", 2)
+    np.testing.assert_array_equal(tf.io.decode_png(pngs[1]), images[1])
+
+
+def test_other_workers_write_nothing(tmp_path):
+    with MetricLogger(tmp_path, None, chief=False) as logger:
+        logger.log(1, {"bits_per_dim": 3.0})
+        logger.log_images(1, "samples", np.zeros([1, 4, 4, 3], np.uint8))
+        logger.flush()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,149 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from tfflows.training.workdir import (
+    WorkdirError,
+    atomic_write,
+    lock_workdir,
+    prepare_workdir,
+    read_experiment,
+)
+
+EXPERIMENT = {"name": "cifar10", "levels": 3, "learning_rate": 1e-3, "sides": (32, 32), "steps": 9}
+
+
+@pytest.mark.parametrize("content", ["text with ü\n", b"\x00bytes", ""])
+def test_atomic_write_replaces_all_and_leaves_nothing_else(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_text("old")
+    atomic_write(path, content)
+    assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_atomic_write_gives_the_permissions_of_an_ordinary_file(tmp_path):
+    atomic_write(tmp_path / "atomic", "a")
+    (tmp_path / "ordinary").write_text("a")
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+def test_a_failed_atomic_write_keeps_the_old_content(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_new_workdir_holds_the_whole_experiment_sorted(tmp_path):
+    workdir = tmp_path / "new" / "deep"
+    prepare_workdir(workdir, EXPERIMENT)
+    text = (workdir / "experiment.json").read_text()
+    assert list(json.loads(text)) == sorted(EXPERIMENT)
+    assert read_experiment(workdir) == {**EXPERIMENT, "sides": [32, 32]}
+    prepare_workdir(workdir, EXPERIMENT)  # the same again is accepted and changes nothing
+    assert (workdir / "experiment.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"name": "imagenet32"}, 'name: "cifar10" there, "imagenet32" now'),
+        ({"levels": 2}, "levels: 3 there, 2 now"),
+        ({"learning_rate": 1.0000001e-3}, "learning_rate: 0.001 there, 0.0010000001 now"),
+        ({"sides": (32, 16)}, r"sides: \[32, 32\] there, \[32, 16\] now"),
+        ({"added": None}, "added: absent there, null now"),
+    ],
+)
+def test_another_experiment_is_refused_by_field(tmp_path, change, message):
+    prepare_workdir(tmp_path, EXPERIMENT)
+    before = read_experiment(tmp_path)
+    with pytest.raises(WorkdirError, match=message) as caught:
+        prepare_workdir(tmp_path, EXPERIMENT | change)
+    assert str(caught.value).count(" there, ") == 1
+    assert "--workdir" in str(caught.value) and str(tmp_path) in str(caught.value)
+    assert read_experiment(tmp_path) == before
+
+
+def test_every_differing_field_is_named(tmp_path):
+    prepare_workdir(tmp_path, EXPERIMENT)
+    changed = {name: value for name, value in EXPERIMENT.items() if name != "levels"}
+    with pytest.raises(WorkdirError) as caught:
+        prepare_workdir(tmp_path, changed | {"name": "other"})
+    assert "levels: 3 there, absent now" in str(caught.value)
+    assert 'name: "cifar10" there' in str(caught.value)
+
+
+def test_free_fields_are_updated(tmp_path):
+    prepare_workdir(tmp_path, EXPERIMENT)
+    prepare_workdir(tmp_path, EXPERIMENT | {"steps": 20}, free_fields=["steps"])
+    assert read_experiment(tmp_path)["steps"] == 20
+    with pytest.raises(WorkdirError, match="levels"):
+        prepare_workdir(tmp_path, EXPERIMENT | {"steps": 30, "levels": 1}, free_fields=["steps"])
+    assert read_experiment(tmp_path)["steps"] == 20
+
+
+def test_other_workers_compare_but_do_not_write(tmp_path):
+    prepare_workdir(tmp_path, EXPERIMENT, chief=False)
+    assert not (tmp_path / "experiment.json").exists()
+    prepare_workdir(tmp_path, EXPERIMENT)
+    with pytest.raises(WorkdirError, match="levels"):
+        prepare_workdir(tmp_path, EXPERIMENT | {"levels": 1}, chief=False)
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1]"])
+def test_an_unreadable_experiment_is_an_error(tmp_path, content):
+    (tmp_path / "experiment.json").write_text(content)
+    with pytest.raises(WorkdirError, match="experiment.json"):
+        prepare_workdir(tmp_path, EXPERIMENT)
+    assert (tmp_path / "experiment.json").read_text() == content
+
+
+def test_checkpoints_of_an_unknown_experiment_are_not_taken_over(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-1.index").touch()
+    with pytest.raises(WorkdirError, match="nothing says which experiment"):
+        prepare_workdir(tmp_path, EXPERIMENT)
+
+
+def test_a_file_in_place_of_a_workdir(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkdirError, match="Give another --workdir"):
+        prepare_workdir(tmp_path / "file", EXPERIMENT)
+
+
+def test_no_workdir_to_read(tmp_path):
+    with pytest.raises(WorkdirError, match="not the working directory of a run"):
+        read_experiment(tmp_path)
+
+
+def test_one_process_at_a_time(tmp_path):
+    script = (
+        "import fcntl, sys, time\n"
+        "handle = open(sys.argv[1], 'a')\n"
+        "fcntl.flock(handle, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path / ".lock")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(WorkdirError, match="Another process"), lock_workdir(tmp_path):
+                pass
+        finally:
+            other.kill()
+    with lock_workdir(tmp_path):  # a kill frees it
+        pass

@@ -1,0 +1,28 @@
+"""TFP bijectors: forward maps latent to data, inverse maps data to latent."""
+
+from tfflows.bijectors.actnorm import ActNorm
+from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.chain import Chain
+from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling
+from tfflows.bijectors.gaussian_prior import GaussianPrior
+from tfflows.bijectors.invertible_conv import InvertibleConv
+from tfflows.bijectors.invertible_conv_lu import InvertibleConvLU
+from tfflows.bijectors.multiscale import Level, MultiScale
+from tfflows.bijectors.permutation import Permutation, Reverse
+from tfflows.bijectors.squeeze import Squeeze
+
+__all__ = [
+    "ActNorm",
+    "AdditiveCoupling",
+    "AffineCoupling",
+    "Bijector",
+    "Chain",
+    "GaussianPrior",
+    "InvertibleConv",
+    "InvertibleConvLU",
+    "Level",
+    "MultiScale",
+    "Permutation",
+    "Reverse",
+    "Squeeze",
+]

@@ -1,0 +1,118 @@
+"""Activation normalization."""
+
+import tensorflow as tf
+
+from tfflows.bijectors.base import Bijector, broadcast_log_det
+from tfflows.math import actnorm
+
+FORMS = ("shift_then_scale", "scale_then_shift")
+
+
+class ActNorm(Bijector):
+    """Data to latent: `inverse(y) = (y + bias) * exp(log_scale_factor * log_scale)`, per channel or per activation.
+
+    With `form='scale_then_shift'` the paper's `inverse(y) = scale * y + bias`. The log-determinant of an event is the sum of
+    the (effective) log-scales over all its activations: `H * W * sum_c log_scale_c` for images with per-channel parameters.
+
+    Parameters start at the identity; `initialize(batch)` sets them so that the batch leaves with zero mean and standard
+    deviation `initial_scale` (data-dependent init).
+
+    #### Examples
+
+    ```python
+    actnorm = ActNorm(parameter_shape=[3])
+    latent = actnorm.initialize(images)       # once, on the first batch
+    distribution = tfd.TransformedDistribution(base, actnorm)
+    ```
+
+    #### References
+
+    Kingma & Dhariwal 2018, section 3.1; the released code for `shift_then_scale` and the factor 3. Per activation:
+    Ho et al. 2019.
+    """
+
+    def __init__(
+        self,
+        parameter_shape,
+        event_ndims=3,
+        form="shift_then_scale",
+        log_scale_factor=3.0,
+        initial_scale=1.0,
+        dtype=tf.float32,
+        validate_args=False,
+        name="actnorm",
+    ):
+        """Creates the parameters.
+
+        Args:
+          parameter_shape: Integers, a suffix of the event shape: `[C]` per channel, `[H, W, C]` per activation.
+          event_ndims: Python `int`, axes of an event: 3 for images `[H, W, C]`, 1 for vectors.
+          form: `'shift_then_scale'` (released code) or `'scale_then_shift'` (paper).
+          log_scale_factor: Python `float`; the released code multiplies the stored log-scale by 3. Used by `shift_then_scale`.
+          initial_scale: Python `float`, standard deviation after `initialize`.
+          dtype: Of parameters and data.
+          validate_args: As in TFP.
+          name: As in TFP.
+
+        Raises:
+          ValueError: if `form` is unknown or `parameter_shape` longer than the event.
+        """
+        parameters = dict(locals())
+        if form not in FORMS:
+            raise ValueError(f"form must be one of {FORMS}, got {form!r}.")
+        parameter_shape = tf.TensorShape(parameter_shape).as_list()
+        if not 1 <= len(parameter_shape) <= event_ndims:
+            raise ValueError(f"parameter_shape must have 1 to event_ndims={event_ndims} axes, got {parameter_shape}.")
+        self._form = form
+        self._log_scale_factor = log_scale_factor
+        self._initial_scale = initial_scale
+        self.bias = tf.Variable(tf.zeros(parameter_shape, dtype), name="bias")
+        if form == "shift_then_scale":
+            self.log_scale = tf.Variable(tf.zeros(parameter_shape, dtype), name="log_scale")
+        else:
+            self.scale = tf.Variable(tf.ones(parameter_shape, dtype), name="scale")
+        super().__init__(
+            forward_min_event_ndims=event_ndims,
+            is_constant_jacobian=True,
+            dtype=dtype,
+            validate_args=validate_args,
+            parameters=parameters,
+            name=name,
+        )
+
+    def _effective_log_scale(self):
+        if self._form == "shift_then_scale":
+            return self._log_scale_factor * self.log_scale
+        return tf.math.log(tf.abs(self.scale))
+
+    def _log_det(self, x, log_scale):
+        event_shape = tf.shape(x)[x.shape.rank - self.forward_min_event_ndims :]
+        log_det = actnorm.per_event_log_det(log_scale, event_shape)
+        return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
+
+    def _inverse_and_log_det(self, y):
+        log_scale = self._effective_log_scale()
+        if self._form == "shift_then_scale":
+            x = actnorm.shift_then_scale(y, self.bias, log_scale)
+        else:
+            x = actnorm.scale_then_shift(y, self.scale, self.bias)
+        return x, self._log_det(y, log_scale)
+
+    def _forward_and_log_det(self, x):
+        log_scale = self._effective_log_scale()
+        if self._form == "shift_then_scale":
+            y = actnorm.unscale_then_unshift(x, self.bias, log_scale)
+        else:
+            y = actnorm.unshift_then_unscale(x, self.scale, self.bias)
+        return y, -self._log_det(x, log_scale)
+
+    def initialize(self, y, condition=None):
+        """Sets bias and scale from a batch (standard deviation + 1e-6, population moments); returns its latent."""
+        bias, log_scale = actnorm.data_dependent_shift_then_scale(y, self.bias.shape.rank, self._initial_scale)
+        if self._form == "shift_then_scale":
+            self.bias.assign(bias)
+            self.log_scale.assign(log_scale / self._log_scale_factor)
+        else:
+            self.scale.assign(tf.exp(log_scale))
+            self.bias.assign(bias * tf.exp(log_scale))
+        return super().initialize(y, condition)

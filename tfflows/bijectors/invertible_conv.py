@@ -1,0 +1,64 @@
+"""Invertible 1x1 convolution with a dense matrix."""
+
+import tensorflow as tf
+
+from tfflows.bijectors.base import Bijector, broadcast_log_det
+from tfflows.math import invertible_conv
+
+
+class InvertibleConv(Bijector):
+    """Data to latent: `inverse(y)[..., j] = sum_i y[..., i] weight[i, j]`; log-determinant `H * W * ln |det weight|`.
+
+    Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal; the determinant is taken
+    in float64.
+
+    #### References
+
+    Kingma & Dhariwal 2018, section 3.2 (there the transpose: `y = W x`).
+    """
+
+    def __init__(self, channels, seed=0, event_ndims=3, dtype=tf.float32, validate_args=False, name="invertible_conv"):
+        """Creates the matrix.
+
+        Args:
+          channels: Python `int` C.
+          seed: Python `int` of the initial rotation.
+          event_ndims: Python `int`, axes of an event.
+          dtype: Of the matrix and the data.
+          validate_args: As in TFP.
+          name: As in TFP.
+        """
+        parameters = dict(locals())
+        self.weight = tf.Variable(
+            lambda: invertible_conv.orthogonal_matrix(channels, [seed, 0], dtype),
+            shape=[channels, channels],
+            dtype=dtype,
+            name="weight",
+        )
+        super().__init__(
+            forward_min_event_ndims=event_ndims,
+            is_constant_jacobian=True,
+            dtype=dtype,
+            validate_args=validate_args,
+            parameters=parameters,
+            name=name,
+        )
+
+    def _log_det(self, x, weight):
+        log_det = _num_positions(x, self.forward_min_event_ndims) * invertible_conv.log_abs_det(weight)
+        return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
+
+    def _inverse_and_log_det(self, y):
+        weight = tf.convert_to_tensor(self.weight)
+        return invertible_conv.matmul_channels(y, weight), self._log_det(y, weight)
+
+    def _forward_and_log_det(self, x):
+        weight = tf.convert_to_tensor(self.weight)
+        y = invertible_conv.matmul_channels(x, invertible_conv.inverse_matrix(weight))
+        return y, -self._log_det(x, weight)
+
+
+def _num_positions(x, event_ndims):
+    """Pixels of an event, float64 scalar (1 for vectors)."""
+    spatial = tf.shape(x)[x.shape.rank - event_ndims : x.shape.rank - 1]
+    return tf.cast(tf.reduce_prod(spatial), tf.float64)

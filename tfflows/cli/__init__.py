@@ -1,0 +1,1 @@
+"""What the `run.py` of every reproduction shares: flags and modes."""

@@ -1,0 +1,86 @@
+"""`--mode=evaluate`: bits/dim of the test images, and the record of it."""
+
+import pathlib
+
+import numpy as np
+
+from tfflows.evaluation.bits_per_dim import Evaluator
+from tfflows.evaluation.expected import load_expected
+from tfflows.evaluation.provenance import collect_provenance
+from tfflows.evaluation.records import Record, write_record
+from tfflows.evaluation.verdicts import compare_with, format_comparison
+from tfflows.training.logs import METRICS_FILE, read_metrics
+from tfflows.training.named_variables import count_parameters
+
+PER_IMAGE_FILE = "test_bits_per_dim.npy"
+
+
+def make_evaluator(session):
+    """An `Evaluator` of the session's model on its test images."""
+    return Evaluator(
+        session.strategy,
+        session.model,
+        session.test_source,
+        batch_size=session.experiment.evaluation_batch_size,
+        seed=0,  # the same noise whatever the seed of training
+        jit_compile=session.flags.jit,
+    )
+
+
+def run(session):
+    """Evaluates the checkpoint that --select names; prints expected, obtained, difference and verdict."""
+    session.prepare_workdir()
+    step = session.restore()
+    lines = read_metrics(session.workdir / METRICS_FILE) if step else []
+    seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
+    evaluate_and_record(session, make_evaluator(session), step, hours=(seconds[-1] if seconds else 0.0) / 3600)
+
+
+def evaluate_and_record(session, evaluator, step, hours):
+    """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison."""
+    result = evaluator.evaluate()
+    if not session.chief:
+        return None
+    np.save(session.workdir / PER_IMAGE_FILE, result.per_image)
+    record = make_record(session, result, step, hours)
+    write_record(record, session.workdir / "results", overwrite=True)
+    if session.flags.results_dir:
+        write_record(record, session.flags.results_dir, overwrite=True)
+    print(format_comparison(compare_with(record, printed_values())), flush=True)
+    return record
+
+
+def make_record(session, result, step, hours):
+    """The `Record` of a result."""
+    experiment, flags = session.experiment, session.flags
+    metrics = session.workdir / METRICS_FILE
+    lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
+    curve = [(line["step"], line["test_bits_per_dim"]) for line in lines if "test_bits_per_dim" in line]
+    speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
+    return Record(
+        paper=session.reproduction.paper,
+        experiment=experiment.name,
+        dataset=experiment.dataset.replace(":", "-").replace("/", "-"),
+        split="test",
+        metric="bits_per_dim",
+        value=result.mean,
+        standard_error=result.standard_error,
+        num_images=len(result.per_image),
+        steps=step,
+        batch_size=experiment.batch_size,
+        scale=experiment.scale,
+        seed=flags.seed,
+        select=flags.select,
+        parameters=count_parameters(session.model),
+        hours=hours,
+        overrides=session.overrides,
+        curve=tuple([*((s, v) for s, v in curve if s < step), (step, result.mean)]),
+        seconds_per_step=experiment.batch_size / float(np.median(speeds)) if speeds else None,
+        **collect_provenance(),
+    )
+
+
+def printed_values():
+    """The rows of results/expected.csv of this repository; none where the package was installed without it."""
+    directory = pathlib.Path(__file__).parents[2] / "results"
+    return load_expected(directory) if (directory / "expected.csv").exists() else ()

@@ -1,0 +1,42 @@
+"""The table of `--list`."""
+
+import pandas as pd
+import tensorflow as tf
+
+from tfflows.data import dataset_spec
+from tfflows.training.named_variables import count_parameters
+
+
+def experiment_table(reproduction, small=False, expected=()):
+    """A text table: experiment, data set, bits, parameters as built, the paper's bits/dim.
+
+    Args:
+      reproduction: `Reproduction`.
+      small: Whether to size the experiments for two cores.
+      expected: `{experiment name: bits/dim that the paper prints}`.
+    """
+    rows = []
+    for experiment in reproduction.experiments.values():
+        if small and experiment.scale == "paper":
+            experiment = reproduction.small(experiment)
+        printed = dict(expected).get(experiment.name)
+        rows.append(
+            {
+                "experiment": experiment.name,
+                "data set": experiment.dataset,
+                "size": experiment.image_size,
+                "bits": experiment.num_bits,
+                "parameters": f"{built_parameters(reproduction, experiment):,}",
+                "paper's bits/dim": "" if printed is None or small else f"{printed:.2f}",
+                "note": experiment.note,
+            }
+        )
+    return pd.DataFrame(rows).to_string(index=False, justify="left")
+
+
+def built_parameters(reproduction, experiment):
+    """Trained parameters of the experiment's model, counted on the built model without memory for its values."""
+    spec = dataset_spec(experiment.dataset)
+    shape = [experiment.image_size, experiment.image_size, spec.num_channels]
+    with tf.Graph().as_default():
+        return count_parameters(reproduction.build_model(experiment, shape, spec.num_classes, seed=0))

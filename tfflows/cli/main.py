@@ -1,0 +1,64 @@
+"""The entry point that every reproduction's `run.py` hands its paper to."""
+
+import functools
+import sys
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from tfflows.cli import evaluate, pictures, train
+from tfflows.cli.flags import define_flags
+from tfflows.cli.listing import experiment_table
+from tfflows.cli.session import Session
+from tfflows.evaluation.expected import find_expected
+from tfflows.training.checkpoints import CheckpointError
+from tfflows.training.logs import LogError
+from tfflows.training.loop import TrainingDiverged
+from tfflows.training.workdir import WorkdirError
+
+_MODES = {
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "sample": pictures.run_sample,
+    "interpolate": pictures.run_interpolate,
+    "manipulate": pictures.run_manipulate,
+}
+
+# What a user can mend; everything else keeps its traceback.
+_USER_ERRORS = (ValueError, FileNotFoundError, CheckpointError, LogError, TrainingDiverged, WorkdirError)
+
+
+def main(reproduction):
+    """Runs a reproduction from the command line."""
+    define_flags()
+    # `--help` prints the documentation of the main module.
+    sys.modules["__main__"].__doc__ = reproduction.title
+    app.run(functools.partial(_run, reproduction))
+
+
+def _run(reproduction, arguments):
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
+    tf.get_logger().setLevel("ERROR")
+    try:
+        if len(arguments) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}. Flags begin with --; see --help.")
+        run(reproduction, flags.FLAGS)
+    except _USER_ERRORS as error:
+        if logging.level_debug():
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(reproduction, values):
+    """Runs the mode that the flags name; raises what goes wrong."""
+    if values.list:
+        printed = {
+            name: find_expected(evaluate.printed_values(), reproduction.paper, name)
+            for name in reproduction.experiments
+        }
+        printed = {name: row.value for name, row in printed.items() if row is not None}
+        print(experiment_table(reproduction, values.scale == "small", printed))
+        return
+    _MODES[values.mode](Session(reproduction, values))

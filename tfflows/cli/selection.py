@@ -1,0 +1,54 @@
+"""From flags to an experiment."""
+
+import dataclasses
+
+from absl import logging
+
+from tfflows.data import dataset_spec
+from tfflows.training.experiment import override
+
+
+def select_experiment(reproduction, flags):
+    """The experiment that the flags describe, overrides applied.
+
+    Raises:
+      ValueError: on unknown names (names the valid ones), or if neither data set nor experiment is given.
+    """
+    if flags.dataset is not None:
+        dataset_spec(flags.dataset)  # an unknown data set is named as such
+    if flags.experiment is not None:
+        experiment = reproduction.named_experiment(flags.experiment)
+    elif flags.dataset is not None:
+        experiment = reproduction.default_experiment(flags.dataset)
+    else:
+        raise ValueError("Give --dataset or --experiment; --list shows what there is.")
+    if flags.scale == "small" and experiment.scale == "paper":
+        experiment = reproduction.small(experiment)
+    if flags.dataset is not None and flags.dataset != experiment.dataset:
+        experiment = _on_other_data(experiment, flags.dataset)
+    changes = {"num_steps": flags.steps, "batch_size": flags.batch_size}
+    experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
+    return override(experiment, flags.set)
+
+
+def base_experiment(reproduction, flags):
+    """The experiment before `--set`, `--steps` and `--batch_size`: what overrides are counted from."""
+    experiment = reproduction.named_experiment(select_experiment(reproduction, flags).name)
+    return reproduction.small(experiment) if flags.scale == "small" and experiment.scale == "paper" else experiment
+
+
+def overrides(reproduction, flags):
+    """`{field: value}` of what the flags changed."""
+    base, chosen = base_experiment(reproduction, flags), select_experiment(reproduction, flags)
+    return {
+        field.name: getattr(chosen, field.name)
+        for field in dataclasses.fields(chosen)
+        if getattr(chosen, field.name) != getattr(base, field.name)
+    }
+
+
+def _on_other_data(experiment, dataset):
+    spec = dataset_spec(dataset)
+    image_size = spec.image_size or experiment.image_size
+    logging.warning("Experiment %s is on %s; running it on %s.", experiment.name, experiment.dataset, dataset)
+    return dataclasses.replace(experiment, dataset=dataset, image_size=image_size)

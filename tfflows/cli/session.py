@@ -1,0 +1,109 @@
+"""A model with its data, devices and workdir: what every mode starts from."""
+
+import dataclasses
+import functools
+import pathlib
+
+from absl import logging
+
+from tfflows.cli.selection import overrides, select_experiment
+from tfflows.data import load_dataset
+from tfflows.training.checkpoints import Checkpoints
+from tfflows.training.named_variables import count_parameters, named_variables
+from tfflows.training.schedules import LinearWarmup
+from tfflows.training.strategies import is_chief, make_strategy
+from tfflows.training.workdir import prepare_workdir
+
+# A run may be prolonged, and watched or saved otherwise; all else belongs to what a workdir computes.
+FREE_FIELDS = ("num_steps", "evaluate_every", "evaluation_batch_size", "note", "source")
+
+
+class Session:
+    """Built from flags, each part when it is first asked for."""
+
+    def __init__(self, reproduction, flags):
+        self.reproduction = reproduction
+        self.flags = flags
+        self.experiment = select_experiment(reproduction, flags)
+        self.overrides = overrides(reproduction, flags)
+        self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
+        self.chief = is_chief(self.strategy)
+        name = f"{self.experiment.name}-{self.experiment.scale}-seed{flags.seed}"
+        self.workdir = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
+
+    def prepare_workdir(self):
+        """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment."""
+        described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
+        described["init_from"] = self.flags.init_from
+        prepare_workdir(self.workdir, described, free_fields=FREE_FIELDS, chief=self.chief)
+
+    @functools.cached_property
+    def train_source(self):
+        """Training images."""
+        return self._load("train", max_images=self.experiment.train_images or None)
+
+    @functools.cached_property
+    def test_source(self):
+        """Test images."""
+        return self._load("test")
+
+    def _load(self, split, **kwargs):
+        source = load_dataset(
+            self.experiment.dataset,
+            split,
+            data_dir=self.flags.data_dir,
+            image_size=self.experiment.image_size,
+            attributes_file=self.flags.attributes,
+            **kwargs,
+        )
+        if self.experiment.conditional and not source.labels_available:
+            raise ValueError(
+                f"The experiment {self.experiment.name!r} is conditional, but {self.experiment.dataset!r} has no labels."
+            )
+        return source
+
+    @functools.cached_property
+    def model(self):
+        """The model, its initial parameters drawn from the seed."""
+        source = self.test_source
+        with self.strategy.scope():
+            model = self.reproduction.build_model(
+                self.experiment, source.image_shape, source.num_classes, self.flags.seed
+            )
+        logging.info("%s: %s parameters.", self.experiment.name, f"{count_parameters(model):,}")
+        return model
+
+    @functools.cached_property
+    def model_variables(self):
+        """`{model/...: variable}`."""
+        return {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
+
+    @property
+    def trained_variables(self):
+        """The trained ones among `model_variables`."""
+        return {name: variable for name, variable in self.model_variables.items() if variable.trainable}
+
+    @functools.cached_property
+    def schedule(self):
+        """The learning rate as a function of the step."""
+        return LinearWarmup(self.experiment.learning_rate, self.experiment.warmup_steps)
+
+    def restore(self):
+        """Loads parameters for evaluation: the checkpoint that --select names, or --init_from. Returns the step.
+
+        Raises:
+          FileNotFoundError: if there is none.
+        """
+        checkpoints = Checkpoints(self.workdir / "checkpoints", self.model_variables, chief=self.chief)
+        best = self.flags.select == "best_test"
+        step = checkpoints.restore_best(partial=True) if best else checkpoints.restore_latest(partial=True)
+        if step is not None:
+            logging.info("Restored step %d from %s.", step, self.workdir)
+            return step
+        if self.flags.init_from:
+            self.reproduction.load_weights(self.model, self.flags.init_from)
+            return 0
+        raise FileNotFoundError(
+            f"No {'best ' if best else ''}checkpoint in {self.workdir}: train first (the same command with --mode=train"
+            f"{' --select=best_test and --set evaluate_every=N' if best else ''}), or give --workdir or --init_from."
+        )

@@ -1,0 +1,88 @@
+"""`--mode=train`."""
+
+import contextlib
+
+import tensorflow as tf
+from absl import logging
+
+from tfflows.cli.evaluate import evaluate_and_record, make_evaluator
+from tfflows.cli.pictures import write_samples
+from tfflows.training.initialize import initialize_from_data
+from tfflows.training.loop import LoopSettings, train
+from tfflows.training.optimizers.slots import optimizer_variables
+from tfflows.training.strategies import check_batch_divides
+from tfflows.training.train_step import make_train_step
+from tfflows.training.workdir import lock_workdir
+
+
+def run(session):
+    """Trains, then evaluates, samples and writes the result record. Goes on where an earlier run stopped."""
+    flags, experiment, strategy = session.flags, session.experiment, session.strategy
+    check_batch_divides(experiment.batch_size, strategy, flags.accumulate)
+    source = session.train_source
+    session.prepare_workdir()
+    model, trained = session.model, session.trained_variables
+    with strategy.scope():
+        optimizer = session.reproduction.build_optimizer(experiment, session.schedule)
+        optimizer.build(list(trained.values()))
+    train_step = make_train_step(
+        strategy,
+        model,
+        optimizer,
+        trained,
+        global_batch_size=experiment.batch_size,
+        seed=flags.seed,
+        accumulate=flags.accumulate,
+        jit_compile=flags.jit,
+    )
+    evaluator = make_evaluator(session)
+
+    def initialize():
+        if flags.init_from:
+            session.reproduction.load_weights(model, flags.init_from)
+            return
+        initialize_from_data(
+            strategy,
+            model,
+            source,
+            batch_size=min(experiment.init_batch_size, source.num_images),
+            seed=flags.seed,
+            augmentation=experiment.augmentation,
+        )
+
+    with lock_workdir(session.workdir) if session.chief else contextlib.nullcontext():
+        state = train(
+            strategy,
+            train_step,
+            source,
+            workdir=session.workdir,
+            variables={**session.model_variables, **optimizer_variables(optimizer, list(trained))},
+            num_steps=experiment.num_steps,
+            global_batch_size=experiment.batch_size,
+            seed=flags.seed,
+            augmentation=experiment.augmentation,
+            learning_rate=lambda step: float(session.schedule(tf.constant(step))),
+            metric_names=["loss", "gradient_norm", *model.metric_names],
+            settings=LoopSettings(
+                log_every=flags.log_every,
+                checkpoint_every=flags.checkpoint_every,
+                evaluate_every=experiment.evaluate_every,
+                keep_best=flags.select == "best_test",
+            ),
+            initialize=initialize,
+            evaluate=evaluator.evaluate,
+            accumulate=flags.accumulate,
+        )
+        if state.step < experiment.num_steps:
+            return
+        finish(session, evaluator, state)
+
+
+def finish(session, evaluator, state):
+    """Evaluation, record and samples of a finished run."""
+    step = state.step
+    if session.flags.select == "best_test":
+        step = session.restore()
+    evaluate_and_record(session, evaluator, step, hours=state.seconds / 3600)
+    for path in write_samples(session):
+        logging.info("Samples: %s", path)

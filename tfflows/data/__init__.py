@@ -1,0 +1,28 @@
+"""Data sets of the papers: what they are, how they are prepared, and batches as a function of
+(seed, step).
+"""
+
+from tfflows.data.augmentation import AUGMENTATIONS
+from tfflows.data.celeba import load_celeba_hq_attributes
+from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
+from tfflows.data.load import load_dataset
+from tfflows.data.pipeline import evaluation_batches, training_batches
+from tfflows.data.registry import DATASETS, DatasetSpec, dataset_spec
+from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource, RecordSource
+
+__all__ = [
+    "AUGMENTATIONS",
+    "ArraySource",
+    "DATASETS",
+    "DatasetFingerprintError",
+    "DatasetNotFoundError",
+    "DatasetSpec",
+    "ImageSource",
+    "OnDemandSource",
+    "RecordSource",
+    "dataset_spec",
+    "evaluation_batches",
+    "load_celeba_hq_attributes",
+    "load_dataset",
+    "training_batches",
+]

@@ -1,0 +1,130 @@
+"""Image augmentation of training batches, a pure function of images and uniform numbers.
+
+The published Glow augments CIFAR-10 through Keras' `ImageDataGenerator` (keras_preprocessing
+1.0.1): level 1 of its `--dal` flag is `shift`, level 2 `shift_flip_affine`. Both interpolate
+bilinearly, repeat the edge and truncate to uint8, so augmented images are smoother than the test
+images.
+"""
+
+import math
+
+import tensorflow as tf
+
+AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip")
+
+NUM_UNIFORMS = 7  # numbers an image: rotation, row shift, column shift, shear, two zooms, flip
+
+SHIFT_FRACTION = 0.1
+ROTATION_DEGREES = 15.0
+SHEAR_DEGREES = 0.02
+ZOOM_FRACTION = 0.1
+
+# Interpolation weights that should sum to one fall short by rounding (254.99998 from 255s), and
+# truncation would then darken a constant image by a whole level.
+_TRUNCATION_GUARD = 1.0 / 4096.0
+
+
+def check_augmentation(augmentation: str) -> None:
+    """Raises ValueError for an unknown augmentation, naming the valid ones."""
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"unknown augmentation {augmentation!r}; valid: {', '.join(AUGMENTATIONS)}")
+
+
+def augment(images: tf.Tensor, uniforms: tf.Tensor, augmentation: str) -> tf.Tensor:
+    """Augments a batch.
+
+    Args:
+      images: uint8 `[B, H, W, C]`.
+      uniforms: float32 `[B, NUM_UNIFORMS]` in [0, 1): one row decides all that happens to one
+        image.
+      augmentation: one of `AUGMENTATIONS`.
+
+    Returns:
+      uint8 `[B, H, W, C]`.
+    """
+    check_augmentation(augmentation)
+    if augmentation == "none":
+        return images
+    height, width = images.shape[1], images.shape[2]
+    if augmentation in ("shift", "shift_flip_affine"):
+        with_affine = augmentation == "shift_flip_affine"
+        images = transform_bilinear(images, affine_matrices(uniforms, height, width, with_affine=with_affine))
+    if augmentation in ("flip", "shift_flip_affine"):
+        images = flip_columns(images, uniforms[:, 6] < 0.5)
+    return images
+
+
+def flip_columns(images: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
+    """Mirrors left and right those of the images `[B, H, W, C]` where `flipped` (bool `[B]`) is."""
+    batch_size = tf.shape(images)[0]
+    both = tf.concat([images, images[:, :, ::-1]], axis=0)  # a gather of whole images is a copy
+    return tf.gather(both, tf.range(batch_size) + batch_size * tf.cast(flipped, tf.int32))
+
+
+def affine_matrices(uniforms: tf.Tensor, height: int, width: int, *, with_affine: bool) -> tf.Tensor:
+    """Maps (row, column) of the output to (row, column) of the input, as Keras' generator draws
+    them.
+
+    M = T(o) R(theta) T(shift) Shear Zoom T(-o), with T translations, o = (H/2 + 1/2, W/2 + 1/2)
+    (Keras' centre, half a pixel off the true one), theta in +-15 degrees, shift in +-0.1 (H, W),
+    shear in +-0.02 degrees and both zooms in [0.9, 1.1], all uniform. Without `with_affine`, M =
+    T(shift).
+
+    Args:
+      uniforms: float32 `[B, NUM_UNIFORMS]`.
+      height, width: sides of the image.
+      with_affine: whether to rotate, shear and zoom besides shifting.
+
+    Returns:
+      float32 `[B, 2, 3]`.
+    """
+    signed = 2.0 * uniforms - 1.0
+    row_shift = signed[:, 1] * (SHIFT_FRACTION * height)
+    column_shift = signed[:, 2] * (SHIFT_FRACTION * width)
+    one, zero = tf.ones_like(row_shift), tf.zeros_like(row_shift)
+    if not with_affine:
+        return _stack([[one, zero, row_shift], [zero, one, column_shift]])
+    theta = signed[:, 0] * math.radians(ROTATION_DEGREES)
+    shear = signed[:, 3] * math.radians(SHEAR_DEGREES)
+    row_zoom = 1.0 + ZOOM_FRACTION * signed[:, 4]
+    column_zoom = 1.0 + ZOOM_FRACTION * signed[:, 5]
+    sin, cos = tf.sin(theta), tf.cos(theta)
+    rotation = _stack([[cos, -sin], [sin, cos]])
+    shear_and_zoom = _stack([[row_zoom, -tf.sin(shear) * column_zoom], [zero, tf.cos(shear) * column_zoom]])
+    linear = rotation @ shear_and_zoom
+    shift = rotation @ tf.stack([row_shift, column_shift], axis=-1)[..., tf.newaxis]
+    centre = tf.constant([[height / 2 + 0.5], [width / 2 + 0.5]])
+    return tf.concat([linear, shift + centre - linear @ centre], axis=-1)
+
+
+def transform_bilinear(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """Resamples each image by its matrix: bilinear, nearest edge outside, truncated to uint8.
+
+    Args:
+      images: uint8 `[B, H, W, C]`.
+      matrices: float32 `[B, 2, 3]`, output (row, column, 1) -> input (row, column).
+
+    Returns:
+      uint8 `[B, H, W, C]`.
+    """
+    m = matrices
+    zeros = tf.zeros_like(m[:, 0, 0])
+    # The op maps (x, y), which are (column, row), by rows [a0 a1 a2] and [b0 b1 b2].
+    transforms = tf.stack(
+        [m[:, 1, 1], m[:, 1, 0], m[:, 1, 2], m[:, 0, 1], m[:, 0, 0], m[:, 0, 2], zeros, zeros],
+        axis=-1,
+    )
+    resampled = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=transforms,
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    return tf.cast(tf.floor(resampled + _TRUNCATION_GUARD), tf.uint8)
+
+
+def _stack(rows) -> tf.Tensor:
+    """Rows of `[B]` entries -> `[B, rows, columns]`."""
+    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)

@@ -1,0 +1,93 @@
+"""Any directory of equally sized images: `folder:DIRECTORY` with `train/` and `test/` inside."""
+
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from tfflows.data import splits
+from tfflows.data.errors import DatasetNotFoundError
+from tfflows.data.registry import DatasetSpec
+from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource
+
+IN_MEMORY_BYTES = 2**30
+IMAGE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
+
+
+def load(
+    spec: DatasetSpec,
+    split: str,
+    data_dir: str | None,
+    max_images: int | None,
+    holdout: int | None,
+) -> ImageSource:
+    """Opens one split of an image folder; see `tfflows.data.load_dataset`.
+
+    Images are taken in the order of their paths. The names of the sub-directories of `train/` are
+    the classes; a single sub-directory, or none, means no labels.
+    """
+    root = pathlib.Path(os.path.expanduser(spec.origin))
+    looked_in = [root]
+    if not root.is_absolute() and data_dir is not None:
+        looked_in.append(pathlib.Path(os.path.expanduser(str(data_dir))) / root)
+    root = next((place for place in looked_in if (place / "train").is_dir()), None)
+    stored_split = splits.stored_name(split)
+    if root is None or not (root / stored_split).is_dir():
+        raise DatasetNotFoundError(
+            spec.name,
+            [place / stored_split for place in looked_in],
+            spec.prepare.replace("DIRECTORY", spec.origin),
+        )
+    paths = _image_paths(root / stored_split)
+    if not paths:
+        raise DatasetNotFoundError(spec.name, root / stored_split, spec.prepare.replace("DIRECTORY", str(root)))
+    classes = sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir())
+    first, last = splits.stretch(spec.name, split, 0, len(paths), holdout=holdout, max_images=max_images)
+    paths = paths[first:last]
+    num_classes = len(classes) if len(classes) > 1 else 0
+    labels = _labels(paths, root / stored_split, classes) if num_classes else None
+    shape = _read(paths[0]).shape
+
+    def read_image(position: int, crop_uniforms=None) -> np.ndarray:
+        del crop_uniforms
+        image = _read(paths[position])
+        if image.shape != shape:
+            raise ValueError(
+                f"images of a folder must be equally sized: {paths[0]} is {shape}, {paths[position]} is {image.shape}"
+            )
+        return image
+
+    common = dict(
+        name=spec.name,
+        split=split,
+        num_images=len(paths),
+        image_shape=shape,
+        num_classes=num_classes,
+        labels=labels,
+    )
+    if len(paths) * int(np.prod(shape)) > IN_MEMORY_BYTES:
+        return OnDemandSource(read_image=read_image, **common)
+    images = np.stack([read_image(position) for position in range(len(paths))])
+    return ArraySource(images=images, **common)
+
+
+def _image_paths(directory: pathlib.Path) -> list[pathlib.Path]:
+    found = (path for path in directory.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(found)
+
+
+def _labels(paths, directory: pathlib.Path, classes: list[str]) -> np.ndarray:
+    names = [path.relative_to(directory).parts[0] for path in paths]
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise ValueError(f"{directory} has {unknown[0]!r}, which is no class of train/: {', '.join(classes)}")
+    return np.array([classes.index(name) for name in names], np.int32)
+
+
+def _read(path: pathlib.Path) -> np.ndarray:
+    """Grey images stay `[H, W, 1]`, all others become `[H, W, 3]`."""
+    with Image.open(path) as image:
+        image = image if image.mode == "L" else image.convert("RGB")
+        array = np.asarray(image, np.uint8)
+    return array if array.ndim == 3 else array[..., np.newaxis]

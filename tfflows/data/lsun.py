@@ -1,0 +1,111 @@
+"""LSUN from its official LMDB archives (TFDS's reader needs tensorflow_io, which has no current
+release).
+"""
+
+import io
+import os
+import pathlib
+import weakref
+
+import numpy as np
+from PIL import Image
+
+from tfflows.data import preprocessing, splits
+from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
+from tfflows.data.registry import DatasetSpec
+from tfflows.data.sources import OnDemandSource
+
+
+def load(
+    spec: DatasetSpec,
+    split: str,
+    data_dir: str | None,
+    max_images: int | None,
+    holdout: int | None,
+) -> OnDemandSource:
+    """Opens one split of an LSUN category; see `tfflows.data.load_dataset`.
+
+    `<category>_train_lmdb` and `<category>_val_lmdb` are looked for in `data_dir/lsun` and
+    `data_dir`. Images are ordered by key.
+    """
+    base = splits.stored_name(split)
+    directory = _find(spec, f"{spec.origin}_{spec.splits[base]}_lmdb", data_dir)
+    archive = _open_archive(directory)
+    keys = archive.keys
+    expected = spec.num_images[base]
+    if len(keys) != expected and max_images is None:
+        raise DatasetFingerprintError(spec.name, base, expected, len(keys), spec.notes)
+    first, last = splits.stretch(spec.name, split, 0, len(keys), holdout=holdout, max_images=max_images)
+    keys = keys[first:last]
+
+    def read_image(position: int, crop_uniforms: np.ndarray | None) -> np.ndarray:
+        image = decode(archive.value(keys[position]))
+        if spec.recipe == "lsun_square":
+            return square(image, spec.image_size)
+        reduced = preprocessing.reduce_short_side(image)
+        return preprocessing.crop_at(reduced, spec.image_size, crop_uniforms)
+
+    return OnDemandSource(
+        name=spec.name,
+        split=split,
+        num_images=len(keys),
+        image_shape=spec.image_shape,
+        random_crop=spec.random_crop,
+        read_image=read_image,
+    )
+
+
+def decode(value: bytes) -> np.ndarray:
+    """A stored value (WebP, JPEG or any format that Pillow reads) -> uint8 `[H, W, 3]`."""
+    with Image.open(io.BytesIO(value)) as image:
+        return np.asarray(image.convert("RGB"), np.uint8)
+
+
+def square(image: np.ndarray, image_size: int) -> np.ndarray:
+    """Centre square, then one antialiased (Lanczos) resize, as in Glow's converter."""
+    rows, columns, _ = image.shape
+    side = min(rows, columns)
+    top, left = (rows - side) // 2, (columns - side) // 2
+    cropped = Image.fromarray(image[top : top + side, left : left + side])
+    return np.asarray(cropped.resize((image_size, image_size), Image.Resampling.LANCZOS), np.uint8)
+
+
+def _find(spec: DatasetSpec, folder: str, data_dir: str | None) -> pathlib.Path:
+    root = pathlib.Path(os.path.expanduser(str(data_dir) if data_dir else "~/tensorflow_datasets"))
+    places = [root / "lsun" / folder, root / folder]
+    for place in places:
+        if (place / "data.mdb").is_file():
+            return place
+    raise DatasetNotFoundError(spec.name, places, spec.prepare.replace("DIRECTORY", str(root)))
+
+
+_open_archives = weakref.WeakValueDictionary()
+
+
+def _open_archive(directory: pathlib.Path) -> "_Archive":
+    key = os.path.realpath(directory)
+    archive = _open_archives.get(key)
+    if archive is None:
+        archive = _open_archives[key] = _Archive(directory)
+    return archive
+
+
+class _Archive:
+    """Random access to an LMDB directory: sorted keys, values by key.
+
+    LMDB allows a process to open a directory only once: take archives from `_open_archive`.
+    """
+
+    def __init__(self, directory: pathlib.Path):
+        try:
+            import lmdb
+        except ImportError as error:
+            raise ImportError(f"reading {directory} needs the lmdb package: pip install lmdb") from error
+        self._environment = lmdb.open(str(directory), readonly=True, lock=False, readahead=False, meminit=False)
+        with self._environment.begin() as transaction:
+            # Fixed-width bytes: three million keys take 120 MB here, several times that as objects.
+            self.keys = np.array(list(transaction.cursor().iternext(keys=True, values=False)))
+
+    def value(self, key: bytes) -> bytes:
+        with self._environment.begin() as transaction:
+            return transaction.get(bytes(key))

@@ -1,0 +1,138 @@
+"""How images are cut and reduced, after the papers' own converters; all functions are pure."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+
+def average_2x2(images: tf.Tensor) -> tf.Tensor:
+    """2x2 block averages rounded half up: floor((a + b + c + d + 2) / 4).
+
+    Args:
+      images: uint8 `[..., H, W, C]` with even H and W.
+
+    Returns:
+      uint8 `[..., H/2, W/2, C]`.
+    """
+    if images.shape[-3] % 2 or images.shape[-2] % 2:
+        raise ValueError(f"2x2 averages need even sides, got images of shape {images.shape}")
+    x = tf.cast(images, tf.int32)
+    rows = x[..., 0::2, :, :] + x[..., 1::2, :, :]
+    total = rows[..., 0::2, :] + rows[..., 1::2, :]
+    return tf.cast((total + 2) // 4, tf.uint8)
+
+
+def average_box(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Square image `[S, S, C]` -> uint8 `[image_size, image_size, C]`: floor of block averages.
+
+    Repeated 2x2 averages with one floor at the end, as in Glow's converter, are averages over
+    2^k x 2^k blocks; S / image_size must be a power of two.
+    """
+    side = image.shape[0]
+    if side is None or side % image_size or (side // image_size) & (side // image_size - 1):
+        raise ValueError(
+            f"an image of side {side} cannot be halved down to {image_size}: their ratio must be a power of two"
+        )
+    block, channels = side // image_size, image.shape[-1]
+    x = tf.reshape(tf.cast(image, tf.float32), [image_size, block, image_size, block, channels])
+    return tf.cast(tf.floor(tf.reduce_mean(x, axis=[1, 3])), tf.uint8)
+
+
+def centre_square(image: tf.Tensor) -> tf.Tensor:
+    """The central square of `[H, W, C]`, its side the shorter one."""
+    shape = tf.shape(image)
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+IMAGENET_PYRAMID_SIZE = 256
+
+
+def imagenet_pyramid(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """ImageNet photograph -> uint8 `[image_size, image_size, 3]` after Glow's converter.
+
+    Centre square, bilinear to 256 (TF1's resize: corner-aligned grid, no antialiasing), 2x2
+    averages, floor.
+    """
+    square = centre_square(image)[tf.newaxis]
+    large = tf.raw_ops.ResizeBilinear(
+        images=tf.cast(square, tf.float32),
+        size=[IMAGENET_PYRAMID_SIZE, IMAGENET_PYRAMID_SIZE],
+        align_corners=False,
+        half_pixel_centers=False,
+    )[0]
+    return average_box(tf.ensure_shape(large, [IMAGENET_PYRAMID_SIZE, IMAGENET_PYRAMID_SIZE, 3]), image_size)
+
+
+def pad_mnist(image: tf.Tensor) -> tf.Tensor:
+    """28x28x1 -> 32x32x3: two zeros on each side, the grey value three times."""
+    return tf.tile(tf.pad(image, [[2, 2], [2, 2], [0, 0]]), [1, 1, 3])
+
+
+@functools.lru_cache(maxsize=512)
+def _pyramid_matrix(size: int, downscale: float) -> np.ndarray:
+    """The matrix `[ceil(size / downscale), size]` of Gaussian smoothing followed by linear
+    resizing.
+
+    Both steps are linear and separable, so one matrix a side does a whole reduction. It follows
+    scikit-image's `pyramid_reduce`: sigma = downscale / 3, truncated at 4 sigma, edges reflected
+    (d c b a | a b c d | d c b a), sample points (i + 1/2) size / new_size - 1/2.
+    """
+    new_size = int(np.ceil(size / downscale))
+    sigma = downscale / 3.0
+    radius = int(4.0 * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+
+    def reflect(index):
+        index = np.mod(index, 2 * size)
+        return np.where(index < size, index, 2 * size - 1 - index)
+
+    smooth = np.zeros([size, size])
+    for offset, weight in zip(offsets, weights, strict=True):
+        np.add.at(smooth, (np.arange(size), reflect(np.arange(size) + offset)), weight)
+    points = (np.arange(new_size) + 0.5) * size / new_size - 0.5
+    left = np.floor(points).astype(int)
+    fraction = points - left
+    resize = np.zeros([new_size, size])
+    np.add.at(resize, (np.arange(new_size), reflect(left)), 1.0 - fraction)
+    np.add.at(resize, (np.arange(new_size), reflect(left + 1)), fraction)
+    return resize @ smooth
+
+
+def reduce_short_side(image: np.ndarray, short_side: int = 96) -> np.ndarray:
+    """RealNVP's LSUN reduction: the short side becomes `short_side`, the image keeps its
+    proportions.
+
+    Computes what `skimage.transform.pyramid_reduce(image, min(rows, columns) / short_side)`, times
+    255, truncated to uint8, computes, without scikit-image.
+
+    Args:
+      image: uint8 `[H, W, C]`, both sides at least `short_side`.
+
+    Returns:
+      uint8 `[H', W', C]` with min(H', W') = short_side.
+    """
+    rows, columns, _ = image.shape
+    downscale = min(rows, columns) / short_side
+    if downscale < 1.0:
+        raise ValueError(f"image of {rows}x{columns} pixels is smaller than {short_side} on its short side")
+    if downscale == 1.0:
+        return image
+    row_matrix = _pyramid_matrix(rows, downscale)
+    column_matrix = _pyramid_matrix(columns, downscale)
+    reduced = np.tensordot(row_matrix, image.astype(np.float64), axes=(1, 0))
+    reduced = np.einsum("yxc,zx->yzc", reduced, column_matrix, optimize=True)
+    # The constant lifts sums of weights that fall short of one by rounding (255 must stay 255).
+    return np.clip(np.floor(reduced + 1e-6), 0, 255).astype(np.uint8)
+
+
+def crop_at(image: np.ndarray, size: int, uniforms: np.ndarray) -> np.ndarray:
+    """The `size` x `size` crop of `[H, W, C]` at a place given by two numbers in [0, 1)."""
+    rows, columns, _ = image.shape
+    top = min(int(uniforms[0] * (rows - size + 1)), rows - size)
+    left = min(int(uniforms[1] * (columns - size + 1)), columns - size)
+    return image[top : top + size, left : left + size]

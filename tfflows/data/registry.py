@@ -1,0 +1,248 @@
+"""The data sets of the papers, as data: where each comes from, its size and how its images are
+prepared.
+
+A data set that differs in any pixel from a published one has a name of its own.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+CIFAR10_PAPER = "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images"
+IMAGENET_PAPER = "Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge"
+LSUN_PAPER = "Yu et al. (2015), LSUN, arXiv:1506.03365"
+CELEBA_HQ_PAPER = "Karras et al. (2018), Progressive Growing of GANs, arXiv:1710.10196"
+
+FOLDER_PREFIX = "folder:"
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """One data set.
+
+    Attributes:
+      name: the name used everywhere (`--dataset`, results, errors).
+      kind: how it is read: 'tfds', 'lmdb', 'folder' or 'embedded'.
+      origin: TFDS name (with its configuration), LMDB category, or the directory of a folder.
+      splits: our split name -> name of the stored split.
+      num_images: our split name -> number of images (the fingerprint); None where any number will
+        do.
+      image_size: side of the images as delivered, in pixels; None for folders, which say it
+        themselves.
+      num_channels: channels as delivered.
+      num_classes: number of labels, 0 if the set has none.
+      recipe: key of the preparation (`tfflows.data.preprocessing`).
+      image_sizes: the sides that the recipe can deliver besides `image_size`.
+      random_crop: whether each read takes a random crop (training and test alike).
+      stored_range: our split name -> (first, last + 1) within the stored split; absent means all of
+        it.
+      source: citation.
+      prepare: the command or steps that put the data set in place.
+      notes: what a reader of results must know.
+    """
+
+    name: str
+    kind: str
+    origin: str
+    splits: Mapping[str, str]
+    num_images: Mapping[str, int] | None
+    image_size: int | None
+    num_classes: int = 0
+    num_channels: int = 3
+    recipe: str = "identity"
+    image_sizes: tuple[int, ...] = ()
+    random_crop: bool = False
+    stored_range: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    source: str = ""
+    prepare: str = ""
+    notes: str = ""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """`(height, width, channels)` as delivered, None if only the files know."""
+        if self.image_size is None:
+            return None
+        return (self.image_size, self.image_size, self.num_channels)
+
+
+def _tfds_command(origin: str) -> str:
+    return f"run `tfds build {origin} --data_dir=DIRECTORY` on a machine with network access"
+
+
+def _cifar10(name: str, image_size: int, recipe: str, notes: str = "") -> DatasetSpec:
+    return DatasetSpec(
+        name=name,
+        kind="tfds",
+        origin="cifar10",
+        splits={"train": "train", "test": "test"},
+        num_images={"train": 50_000, "test": 10_000},
+        image_size=image_size,
+        num_classes=10,
+        recipe=recipe,
+        source=CIFAR10_PAPER,
+        prepare=_tfds_command("cifar10"),
+        notes=notes,
+    )
+
+
+def _downsampled_imagenet(image_size: int) -> DatasetSpec:
+    origin = f"downsampled_imagenet/{image_size}x{image_size}"
+    return DatasetSpec(
+        name=f"imagenet{image_size}",
+        kind="tfds",
+        origin=origin,
+        splits={"train": "train", "test": "validation"},
+        num_images={"train": 1_281_149, "test": 49_999},
+        image_size=image_size,
+        source="van den Oord et al. (2016), Pixel Recurrent Neural Networks, arXiv:1601.06759",
+        prepare=f"put train_{image_size}x{image_size}.tar and valid_{image_size}x{image_size}.tar "
+        "of the old release into DIRECTORY/downloads/manual or a TFDS download cache (the original "
+        "address http://image-net.org/small/ is gone), then " + _tfds_command(origin),
+        notes="the old downsampled release (PixelRNN); the release of 2017 (Chrabaszcz et al.) has "
+        "other pixels and is not comparable. The Glow paper's copy has 1,281,148 / 50,000: one "
+        "training image had been moved to validation.",
+    )
+
+
+_LSUN_NUM_TRAIN = {"bedroom": 3_033_042, "tower": 708_264, "church_outdoor": 126_227}
+
+
+def _lsun(category: str, image_size: int | None) -> DatasetSpec:
+    short_name = category.removesuffix("_outdoor")
+    likelihood = image_size is None
+    return DatasetSpec(
+        name=f"lsun_{short_name}" if likelihood else f"lsun_{short_name}_{image_size}",
+        kind="lmdb",
+        origin=category,
+        splits={"train": "train", "test": "val"},
+        num_images={"train": _LSUN_NUM_TRAIN[category], "test": 300},
+        image_size=64 if likelihood else image_size,
+        recipe="lsun_realnvp" if likelihood else "lsun_square",
+        random_crop=likelihood,
+        source=LSUN_PAPER,
+        prepare=f"download http://dl.yf.io/lsun/scenes/{category}_train_lmdb.zip and "
+        f"{category}_val_lmdb.zip and unpack both into DIRECTORY/lsun",
+        notes="RealNVP recipe: short side reduced to 96, a random 64x64 crop at every read, in the "
+        "300 test images too; the test crops here are a function of the seed."
+        if likelihood
+        else "centre square, one antialiased (Lanczos) reduction: for samples; no bits/dim is published.",
+    )
+
+
+_SPECS = (
+    _cifar10("cifar10", 32, "identity"),
+    _cifar10(
+        "cifar10_16",
+        16,
+        "average_2x2",
+        notes="CIFAR-10 averaged over 2x2 blocks, floor((a + b + c + d + 2) / 4): for studies on "
+        "small machines; never to be reported as CIFAR-10.",
+    ),
+    _downsampled_imagenet(32),
+    _downsampled_imagenet(64),
+    DatasetSpec(
+        name="imagenet32_labels",
+        kind="tfds",
+        origin="imagenet2012",
+        splits={"train": "train", "test": "validation"},
+        num_images={"train": 1_281_167, "test": 50_000},
+        image_size=32,
+        num_classes=1000,
+        recipe="imagenet_pyramid",
+        image_sizes=(64, 128, 256),
+        source=IMAGENET_PAPER,
+        prepare="put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into "
+        "DIRECTORY/downloads/manual, then run `tfds build imagenet2012 --data_dir=DIRECTORY`",
+        notes="centre square, bilinear to 256, then 2x2 box averages, floor (Glow's converter); "
+        "not the pixels of imagenet32.",
+    ),
+    *(_lsun(category, size) for size in (None, 96, 128) for category in _LSUN_NUM_TRAIN),
+    DatasetSpec(
+        name="celeba_hq",
+        kind="tfds",
+        origin="celeb_a_hq/256",
+        splits={"train": "train", "test": "train"},
+        num_images={"train": 27_000, "test": 3_000},
+        stored_range={"train": (3_000, 30_000), "test": (0, 3_000)},
+        image_size=256,
+        recipe="average_box",
+        image_sizes=(128, 64, 32),
+        source=CELEBA_HQ_PAPER,
+        prepare="put data256x256.tar into DIRECTORY/downloads/manual "
+        "(https://github.com/tkarras/progressive_growing_of_gans), then run "
+        "`tfds build celeb_a_hq/256 --data_dir=DIRECTORY`",
+        notes="the first 3,000 stored records are the test split. The order is TFDS's, so these "
+        "are not the same 3,000 images as in the files that Glow's authors published.",
+    ),
+    DatasetSpec(
+        name="mnist",
+        kind="tfds",
+        origin="mnist",
+        splits={"train": "train", "test": "test"},
+        num_images={"train": 60_000, "test": 10_000},
+        image_size=32,
+        num_classes=10,
+        recipe="mnist",
+        source="LeCun et al. (1998), Gradient-based learning applied to document recognition",
+        prepare=_tfds_command("mnist"),
+        notes="padded with zeros to 32x32 and repeated to three channels, as in Glow's code.",
+    ),
+    DatasetSpec(
+        name="photographs",
+        kind="embedded",
+        origin="sklearn.datasets.load_sample_images",
+        splits={"train": "train", "test": "test"},
+        num_images={"train": 1_242, "test": 230},
+        image_size=32,
+        num_classes=2,
+        source="two photographs in scikit-learn, CC BY 2.0: china.jpg by danielbuechele, "
+        "flower.jpg by vultilion (Flickr)",
+        prepare="pip install scikit-learn pillow",
+        notes="halved by 2x2 averages, 32x32 patches at stride 8; the label is the photograph.",
+    ),
+    DatasetSpec(
+        name="digits",
+        kind="embedded",
+        origin="sklearn.datasets.load_digits",
+        splits={"train": "train", "test": "test"},
+        num_images={"train": 1_437, "test": 360},
+        image_size=8,
+        num_channels=1,
+        num_classes=10,
+        source="Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits (UCI), in scikit-learn",
+        prepare="pip install scikit-learn",
+        notes="17 grey levels v stored as 15 v; distinct for num_bits >= 5.",
+    ),
+)
+
+DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def folder_spec(directory: str) -> DatasetSpec:
+    """The spec of `folder:DIRECTORY`: equally sized images in `train/` and `test/`."""
+    return DatasetSpec(
+        name=f"{FOLDER_PREFIX}{directory}",
+        kind="folder",
+        origin=directory,
+        splits={"train": "train", "test": "test"},
+        num_images=None,
+        image_size=None,
+        source=directory,
+        prepare="put equally sized images into DIRECTORY/train and DIRECTORY/test (PNG, or another "
+        "lossless format; one sub-directory a class, or one for all)",
+    )
+
+
+def dataset_spec(name: str) -> DatasetSpec:
+    """Looks up a data set.
+
+    Args:
+      name: a key of `DATASETS`, or `folder:DIRECTORY`.
+
+    Raises:
+      ValueError: unknown name; the message lists the valid ones.
+    """
+    if name.startswith(FOLDER_PREFIX) and len(name) > len(FOLDER_PREFIX):
+        return folder_spec(name[len(FOLDER_PREFIX) :])
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; valid: {', '.join(DATASETS)}, {FOLDER_PREFIX}DIRECTORY")
+    return DATASETS[name]

@@ -1,0 +1,163 @@
+"""Where images come from: a common face over memory, files read on demand, and record streams.
+
+Every source knows its split, its number of images and the shape it delivers. The two families
+differ in
+how the pipeline addresses them: `ArraySource` and `OnDemandSource` by position, `RecordSource` as a
+stream.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ImageSource:
+    """One split of one data set.
+
+    Attributes:
+      name: name of the data set.
+      split: 'train', 'test' or 'holdout'.
+      num_images: number of images in the split.
+      image_shape: `(height, width, channels)` of each image, uint8.
+      num_classes: number of labels, 0 if there are none (labels are then all zero).
+      random_crop: whether each read takes a crop at a random place.
+      attributes: int8 `[num_images, num_attributes]` of +1 and -1 in the order of the split, or
+        None.
+      attribute_names: names of the columns of `attributes`.
+    """
+
+    name: str
+    split: str
+    num_images: int
+    image_shape: tuple[int, int, int]
+    num_classes: int = 0
+    random_crop: bool = False
+    attributes: np.ndarray | None = None
+    attribute_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.num_images < 1:
+            raise ValueError(f"data set {self.name!r}, split {self.split!r} holds no images")
+
+    @property
+    def labels_available(self) -> bool:
+        """Whether labels mean anything."""
+        return self.num_classes > 0
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ArraySource(ImageSource):
+    """A split in memory.
+
+    Attributes:
+      images: uint8 `[num_images, height, width, channels]`.
+      labels: int32 `[num_images]`, zeros if the set has no labels.
+    """
+
+    images: np.ndarray = None
+    labels: np.ndarray = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        expected = (self.num_images, *self.image_shape)
+        if self.images.shape != expected or self.images.dtype != np.uint8:
+            raise ValueError(
+                f"data set {self.name!r}: expected uint8 images {expected}, got {self.images.dtype} {self.images.shape}"
+            )
+        if self.labels is None:
+            self.labels = np.zeros([self.num_images], np.int32)
+        self.labels = np.asarray(self.labels, np.int32)
+        with tf.init_scope(), tf.device("CPU:0"):  # never on an accelerator: batches are cut here
+            self._image_tensor = tf.convert_to_tensor(self.images)
+            self._label_tensor = tf.convert_to_tensor(self.labels)
+
+    def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None):
+        """Images and labels at `positions` (int64 `[B]`); `crop_uniforms` is not used in memory."""
+        del crop_uniforms
+        return tf.gather(self._image_tensor, positions), tf.gather(self._label_tensor, positions)
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class OnDemandSource(ImageSource):
+    """A split whose images are read and decoded one by one, at any position.
+
+    Attributes:
+      read_image: `(position, crop_uniforms [2] or None) -> uint8 [height, width, channels]`;
+        thread-safe.
+      labels: int32 `[num_images]`, zeros if the set has no labels.
+    """
+
+    read_image: Callable[[int, np.ndarray | None], np.ndarray] = None
+    labels: np.ndarray = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.labels is None:
+            self.labels = np.zeros([self.num_images], np.int32)
+        self.labels = np.asarray(self.labels, np.int32)
+
+    def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None):
+        """Images and labels at `positions` (int64 `[B]`), cropped by `crop_uniforms` (`[B, 2]`)."""
+
+        def read_batch(positions, uniforms):
+            images = np.empty([len(positions), *self.image_shape], np.uint8)
+            for row, position in enumerate(positions):
+                images[row] = self.read_image(int(position), uniforms[row] if self.random_crop else None)
+            return images, self.labels[positions]
+
+        if crop_uniforms is None:
+            crop_uniforms = tf.zeros([tf.size(positions), 2])
+        images, labels = tf.numpy_function(read_batch, [positions, crop_uniforms], [tf.uint8, tf.int32])
+        batch_size = positions.shape[0]
+        return (
+            tf.ensure_shape(images, [batch_size, *self.image_shape]),
+            tf.ensure_shape(labels, [batch_size]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordFile:
+    """A stretch of a TFRecord file: `num_records` records after the first `num_skipped`."""
+
+    path: str
+    num_skipped: int
+    num_records: int
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class RecordSource(ImageSource):
+    """A split too large for memory, streamed from TFRecord files and decoded late.
+
+    Attributes:
+      files: where the records lie, in the order of the split.
+      decode: serialized record (scalar string) -> (uint8 image of `image_shape`, int32 label).
+    """
+
+    files: Sequence[RecordFile] = ()
+    decode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = None
+
+
+_READ_BUFFER_BYTES = 8 * 2**20
+
+
+def file_table(files: Sequence[RecordFile]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The three columns of `files` as tensors: what `read_file` takes."""
+    return (
+        tf.constant([file.path for file in files]),
+        tf.constant([file.num_skipped for file in files], tf.int64),
+        tf.constant([file.num_records for file in files], tf.int64),
+    )
+
+
+def read_file(path, num_skipped, num_records) -> tf.data.Dataset:
+    """The serialized records of one stretch of a file."""
+    records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER_BYTES)
+    return records.skip(num_skipped).take(num_records)
+
+
+def read_in_order(files: Sequence[RecordFile]) -> tf.data.Dataset:
+    """The serialized records of all `files`, one file after the other."""
+    return tf.data.Dataset.from_tensor_slices(file_table(files)).flat_map(read_file)

@@ -1,0 +1,73 @@
+"""Bits/dim of a split, image by image."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfflows.distributions.quantization import bits_per_dim
+from tfflows.math.random import fold_in, row_keys
+from tfflows.training.inputs import distributed_evaluation_batches, round_up_to_replicas
+
+
+@dataclasses.dataclass(frozen=True)
+class BitsPerDim:
+    """Bits/dim of the images of a split, in its order.
+
+    Attributes:
+      per_image: float64 `[num_images]`.
+    """
+
+    per_image: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean over the images."""
+        return float(np.mean(self.per_image))
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean over the images: `std / sqrt(num_images)`, 0 for a single one."""
+        count = len(self.per_image)
+        return float(np.std(self.per_image, ddof=1) / np.sqrt(count)) if count > 1 else 0.0
+
+
+class Evaluator:
+    """Measures a model's bits/dim on a split, one noise draw an image; traces once, for any number of evaluations.
+
+    Each image counts exactly once under any number of replicas. The noise is keyed by the seed and the image's position, so
+    that two models are compared under the same noise.
+    """
+
+    def __init__(self, strategy, model, source, *, batch_size, seed=0, jit_compile=False):
+        """Args: model: `DequantizedFlow`; source: `ImageSource`; batch_size: over all replicas; seed: of the noise."""
+        self._strategy = strategy
+        self._source = source
+        self._batches = distributed_evaluation_batches(
+            strategy, source, global_batch_size=round_up_to_replicas(batch_size, strategy), seed=seed
+        )
+        keys_seed = seed
+
+        def bits(images, labels, index):
+            keys = fold_in(row_keys(keys_seed, 0, index[0]), "evaluation")
+            elbo = model.elbo(images, keys, model.condition_of(labels))
+            return bits_per_dim(elbo, model.num_dimensions)
+
+        compiled = tf.function(bits, jit_compile=True) if jit_compile else bits
+
+        @tf.function
+        def evaluate_batch(batch):
+            def replica(batch):
+                return compiled(batch["image"], batch["label"], batch["index"]), batch["index"], batch["mask"]
+
+            return tuple(strategy.gather(value, axis=0) for value in strategy.run(replica, args=(batch,)))
+
+        self._evaluate_batch = evaluate_batch
+
+    def evaluate(self) -> BitsPerDim:
+        """One pass over the split."""
+        per_image = np.full([self._source.num_images], np.nan)
+        for batch in self._batches:
+            bits, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
+            per_image[index[mask]] = bits[mask]
+        return BitsPerDim(per_image)

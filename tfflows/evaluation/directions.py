@@ -1,0 +1,202 @@
+"""Latent directions of attributes and classes (Glow, section 6)."""
+
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+from absl import logging
+
+from tfflows.data import evaluation_batches
+from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
+from tfflows.training.workdir import atomic_write
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Directions:
+    """Latent directions `d_k = mean(e | k is +1) - mean(e | k is -1)`.
+
+    Attributes:
+      names: Of the attributes; a class is named by its number.
+      vectors: float32 `[num_attributes, M]`, latents flattened row-major; NaN where either side has no example.
+      num_positive: int64 `[num_attributes]`, images with +1.
+      num_negative: int64 `[num_attributes]`, images with -1.
+    """
+
+    names: tuple[str, ...]
+    vectors: np.ndarray
+    num_positive: np.ndarray
+    num_negative: np.ndarray
+
+    def direction(self, name):
+        """The vector `[M]` of an attribute (a class by its number, `int` or `str`).
+
+        Raises:
+          ValueError: if there is none of that name (names the valid ones), or no example of one side.
+        """
+        name = str(name)
+        if name not in self.names:
+            raise ValueError(f"There is no direction {name!r}; valid: {', '.join(self.names)}.")
+        row = self.names.index(name)
+        positive, negative = int(self.num_positive[row]), int(self.num_negative[row])
+        if not (positive and negative):
+            raise ValueError(
+                f"The direction {name!r} needs images with and without it, got {positive} with and {negative} without; "
+                "use more images."
+            )
+        return self.vectors[row]
+
+
+def attribute_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False):
+    """Directions of all attributes of a split, in one pass over it.
+
+    Args:
+      model: `DequantizedFlow`.
+      source: `ImageSource` with attributes.
+      seed: Python `int` of the dequantization noise; an image's depends on (seed, its position) alone.
+      batch_size: Images encoded at once.
+      jit_compile: Whether XLA compiles the flow.
+
+    Returns:
+      `Directions`. Images whose latents are not finite are left out, with a warning.
+
+    Raises:
+      ValueError: if the data set has no attributes.
+    """
+    if source.attributes is None:
+        raise ValueError(
+            f"The data set {source.name!r} has no attributes loaded; load it with its attributes, or use the "
+            "directions of its classes."
+        )
+    attributes = np.asarray(source.attributes)
+    if attributes.shape != (source.num_images, len(source.attribute_names)) or not np.isin(attributes, [1, -1]).all():
+        raise ValueError(
+            f"The attributes of {source.name!r} must be +1 or -1, one a name and image: "
+            f"[{source.num_images}, {len(source.attribute_names)}], got shape {list(attributes.shape)}."
+        )
+
+    def positive(batch, rows):
+        return attributes[batch["index"].numpy()[rows]] > 0
+
+    return _directions(model, source, source.attribute_names, positive, seed, batch_size, jit_compile)
+
+
+def class_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False):
+    """Directions of the classes of a split, each against all others, in one pass; for data sets without attributes.
+
+    Args and returns as `attribute_directions`.
+
+    Raises:
+      ValueError: if the data set has no labels.
+    """
+    if not source.labels_available:
+        raise ValueError(f"The data set {source.name!r} has no labels, so there are no directions of its classes.")
+    classes = np.arange(source.num_classes)
+
+    def positive(batch, rows):
+        return batch["label"].numpy()[rows, None] == classes
+
+    names = tuple(str(number) for number in classes)
+    return _directions(model, source, names, positive, seed, batch_size, jit_compile)
+
+
+def _directions(model, source, names, positive_of, seed, batch_size, jit_compile):
+    """`positive_of(batch, rows)`: bool `[len(rows), num_attributes]`. Keeps sums, never the latents of the split."""
+    codec = LatentCodec(model, min(batch_size, source.num_images), jit_compile)
+    num_dimensions = int(np.prod(codec.latent_shape))
+    positive_sum = np.zeros([len(names), num_dimensions])
+    total_sum = np.zeros([num_dimensions])
+    num_positive, num_seen = np.zeros([len(names)], np.int64), 0
+    num_read = 0
+    for batch in evaluation_batches(source, global_batch_size=codec.batch_size, seed=seed):
+        latents = codec.encode_batch(batch["image"], batch["label"], seed, batch["index"][0])
+        latents = latents.reshape(len(latents), -1).astype(np.float64)
+        mask = batch["mask"].numpy()
+        rows = np.flatnonzero(mask & np.isfinite(latents).all(axis=1))
+        positive = positive_of(batch, rows)
+        positive_sum += positive.T.astype(np.float64) @ latents[rows]
+        total_sum += latents[rows].sum(axis=0)
+        num_positive += positive.sum(axis=0)
+        num_seen += len(rows)
+        num_read += int(mask.sum())
+        logging.log_every_n_seconds(logging.INFO, "Encoded %d of %d images.", 30, num_read, source.num_images)
+    if num_seen < num_read:
+        logging.warning(
+            "%d of %d images have latents that are not finite and were left out.", num_read - num_seen, num_read
+        )
+    num_negative = num_seen - num_positive
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vectors = positive_sum / num_positive[:, None] - (total_sum - positive_sum) / num_negative[:, None]
+    vectors[(num_positive == 0) | (num_negative == 0)] = np.nan
+    return Directions(tuple(names), vectors.astype(np.float32), num_positive, num_negative)
+
+
+def save_directions(path, directions, made_from=None):
+    """Writes directions as .npz, whole at any moment; makes the directory.
+
+    Args:
+      path: Of the file.
+      directions: `Directions`.
+      made_from: JSON-able mapping that says what they were computed from (data set, checkpoint, seed, ...).
+    """
+    path = pathlib.Path(os.fspath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        names=np.array(directions.names, dtype=np.str_),
+        vectors=directions.vectors,
+        num_positive=directions.num_positive,
+        num_negative=directions.num_negative,
+        made_from=np.array(_canonical(made_from)),
+    )
+    atomic_write(path, buffer.getvalue())
+
+
+def load_directions(path, made_from=None):
+    """Reads what `save_directions` wrote.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if the file does not hold directions, or `made_from` is given and is not what they were computed from.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            directions = Directions(
+                tuple(str(name) for name in arrays["names"]),
+                arrays["vectors"],
+                arrays["num_positive"],
+                arrays["num_negative"],
+            )
+            stored = str(arrays["made_from"])
+    except (EOFError, KeyError, zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(f"{path} does not hold directions; delete it to compute them again ({error}).") from error
+    if made_from is not None and stored != _canonical(made_from):
+        raise ValueError(f"{path} holds directions computed from {stored}, not from {_canonical(made_from)}.")
+    return directions
+
+
+def cached_directions(path, made_from, compute):
+    """The directions in a file if they were computed from the same as now, else `compute()`, saved there.
+
+    Args:
+      path: Of the .npz file.
+      made_from: JSON-able mapping; whatever changes the directions belongs into it, the checkpoint's step above all.
+      compute: Function without arguments that gives `Directions`.
+    """
+    try:
+        return load_directions(path, made_from)
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        logging.warning("Computing the directions again: %s", error)
+    directions = compute()
+    save_directions(path, directions, made_from)
+    return directions
+
+
+def _canonical(made_from):
+    return json.dumps(made_from, sort_keys=True)

@@ -1,0 +1,96 @@
+"""Straight lines between the latents of two images (Glow, figure 5)."""
+
+import numpy as np
+
+from tfflows.evaluation.image_grid import image_grid, write_png
+from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
+
+
+def interpolate(
+    model,
+    images_a,
+    images_b,
+    num_steps=5,
+    seed=0,
+    labels=None,
+    batch_size=DEFAULT_BATCH_SIZE,
+    jit_compile=False,
+):
+    """Decodes `e(alpha) = e_a + alpha (e_b - e_a)`, `alpha = i / (num_steps - 1)`, between pairs of images.
+
+    Both are encoded with dequantization noise, that of a pair depending on (seed, place of the pair) alone. The end
+    points are the images at the model's bits, up to rounding of the flow. Given labels, each image is encoded under
+    its own and each step decoded under that of the nearer end, the first in the middle.
+
+    Args:
+      model: `DequantizedFlow`.
+      images_a: uint8 `[P, H, W, C]`.
+      images_b: uint8 `[P, H, W, C]`.
+      num_steps: Python `int`, at least 2, both ends counted.
+      seed: Python `int` of the dequantization noise.
+      labels: Pair of int `[P]`, of `images_a` and `images_b`; needed by conditional models, else not used.
+      batch_size: Images encoded or decoded at once.
+      jit_compile: Whether XLA compiles the flow.
+
+    Returns:
+      uint8 `[P, num_steps, H, W, C]`, NumPy. Warns of images that are not finite.
+
+    Raises:
+      ValueError: if the images do not pair up or are not the model's, or a number is out of range.
+    """
+    images_a, images_b = np.asarray(images_a), np.asarray(images_b)
+    if images_a.shape != images_b.shape:
+        raise ValueError(
+            f"Images to interpolate come in pairs of one shape, got {list(images_a.shape)} and {list(images_b.shape)}."
+        )
+    if images_a.ndim != 4 or not len(images_a):
+        raise ValueError(f"Give at least one pair, as images [P, H, W, C]; got shape {list(images_a.shape)}.")
+    if num_steps < 2:
+        raise ValueError(f"num_steps must be at least 2, both ends counted, got {num_steps}.")
+    num_pairs = len(images_a)
+    codec = LatentCodec(model, min(batch_size, num_pairs * num_steps), jit_compile)
+    label_pairs = _label_pairs(labels, num_pairs)
+    # a and b of a pair lie side by side, so that their noise does not depend on how many pairs follow.
+    ends = np.stack([images_a, images_b], axis=1).reshape(-1, *images_a.shape[1:])
+    latents = codec.encode(ends, seed, None if labels is None else label_pairs.reshape(-1))
+    latents = latents.reshape(num_pairs, 2, 1, *codec.latent_shape)
+    alphas = np.linspace(0.0, 1.0, num_steps, dtype=np.float32)
+    weights = alphas.reshape(-1, *[1] * len(codec.latent_shape))
+    # Not e_a + alpha (e_b - e_a): this form gives e_b itself at alpha = 1.
+    line = (1 - weights) * latents[:, 0] + weights * latents[:, 1]
+    step_labels = None if labels is None else label_pairs[:, (alphas > 0.5).astype(int)].reshape(-1)
+    images = codec.decode(line.reshape(-1, *codec.latent_shape), step_labels)
+    return images.reshape(num_pairs, num_steps, *images.shape[1:])
+
+
+def write_interpolation(
+    model,
+    path,
+    images_a,
+    images_b,
+    num_steps=5,
+    seed=0,
+    labels=None,
+    batch_size=DEFAULT_BATCH_SIZE,
+    padding=2,
+    jit_compile=False,
+):
+    """Writes `interpolate` as a PNG, a row a pair; `padding` is the margin around each image.
+
+    Returns:
+      `pathlib.Path` of the file.
+    """
+    images = interpolate(model, images_a, images_b, num_steps, seed, labels, batch_size, jit_compile)
+    return write_png(path, image_grid(images.reshape(-1, *images.shape[2:]), num_steps, padding))
+
+
+def _label_pairs(labels, num_pairs):
+    if labels is None:
+        return None
+    labels = [np.asarray(part) for part in labels]
+    if len(labels) != 2 or any(part.shape != (num_pairs,) for part in labels):
+        raise ValueError(
+            f"labels must be a pair of [{num_pairs}] integers, of the first and of the second images, got shapes "
+            f"{[list(part.shape) for part in labels]}."
+        )
+    return np.stack(labels, axis=1)

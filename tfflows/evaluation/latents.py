@@ -1,0 +1,164 @@
+"""Images to latents and back in batches of one size: traced once, in bounded memory."""
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfflows.distributions.quantization import to_images
+from tfflows.math.random import fold_in, normal_rows, row_keys
+
+DEFAULT_BATCH_SIZE = 64
+"""Images a batch where a caller does not say; the last batch is padded."""
+
+
+def is_conditional(model):
+    """Whether the model is given labels."""
+    return model.condition_of(tf.zeros([1], tf.int32)) is not None
+
+
+class LatentCodec:
+    """Encodes, decodes and samples any number of images with one model, `batch_size` at a time.
+
+    What belongs to an image (its noise) is keyed by the seed and its place, so that it does not depend on `batch_size`.
+    """
+
+    def __init__(self, model, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False):
+        """Args: model: `DequantizedFlow`; batch_size: Python `int`; jit_compile: whether XLA compiles the flow.
+
+        Raises:
+          ValueError: if `batch_size` is not positive.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        self.model = model
+        self.batch_size = batch_size
+        self.latent_shape = tuple(model.flow.distribution.event_shape.as_list())
+        self.conditional = is_conditional(model)
+
+        def encode(images, labels, seed, start):
+            keys = fold_in(row_keys(seed, 0, start), "encode")
+            return model.encode(images, keys, model.condition_of(labels))
+
+        def decode(latents, labels):
+            values = model.decode_values(latents, model.condition_of(labels))
+            finite = tf.reduce_all(tf.math.is_finite(values), axis=[1, 2, 3])
+            return to_images(values, model.num_bits), finite
+
+        # Noise stays outside XLA, whose normal numbers may round differently.
+        def noise(seed, start):
+            return normal_rows(fold_in(row_keys(seed, 0, start), "sample"), batch_size, self.latent_shape)
+
+        self._encode = tf.function(encode, jit_compile=jit_compile or None)
+        self._decode = tf.function(decode, jit_compile=jit_compile or None)
+        self._noise = tf.function(noise)
+
+    def encode(self, images, seed, labels=None):
+        """Whitened latents, dequantization noise included; the noise of image i depends on (seed, i) alone.
+
+        Args:
+          images: uint8 `[N, H, W, C]`.
+          seed: Python `int`.
+          labels: int `[N]`; needed by conditional models, else not used.
+
+        Returns:
+          float32 `[N, *latent_shape]`, NumPy.
+
+        Raises:
+          ValueError: if the images are not those of the model, or labels are missing or of another number.
+        """
+        images = np.asarray(images)
+        expected = tuple(self.model.image_shape.as_list())
+        if images.ndim != 4 or images.shape[1:] != expected or images.dtype != np.uint8 or not len(images):
+            raise ValueError(
+                f"The model encodes uint8 images [N, {', '.join(map(str, expected))}], got {images.dtype} of shape "
+                f"{list(images.shape)}."
+            )
+        labels = self._labels(labels, len(images))
+        latents = np.empty([len(images), *self.latent_shape], np.float32)
+        for start, stop in self._batches(len(images)):
+            rows = self._padded(images[start:stop])
+            latents[start:stop] = self.encode_batch(rows, self._padded(labels[start:stop]), seed, start)[: stop - start]
+        return latents
+
+    def encode_batch(self, images, labels, seed, start):
+        """Latents of one batch (uint8 `[batch_size, H, W, C]`) whose first image has the place `start`; NumPy."""
+        return self._encode(images, labels, tf.constant(seed, tf.int64), tf.cast(start, tf.int64)).numpy()
+
+    def decode(self, latents, labels=None):
+        """Images of latents; warns of those that are not finite, whose bad values are black.
+
+        Args:
+          latents: float `[N, *latent_shape]`.
+          labels: int `[N]`; needed by conditional models, else not used.
+
+        Returns:
+          uint8 `[N, H, W, C]`, NumPy.
+
+        Raises:
+          ValueError: if the latents are not those of the model, or labels are missing or of another number.
+        """
+        latents = np.asarray(latents, np.float32)
+        if latents.shape[1:] != self.latent_shape or not len(latents):
+            raise ValueError(
+                f"The model decodes latents [N, {', '.join(map(str, self.latent_shape))}], got shape "
+                f"{list(latents.shape)}."
+            )
+        return self._decode_rows(lambda start, stop: self._padded(latents[start:stop]), len(latents), labels)
+
+    def sample(self, num_samples, seed, temperature=1.0, labels=None):
+        """Images of `temperature * e`, e ~ N(0, I); e of image i depends on (seed, i) alone.
+
+        Args:
+          num_samples: Python `int` N.
+          seed: Python `int`.
+          temperature: Python `float`, at least 0.
+          labels: int `[N]` of conditional models.
+
+        Returns:
+          uint8 `[N, H, W, C]`, NumPy; warns as `decode` does.
+        """
+        seed, temperature = tf.constant(seed, tf.int64), tf.constant(temperature, tf.float32)
+
+        def latents(start, stop):
+            del stop
+            return temperature * self._noise(seed, tf.constant(start, tf.int64))
+
+        return self._decode_rows(latents, num_samples, labels)
+
+    def _decode_rows(self, latents_of, num_images, labels):
+        labels = self._labels(labels, num_images)
+        images = np.empty([num_images, *self.model.image_shape.as_list()], np.uint8)
+        finite = np.empty([num_images], bool)
+        for start, stop in self._batches(num_images):
+            decoded = self._decode(latents_of(start, stop), self._padded(labels[start:stop]))
+            images[start:stop], finite[start:stop] = (part.numpy()[: stop - start] for part in decoded)
+        bad = num_images - int(finite.sum())
+        if bad:
+            logging.warning(
+                "%d of %d decoded images hold values that are not finite; those values are shown black. A lower "
+                "temperature or an earlier checkpoint may help.",
+                bad,
+                num_images,
+            )
+        return images
+
+    def _labels(self, labels, num_images):
+        if labels is None:
+            if self.conditional:
+                raise ValueError("The model is conditional: it needs a label for each image, got none.")
+            return np.zeros([num_images], np.int32)
+        labels = np.asarray(labels)
+        if labels.shape != (num_images,) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"Expected one integer label for each of {num_images} images, got {labels.dtype} of shape "
+                f"{list(labels.shape)}."
+            )
+        return labels.astype(np.int32)
+
+    def _batches(self, count):
+        return [(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+
+    def _padded(self, rows):
+        """Rows as a tensor of `batch_size` rows, the last one repeated."""
+        missing = self.batch_size - len(rows)
+        return tf.constant(np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows)

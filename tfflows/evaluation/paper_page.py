@@ -1,0 +1,198 @@
+"""The generated page of a paper: expected beside obtained, baselines, records, curves."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tfflows.evaluation.expected import BITS_PER_DIM, Expected, cited_elsewhere
+from tfflows.evaluation.figures import FigureData
+from tfflows.evaluation.markdown import lines_table, page
+from tfflows.evaluation.provenance import short_commit
+from tfflows.evaluation.records import Record
+from tfflows.evaluation.verdicts import compare, format_value
+
+_NO_RECORD = "not run"
+
+
+def paper_page(
+    paper,
+    papers: pd.DataFrame,
+    expected: Sequence[Expected],
+    records: Sequence[Record],
+    figures: Sequence[FigureData],
+) -> str:
+    """The page of one paper.
+
+    Args:
+      paper: its row of `papers`.
+      papers: a frame with the columns paper, title, reference.
+      expected: the rows of expected.csv, of all papers.
+      records: the obtained records, of all papers.
+      figures: the figures, of all papers.
+    """
+    rows = [row for row in expected if row.paper == paper.paper]
+    own = [row for row in rows if row.own and row.metric == BITS_PER_DIM]
+    elsewhere = cited_elsewhere(expected, paper.paper)
+    records = [record for record in records if record.paper == paper.paper]
+    titles = dict(zip(papers.paper, papers.title, strict=True))
+    sections = [
+        ("Expected and obtained", _comparison_table([*own, *elsewhere], records, paper, titles)),
+        ("Beside other models", _baselines_table([*rows, *elsewhere], records, titles)),
+        ("Other numbers of the paper", _other_numbers_table(rows)),
+    ]
+    if records:
+        sections.append(("Means over seeds", _seeds_table(records)))
+        sections.append(("Records", _records_table(records)))
+    shown = [figure for figure in figures if figure.paper == paper.paper]
+    if shown:
+        sections.append(("Curves", "\n\n".join(f"![{item.title}]({item.file})" for item in shown)))
+    return page(f"{paper.title} ({paper.reference})", sections)
+
+
+def _comparison_table(rows, records, paper, titles) -> str:
+    """One line a record of an expected row, or one that says that it was not run."""
+    lines = []
+    for row in rows:
+        cited = row.paper != paper.paper
+        line = {
+            "Experiment": row.experiment,
+            "Data set": row.dataset,
+            "Model": row.model,
+            "Paper, bits/dim": row.printed,
+            "Source": f"{titles[row.paper]}, {row.source}" if cited else row.source,
+        }
+        matching = [
+            record
+            for record in records
+            if (record.experiment, record.metric, record.dataset) == (row.experiment, row.metric, row.dataset)
+        ]
+        if not matching:
+            lines.append(line | {"Obtained": _NO_RECORD})
+        for record in matching:
+            comparison = compare(record, row)
+            lines.append(
+                line
+                | {
+                    "Obtained": format_value(record.value, record.standard_error),
+                    "Difference": f"{comparison.difference:+.4f}",
+                    "Verdict": comparison.verdict,
+                    "Steps": record.steps,
+                    "Parameters": record.parameters,
+                }
+            )
+    return lines_table(lines)
+
+
+def _baselines_table(rows, records, titles) -> str:
+    """Models against data sets: cited, own, then what was obtained here."""
+    rows = [row for row in rows if row.metric == BITS_PER_DIM]
+    papers = {row.paper for row in rows if row.own}
+    cells = []
+    for row in sorted(rows, key=lambda row: row.own):
+        name = f"{row.model} (this paper)" if row.own else row.model
+        if row.paper not in papers:
+            name += f" (printed by {titles[row.paper]})"
+        cells.append((name, row.dataset, row.printed))
+    datasets = list(dict.fromkeys(row.dataset for row in rows))
+    for record in records:
+        if record.metric == BITS_PER_DIM and record.dataset in datasets:
+            name = f"tfflows, {record.experiment}, scale {record.scale}"
+            if record.overrides:
+                name += f", {_overrides(record)}"
+            cells.append((name, record.dataset, f"{record.value:.3f}"))
+    # A model may stand in two tables of a paper, and an experiment may have run with several seeds.
+    table: dict[str, dict[str, list[str]]] = {}
+    for model, dataset, text in cells:
+        found = table.setdefault(model, {}).setdefault(dataset, [])
+        if text not in found:
+            found.append(text)
+    lines = [
+        {"Model": model} | {name: ", ".join(values.get(name, [])) for name in datasets}
+        for model, values in table.items()
+    ]
+    return lines_table(lines)
+
+
+def _other_numbers_table(rows) -> str:
+    lines = [
+        {
+            "Model": row.model,
+            "Data set": row.dataset,
+            "Metric": row.metric,
+            "Value": row.printed,
+            "Source": row.source,
+            "Note": row.note.partition(";")[2].strip(),
+        }
+        for row in rows
+        if row.own and row.metric != BITS_PER_DIM
+    ]
+    return lines_table(lines) if lines else "None."
+
+
+def _seeds_table(records) -> str:
+    """Mean and standard deviation over the seeds of what is otherwise the same run."""
+    frame = pd.DataFrame(
+        {
+            "Experiment": record.experiment,
+            "Scale": record.scale,
+            "Overrides": _overrides(record),
+            "Data set": record.dataset,
+            "Split": record.split,
+            "Metric": record.metric,
+            "Steps": record.steps,
+            "Selected": record.select,
+            "Parameters": record.parameters,
+            "value": record.value,
+            "seconds": record.seconds_per_step,
+        }
+        for record in records
+    )
+    keys = list(frame.columns[:-2])
+    lines = []
+    for group, runs in frame.groupby(keys, sort=False):
+        seconds = runs.seconds.astype(float).dropna()
+        lines.append(
+            dict(zip(keys, group, strict=True))
+            | {
+                "Seeds": len(runs),
+                "Mean": f"{runs.value.mean():.4f}",
+                "Standard deviation": f"{runs.value.std():.4f}" if len(runs) > 1 else "",
+                "Seconds a step": f"{seconds.mean():.3f}" if len(seconds) else "",
+            }
+        )
+    return lines_table(lines)
+
+
+def _records_table(records) -> str:
+    lines = [
+        {
+            "Experiment": record.experiment,
+            "Scale": record.scale,
+            "Overrides": _overrides(record),
+            "Data set": f"{record.dataset} {record.split}",
+            "Metric": record.metric,
+            "Value": format_value(record.value, record.standard_error),
+            "Images": record.num_images,
+            "Steps": record.steps,
+            "Batch": record.batch_size,
+            "Seed": record.seed,
+            "Selected": record.select,
+            "Hours": f"{record.hours:.2f}",
+            "Hardware": _hardware(record.hardware),
+            "TensorFlow": record.versions.get("tensorflow", ""),
+            "Commit": short_commit(record.commit),
+        }
+        for record in records
+    ]
+    return lines_table(lines)
+
+
+def _overrides(record: Record) -> str:
+    return ", ".join(f"{name}={record.overrides[name]}" for name in sorted(record.overrides))
+
+
+def _hardware(hardware) -> str:
+    gpus = list(hardware.get("gpus", ()))
+    if gpus:
+        return ", ".join(f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus))
+    return f"{hardware.get('cores', '?')} x {hardware.get('cpu', 'CPU')}"

@@ -1,0 +1,106 @@
+"""How a result was obtained: versions, commit, command, hardware, date."""
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+
+import tfflows
+
+_PACKAGES = {
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "tfp": "tensorflow-probability",
+    "numpy": "numpy",
+}
+# Results and texts are left out: the record of a queue's first run does not make the second dirty.
+_CODE = (":(top)tfflows", ":(top)reproductions", ":(top)setup.cfg", ":(top,exclude)*.md")
+
+
+def collect_provenance() -> dict[str, object]:
+    """The fields `versions`, `commit`, `command`, `hardware` and `date` of a record.
+
+    `commit` is None if the code that runs is not under git, or has no commit yet.
+    """
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "tfflows": tfflows.__version__,
+            **{name: _version(package) for name, package in _PACKAGES.items()},
+        },
+        "commit": git_commit(pathlib.Path(tfflows.__file__).parent),
+        "command": shlex.join([pathlib.Path(sys.executable).name, *sys.argv]),
+        "hardware": _hardware(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_commit(package: str | os.PathLike) -> str | None:
+    """The commit of the repository that tracks a package, '-dirty' appended if code was changed.
+
+    Args:
+      package: the package's directory. One that was installed into an environment inside some
+        repository is not tracked by it, and gives None.
+    """
+    package = pathlib.Path(package)
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    commit = _git(package, "rev-parse", "--verify", "HEAD")
+    if not commit:
+        return None
+    changes = _git(package, "status", "--porcelain", "--untracked-files=all", "--", *_CODE)
+    return f"{commit}-dirty" if changes else commit
+
+
+def short_commit(commit: str | None) -> str:
+    """A commit for a table: ten digits, and '-dirty' where it ends so."""
+    if commit is None:
+        return "none"
+    digest, dash, dirty = commit.partition("-")
+    return f"{digest[:10]}{dash}{dirty}"
+
+
+def _git(directory: pathlib.Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _hardware() -> dict[str, object]:
+    import tensorflow as tf  # here, as tables need none of it
+
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return {"cpu": _cpu_name(), "cores": _num_cores(), "gpus": gpus}
+
+
+def _num_cores() -> int | None:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what there is
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _cpu_name() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,53 @@
+"""The generated pages that span the papers: parameter counts, unverified statements."""
+
+import pandas as pd
+
+from tfflows.evaluation.markdown import markdown_table, page
+
+
+def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
+    """The rows of parameters.csv, a table a paper."""
+    names = {
+        "experiment": "Experiment",
+        "variant": "Variant",
+        "parameters": "Parameters",
+        "invertible_conv": "1x1 convolutions",
+        "coupling_networks": "Couplings",
+        "actnorm": "Actnorm",
+        "split_priors": "Split priors",
+        "top_prior": "Top prior",
+        "top_prior_dead": "of these without gradient",
+        "classifier": "Classifier",
+        "source": "Source",
+        "note": "Note",
+    }
+    counts = list(names)[2:10]
+    frame = frame.assign(**{name: frame[name].map(lambda text: f"{int(text):,}") for name in counts})
+    return page("Published parameter counts", _by_paper(frame, names, papers))
+
+
+def unverified_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
+    """The rows of unverified.csv, a table a paper."""
+    names = {
+        "experiment": "Experiment",
+        "item": "What",
+        "value": "Value",
+        "source": "Source",
+        "note": "Note",
+    }
+    intro = (
+        "",
+        "Statements about the papers that were not checked at their source. No test and no verdict rests on them.",
+    )
+    return page("Unverified", [intro, *_by_paper(frame, names, papers)])
+
+
+def _by_paper(frame, names, papers):
+    return [
+        (
+            paper.title,
+            markdown_table(frame.loc[frame.paper == paper.paper, list(names)].rename(columns=names)),
+        )
+        for paper in papers.itertuples()
+        if (frame.paper == paper.paper).any()
+    ]

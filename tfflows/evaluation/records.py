@@ -1,0 +1,174 @@
+"""Records of what runs obtained: data that a run writes and nobody edits."""
+
+import dataclasses
+import datetime
+import math
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+
+from tfflows.evaluation import stored
+
+OBTAINED_DIRECTORY = "obtained"
+SCALES = ("paper", "small", "claims")
+SELECTIONS = ("last", "best_test")
+# What tells how a result was obtained; the other fields say which result it is.
+PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One obtained number and how it was obtained.
+
+    Attributes:
+      paper, experiment: which experiment of which reproduction.
+      dataset, split: what it was evaluated on, such as 'cifar10' and 'test'.
+      metric: what was measured, as in expected.csv, such as 'bits_per_dim'.
+      value: the number, a mean over the images.
+      standard_error: its standard error over the images; None where it has none.
+      num_images: how many images were evaluated, each exactly once.
+      steps: training steps done.
+      batch_size: images a training step, over all replicas.
+      scale: 'paper' for the published size, else the reduced size: 'small' or 'claims'.
+      seed: the seed of the run.
+      select: which checkpoint was evaluated: 'last' or 'best_test'.
+      parameters: how many numbers the model trains.
+      hardware, versions: dicts, as `provenance.collect_provenance` gives them.
+      hours: wall-clock hours of training.
+      commit: the git commit, ending in '-dirty' if the code was changed since; None outside git.
+      command: the command line.
+      overrides: the fields of the experiment, at this scale, that were changed, with their values.
+      date: when it was obtained, ISO 8601.
+      curve: optional (step, bits/dim) pairs, steps increasing.
+      seconds_per_step: optional median time of a training step.
+    """
+
+    paper: str
+    experiment: str
+    dataset: str
+    split: str
+    metric: str
+    value: float
+    standard_error: float | None
+    num_images: int
+    steps: int
+    batch_size: int
+    scale: str
+    seed: int
+    select: str
+    parameters: int
+    hardware: Mapping[str, object]
+    hours: float
+    versions: Mapping[str, str]
+    commit: str | None
+    command: str
+    overrides: Mapping[str, object]
+    date: str
+    curve: tuple[tuple[int, float], ...] | None = None
+    seconds_per_step: float | None = None
+
+    def __post_init__(self):
+        for name in ("paper", "experiment", "dataset", "split", "metric"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and _NAME.fullmatch(value)):
+                raise ValueError(f"{name} must be a plain name, not {value!r}")
+        _require_choice("scale", self.scale, SCALES)
+        _require_choice("select", self.select, SELECTIONS)
+        _require_number("value", self.value, -math.inf)
+        _require_number("hours", self.hours, 0)
+        for name in ("standard_error", "seconds_per_step"):
+            if getattr(self, name) is not None:
+                _require_number(name, getattr(self, name), 0)
+        for name, least in (
+            ("num_images", 1), ("steps", 0), ("batch_size", 1), ("seed", 0), ("parameters", 1)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+        for name in ("hardware", "versions", "overrides"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name} must be a mapping, not {getattr(self, name)!r}")
+        if not isinstance(self.command, str):
+            raise ValueError(f"command must be a string, not {self.command!r}")
+        if not (self.commit is None or isinstance(self.commit, str)):
+            raise ValueError(f"commit must be a string or None, not {self.commit!r}")
+        try:
+            datetime.datetime.fromisoformat(self.date)
+        except (TypeError, ValueError):
+            raise ValueError(f"date must be in ISO 8601, not {self.date!r}") from None
+        if self.curve is not None:
+            object.__setattr__(self, "curve", _checked_curve(self.curve))
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the suffix: all that tells it from its neighbours."""
+        parts = [self.experiment, self.scale]
+        parts += [f"{field}={self.overrides[field]}" for field in sorted(self.overrides)]
+        parts += [f"seed{self.seed}", self.split, self.metric]
+        if self.select != SELECTIONS[0]:
+            parts.append(self.select)
+        return re.sub(r"[^A-Za-z0-9_.=-]+", "_", "-".join(parts))
+
+
+def write_record(record: Record, directory: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
+    """Writes a record to `<directory>/<paper>/<name>.json`, atomically.
+
+    Args:
+      record: the record.
+      directory: the directory of all records, `results/obtained` in the repository.
+      overwrite: whether a file of that name with another result is replaced. One with the same
+        result is left as it is.
+
+    Returns:
+      the path of the file.
+
+    Raises:
+      FileExistsError: if it exists with another result and `overwrite` is false.
+    """
+    path = pathlib.Path(directory) / record.paper / f"{record.name}.json"
+    return stored.store(record, path, PROVENANCE, overwrite)
+
+
+def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
+    """Reads all records below a directory, in the order of their paths; none if it is missing.
+
+    Raises:
+      ValueError: if a file is not a valid record, or does not lie where its fields say.
+    """
+    directory = pathlib.Path(directory)
+    records = []
+    for path in sorted(directory.glob("*/*.json")):
+        record = stored.load(Record, path)
+        if path != directory / record.paper / f"{record.name}.json":
+            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.name}.json")
+        records.append(record)
+    return tuple(records)
+
+
+def _require_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _require_number(name, value, least):
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not math.isfinite(value) or value < least:
+        bound = "" if least == -math.inf else f" of at least {least}"
+        raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
+
+
+def _checked_curve(curve):
+    try:
+        points = tuple((step, value) for step, value in curve)
+    except (TypeError, ValueError):
+        raise ValueError(f"curve must be (step, bits/dim) pairs, not {curve!r}") from None
+    for step, value in points:
+        if type(step) is not int:
+            raise ValueError(f"a step of the curve must be an integer, not {step!r}")
+        _require_number("a value of the curve", value, -math.inf)
+    if any(later[0] <= earlier[0] for earlier, later in zip(points, points[1:], strict=False)):
+        raise ValueError("the steps of the curve must increase")
+    return points

@@ -1,0 +1,132 @@
+"""Samples of a model at several temperatures, as grids."""
+
+import math
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from tfflows.evaluation.image_grid import image_grid, near_square_columns, write_png
+from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec, is_conditional
+
+
+def sample_images(
+    model, num_samples, seed, temperature=1.0, labels=None, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False
+):
+    """Images of `temperature * e`, e ~ N(0, I) over all latents (Glow, section 6 and figure 8).
+
+    The noise e of image i depends on (seed, i) alone: not on the batch size, the number of samples or the temperature.
+    Where batches differ in size, the flow may round differently and a pixel may land in the neighbouring bin.
+
+    Args:
+      model: `DequantizedFlow`.
+      num_samples: Python `int`, at least 1.
+      seed: Python `int`.
+      temperature: Python `float`, finite and at least 0; 0 gives the image of the latents' mean.
+      labels: int `[num_samples]`, of conditional models only.
+      batch_size: Images decoded at once.
+      jit_compile: Whether XLA compiles the flow.
+
+    Returns:
+      uint8 `[num_samples, H, W, C]`, NumPy. Warns of images that are not finite.
+
+    Raises:
+      ValueError: if a number is out of range, or labels are missing, of another number or not for this model.
+    """
+    _check_counts(num_samples, [temperature])
+    codec = LatentCodec(model, min(batch_size, num_samples), jit_compile)
+    if labels is not None and not codec.conditional:
+        raise ValueError("The model is unconditional: it cannot sample given labels.")
+    return codec.sample(num_samples, seed, temperature, labels)
+
+
+def write_sample_grids(
+    model,
+    directory,
+    num_samples,
+    temperatures,
+    seed,
+    label=None,
+    num_classes=0,
+    batch_size=DEFAULT_BATCH_SIZE,
+    padding=2,
+    jit_compile=False,
+):
+    """Writes a grid of samples for each temperature, `samples_temperature_0.70.png`; all show the same noise.
+
+    A conditional model's grid has a row a class and `ceil(num_samples / num_classes)` columns; where there are more
+    classes than samples, it shows the first `ceil(sqrt(num_samples))` classes. With `label`, and for unconditional
+    models, it is nearly square.
+
+    Args:
+      model: `DequantizedFlow`.
+      directory: Where to write; made if need be.
+      num_samples: Python `int`, images a grid; rounded up to full rows where a row is a class.
+      temperatures: Python `float`s, finite and at least 0.
+      seed: Python `int`.
+      label: Python `int`, the only class to sample; conditional models only.
+      num_classes: Python `int`, number of classes of a conditional model.
+      batch_size: Images decoded at once.
+      padding: Margin around each image in pixels.
+      jit_compile: Whether XLA compiles the flow.
+
+    Returns:
+      List of `pathlib.Path`, one a temperature.
+
+    Raises:
+      ValueError: if a number is out of range, or `label` or `num_classes` do not fit the model.
+    """
+    temperatures = list(temperatures)
+    _check_counts(num_samples, temperatures)
+    conditional = is_conditional(model)
+    _check_label(conditional, label, num_classes)
+    labels, num_columns = None, near_square_columns(num_samples)
+    if conditional and label is None:
+        labels, num_columns = _labels_by_row(num_samples, num_classes)
+    elif conditional:
+        labels = np.full([num_samples], label, np.int32)
+    num_images = num_samples if labels is None else len(labels)
+    codec = LatentCodec(model, min(batch_size, num_images), jit_compile)
+    paths = []
+    for temperature in temperatures:
+        images = codec.sample(num_images, seed, temperature, labels)
+        path = pathlib.Path(directory) / f"samples_temperature_{_temperature_text(temperature)}.png"
+        paths.append(write_png(path, image_grid(images, num_columns, padding)))
+    return paths
+
+
+def _labels_by_row(num_samples, num_classes):
+    """Labels of the images of a grid with a row a class, and its number of columns."""
+    num_rows = num_classes
+    if num_samples < num_classes:
+        num_rows = near_square_columns(num_samples)
+        logging.info("%d samples are too few for %d classes: showing the first %d.", num_samples, num_classes, num_rows)
+    num_columns = -(-num_samples // num_rows)
+    return np.repeat(np.arange(num_rows, dtype=np.int32), num_columns), num_columns
+
+
+def _temperature_text(temperature):
+    """Two decimals, more where two would not say which temperature it is."""
+    short = f"{temperature:.2f}"
+    return short if float(short) == temperature else repr(float(temperature))
+
+
+def _check_counts(num_samples, temperatures):
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+    if not temperatures:
+        raise ValueError("Give at least one temperature.")
+    for temperature in temperatures:
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise ValueError(f"A temperature must be finite and at least 0, got {temperature}.")
+
+
+def _check_label(conditional, label, num_classes):
+    if not conditional:
+        if label is not None:
+            raise ValueError(f"The model is unconditional: it has no class {label} to sample.")
+        return
+    if num_classes < 1:
+        raise ValueError(f"The model is conditional: num_classes must be at least 1, got {num_classes}.")
+    if label is not None and not 0 <= label < num_classes:
+        raise ValueError(f"label must be 0 to {num_classes - 1}, got {label}.")

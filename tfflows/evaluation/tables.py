@@ -1,0 +1,89 @@
+"""Regenerates the Markdown tables and the figures of a results directory from its data.
+
+python -m tfflows.evaluation.tables results/           # write them
+python -m tfflows.evaluation.tables results/ --check   # only say which are stale, exit 1 if any
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tfflows.evaluation.claims import CLAIMS_DIRECTORY, load_claims
+from tfflows.evaluation.claims_page import claims_page
+from tfflows.evaluation.expected import load_expected
+from tfflows.evaluation.figures import collect_figures
+from tfflows.evaluation.paper_page import paper_page
+from tfflows.evaluation.published_pages import parameters_page, unverified_page
+from tfflows.evaluation.records import OBTAINED_DIRECTORY, load_records
+from tfflows.training.workdir import atomic_write
+
+
+def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
+    """The text of every generated file, by its name in the results directory.
+
+    Raises:
+      FileNotFoundError: if a file of expected values is missing.
+      ValueError: if a record, a claim or an expected value is not valid.
+    """
+    directory = pathlib.Path(results_directory)
+    expected = load_expected(directory)
+    records = load_records(directory / OBTAINED_DIRECTORY)
+    figures = collect_figures(directory, records)
+    papers = _read(directory, "papers.csv")
+    pages = {
+        f"{paper.paper}.md": paper_page(paper, papers, expected, records, figures) for paper in papers.itertuples()
+    }
+    pages["parameters.md"] = parameters_page(_read(directory, "parameters.csv"), papers)
+    pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
+    pages["claims.md"] = claims_page(load_claims(directory / CLAIMS_DIRECTORY), papers)
+    return pages
+
+
+def stale_files(results_directory: str | pathlib.Path) -> list[str]:
+    """Names of generated files that differ from what the data say, and of missing figures."""
+    directory = pathlib.Path(results_directory)
+    stale = [
+        name
+        for name, text in build_tables(directory).items()
+        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
+    ]
+    records = load_records(directory / OBTAINED_DIRECTORY)
+    figures = [figure.file for figure in collect_figures(directory, records)]
+    return stale + [file for file in figures if not (directory / file).is_file()]
+
+
+def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
+    """Writes every generated file and figure, and returns their paths."""
+    directory = pathlib.Path(results_directory)
+    paths = []
+    for name, text in build_tables(directory).items():
+        atomic_write(directory / name, text)
+        paths.append(directory / name)
+    records = load_records(directory / OBTAINED_DIRECTORY)
+    return paths + [figure.draw(directory) for figure in collect_figures(directory, records)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=pathlib.Path, help="the results directory")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    options = parser.parse_args(arguments)
+    if options.check:
+        stale = stale_files(options.results)
+        if stale:
+            print(f"stale, run `make tables`: {', '.join(stale)}", file=sys.stderr)
+        return 1 if stale else 0
+    for path in write_tables(options.results):
+        print(path)
+    return 0
+
+
+def _read(directory: pathlib.Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(directory / name, dtype=str, keep_default_na=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""Weights by the variable names of the released Glow code."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfflows.bijectors import (
+    ActNorm,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    GaussianPrior,
+    InvertibleConv,
+    InvertibleConvLU,
+    MultiScale,
+    Permutation,
+    Reverse,
+    Squeeze,
+)
+from tfflows.interop.sources import read_source
+from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense
+
+
+def load_weights(model, source, scope=None):
+    """Sets the variables of a Glow from weights by the authors' names.
+
+    Args:
+      model: A `DequantizedFlow`, a `tfd.TransformedDistribution` or a `MultiScale` (whose names begin with `model/`), or a
+        single flow step, a `Chain` of actnorm, mixing and coupling.
+      source: A mapping by the authors' names (`model/0/3/actnorm_center/b`, ...), the path of an `.npz` file (of such names,
+        or of `var/<name>` beside other arrays), or of a TF1 checkpoint.
+      scope: Python `str` that the names begin with; default `model`, for a step `step/0`.
+
+    Raises:
+      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
+      FileNotFoundError: if there is nothing at the path.
+    """
+    variables = released_variables(model, scope)
+    weights = read_source(source)
+    _check_names(variables, weights)
+    values = {name: _fitted(name, weights[name], variable) for name, variable in variables.items()}
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def export_weights(model, scope=None):
+    """The inverse of `load_weights`: `{authors' name: array}`; vectors lack the authors' leading axes of size 1."""
+    return {name: variable.numpy() for name, variable in released_variables(model, scope).items()}
+
+
+def released_variables(model, scope=None):
+    """Our variables by the authors' names; arguments and errors as for `load_weights`."""
+    classifier = getattr(model, "classifier", None)
+    for attribute in ("flow", "bijector"):
+        model = getattr(model, attribute, model)
+    if isinstance(model, MultiScale):
+        scope = "model" if scope is None else scope
+        names = _multiscale(model, scope)
+        if classifier is not None:
+            names.update(_dense(classifier, f"{scope}/classifier"))
+        return names
+    if isinstance(model, Chain):
+        return _step(model, "step/0" if scope is None else scope)
+    raise ValueError(f"Expected a Glow (MultiScale) or one of its steps (Chain), got {type(model).__name__}.")
+
+
+def _multiscale(multiscale, scope):
+    names = {}
+    for index, level in enumerate(multiscale.levels):
+        steps = [bijector for bijector in level.flow.bijectors if not isinstance(bijector, Squeeze)]
+        for number, step in enumerate(steps):
+            names.update(_step(step, f"{scope}/{index}/{number}"))
+        if isinstance(level.prior, GaussianPrior):
+            last = index == len(multiscale.levels) - 1
+            names.update(_prior(level.prior.network, scope, index, last))
+    return names
+
+
+def _prior(network, scope, index, last):
+    if not last:
+        return _zero_convolution(network, f"{scope}/pool{index}/conv")
+    names = {}
+    if network.learn:
+        names.update(_zero_convolution(network, f"{scope}/prior/p"))
+    if network.num_classes:
+        names.update(_dense(network.label_embedding, f"{scope}/prior/y_emb"))
+    return names
+
+
+def _step(step, scope):
+    names = {}
+    for bijector in step.bijectors:
+        names.update(_step_part(bijector, scope))
+    return names
+
+
+def _step_part(bijector, scope):
+    if isinstance(bijector, ActNorm):
+        if not hasattr(bijector, "log_scale"):
+            raise ValueError("The released weights fit actnorm in its released form, shift_then_scale.")
+        return {f"{scope}/actnorm_center/b": bijector.bias, f"{scope}/actnorm_scale/logs": bijector.log_scale}
+    if isinstance(bijector, InvertibleConv):
+        return {f"{scope}/invconv/W": bijector.weight}
+    if isinstance(bijector, InvertibleConvLU):
+        return _lu(bijector, f"{scope}/invconv")
+    if isinstance(bijector, Permutation):
+        return {
+            f"{scope}/shuffle/indices": bijector.indices,
+            f"{scope}/shuffle/indices_inverse": bijector.inverse_indices,
+        }
+    if isinstance(bijector, (AdditiveCoupling, AffineCoupling)):
+        return _coupling_network(bijector.network, f"{scope}/f1")
+    if isinstance(bijector, Reverse):
+        return {}
+    raise ValueError(f"The released Glow has no {type(bijector).__name__}.")
+
+
+def _lu(bijector, scope):
+    if not hasattr(bijector, "sign"):
+        raise ValueError("The released weights fit the LU form with diagonal='sign_log'.")
+    return {
+        f"{scope}/P": bijector.permutation,
+        f"{scope}/L": bijector.lower,
+        f"{scope}/U": bijector.upper,
+        f"{scope}/sign_S": bijector.sign,
+        f"{scope}/log_S": bijector.log_abs_diagonal,
+    }
+
+
+def _coupling_network(network, scope):
+    if not isinstance(network, CouplingNetwork):
+        raise ValueError(f"The released Glow's couplings have a CouplingNetwork, this one a {type(network).__name__}.")
+    names = {}
+    for layer, name in ((network.hidden1, "l_1"), (network.hidden2, "l_2")):
+        names[f"{scope}/{name}/W"] = _variable(layer.kernel)
+        names[f"{scope}/{name}/actnorm_center/b"] = _variable(layer.bias)
+        names[f"{scope}/{name}/actnorm_scale/logs"] = _variable(layer.log_scale)
+    return {**names, **_zero_convolution(network.last, f"{scope}/l_last")}
+
+
+def _zero_convolution(layer: ZeroConv2D | TopPrior, scope):
+    return {
+        f"{scope}/W": _variable(layer.kernel),
+        f"{scope}/b": _variable(layer.bias),
+        f"{scope}/logs": _variable(layer.log_scale),
+    }
+
+
+def _dense(layer: ZeroDense, scope):
+    return _zero_convolution(layer, scope)
+
+
+def _variable(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _check_names(variables, weights):
+    missing = [name for name in variables if name not in weights]
+    extra = [name for name in weights if name not in variables]
+    problems = [f"{kind} {_listed(names)}" for kind, names in (("missing:", missing), ("extra:", extra)) if names]
+    if problems:
+        raise ValueError(
+            f"The weights do not fit this model ({len(variables)} names): {'; '.join(problems)}. Build the model with the "
+            "settings that the weights were trained with (levels, depth, permutation, coupling, priors, classes)."
+        )
+
+
+def _listed(names, most=5):
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(sorted(names)[:most]) + more
+
+
+def _fitted(name, value, variable):
+    """The authors keep vectors as `[1, 1, 1, C]` or `[1, C]`."""
+    value, shape = np.asarray(value), tuple(variable.shape)
+    squeezed = value.reshape(value.shape[-len(shape) :]) if value.size == np.prod(shape) and len(shape) else value
+    if squeezed.shape != shape:
+        raise ValueError(f"{name} has shape {value.shape}; this model needs {shape}.")
+    if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+        raise ValueError(f"{name} holds values that are not finite.")
+    return tf.cast(squeezed, variable.dtype)

@@ -1,0 +1,59 @@
+"""Activation normalization: an affine map per channel (or per activation), and its data-dependent init."""
+
+import tensorflow as tf
+
+# Added to the standard deviation (not the variance) by the released Glow code, so a constant channel stays finite.
+EPSILON = 1e-6
+
+
+def shift_then_scale(x, bias, log_scale):
+    """`y = (x + bias) * exp(log_scale)`: the released form."""
+    return (x + bias) * tf.exp(log_scale)
+
+
+def unscale_then_unshift(y, bias, log_scale):
+    """`x = y * exp(-log_scale) - bias`: inverse of `shift_then_scale`."""
+    return y * tf.exp(-log_scale) - bias
+
+
+def scale_then_shift(x, scale, bias):
+    """`y = scale * x + bias`: the form of the Glow paper's table 1."""
+    return scale * x + bias
+
+
+def unshift_then_unscale(y, scale, bias):
+    """`x = (y - bias) / scale`: inverse of `scale_then_shift`."""
+    return (y - bias) / scale
+
+
+def per_event_log_det(log_scale, event_shape):
+    """`sum(log_scale)` over an event of which `log_scale` covers the trailing axes; scalar, nats.
+
+    Args:
+      log_scale: Float `Tensor`, shape a suffix of `event_shape` (for example `[C]` or `[H, W, C]`).
+      event_shape: Integer vector, shape of one event, for example `[H, W, C]`.
+    """
+    event_size = tf.reduce_prod(event_shape)
+    repeats = event_size // tf.size(log_scale)
+    return tf.cast(repeats, log_scale.dtype) * tf.reduce_sum(log_scale)
+
+
+def moments(x, parameter_rank):
+    """Mean and standard deviation of `x` over all but its last `parameter_rank` axes.
+
+    The second moment is the population's (`1/N`), as in the released code.
+
+    Returns:
+      `(mean, standard_deviation)`, each of shape `x.shape[-parameter_rank:]`.
+    """
+    axes = tf.range(tf.rank(x) - parameter_rank)
+    mean = tf.reduce_mean(x, axis=axes)
+    variance = tf.reduce_mean(tf.square(x - mean), axis=axes)
+    return mean, tf.sqrt(variance)
+
+
+def data_dependent_shift_then_scale(x, parameter_rank, scale=1.0):
+    """`(bias, log_scale)` that give `shift_then_scale(x, ...)` zero mean and standard deviation `scale`."""
+    mean, standard_deviation = moments(x, parameter_rank)
+    target = tf.cast(scale, x.dtype)
+    return -mean, tf.math.log(target / (standard_deviation + tf.cast(EPSILON, x.dtype)))

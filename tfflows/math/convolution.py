@@ -1,0 +1,64 @@
+"""Convolutions of the released Glow code: a border channel instead of plain zero padding."""
+
+import tensorflow as tf
+
+
+def border_indicator(height, width, kernel_size, dtype=tf.float32):
+    """1 on the padding ring of a SAME convolution, 0 inside; shape `[1, height + 2 p, width + 2 p, 1]`, `p = kernel_size // 2`."""
+    padding = kernel_size // 2
+    inside = tf.zeros([1, height, width, 1], dtype)
+    return tf.pad(inside, [[0, 0], [padding, padding], [padding, padding], [0, 0]], constant_values=1)
+
+
+def border_convolution(height, width, border_kernel):
+    """What the border channel adds to a convolution: a map of shape `[1, height, width, C_out]`, zero in the interior.
+
+    Args:
+      height: Of the image, Python `int` or scalar `Tensor`.
+      width: Of the image.
+      border_kernel: `Tensor`, shape `[k, k, 1, C_out]`, k odd.
+    """
+    indicator = border_indicator(height, width, border_kernel.shape[0], border_kernel.dtype)
+    return tf.nn.conv2d(indicator, border_kernel, strides=1, padding="VALID")
+
+
+def convolution_with_border(x, kernel):
+    """Convolution of `x` zero-padded and joined with a channel that is 1 on the padding and 0 inside (released Glow).
+
+    The channel's part depends on neither batch nor data, so it is computed once for the batch instead of being concatenated
+    to every image.
+
+    Args:
+      x: `Tensor`, shape `[B, H, W, C]`.
+      kernel: `Tensor`, shape `[k, k, C + 1, C_out]`, k odd; the last input channel belongs to the border.
+
+    Returns:
+      `(inner, border)`: `[B, H, W, C_out]` and `[1, H, W, C_out]`, to be added.
+    """
+    channels = kernel.shape[2] - 1
+    inner = tf.nn.conv2d(x, kernel[:, :, :channels], strides=1, padding="SAME")
+    height, width = _image_size(x)
+    return inner, border_convolution(height, width, kernel[:, :, channels:])
+
+
+def _image_size(x):
+    shape = tf.shape(x)
+    return tuple(shape[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2))
+
+
+def flatten_batch(x, event_ndims=3):
+    """Folds all leading axes of `x` into one: `[..., event]` to `[B, event]`."""
+    if x.shape.rank == event_ndims + 1:
+        return x
+    batch_ndims = x.shape.rank - event_ndims
+    flat = tf.reshape(x, tf.concat([[-1], tf.shape(x)[batch_ndims:]], axis=0))
+    return tf.ensure_shape(flat, [x.shape[:batch_ndims].num_elements(), *x.shape[batch_ndims:]])
+
+
+def unflatten_batch(y, like, like_event_ndims=3):
+    """Gives `[B, event]` the leading axes of `like`."""
+    if like.shape.rank == like_event_ndims + 1:
+        return y
+    batch_ndims = like.shape.rank - like_event_ndims
+    out = tf.reshape(y, tf.concat([tf.shape(like)[:batch_ndims], tf.shape(y)[1:]], axis=0))
+    return tf.ensure_shape(out, like.shape[:batch_ndims] + y.shape[1:])

@@ -1,0 +1,51 @@
+"""Elementwise maps of coupling layers, in the direction data to latent, and their inverses."""
+
+import tensorflow as tf
+
+
+def log_sigmoid_scale(raw_scale):
+    """`ln sigmoid(raw_scale + 2)`: the released Glow's bounded scale, 0.88 at zero; nats."""
+    return tf.math.log_sigmoid(raw_scale + 2.0)
+
+
+def identity_log_scale(raw_scale):
+    """`raw_scale` itself, for a scale `exp(raw_scale)`: the Glow paper's table 1."""
+    return raw_scale
+
+
+LOG_SCALES = {"sigmoid": log_sigmoid_scale, "exp": identity_log_scale}
+
+
+def shift_then_scale(x, shift, log_scale):
+    """`y = (x + shift) * exp(log_scale)`: the released order."""
+    return (x + shift) * tf.exp(log_scale)
+
+
+def inverse_shift_then_scale(y, shift, log_scale):
+    """`x = y * exp(-log_scale) - shift`."""
+    return y * tf.exp(-log_scale) - shift
+
+
+def scale_then_shift(x, shift, log_scale):
+    """`y = x * exp(log_scale) + shift`: the paper's order."""
+    return x * tf.exp(log_scale) + shift
+
+
+def inverse_scale_then_shift(y, shift, log_scale):
+    """`x = (y - shift) * exp(-log_scale)`."""
+    return (y - shift) * tf.exp(-log_scale)
+
+
+def interleaved(parameters):
+    """Even channels and odd channels of `[..., 2 C]`: two tensors `[..., C]`."""
+    shape = tf.concat([tf.shape(parameters)[:-1], [parameters.shape[-1] // 2, 2]], axis=0)
+    pairs = tf.reshape(parameters, shape)
+    return pairs[..., 0], pairs[..., 1]
+
+
+def contiguous(parameters):
+    """First and last half of the channels of `[..., 2 C]`: two tensors `[..., C]`."""
+    return tuple(tf.split(parameters, 2, axis=-1))
+
+
+CHANNEL_SPLITS = {"interleaved": interleaved, "contiguous": contiguous}

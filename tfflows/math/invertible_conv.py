@@ -1,0 +1,107 @@
+"""Invertible 1x1 convolution: a matrix product over the channel axis (Glow, section 3.2)."""
+
+import tensorflow as tf
+
+
+def matmul_channels(x, weight):
+    """`y[..., j] = sum_i x[..., i] * weight[i, j]`, each position's channels as a row vector.
+
+    Args:
+      x: Float `Tensor`, shape `[..., C]`.
+      weight: Float `Tensor`, shape `[C, C]`.
+
+    Returns:
+      `Tensor`, shape `[..., C]`.
+    """
+    channels = weight.shape[0]
+    rows = tf.matmul(tf.reshape(x, [-1, channels]), weight)
+    return tf.reshape(rows, tf.shape(x))
+
+
+@tf.custom_gradient
+def log_abs_det(weight):
+    """`ln |det weight|` in float64, from a QR decomposition; scalar float64, nats.
+
+    QR compiles under XLA on CPU where LU-based determinants do not, and neither overflows nor underflows. The gradient is
+    `weight^-T`.
+
+    Args:
+      weight: Float `Tensor`, shape `[C, C]`.
+    """
+    double = tf.cast(weight, tf.float64)
+    r = tf.linalg.qr(double).r
+    value = tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(r))))
+
+    def gradient(upstream):
+        inverse = tf.linalg.inv(double)
+        return tf.cast(upstream * tf.transpose(inverse), weight.dtype)
+
+    return value, gradient
+
+
+def inverse_matrix(weight):
+    """Inverse of `weight` in its own dtype, computed in float64."""
+    return tf.cast(tf.linalg.inv(tf.cast(weight, tf.float64)), weight.dtype)
+
+
+def orthogonal_matrix(channels, seed, dtype=tf.float32):
+    """A random orthogonal matrix: the Q factor of a Gaussian one, `|det| = 1`; shape `[channels, channels]`.
+
+    The signs of R's diagonal are not normalized, as in the released Glow: the matrix may be a reflection.
+
+    Args:
+      channels: Python `int`.
+      seed: Integer pair for stateless randomness.
+      dtype: Of the result; the decomposition runs in float64.
+    """
+    gaussian = tf.random.stateless_normal([channels, channels], seed=seed, dtype=tf.float64)
+    return tf.cast(tf.linalg.qr(gaussian).q, dtype)
+
+
+def lu_factors(weight):
+    """Factors `P, L, U, s` with `weight = P L (U + diag(s))` (Glow, eq. 10), in the dtype of `weight`.
+
+    Args:
+      weight: Float `Tensor`, shape `[C, C]`.
+
+    Returns:
+      `(permutation, lower, upper, diagonal)`: a permutation matrix; the strictly lower triangle of a unit lower triangular matrix;
+      a strictly upper triangle; a vector.
+    """
+    double = tf.cast(weight, tf.float64)
+    packed, rows = tf.linalg.lu(double)
+    channels = weight.shape[0]
+    # tf.linalg.lu gives rows with weight[rows[i]] = (L U)[i], hence P[rows[i], i] = 1.
+    permutation = tf.transpose(tf.one_hot(rows, channels, dtype=tf.float64))
+    lower = tf.linalg.set_diag(tf.linalg.band_part(packed, -1, 0), tf.zeros([channels], tf.float64))
+    upper = tf.linalg.set_diag(tf.linalg.band_part(packed, 0, -1), tf.zeros([channels], tf.float64))
+    diagonal = tf.linalg.diag_part(packed)
+    return tuple(tf.cast(factor, weight.dtype) for factor in (permutation, lower, upper, diagonal))
+
+
+def _triangular_factors(lower, upper, diagonal):
+    """Float64 `L` (unit lower) and `U` (upper with `diagonal`), from full arrays whose other entries are ignored."""
+    channels = lower.shape[0]
+    strictly_lower = tf.constant([[float(j < i) for j in range(channels)] for i in range(channels)], tf.float64)
+    lower = tf.cast(lower, tf.float64) * strictly_lower + tf.eye(channels, dtype=tf.float64)
+    upper = tf.cast(upper, tf.float64) * tf.transpose(strictly_lower) + tf.linalg.diag(tf.cast(diagonal, tf.float64))
+    return lower, upper
+
+
+def lu_compose(permutation, lower, upper, diagonal):
+    """`W = P L (U + diag(s))` (Glow, eq. 10), multiplied in float64; entries outside the strict triangles are ignored.
+
+    Returns:
+      `Tensor`, shape `[C, C]`, in the dtype of `lower`.
+    """
+    l_matrix, u_matrix = _triangular_factors(lower, upper, diagonal)
+    weight = tf.matmul(tf.cast(permutation, tf.float64), tf.matmul(l_matrix, u_matrix))
+    return tf.cast(weight, lower.dtype)
+
+
+def lu_compose_inverse(permutation, lower, upper, diagonal):
+    """`W^-1 = (U + diag(s))^-1 L^-1 P^-1` by triangular solves in float64; in the dtype of `lower`."""
+    l_matrix, u_matrix = _triangular_factors(lower, upper, diagonal)
+    inverse_permutation = tf.transpose(tf.cast(permutation, tf.float64))
+    inner = tf.linalg.triangular_solve(l_matrix, inverse_permutation, lower=True)
+    return tf.cast(tf.linalg.triangular_solve(u_matrix, inner, lower=False), lower.dtype)

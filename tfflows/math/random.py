@@ -1,0 +1,75 @@
+"""Stateless random numbers keyed by an image's place in the global batch.
+
+A replica that holds rows `start ... start + n - 1` of a batch draws exactly the rows that one device holding the whole batch
+would draw, so results do not depend on how a batch is split.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Philox gives four 32-bit words (two 64-bit ones) for each increment of its counter.
+_WORDS_PER_COUNT = {tf.float32: 4, tf.float64: 2}
+_PHILOX = 1
+
+
+class RowKeys(NamedTuple):
+    """Key of the random rows of a batch.
+
+    Attributes:
+      seed: int64 `Tensor`, shape `[2]`.
+      start: int64 scalar, place of the first row in the global batch.
+    """
+
+    seed: tf.Tensor
+    start: tf.Tensor
+
+
+def row_keys(seed, step=0, start=0):
+    """`RowKeys` of a training step: `seed` and `step` any integers, `start` the first row's place in the global batch."""
+    seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+    return RowKeys(seed, tf.cast(start, tf.int64))
+
+
+def fold_in(keys, salt):
+    """Keys of an independent stream: `salt` is a string or an integer (Python or `Tensor`)."""
+    if isinstance(salt, str):
+        salt = zlib.crc32(salt.encode())
+    mixed = tf.random.experimental.stateless_fold_in(keys.seed, tf.cast(salt, tf.int64))
+    return RowKeys(tf.cast(mixed, tf.int64), keys.start)
+
+
+def derive_seed(seed, *path):
+    """A Python `int` in [0, 2**31) that depends on `seed` and every element of `path`; for initializers."""
+    text = "/".join(str(part) for part in (seed, *path))
+    return zlib.crc32(text.encode()) & 0x7FFFFFFF
+
+
+def uniform_rows(keys, num_rows, row_shape, dtype=tf.float32):
+    """Uniform numbers in [0, 1), shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone."""
+    return _rows(tf.raw_ops.StatelessRandomUniformV2, keys, num_rows, row_shape, dtype)
+
+
+def normal_rows(keys, num_rows, row_shape, dtype=tf.float32):
+    """Standard normal numbers, shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone."""
+    return _rows(tf.raw_ops.StatelessRandomNormalV2, keys, num_rows, row_shape, dtype)
+
+
+def _rows(generator, keys, num_rows, row_shape, dtype):
+    dtype = tf.as_dtype(dtype)
+    words = _WORDS_PER_COUNT[dtype]
+    row_size = 1
+    for size in row_shape:
+        row_size *= int(size)
+    counts_per_row = -(-row_size // words)
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=keys.seed)
+    first = counter[0] + tf.cast(keys.start * counts_per_row, tf.uint64)
+    padded = generator(
+        shape=[num_rows, counts_per_row * words],
+        key=key,
+        counter=tf.stack([first, counter[1]]),
+        alg=_PHILOX,
+        dtype=dtype,
+    )
+    return tf.reshape(padded[:, :row_size], [num_rows, *row_shape])

@@ -1,0 +1,117 @@
+"""The two convolutions of the released Glow: hidden, followed by actnorm, and last, zero at init."""
+
+import keras
+import tensorflow as tf
+
+from tfflows.math import actnorm
+from tfflows.math.convolution import convolution_with_border
+from tfflows.math.random import derive_seed
+
+PADDINGS = ("border", "zeros")
+
+
+class _Conv2D(keras.layers.Layer):
+    """Stride 1, SAME: the kernel and the two paddings."""
+
+    def __init__(self, filters, kernel_size, padding, kernel_initializer, **kwargs):
+        super().__init__(**kwargs)
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}.")
+        self.filters = filters
+        self.kernel_size = kernel_size
+        # A 1x1 kernel never sees the padding.
+        self.has_border_channel = padding == "border" and kernel_size > 1
+        self._kernel_initializer = kernel_initializer
+
+    def _build_kernel(self, input_shape):
+        channels = input_shape[-1] + int(self.has_border_channel)
+        self.kernel = self.add_weight(
+            shape=(self.kernel_size, self.kernel_size, channels, self.filters),
+            initializer=self._kernel_initializer,
+            name="kernel",
+        )
+
+    def _convolve(self, x, kernel, bias):
+        """Convolution plus a bias `[filters]`; what depends on position alone is added in one go."""
+        if self.has_border_channel:
+            inner, border = convolution_with_border(x, kernel)
+            return inner + (border + bias)
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides=1, padding="SAME"), bias)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+
+class ActNormConv2D(_Conv2D):
+    """`(conv(x) + bias) * exp(log_scale_factor * log_scale)`: a convolution whose bias is an actnorm.
+
+    Kernel N(0, 0.05^2). `initialize(x)` sets bias and scale so that the outputs of a batch have zero mean and unit standard
+    deviation per channel. With `padding='border'` the zero padding is joined with a channel that is 1 on it and 0 inside.
+
+    Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: the released Glow code (`conv2d`); padding `'zeros'`: the paper.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size=3,
+        padding="border",
+        use_actnorm=True,
+        log_scale_factor=3.0,
+        seed=0,
+        **kwargs,
+    ):
+        """Args: use_actnorm: with False a plain bias takes actnorm's place; seed: Python `int` of the kernel; rest as in Keras."""
+        initializer = keras.initializers.RandomNormal(stddev=0.05, seed=derive_seed(seed, "kernel"))
+        super().__init__(filters, kernel_size, padding, initializer, **kwargs)
+        self.use_actnorm = use_actnorm
+        self.log_scale_factor = log_scale_factor
+
+    def build(self, input_shape):
+        self._build_kernel(input_shape)
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+        if self.use_actnorm:
+            self.log_scale = self.add_weight(shape=(self.filters,), initializer="zeros", name="log_scale")
+        self.built = True
+
+    def call(self, x):
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        if self.use_actnorm:
+            # Scaling the kernel costs less than scaling the activations.
+            scale = tf.exp(self.log_scale_factor * tf.convert_to_tensor(self.log_scale))
+            kernel, bias = kernel * scale, bias * scale
+        return self._convolve(x, kernel, bias)
+
+    def initialize(self, x):
+        """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it."""
+        if self.use_actnorm:
+            kernel = tf.convert_to_tensor(self.kernel)
+            raw = self._convolve(x, kernel, tf.zeros([self.filters], kernel.dtype))
+            bias, log_scale = actnorm.data_dependent_shift_then_scale(raw, parameter_rank=1)
+            self.bias.assign(bias)
+            self.log_scale.assign(log_scale / self.log_scale_factor)
+        return self(x)
+
+
+class ZeroConv2D(_Conv2D):
+    """`(conv(x) + bias) * exp(log_scale_factor * log_scale)`, all of it zero at init.
+
+    Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: Glow, section 3.3; gain and border: its code (`conv2d_zeros`).
+    """
+
+    def __init__(self, filters, kernel_size=3, padding="border", log_scale_factor=3.0, **kwargs):
+        """Args as for `ActNormConv2D`."""
+        super().__init__(filters, kernel_size, padding, "zeros", **kwargs)
+        self.log_scale_factor = log_scale_factor
+
+    def build(self, input_shape):
+        self._build_kernel(input_shape)
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+        self.log_scale = self.add_weight(shape=(self.filters,), initializer="zeros", name="log_scale")
+        self.built = True
+
+    def call(self, x):
+        scale = tf.exp(self.log_scale_factor * tf.convert_to_tensor(self.log_scale))
+        return self._convolve(x, tf.convert_to_tensor(self.kernel) * scale, tf.convert_to_tensor(self.bias) * scale)

@@ -1,0 +1,1 @@
+"""Training: strategies, checkpoints, logs, the step and the loop."""

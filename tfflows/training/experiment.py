@@ -1,0 +1,76 @@
+"""What every experiment says of itself."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A published experiment as data; each paper adds the fields of its architecture.
+
+    Attributes:
+      name: Unique within the paper.
+      dataset: Name in `tfflows.data.DATASETS`.
+      image_size: Side of the images.
+      num_bits: Bits a channel.
+      conditional: Whether the model is given the labels.
+      augmentation: Of the training images, see `tfflows.data`.
+      batch_size: Global batch of a step.
+      init_batch_size: Images of the data-dependent init.
+      evaluation_batch_size: Global batch of a test step.
+      num_steps: Optimizer steps of a full run.
+      learning_rate: Peak.
+      warmup_steps: Steps of linear warm-up from 0.
+      evaluate_every: Steps between evaluations on test images; 0: at the end only.
+      train_images: Train on the first so many images only; 0: on all.
+      scale: `paper` for the published size, `small` or `claims` for reduced ones.
+      source: Where the settings stand.
+      note: What a reader has to know.
+    """
+
+    name: str
+    dataset: str
+    image_size: int
+    num_bits: int
+    conditional: bool = False
+    augmentation: str = "none"
+    batch_size: int = 64
+    init_batch_size: int = 256
+    evaluation_batch_size: int = 100
+    num_steps: int = 1000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 0
+    evaluate_every: int = 0
+    train_images: int = 0
+    scale: str = "paper"
+    source: str = ""
+    note: str = ""
+
+
+def override(experiment, assignments):
+    """The experiment with `field=value` strings applied, each value read as the field's type.
+
+    Raises:
+      ValueError: on an unknown field (names the valid ones) or a value of another type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(experiment)}
+    changes = {}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator:
+            raise ValueError(f"--set needs field=value, got {assignment!r}.")
+        if name not in fields or name == "name":
+            valid = ", ".join(sorted(set(fields) - {"name"}))
+            raise ValueError(f"{type(experiment).__name__} has no field {name!r} to set; its fields are: {valid}.")
+        changes[name] = _parse(name, text, type(getattr(experiment, name)))
+    return dataclasses.replace(experiment, **changes)
+
+
+def _parse(name, text, kind):
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"--set {name} needs true or false, got {text!r}.")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"--set {name} needs a value of type {kind.__name__}, got {text!r}.") from None

@@ -1,0 +1,202 @@
+"""The readable record of a run: metrics.jsonl and TensorBoard, continued exactly on restart."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+
+import tensorflow as tf
+from absl import logging
+
+from tfflows.training.workdir import atomic_write, first_line
+
+METRICS_FILE = "metrics.jsonl"
+TENSORBOARD_DIRECTORY = "tensorboard"
+
+
+class LogError(RuntimeError):
+    """The record of a run could not be written; the message says what to do."""
+
+
+class MetricLogger:
+    """Writes scalars to `metrics.jsonl` and TensorBoard, and images to TensorBoard.
+
+    On construction both are cut at the step that was restored: what a killed run wrote after its
+    last checkpoint falls away, as it will be written again. So, apart from times, a run with
+    interruptions leaves the same lines as one without. For that, log all of a step, call `flush`,
+    and then save the checkpoint of the step.
+
+    Args:
+      workdir: the working directory; made if need be.
+      start_step: the step of the restored checkpoint; records up to and including it stay. None for
+        a run that starts from nothing: no record stays.
+      chief: whether this process writes; the methods of other workers do nothing.
+
+    Raises:
+      LogError: here and in each method, if the files cannot be written, such as on a full disk.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, start_step: int | None, chief: bool = True):
+        self._file, self._writer = None, None
+        if not chief:
+            return
+        self._workdir = workdir = pathlib.Path(workdir)
+        last = -1 if start_step is None else start_step
+        with self._clear_errors():
+            workdir.mkdir(parents=True, exist_ok=True)
+            cut_metrics(workdir / METRICS_FILE, last)
+            cut_tensorboard(workdir / TENSORBOARD_DIRECTORY, last)
+            self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIRECTORY))
+            # Unbuffered: one write a line, so that a kill leaves at most one partial line.
+            self._file = open(workdir / METRICS_FILE, "ab", buffering=0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def log(self, step: int, scalars: Mapping[str, object]) -> None:
+        """Writes one line `{"step": step, **scalars}` and each number among them to TensorBoard.
+
+        Args:
+          step: the number of steps done.
+          scalars: by name; numbers, scalar tensors or strings. What is not finite becomes null, as
+            JSON has no name for it.
+        """
+        if self._file is None:
+            return
+        record = {name: _as_plain(value) for name, value in scalars.items()}
+        line = json.dumps({"step": int(step), **record}, allow_nan=False).encode() + b"\n"
+        with self._clear_errors(), self._writer.as_default(step=int(step)):
+            view = memoryview(line)
+            while view:
+                view = view[self._file.write(view) :]
+            for name, value in record.items():
+                if isinstance(value, int | float):
+                    tf.summary.scalar(name, value)
+
+    def log_images(self, step: int, name: str, images, max_outputs: int = 1) -> None:
+        """Writes images to TensorBoard: uint8, or float in [0, 1], `[B, H, W, C]`."""
+        if self._writer is None:
+            return
+        with self._clear_errors(), self._writer.as_default(step=int(step)):
+            tf.summary.image(name, images, max_outputs=max_outputs)
+
+    def flush(self) -> None:
+        """Makes sure that all that was logged is on disk; call it before saving a checkpoint."""
+        if self._file is None:
+            return
+        with self._clear_errors():
+            os.fsync(self._file.fileno())
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Flushes and closes both; later calls do nothing."""
+        if self._file is None:
+            return
+        try:
+            self.flush()
+            with self._clear_errors():
+                self._writer.close()
+        finally:
+            self._file.close()
+            self._file, self._writer = None, None
+
+    @contextlib.contextmanager
+    def _clear_errors(self):
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            raise LogError(
+                f"Cannot write the record of the run to {self._workdir}: {first_line(error)}. "
+                "Checkpoints are not touched: free some space, then run the same command again to "
+                "go on from the last one."
+            ) from error
+
+
+def read_metrics(path: str | os.PathLike) -> list[dict]:
+    """The records of a metrics file, oldest first, without lines that a kill cut short."""
+    return [record for _, record in _read_lines(pathlib.Path(path))]
+
+
+def cut_metrics(path: str | os.PathLike, last_step: int) -> None:
+    """Drops the lines of steps after `last_step`, and lines that are no records, atomically."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        return
+    kept = b"".join(line for line, record in _read_lines(path) if record["step"] <= last_step)
+    if kept != path.read_bytes():
+        atomic_write(path, kept)
+
+
+def cut_tensorboard(directory: str | os.PathLike, last_step: int) -> None:
+    """Drops the events of steps after `last_step` from each event file, atomically a file.
+
+    A file that was cut short by a kill keeps its whole records; one without any is removed.
+    """
+    for leftover in pathlib.Path(directory).glob(".events.*.tmp"):  # of a cut that was killed
+        leftover.unlink()
+    for path in sorted(pathlib.Path(directory).glob("events.out.tfevents.*")):
+        records, whole = _read_records(path)
+        kept = [record for record in records if _is_kept(record, last_step)]
+        if whole and len(kept) == len(records) and any(map(_has_summary, kept)):
+            continue
+        if not any(map(_has_summary, kept)):
+            path.unlink()
+            continue
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for record in kept:
+                    writer.write(record)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _read_lines(path):
+    """Pairs of a line's bytes and its record, without what is not a record."""
+    pairs = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        try:
+            record = json.loads(line)
+            if not line.endswith(b"\n") or not isinstance(record["step"], int):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            logging.warning("Line %d of %s is no whole record: left out.", number, path)
+            continue
+        pairs.append((line, record))
+    return pairs
+
+
+def _read_records(path):
+    """The serialized events that can be read, and whether that is all of the file."""
+    records = []
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            records.append(record)
+    except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
+        return records, False
+    return records, True
+
+
+def _is_kept(record, last_step):
+    event = tf.compat.v1.Event.FromString(record)
+    return not event.HasField("summary") or event.step <= last_step
+
+
+def _has_summary(record):
+    return tf.compat.v1.Event.FromString(record).HasField("summary")
+
+
+def _as_plain(value):
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,221 @@
+"""The training loop: steps, logs, checkpoints, evaluations, and what happens when one of them goes wrong."""
+
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfflows.evaluation.bits_per_dim import BitsPerDim
+from tfflows.training.checkpoints import Checkpoints
+from tfflows.training.inputs import distributed_training_batches
+from tfflows.training.logs import MetricLogger
+from tfflows.training.progress import Progress
+from tfflows.training.signals import stop_on_sigterm
+from tfflows.training.strategies import is_chief
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss was not finite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopSettings:
+    """How a run is watched and saved; none of it changes what is computed.
+
+    Attributes:
+      log_every: Steps between lines of `metrics.jsonl`; each is the mean over the steps since the last.
+      checkpoint_every: Steps between checkpoints.
+      evaluate_every: Steps between evaluations; 0: never.
+      max_to_keep: Checkpoints that stay.
+      keep_best: Whether the checkpoint of the lowest evaluation is kept too.
+    """
+
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    evaluate_every: int = 0
+    max_to_keep: int = 3
+    keep_best: bool = False
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """What a checkpoint holds beside parameters and optimizer: enough to go on as if nothing had happened.
+
+    Attributes:
+      step: Steps done.
+      seconds: Wall-clock time of all steps so far.
+      window: Sums of the metrics since the last logged step, by name.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Saved:
+    """The variables that carry a `TrainingState` through a checkpoint."""
+
+    def __init__(self, metric_names):
+        self._names = sorted(metric_names)
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self._window = tf.Variable(np.zeros([len(self._names)]), trainable=False)
+
+    def variables(self):
+        """`{name: variable}` for the checkpoint."""
+        return {"loop/step": self._step, "loop/seconds": self._seconds, "loop/window": self._window}
+
+    def store(self, state):
+        """Puts `state` into the variables."""
+        self._step.assign(state.step)
+        self._seconds.assign(state.seconds)
+        self._window.assign([state.window.get(name, 0.0) for name in self._names])
+
+    def load(self):
+        """The state that the variables hold."""
+        window = dict(zip(self._names, self._window.numpy().tolist(), strict=True))
+        return TrainingState(int(self._step.numpy()), float(self._seconds.numpy()), window)
+
+
+def train(
+    strategy,
+    train_step,
+    source,
+    *,
+    workdir,
+    variables,
+    num_steps,
+    global_batch_size,
+    seed,
+    augmentation,
+    learning_rate: Callable[[int], float],
+    metric_names,
+    settings: LoopSettings,
+    initialize: Callable[[], None],
+    evaluate: Callable[[], BitsPerDim] | None = None,
+    accumulate=1,
+) -> TrainingState:
+    """Trains to `num_steps` or until SIGTERM, from the newest good checkpoint of `workdir` if it has one.
+
+    Args:
+      strategy: `tf.distribute.Strategy`.
+      train_step: From `make_train_step`.
+      source: `ImageSource` of the training images.
+      workdir: Where logs and checkpoints lie.
+      variables: `{unique name: tf.Variable}` of parameters and optimizer, for the checkpoint.
+      num_steps: Total, those of earlier runs included.
+      global_batch_size: Images a step.
+      seed: Python `int` of the order of the images.
+      augmentation: See `tfflows.data`.
+      learning_rate: Of a step, for the log.
+      metric_names: Names of what `train_step` returns.
+      settings: See `LoopSettings`.
+      initialize: Called once, before the first step of a fresh run.
+      evaluate: Gives the bits/dim that `evaluate_every` logs.
+      accumulate: Parts of a replica's batch.
+
+    Returns:
+      The state at the end; `state.step < num_steps` after SIGTERM.
+
+    Raises:
+      TrainingDiverged: if the loss is not finite; names the step. The newest checkpoint is from before.
+      CheckpointError: if no checkpoint can be written or read.
+    """
+    workdir, chief = pathlib.Path(workdir), is_chief(strategy)
+    with strategy.scope():
+        saved = Saved(metric_names)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", {**variables, **saved.variables()}, settings.max_to_keep, chief=chief
+    )
+    restored = checkpoints.restore_latest()
+    if restored is None:
+        initialize()
+        state = TrainingState()
+    else:
+        state = saved.load()
+        logging.info("Going on from step %d.", state.step)
+
+    def save():
+        logger.flush()
+        saved.store(state)
+        checkpoints.save(state.step)
+
+    with (
+        MetricLogger(workdir, restored, chief) as logger,
+        Progress(num_steps, state.step, global_batch_size, chief=chief) as progress,
+        stop_on_sigterm() as stop,
+    ):
+        if restored is None:
+            save()  # the initialization is not repeated, and a first failure has something to go back to
+        batches = iter(
+            distributed_training_batches(
+                strategy,
+                source,
+                global_batch_size=global_batch_size,
+                seed=seed,
+                start_step=state.step,
+                augmentation=augmentation,
+                accumulate=accumulate,
+            )
+        )
+        started, seconds_before = time.monotonic(), state.seconds
+        images_at_log, time_at_log = state.step, started
+        while state.step < num_steps and not stop:
+            metrics = {name: float(value) for name, value in train_step(next(batches)).items()}
+            state.step += 1
+            now = time.monotonic()
+            state.seconds = seconds_before + now - started
+            _check_finite(metrics, state.step)
+            for name, value in metrics.items():
+                state.window[name] = state.window.get(name, 0.0) + value
+            progress.update(state.step, bits_per_dim=metrics["bits_per_dim"])
+            last = state.step == num_steps
+            if state.step % settings.log_every == 0 or last:
+                window_steps = (state.step - 1) % settings.log_every + 1
+                means = {name: total / window_steps for name, total in state.window.items()}
+                logger.log(
+                    state.step,
+                    {
+                        **means,
+                        "learning_rate": learning_rate(state.step - 1),
+                        "seconds": state.seconds,
+                        "images_per_second": (state.step - images_at_log) * global_batch_size / (now - time_at_log),
+                    },
+                )
+                state.window = {}
+                images_at_log, time_at_log = state.step, now
+            if evaluate and settings.evaluate_every and (state.step % settings.evaluate_every == 0 and not last):
+                _evaluate(evaluate, state, logger, checkpoints if settings.keep_best else None, progress)
+                paused = time.monotonic() - now
+                started, time_at_log = started + paused, time_at_log + paused
+            if state.step % settings.checkpoint_every == 0 and not last:
+                save()
+        save()
+        if stop:
+            logging.warning("Stopped at step %d; the same command goes on from there.", state.step)
+    return state
+
+
+def _evaluate(evaluate, state, logger, checkpoints, progress):
+    result = evaluate()
+    progress.write(f"step {state.step}: test bits/dim {result.mean:.4f} +- {result.standard_error:.4f}")
+    logger.log(
+        state.step, {"test_bits_per_dim": result.mean, "test_bits_per_dim_standard_error": result.standard_error}
+    )
+    if checkpoints is not None:
+        checkpoints.save_best(state.step, result.mean)
+
+
+def _check_finite(metrics, step):
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingDiverged(
+            f"{', '.join(bad)} not finite at step {step}. The newest checkpoint is from an earlier step. A longer warm-up "
+            "(--set warmup_steps=N), a lower rate (--set learning_rate=X) or another --seed usually helps; give another "
+            "--workdir with changed settings."
+        )

@@ -1,0 +1,45 @@
+"""Stopping on request: SIGTERM and the first Ctrl-C end a run at the next step."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from absl import logging
+
+
+class StopRequest:
+    """Whether a stop was asked for; false at first. `if stop: break`."""
+
+    def __init__(self):
+        self.signal_number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_number is not None
+
+
+@contextlib.contextmanager
+def stop_on_sigterm() -> Iterator[StopRequest]:
+    """Turns SIGTERM and SIGINT into a flag that the training loop reads between two steps.
+
+    The loop saves and returns, so the process ends with status 0. A second SIGINT raises
+    `KeyboardInterrupt` at once, for those who do not want to wait. The handlers that were installed
+    before are put back on leaving. Must be entered from the main thread.
+
+    Yields:
+      A `StopRequest`, true once a signal came.
+    """
+    request = StopRequest()
+
+    def handle(signal_number, frame):
+        del frame
+        if request and signal_number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal_number = signal_number
+        logging.warning("Got %s: stopping after this step.", signal.Signals(signal_number).name)
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,79 @@
+"""One optimizer step over all replicas."""
+
+import tensorflow as tf
+
+from tfflows.math.random import row_keys
+
+
+def make_train_step(strategy, model, optimizer, variables, *, global_batch_size, seed, accumulate=1, jit_compile=False):
+    """A traced function that takes a distributed batch through one step.
+
+    The loss is the mean of the model's `training_loss` over the global batch. Gradients are summed over the accumulated parts
+    and the replicas first; only then the optimizer sees them, so that what it does to their norm does not depend on how the
+    batch is split.
+
+    Args:
+      strategy: `tf.distribute.Strategy`.
+      model: Has `training_loss(images, labels, keys) -> (loss [B], metrics)`.
+      optimizer: Built Keras optimizer.
+      variables: `{name: tf.Variable}`, the trained ones.
+      global_batch_size: Images a step over replicas and parts.
+      seed: Python `int` of the dequantization noise.
+      accumulate: Parts into which each replica cuts its batch.
+      jit_compile: Whether XLA compiles loss and gradients.
+
+    Returns:
+      A function `batch -> metrics`: scalars `loss`, `gradient_norm` and the model's own, means over the global batch.
+    """
+    names, trained = list(variables), list(variables.values())
+
+    def part_sums(images, labels, index, step):
+        keys = row_keys(seed, step[0], index[0])
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for variable in trained:
+                tape.watch(variable)
+            losses, metrics = model.training_loss(images, labels, keys)
+            loss = tf.reduce_sum(losses) / global_batch_size
+        gradients = tape.gradient(loss, trained)
+        unreached = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
+        if unreached:
+            raise ValueError(
+                f"The loss does not depend on {len(unreached)} trained variables: {', '.join(unreached[:5])}."
+            )
+        sums = {name: tf.reduce_sum(value) / global_batch_size for name, value in metrics.items()}
+        return gradients, {"loss": loss, **sums}
+
+    compiled = tf.function(part_sums, jit_compile=True) if jit_compile else part_sums
+
+    def replica_sums(batch):
+        inputs = (batch["image"], batch["label"], batch["index"], batch["step"])
+        gradients, metrics = _accumulated(compiled, inputs, accumulate) if accumulate > 1 else compiled(*inputs)
+        if strategy.num_replicas_in_sync > 1:
+            context = tf.distribute.get_replica_context()
+            gradients, metrics = context.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, metrics))
+        return gradients, {**metrics, "gradient_norm": tf.linalg.global_norm(gradients)}
+
+    @tf.function
+    def train_step(batch):
+        gradients, metrics = strategy.run(replica_sums, args=(batch,))
+        # Outside the replicas: inside, the optimizer would sum the gradients once more.
+        optimizer.apply(gradients, trained)
+        return {name: strategy.experimental_local_results(value)[0] for name, value in metrics.items()}
+
+    return train_step
+
+
+def _accumulated(part_sums, inputs, num_parts):
+    """Sums of `part_sums` over `num_parts` consecutive parts of the inputs, in the memory of one part."""
+    size = inputs[0].shape[0] // num_parts
+
+    def part(number):
+        return part_sums(
+            *(tf.ensure_shape(x[number * size : (number + 1) * size], [size, *x.shape[1:]]) for x in inputs)
+        )
+
+    def add(number, total):
+        return number + 1, tf.nest.map_structure(tf.add, total, part(number))
+
+    # The first part gives the structure of the sums.
+    return tf.while_loop(lambda number, _: number < num_parts, add, (tf.constant(1), part(0)), parallel_iterations=1)[1]

@@ -1,0 +1,184 @@
+"""The working directory of a run: its experiment as JSON, one writer, atomic files."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+
+EXPERIMENT_FILE = "experiment.json"
+_ABSENT = object()
+
+
+class WorkdirError(ValueError):
+    """The working directory cannot be used for this run; the message says what to do."""
+
+
+def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes `content` to `path`, so that `path` holds either its old content or all of the new.
+
+    The content goes to a temporary file in the same directory, is flushed to the device, and
+    replaces `path` in one step. Text is written as UTF-8.
+
+    Raises:
+      OSError: if it cannot be written (such as a full disk); `path` is then as it was before.
+    """
+    path = pathlib.Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    fsync_directory(path.parent)
+
+
+def fsync_directory(path: str | os.PathLike) -> None:
+    """Flushes the entries of a directory, so that a rename survives a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems cannot flush a directory
+    finally:
+        os.close(descriptor)
+
+
+def prepare_workdir(
+    path: str | os.PathLike,
+    experiment: Mapping,
+    free_fields: Collection[str] = (),
+    chief: bool = True,
+) -> None:
+    """Creates the working directory, or checks that it belongs to the same experiment.
+
+    A new directory gets `experiment.json`, all fields of the experiment sorted by name. An existing
+    one must hold equal values, but for `free_fields`, whose new values are recorded instead (say
+    `num_steps`, so that a run can be prolonged).
+
+    Args:
+      path: the directory; parents are created.
+      experiment: the experiment as a dictionary of JSON values (`dataclasses.asdict`).
+      free_fields: names of fields that may change between two starts of a run.
+      chief: whether this process may write. Other workers only compare.
+
+    Raises:
+      WorkdirError: if the directory holds another experiment or another value of a field, holds
+        checkpoints but no experiment, or cannot be created, read or written.
+    """
+    path = pathlib.Path(path)
+    wanted = _as_json_values(experiment)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"Cannot create the working directory {path}: {error}. Give another --workdir.") from error
+    if (path / EXPERIMENT_FILE).exists():
+        stored = read_experiment(path)
+        _check_same(path, stored, wanted, free_fields)
+        if stored == wanted:
+            return
+    elif any(path.glob("checkpoints/*")):
+        raise WorkdirError(
+            f"{path} holds checkpoints but no {EXPERIMENT_FILE}, so nothing says which experiment "
+            "they belong to. Put the file back, or give another --workdir."
+        )
+    if chief:
+        try:
+            atomic_write(path / EXPERIMENT_FILE, _to_json(wanted))
+        except OSError as error:
+            raise WorkdirError(
+                f"Cannot write {path / EXPERIMENT_FILE}: {error}. Give a --workdir with space that you may write to."
+            ) from error
+
+
+def read_experiment(path: str | os.PathLike) -> dict:
+    """The experiment that a working directory holds, as a dictionary of JSON values.
+
+    Raises:
+      WorkdirError: if `path` holds none, or one that is no JSON object.
+    """
+    file = pathlib.Path(path) / EXPERIMENT_FILE
+    try:
+        experiment = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WorkdirError(
+            f"{file} does not exist: {path} is not the working directory of a run. Check --workdir, or train first."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"Cannot read {file}: {error}. Put the file back, or give another --workdir.") from error
+    if not isinstance(experiment, dict):
+        raise WorkdirError(f"{file} holds no JSON object but {type(experiment).__name__}.")
+    return experiment
+
+
+@contextlib.contextmanager
+def lock_workdir(path: str | os.PathLike) -> Iterator[None]:
+    """Holds a working directory for one training process; the lock ends with the process.
+
+    Also removes the temporary files that a killed process left in it.
+
+    Raises:
+      WorkdirError: if another process holds it.
+    """
+    file = pathlib.Path(path) / ".lock"
+    with open(file, "a", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkdirError(
+                f"Another process is training in {path}. Wait for it or stop it, or give another --workdir."
+            ) from error
+        except OSError:
+            pass  # a file system without locks: go on as if there were none
+        for leftover in pathlib.Path(path).glob(".*.tmp"):  # of an atomic_write that was killed
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+def first_line(error: BaseException) -> str:
+    """The error without TensorFlow's decoration, `{{function_node ...}} ... [Op:SaveV2]`."""
+    line = (str(error).splitlines() or [""])[0]
+    line = re.sub(r"\{\{function_node [^}]*\}\}\s*|\s*\[Op:\w+\].*$", "", line)
+    return line.rstrip(".") or type(error).__name__
+
+
+def _check_same(path, stored, wanted, free_fields):
+    differing = []
+    for name in sorted(set(stored) | set(wanted)):
+        old, new = stored.get(name, _ABSENT), wanted.get(name, _ABSENT)
+        if name not in free_fields and old != new:
+            differing.append(f"  {name}: {_show(old)} there, {_show(new)} now")
+    if differing:
+        raise WorkdirError(
+            f"{path} holds a run with other settings:\n"
+            + "\n".join(differing)
+            + "\nGive another --workdir, or the same settings as before."
+        )
+
+
+def _show(value):
+    return "absent" if value is _ABSENT else json.dumps(value)
+
+
+def _as_json_values(experiment):
+    return json.loads(_to_json(dict(experiment)))  # tuples become lists, as they will be read
+
+
+def _to_json(experiment):
+    return json.dumps(experiment, indent=2, sort_keys=True) + "\n"
+
+
+def _umask():
+    value = os.umask(0)
+    os.umask(value)
+    return value
