@@ -1,6 +1,7 @@
 """The queue of the claims study: runs what is not finished, one run at a time, each resumable."""
 
 import argparse
+import os
 import pathlib
 import subprocess
 import sys
@@ -22,26 +23,27 @@ def is_finished(arm, directory):
 
 
 def command_of(arm, directory, data_dir, results_dir):
-    """The command line of an arm's run."""
-    return [
+    """The command line of an arm's run, from the repository's root."""
+    command = [
         sys.executable,
-        str(ROOT / "reproductions" / arm.paper / "run.py"),
+        f"reproductions/{arm.paper}/run.py",
         f"--experiment={arm.experiment}",
         f"--seed={arm.seed}",
         f"--workdir={workdir_of(arm, directory)}",
-        f"--data_dir={data_dir}",
         f"--results_dir={results_dir}",
     ]
+    return command if data_dir is None else [*command, f"--data_dir={data_dir}"]
 
 
 def main():
     """Runs the queue; stops at the first run that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data_dir", required=True, help="TFDS directory with cifar10")
+    parser.add_argument("--data_dir", default=None, help="TFDS directory with cifar10; default: $TFDS_DATA_DIR")
     parser.add_argument("--workdir", default="workdirs/claims", help="a folder a run")
-    parser.add_argument("--results_dir", default=str(ROOT / "results" / "obtained"), help="where records go too")
+    parser.add_argument("--results_dir", default="results/obtained", help="where records go too")
     parser.add_argument("--paper", default=None, help="only this paper's arms")
     arguments = parser.parse_args()
+    os.chdir(ROOT)
     for arm in ARMS:
         if arguments.paper not in (None, arm.paper) or is_finished(arm, arguments.workdir):
             continue
