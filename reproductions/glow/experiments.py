@@ -83,13 +83,19 @@ _EPOCH_8_GPUS = 98
 _EPOCH_40_GPUS = 20
 _EPOCHS = 2000
 
-_COMMON = {"num_steps": _EPOCHS * _EPOCH_8_GPUS, "warmup_steps": 977, "beta_2": 1 - 1 / _EPOCH_8_GPUS}
+_COMMON = {
+    "num_steps": _EPOCHS * _EPOCH_8_GPUS,
+    "evaluate_every": 50 * _EPOCH_8_GPUS,
+    "warmup_steps": 977,
+    "beta_2": 1 - 1 / _EPOCH_8_GPUS,
+}
 _SIZE_32 = {"image_size": 32, "batch_size": 512, "init_batch_size": 256, "evaluation_batch_size": 400, **_COMMON}
 _SIZE_64 = {"image_size": 64, "batch_size": 128, "init_batch_size": 64, "evaluation_batch_size": 80, **_COMMON}
 _40_GPUS = {
     "num_bits": 5,
     "coupling": "additive",
     "num_steps": _EPOCHS * _EPOCH_40_GPUS,
+    "evaluate_every": 50 * _EPOCH_40_GPUS,
     "warmup_steps": 196,
     "beta_2": 1 - 1 / _EPOCH_40_GPUS,
 }

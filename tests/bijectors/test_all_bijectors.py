@@ -118,8 +118,9 @@ def top_prior(dtype, shape=(4, 4, 2), num_classes=0):
     return GaussianPrior(network, conditional=num_classes > 0, parameter_order="contiguous", dtype=dtype)
 
 
-def glow_step(dtype, shape):
-    return Chain([ActNorm(shape[-1:], dtype=dtype), InvertibleConv(shape[-1], dtype=dtype), affine(dtype, shape)])
+def flow_step(dtype, shape, mixing=None):
+    mixing = Permutation.random(shape[-1], seed=1) if mixing is None else mixing
+    return Chain([ActNorm(shape[-1:], dtype=dtype), mixing, affine(dtype, shape)])
 
 
 def conditional_chain(dtype):
@@ -154,8 +155,8 @@ def multiscale(dtype, last_prior, split_prior=True):
         network.build([None, 4, 4, 2])
         prior = GaussianPrior(network, dtype=dtype)
     levels = [
-        Level(Chain([Squeeze(), glow_step(dtype, [4, 4, 4])]), prior),
-        Level(Chain([Squeeze(), glow_step(dtype, [2, 2, 8])]), last_prior(dtype)),
+        Level(Chain([Squeeze(), flow_step(dtype, [4, 4, 4])]), prior),
+        Level(Chain([Squeeze(), flow_step(dtype, [2, 2, 8])]), last_prior(dtype)),
     ]
     return MultiScale(levels, [8, 8, 1])
 
@@ -215,7 +216,7 @@ CASES = {
     "gaussian_prior_of_label": Case(
         functools.partial(top_prior, num_classes=NUM_CLASSES), (4, 4, 2), (4, 4, 2), "label"
     ),
-    "chain": Case(lambda d: glow_step(d, IMAGE), IMAGE, IMAGE),
+    "chain": Case(lambda d: flow_step(d, IMAGE, InvertibleConv(4, dtype=d)), IMAGE, IMAGE),
     "chain_conditional": Case(conditional_chain, (4, 4, 2), (2, 2, 8), (4, 4, 1)),
     "chain_of_foreign": Case(foreign_chain, IMAGE, (64,)),
     "multiscale": Case(
@@ -395,8 +396,8 @@ def test_batch_shapes(name):
         # The public methods reduce to the same shape.
         assert bijector.inverse_log_det_jacobian(shaped(x, batch), **batch_kwargs).shape == batch
 
-    for batch in ([], [5], [2, 3], [1, 1, 2]):
-        check(batch)
+    check([])
+    check([2, 3])
     condition = kwargs.get("condition")
 
     def traced(method, event):

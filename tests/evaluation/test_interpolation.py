@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluation.tiny_models import assert_same_up_to_rounding, count_calls, random_images, tiny_model
+from tests.evaluation.tiny_models import (
+    assert_same_up_to_rounding,
+    count_calls,
+    fresh_tiny_model,
+    random_images,
+    tiny_model,
+)
 from tfflows.evaluation.image_grid import image_grid
 from tfflows.evaluation.interpolation import interpolate, write_interpolation
 from tfflows.evaluation.latents import LatentCodec
@@ -10,7 +16,7 @@ from tfflows.evaluation.latents import LatentCodec
 
 @pytest.mark.parametrize(
     ("channels", "fields"),
-    [(1, {"levels": 2}), (3, {}), (3, {"coupling": "additive"}), (1, {"num_bits": 5})],
+    [(1, {"levels": 2}), (3, {}), (3, {"coupling": "additive", "num_bits": 5})],
 )
 def test_ends_are_the_images_at_the_models_bits(channels, fields):
     model = tiny_model(channels, **fields)
@@ -56,7 +62,7 @@ def test_conditional_steps_take_the_label_of_the_nearer_end():
 
 
 def test_is_traced_once():
-    model = tiny_model()
+    model = fresh_tiny_model()
     encoded, decoded = count_calls(model, "encode"), count_calls(model, "decode_values")
     interpolate(model, random_images(5, seed=1), random_images(5, seed=2), num_steps=3, batch_size=4)
     assert (len(encoded), len(decoded)) == (1, 1)

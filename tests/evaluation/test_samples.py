@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluation.tiny_models import assert_same_up_to_rounding, count_calls, random_images, tiny_model
+from tests.evaluation.tiny_models import (
+    assert_same_up_to_rounding,
+    count_calls,
+    fresh_tiny_model,
+    random_images,
+    tiny_model,
+)
 from tfflows.evaluation.latents import LatentCodec
 from tfflows.evaluation.samples import sample_images, write_sample_grids
 from tfflows.math.random import row_keys
@@ -28,7 +34,7 @@ def cell(grid, row, column, size=8, padding=2):
     return grid[top : top + size, left : left + size]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
 def test_samples_are_those_of_the_model(model, temperature):
     images = sample_images(model, 6, seed=3, temperature=temperature)
     assert images.dtype == np.uint8
@@ -45,7 +51,7 @@ def test_conditional_samples_are_those_of_the_model(conditional_model):
 
 def test_an_image_depends_on_seed_and_place_alone(model):
     images = sample_images(model, 10, seed=5)
-    for num_samples, batch_size in [(10, 3), (10, 1), (7, 64)]:
+    for num_samples, batch_size in [(10, 3), (7, 64)]:
         again = sample_images(model, num_samples, seed=5, batch_size=batch_size)
         assert_same_up_to_rounding(again, images[:num_samples])
     assert len({image.tobytes() for image in images}) == 10
@@ -53,9 +59,10 @@ def test_an_image_depends_on_seed_and_place_alone(model):
 
 
 def test_temperature_scales_the_same_noise(model):
-    noise = LatentCodec(model, 4).encode(sample_images(model, 4, seed=0), seed=0)
+    codec = LatentCodec(model, 4)
+    noise = codec.encode(codec.sample(4, seed=0), seed=0)
     for temperature in (0.25, 0.5):
-        cooler = LatentCodec(model, 4).encode(sample_images(model, 4, seed=0, temperature=temperature), seed=0)
+        cooler = codec.encode(codec.sample(4, seed=0, temperature=temperature), seed=0)
         cosines = np.sum(noise * cooler, 1) / np.linalg.norm(noise, axis=1) / np.linalg.norm(cooler, axis=1)
         # Pixels outside 0 ... 255 are clipped, so the directions agree only nearly.
         assert cosines.min() > 0.9
@@ -67,28 +74,28 @@ def test_temperature_0_gives_one_image(model):
     np.testing.assert_array_equal(images, np.repeat(images[:1], 5, axis=0))
 
 
-def test_jit_gives_the_same_images(model):
+def test_jit_gives_the_same_images():
+    model = tiny_model()
     assert_same_up_to_rounding(sample_images(model, 4, seed=1, jit_compile=True), sample_images(model, 4, seed=1))
 
 
 def test_replicated_model_gives_the_same_images(model):
     devices = [device.name for device in tf.config.list_logical_devices("CPU")[:2]]
     with tf.distribute.MirroredStrategy(devices).scope():
-        replicated = tiny_model(levels=2)
+        replicated = fresh_tiny_model(levels=2)
     assert_same_up_to_rounding(sample_images(replicated, 3, seed=1), sample_images(model, 3, seed=1))
 
 
 def test_is_traced_once_for_all_batches_and_temperatures(tmp_path):
-    model = tiny_model()
+    model = fresh_tiny_model()
     calls = count_calls(model, "decode_values")
     write_sample_grids(model, tmp_path, 7, [0.0, 0.5, 1], seed=0, batch_size=3)
     assert len(calls) == 1
 
 
 def test_warns_of_images_that_are_not_finite(caplog):
-    model = tiny_model()
-    name = next(name for name in named_variables(model) if "actnorm" in name)
-    variable = named_variables(model)[name]
+    model = fresh_tiny_model()
+    variable = next(iter(named_variables(model).values()))
     variable.assign(np.full(variable.shape, np.nan, np.float32))
     images = sample_images(model, 5, seed=0, batch_size=2)
     assert "5 of 5 decoded images hold values that are not finite" in caplog.text
@@ -169,10 +176,9 @@ def test_refuses_labels_that_do_not_fit(model, conditional_model):
         sample_images(conditional_model, 2, seed=0, labels=np.array([0, 1, 2]))
 
 
-@pytest.mark.parametrize("batch_size", [2, 5])
-def test_codec_gives_images_back(model, batch_size):
+def test_codec_gives_images_back(model):
     images = random_images(5)
-    codec = LatentCodec(model, batch_size)
+    codec = LatentCodec(model, 2)
     latents = codec.encode(images, seed=0)
     assert latents.shape == (5, 64)
     np.testing.assert_allclose(latents, LatentCodec(model, 3).encode(images, seed=0), atol=1e-4)

@@ -1,5 +1,7 @@
 """Flows small enough to be traced in a second, and images for them."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -12,8 +14,12 @@ from tfflows.training.named_variables import named_variables
 SIZE = 8
 
 
+@functools.cache
 def tiny_model(channels=1, num_classes=0, levels=1, **fields):
-    """A Glow of 8x8 images, initialized on random images, with every trained variable moved off its initial value."""
+    """A Glow of 8x8 images, initialized on random images, with every trained variable moved off its initial value.
+
+    Shared by the tests that ask for the same; those that change it take `fresh_tiny_model`.
+    """
     settings = {"image_size": SIZE, "num_bits": 8, "depth": 1, "width": 4, **fields}
     experiment = GlowExperiment("tiny", "digits", levels=levels, conditional=num_classes > 0, **settings)
     model = build(experiment, [SIZE, SIZE, channels], num_classes, seed=0)
@@ -23,6 +29,9 @@ def tiny_model(channels=1, num_classes=0, levels=1, **fields):
         if variable.dtype.is_floating:
             variable.assign_add(0.05 * generator.standard_normal(variable.shape).astype(np.float32))
     return model
+
+
+fresh_tiny_model = tiny_model.__wrapped__
 
 
 def random_images(count, channels=1, seed=0):

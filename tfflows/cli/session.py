@@ -7,7 +7,7 @@ import pathlib
 from absl import logging
 
 from tfflows.cli.selection import overrides, select_experiment
-from tfflows.data import load_dataset
+from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.named_variables import count_parameters, named_variables
 from tfflows.training.schedules import LinearWarmup
@@ -40,15 +40,16 @@ class Session:
     @functools.cached_property
     def train_source(self):
         """Training images."""
-        return self._load("train", max_images=self.experiment.train_images or None)
+        return self.load("train", max_images=self.experiment.train_images or None)
 
     @functools.cached_property
     def test_source(self):
         """Test images."""
-        return self._load("test")
+        return self.load("test")
 
-    def _load(self, split, **kwargs):
-        source = load_dataset(
+    def load(self, split, **kwargs):
+        """An `ImageSource` of the experiment's data set; see `tfflows.data.load_dataset`."""
+        return load_dataset(
             self.experiment.dataset,
             split,
             data_dir=self.flags.data_dir,
@@ -56,20 +57,30 @@ class Session:
             attributes_file=self.flags.attributes,
             **kwargs,
         )
-        if self.experiment.conditional and not source.labels_available:
-            raise ValueError(
-                f"The experiment {self.experiment.name!r} is conditional, but {self.experiment.dataset!r} has no labels."
-            )
-        return source
+
+    @functools.cached_property
+    def image_shape(self):
+        """`[H, W, C]` of the images, without opening the data set where its description says it."""
+        spec = dataset_spec(self.experiment.dataset)
+        if spec.image_shape is None:  # a folder: only the files know
+            return list(self.test_source.image_shape)
+        return [self.experiment.image_size, self.experiment.image_size, spec.num_channels]
+
+    @functools.cached_property
+    def num_classes(self):
+        """Classes of the data set, 0 if it has no labels."""
+        spec = dataset_spec(self.experiment.dataset)
+        return self.test_source.num_classes if spec.image_shape is None else spec.num_classes
 
     @functools.cached_property
     def model(self):
         """The model, its initial parameters drawn from the seed."""
-        source = self.test_source
-        with self.strategy.scope():
-            model = self.reproduction.build_model(
-                self.experiment, source.image_shape, source.num_classes, self.flags.seed
+        if self.experiment.conditional and not self.num_classes:
+            raise ValueError(
+                f"The experiment {self.experiment.name!r} is conditional, but {self.experiment.dataset!r} has no labels."
             )
+        with self.strategy.scope():
+            model = self.reproduction.build_model(self.experiment, self.image_shape, self.num_classes, self.flags.seed)
         logging.info("%s: %s parameters.", self.experiment.name, f"{count_parameters(model):,}")
         return model
 

@@ -3,7 +3,6 @@
 import contextlib
 
 import tensorflow as tf
-from absl import logging
 
 from tfflows.cli.evaluate import evaluate_and_record, make_evaluator
 from tfflows.cli.pictures import write_samples
@@ -19,6 +18,8 @@ def run(session):
     """Trains, then evaluates, samples and writes the result record. Goes on where an earlier run stopped."""
     flags, experiment, strategy = session.flags, session.experiment, session.strategy
     check_batch_divides(experiment.batch_size, strategy, flags.accumulate)
+    if flags.select == "best_test" and not experiment.evaluate_every:
+        raise ValueError("--select=best_test needs evaluations on the way: --set evaluate_every=N.")
     source = session.train_source
     session.prepare_workdir()
     model, trained = session.model, session.trained_variables
@@ -85,4 +86,4 @@ def finish(session, evaluator, state):
         step = session.restore()
     evaluate_and_record(session, evaluator, step, hours=state.seconds / 3600)
     for path in write_samples(session):
-        logging.info("Samples: %s", path)
+        print(f"samples: {path}", flush=True)

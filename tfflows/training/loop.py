@@ -16,7 +16,7 @@ from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.logs import MetricLogger
 from tfflows.training.progress import Progress
 from tfflows.training.signals import stop_on_sigterm
-from tfflows.training.strategies import is_chief
+from tfflows.training.strategies import is_chief, num_workers
 
 
 class TrainingDiverged(RuntimeError):
@@ -97,7 +97,7 @@ def train(
     metric_names,
     settings: LoopSettings,
     initialize: Callable[[], None],
-    evaluate: Callable[[], BitsPerDim] | None = None,
+    evaluate: Callable[[], BitsPerDim],
     accumulate=1,
 ) -> TrainingState:
     """Trains to `num_steps` or until SIGTERM, from the newest good checkpoint of `workdir` if it has one.
@@ -140,6 +140,8 @@ def train(
         state = saved.load()
         logging.info("Going on from step %d.", state.step)
 
+    any_worker = _make_any_worker(strategy)
+
     def save():
         logger.flush()
         saved.store(state)
@@ -165,7 +167,7 @@ def train(
         )
         started, seconds_before = time.monotonic(), state.seconds
         images_at_log, time_at_log = state.step, started
-        while state.step < num_steps and not stop:
+        while state.step < num_steps and not any_worker(stop):
             metrics = {name: float(value) for name, value in train_step(next(batches)).items()}
             state.step += 1
             now = time.monotonic()
@@ -189,7 +191,7 @@ def train(
                 )
                 state.window = {}
                 images_at_log, time_at_log = state.step, now
-            if evaluate and settings.evaluate_every and (state.step % settings.evaluate_every == 0 and not last):
+            if _is_evaluated(state.step, last, settings):
                 _evaluate(evaluate, state, logger, checkpoints if settings.keep_best else None, progress)
                 paused = time.monotonic() - now
                 started, time_at_log = started + paused, time_at_log + paused
@@ -199,6 +201,28 @@ def train(
         if stop:
             logging.warning("Stopped at step %d; the same command goes on from there.", state.step)
     return state
+
+
+def _is_evaluated(step, last, settings):
+    """The last step's evaluation is the caller's, unless it may turn out to be the best."""
+    if last:
+        return settings.keep_best
+    return settings.evaluate_every and step % settings.evaluate_every == 0
+
+
+def _make_any_worker(strategy):
+    """A function that tells whether a flag is set in any worker: signals reach workers between different steps."""
+    if num_workers(strategy) == 1:
+        return bool
+
+    @tf.function
+    def total(flag):
+        def replica(flag):
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flag)
+
+        return strategy.experimental_local_results(strategy.run(replica, args=(flag,)))[0]
+
+    return lambda flag: float(total(tf.constant(float(bool(flag))))) > 0
 
 
 def _evaluate(evaluate, state, logger, checkpoints, progress):

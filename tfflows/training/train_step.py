@@ -57,7 +57,8 @@ def make_train_step(strategy, model, optimizer, variables, *, global_batch_size,
     def train_step(batch):
         gradients, metrics = strategy.run(replica_sums, args=(batch,))
         # Outside the replicas: inside, the optimizer would sum the gradients once more.
-        optimizer.apply(gradients, trained)
+        with strategy.scope():
+            optimizer.apply(gradients, trained)
         return {name: strategy.experimental_local_results(value)[0] for name, value in metrics.items()}
 
     return train_step

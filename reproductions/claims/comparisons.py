@@ -1,0 +1,49 @@
+"""What a claim is judged on: two arms of the queue, or the cost of a change."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """`lower` is claimed to have fewer bits/dim than `higher`, in every seed that both were run with.
+
+    Attributes:
+      paper: That makes the claim.
+      name: Unique within the paper.
+      claim: In words.
+      lower: Experiment of the arm that is claimed to be better.
+      higher: Experiment of the other arm.
+      paper_effect: Its size in the paper, in words; empty if the paper gives none.
+      along_curve: Judge the mean over the evaluations of a run (how fast it converges) instead of its end.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    lower: str
+    higher: str
+    paper_effect: str = ""
+    along_curve: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """How much longer a training step takes with `changes` than with `baseline_changes`.
+
+    Attributes:
+      paper: That makes the claim.
+      name: Unique within the paper.
+      claim: In words.
+      paper_effect: Its size in the paper, in words.
+      experiment: That both sides are changed from.
+      changes: Fields of the timed side.
+      baseline_changes: Fields of the side that it is compared with, beside `changes`.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    paper_effect: str
+    experiment: str
+    changes: dict
+    baseline_changes: dict

@@ -1,0 +1,81 @@
+"""What Glow claims in figure 3 and section 5, as comparisons of arms."""
+
+from reproductions.claims.comparisons import Comparison, Cost
+
+PROTOCOL = "CIFAR-10 averaged over 2x2 blocks (16x16), 3,000 steps of batch 32, L=3, K=4, 84 channels (paper: 32x32, K=32, 512)"
+_NAMES = {"reverse": "reversing the channels", "shuffle": "a fixed shuffle", "invertible": "the 1x1 convolution"}
+
+
+def _arm(permutation, coupling):
+    return f"claims_{permutation}_{coupling}"
+
+
+def _permutations(better, worse, coupling):
+    return [
+        Comparison(
+            paper="glow",
+            name=f"{better}_below_{worse}_{coupling}",
+            claim=f"with {coupling} coupling {_NAMES[better]} reaches fewer bits/dim than {_NAMES[worse]} (figure 3)",
+            lower=_arm(better, coupling),
+            higher=_arm(worse, coupling),
+        ),
+        Comparison(
+            paper="glow",
+            name=f"{better}_faster_than_{worse}_{coupling}",
+            claim=f"with {coupling} coupling {_NAMES[better]} converges faster than {_NAMES[worse]} (figure 3)",
+            lower=_arm(better, coupling),
+            higher=_arm(worse, coupling),
+            along_curve=True,
+        ),
+    ]
+
+
+COMPARISONS = [
+    *(
+        comparison
+        for coupling in ("additive", "affine")
+        for better, worse in (("invertible", "shuffle"), ("invertible", "reverse"), ("shuffle", "reverse"))
+        for comparison in _permutations(better, worse, coupling)
+    ),
+    *(
+        Comparison(
+            paper="glow",
+            name=f"affine_faster_than_additive_{permutation}",
+            claim=f"with {_NAMES[permutation]} affine coupling converges faster than additive (section 5)",
+            lower=_arm(permutation, "affine"),
+            higher=_arm(permutation, "additive"),
+            along_curve=True,
+        )
+        for permutation in _NAMES
+    ),
+]
+
+COSTS = [
+    Cost(
+        paper="glow",
+        name="cost_of_1x1",
+        claim="the 1x1 convolution adds about 7% to the time of a step of reversing or shuffling (section 5)",
+        paper_effect="about 7%",
+        experiment="claims_invertible_affine",
+        changes={},
+        baseline_changes={"permutation": "shuffle"},
+    ),
+    Cost(
+        paper="glow",
+        name="cost_of_1x1_at_width_512",
+        claim="the same at the paper's width of 512, batch 16 of 32x32, K=4",
+        paper_effect="about 7%",
+        experiment="cifar10",
+        changes={"depth": 4, "batch_size": 16},
+        baseline_changes={"permutation": "shuffle"},
+    ),
+    Cost(
+        paper="glow",
+        name="cost_of_lu",
+        claim="the LU form makes the 1x1 convolution's determinant cheap (section 3.2): its step against the dense one's",
+        paper_effect="",
+        experiment="claims_invertible_affine",
+        changes={"permutation": "invertible_lu"},
+        baseline_changes={"permutation": "invertible"},
+    ),
+]

@@ -1,0 +1,97 @@
+"""Verdicts from the runs: `python reproductions/claims/judge.py` writes `results/claims/<paper>/*.json`."""
+
+import argparse
+import math
+import pathlib
+import sys
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from reproductions.claims import glow, per_image  # noqa: E402
+from reproductions.claims.arms import ARMS  # noqa: E402
+from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, write_claim  # noqa: E402
+from tfflows.evaluation.records import load_records  # noqa: E402
+from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
+
+PAPERS = (glow,)
+
+
+def load_arm(experiment, results):
+    """The `Arm` of an experiment and its records by seed.
+
+    Raises:
+      FileNotFoundError: if one of its runs is missing.
+    """
+    records = {
+        record.seed: record
+        for record in load_records(pathlib.Path(results) / "obtained")
+        if record.experiment == experiment and record.scale == "claims" and not record.overrides
+    }
+    runs = [arm for arm in ARMS if arm.experiment == experiment]
+    missing = [arm.seed for arm in runs if arm.seed not in records]
+    if missing or not runs:
+        raise FileNotFoundError(
+            f"{experiment} has no record of seeds {missing}: run reproductions/claims/run.py first."
+        )
+    bits = {arm.seed: per_image.load(arm, results) for arm in runs}
+    seconds = {seed: records[seed].seconds_per_step for seed in bits}
+    parameters = records[runs[0].seed].parameters
+    return Arm(experiment, bits, seconds, parameters), {seed: records[seed] for seed in bits}
+
+
+def judge(comparison, protocol, results):
+    """The `Claim` of a comparison."""
+    lower, records = load_arm(comparison.lower, results)
+    higher, higher_records = load_arm(comparison.higher, results)
+    first = next(iter(records.values()))
+    common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
+    if not comparison.along_curve:
+        return judge_bits_per_dim(comparison.paper, comparison.name, comparison.claim, lower, higher, **common)
+    differences = [curve_mean(higher_records[seed]) - curve_mean(records[seed]) for seed in sorted(records)]
+    difference, error, verdict = judge_seeds(differences)
+    return Claim(
+        paper=comparison.paper,
+        name=comparison.name,
+        claim=comparison.claim,
+        quantity="test bits/dim, mean over the evaluations of a run",
+        arms=(lower.summary(), higher.summary()),
+        difference=difference,
+        standard_error=error,
+        seed_differences=tuple(differences),
+        verdict=verdict,
+        num_images=first.num_images,
+        **common,
+    )
+
+
+def curve_mean(record):
+    """Mean test bits/dim over a run's evaluations: lower for a run that falls sooner or further."""
+    return float(np.mean([bits for _, bits in record.curve]))
+
+
+def judge_seeds(differences):
+    """Mean, its standard error over seeds, and the verdict: beyond two standard errors and one sign in all seeds."""
+    mean = float(np.mean(differences))
+    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+    if abs(mean) > 2 * error and len(set(np.sign(differences))) == 1:
+        return mean, error, HELD if mean > 0 else REVERSED
+    return mean, error, UNDECIDED
+
+
+def main():
+    """Judges every comparison of every paper."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
+    results = parser.parse_args().results
+    for paper in PAPERS:
+        for comparison in paper.COMPARISONS:
+            claim = judge(comparison, paper.PROTOCOL, results)
+            write_claim(claim, pathlib.Path(results) / "claims", overwrite=True)
+            print(f"{claim.verdict:10} {claim.difference:+.4f} +- {claim.standard_error:.4f}  {claim.claim}")
+
+
+if __name__ == "__main__":
+    main()

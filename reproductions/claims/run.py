@@ -1,0 +1,64 @@
+"""The queue of the claims study: `python reproductions/claims/run.py`, then `python reproductions/claims/judge.py`.
+
+Runs what is not finished, one run at a time, each resumable. A run's record goes to `results/obtained`, its bits/dim of
+each test image to `results/claims/per_image`.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from reproductions.claims import per_image  # noqa: E402
+from reproductions.claims.arms import ARMS  # noqa: E402
+from tfflows.cli.evaluate import PER_IMAGE_FILE  # noqa: E402
+
+
+def workdir_of(arm, directory):
+    """Where an arm's run lives."""
+    return pathlib.Path(directory) / arm.paper / f"{arm.experiment}-seed{arm.seed}"
+
+
+def is_finished(arm, directory):
+    """Whether its result record is there."""
+    return any((workdir_of(arm, directory) / "results").glob("*/*.json"))
+
+
+def command_of(arm, directory, data_dir, results):
+    """The command line of an arm's run, from the repository's root."""
+    command = [
+        sys.executable,
+        f"reproductions/{arm.paper}/run.py",
+        f"--experiment={arm.experiment}",
+        f"--seed={arm.seed}",
+        f"--workdir={workdir_of(arm, directory)}",
+        f"--results_dir={pathlib.Path(results) / 'obtained'}",
+    ]
+    return command if data_dir is None else [*command, f"--data_dir={data_dir}"]
+
+
+def main():
+    """Runs the queue; stops at the first run that fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", default=None, help="TFDS directory with cifar10; default: $TFDS_DATA_DIR")
+    parser.add_argument("--workdir", default="workdirs/claims", help="a folder a run")
+    parser.add_argument("--results", default="results", help="where records and values go too")
+    parser.add_argument("--paper", default=None, help="only this paper's arms")
+    arguments = parser.parse_args()
+    os.chdir(ROOT)
+    arms = [arm for arm in ARMS if arguments.paper in (None, arm.paper)]
+    for number, arm in enumerate(arms, start=1):
+        if not is_finished(arm, arguments.workdir):
+            print(f"{number}/{len(arms)}: {arm.paper} {arm.experiment} seed {arm.seed}", flush=True)
+            command = command_of(arm, arguments.workdir, arguments.data_dir, arguments.results)
+            if subprocess.run(command, check=False).returncode or not is_finished(arm, arguments.workdir):
+                sys.exit(f"{arm.experiment} seed {arm.seed} did not finish; the same command goes on from here.")
+        per_image.keep(arm, workdir_of(arm, arguments.workdir) / PER_IMAGE_FILE, arguments.results)
+
+
+if __name__ == "__main__":
+    main()

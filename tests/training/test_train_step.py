@@ -1,0 +1,136 @@
+"""One step gives the same however its batch is split: trap 6 of the design."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.tiny_runs import assert_close, build_model, digits, replicas_of
+from tfflows.math.random import row_keys
+from tfflows.training.inputs import distributed_training_batches
+from tfflows.training.named_variables import named_variables
+from tfflows.training.optimizers import GlowAdamax
+from tfflows.training.strategies import make_strategy
+from tfflows.training.train_step import make_train_step
+
+BATCH = 8
+STEPS = 3
+CLIP_NORM = 0.5
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+    "clipped": lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=CLIP_NORM),
+    "adamax": lambda: GlowAdamax(0.01, beta_2=0.99),
+}
+
+
+@functools.cache
+def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False):
+    """Metrics of each of three steps, and the parameters after them."""
+    strategy = make_strategy("mirrored", replicas)
+    model = build_model(strategy)
+    trained = {name: v for name, v in named_variables(model).items() if v.trainable}
+    with strategy.scope():
+        optimizer = OPTIMIZERS[optimizer]()
+        optimizer.build(list(trained.values()))
+    train_step = make_train_step(
+        strategy,
+        model,
+        optimizer,
+        trained,
+        global_batch_size=BATCH,
+        seed=5,
+        accumulate=accumulate,
+        jit_compile=jit_compile,
+    )
+    batches = iter(
+        distributed_training_batches(
+            strategy,
+            digits(),
+            global_batch_size=BATCH,
+            seed=5,
+            start_step=0,
+            augmentation="none",
+            accumulate=accumulate,
+        )
+    )
+    metrics = [{name: value.numpy() for name, value in train_step(next(batches)).items()} for _ in range(STEPS)]
+    for variable in trained.values():
+        first, *others = replicas_of(strategy, variable)
+        for other in others:
+            np.testing.assert_array_equal(other, first)
+    return metrics, {name: variable.numpy() for name, variable in trained.items()}
+
+
+SPLITS = [(2, 1), (4, 1), (1, 2), (1, 4), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "replicas", "accumulate"),
+    [("sgd", *split) for split in SPLITS] + [("clipped", 2, 1), ("clipped", 1, 2), ("adamax", 2, 2)],
+)
+def test_a_split_batch_gives_the_loss_and_the_update_of_the_whole(optimizer, replicas, accumulate):
+    metrics, parameters = run(optimizer, replicas, accumulate)
+    expected_metrics, expected_parameters = run(optimizer)
+    for values, expected in zip(metrics, expected_metrics, strict=True):
+        assert_close(values, expected, rtol=2e-5)
+    assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)
+
+
+def test_the_clipping_is_felt():
+    (first, *_), clipped = run("clipped")
+    assert first["gradient_norm"] > 2 * CLIP_NORM
+    _, free = run("sgd")
+    assert max(np.abs(clipped[name] - free[name]).max() for name in free) > 0.01
+
+
+@pytest.mark.parametrize(("replicas", "accumulate"), [(1, 1), (2, 2)])
+def test_xla_gives_the_same(replicas, accumulate):
+    metrics, parameters = run("sgd", replicas, accumulate, jit_compile=True)
+    expected_metrics, expected_parameters = run("sgd")
+    for values, expected in zip(metrics, expected_metrics, strict=True):
+        assert_close(values, expected, rtol=2e-5)
+    assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)
+
+
+def test_the_loss_is_the_mean_over_the_batch():
+    strategy = make_strategy("one_device")
+    model = build_model(strategy)
+    batch = next(
+        iter(
+            distributed_training_batches(
+                strategy, digits(), global_batch_size=BATCH, seed=5, start_step=0, augmentation="none"
+            )
+        )
+    )
+    losses, _ = model.training_loss(batch["image"], batch["label"], row_keys(5, step=0))
+    (metrics, *_), _ = run()
+    np.testing.assert_allclose(metrics["loss"], np.mean(losses.numpy()), rtol=1e-5)
+    np.testing.assert_allclose(metrics["bits_per_dim"], metrics["loss"], rtol=1e-6)
+    # The noise is another in each step.
+    again, _ = model.training_loss(batch["image"], batch["label"], row_keys(5, step=1))
+    assert np.abs(again - losses).min() > 0
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_variable_that_the_loss_does_not_depend_on_is_named(replicas):
+    strategy = make_strategy("mirrored", replicas)
+    with strategy.scope():
+        used, unused = tf.Variable(1.0), tf.Variable(1.0)
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.build([used, unused])
+
+    class Model:
+        def training_loss(self, images, labels, keys):
+            del labels, keys
+            loss = used * tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2, 3])
+            return loss, {"bits_per_dim": loss}
+
+    variables = {"model/used": used, "model/unused": unused}
+    train_step = make_train_step(strategy, Model(), optimizer, variables, global_batch_size=BATCH, seed=0)
+    batches = distributed_training_batches(
+        strategy, digits(), global_batch_size=BATCH, seed=0, start_step=0, augmentation="none"
+    )
+    with pytest.raises(ValueError, match=r"does not depend on 1 trained variables: model/unused\."):
+        train_step(next(iter(batches)))
