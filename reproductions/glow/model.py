@@ -1,5 +1,8 @@
 """Glow from an experiment: a flat list that reads like figure 2 of the paper."""
 
+import dataclasses
+
+import keras
 import tensorflow_probability as tfp
 
 from reproductions.glow.class_loss import ClassifyingFlow
@@ -20,6 +23,7 @@ from tfflows.bijectors import (
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
+from tfflows.training.optimizers import GlowAdamax
 
 tfd = tfp.distributions
 
@@ -135,12 +139,14 @@ def dead_parameters(experiment, image_shape):
     return 9 * (2 * top_channels) ** 2
 
 
+def extend_count(experiment, count):
+    """Parameters of a Glow from `count` of those with one and two steps a level: all steps of a level are alike."""
+    one, two = (count(dataclasses.replace(experiment, depth=depth)) for depth in (1, 2))
+    return one + (experiment.depth - 1) * (two - one)
+
+
 def optimizer(experiment, learning_rate):
     """The experiment's optimizer: the released Adamax, or Adam as in the paper's appendix."""
-    import keras
-
-    from tfflows.training.optimizers import GlowAdamax
-
     if experiment.optimizer == "adam":
         return keras.optimizers.Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)
     return GlowAdamax(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2)

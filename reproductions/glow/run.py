@@ -1,8 +1,10 @@
 """Glow: `python reproductions/glow/run.py --dataset=cifar10`; see the README beside this file."""
 
+import os
 import pathlib
 import sys
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from reproductions.glow import model  # noqa: E402
@@ -19,6 +21,7 @@ GLOW = Reproduction(
     build_model=model.build,
     build_optimizer=model.optimizer,
     load_weights=load_weights,
+    extend_count=model.extend_count,
 )
 
 if __name__ == "__main__":

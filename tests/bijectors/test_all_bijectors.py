@@ -50,60 +50,33 @@ class Case(NamedTuple):
     bounded: bool = True
 
 
-class ConditionedNetwork(keras.layers.Layer):
-    """A coupling network of the input joined with the condition."""
+class PixelwiseNetwork(keras.layers.Layer):
+    """A dense layer on the channels of the input, joined with those of the condition; compiles fast."""
 
-    def __init__(self, filters, dtype):
+    def __init__(self, channels, filters, dtype):
         super().__init__(dtype=dtype)
-        self.network = CouplingNetwork(6, filters, dtype=dtype)
-
-    def build(self, input_shape):
-        self.network.build(input_shape)
+        self.dense = keras.layers.Dense(filters, "tanh", kernel_initializer="zeros", dtype=dtype)
+        self.dense.build([None, channels])
         self.built = True
 
-    def call(self, x, condition):
-        return self.network(tf.concat([x, condition], axis=-1))
+    def call(self, *inputs):
+        return self.dense(tf.concat(inputs, axis=-1))
 
 
-def coupling_network(shape, filters, dtype, padding="border"):
+def additive(dtype, condition_channels=0, **options):
+    network = PixelwiseNetwork(2 + condition_channels, 2, dtype)
+    return AdditiveCoupling(network, conditional=condition_channels > 0, dtype=dtype, **options)
+
+
+def affine(dtype, channels=4, condition_channels=0, **options):
+    network = PixelwiseNetwork(channels // 2 + condition_channels, channels, dtype)
+    return AffineCoupling(network, conditional=condition_channels > 0, dtype=dtype, **options)
+
+
+def convolutional(kind, dtype, filters, padding="border", **options):
     network = CouplingNetwork(6, filters, padding, dtype=dtype)
-    network.build([None, *shape])
-    return network
-
-
-def conditioned_network(shape, condition_channels, filters, dtype):
-    network = ConditionedNetwork(filters, dtype)
-    network.build([None, *shape[:-1], shape[-1] + condition_channels])
-    return network
-
-
-def additive(dtype, shape=(4, 4, 4), **options):
-    height, width, channels = shape
-    network = coupling_network([height, width, channels // 2], channels // 2, dtype)
-    return AdditiveCoupling(network, dtype=dtype, **options)
-
-
-def affine(dtype, shape=(4, 4, 4), padding="border", **options):
-    height, width, channels = shape
-    network = coupling_network([height, width, channels // 2], channels, dtype, padding)
-    return AffineCoupling(network, dtype=dtype, **options)
-
-
-def conditional_additive(dtype):
-    return AdditiveCoupling(conditioned_network([4, 4, 2], 3, 2, dtype), conditional=True, dtype=dtype)
-
-
-def conditional_affine(dtype, shape=(4, 4, 4), condition_channels=3):
-    height, width, channels = shape
-    network = conditioned_network([height, width, channels // 2], condition_channels, channels, dtype)
-    return AffineCoupling(network, conditional=True, dtype=dtype)
-
-
-def vector_affine(dtype):
-    network = keras.Sequential(
-        [keras.Input([3], dtype=dtype), keras.layers.Dense(6, "tanh", kernel_initializer="zeros", dtype=dtype)]
-    )
-    return AffineCoupling(network, event_ndims=1, dtype=dtype)
+    network.build([None, 4, 4, 2])
+    return kind(network, dtype=dtype, **options)
 
 
 def conditional_prior(dtype, **options):
@@ -120,15 +93,15 @@ def top_prior(dtype, shape=(4, 4, 2), num_classes=0):
 
 def flow_step(dtype, shape, mixing=None):
     mixing = Permutation.random(shape[-1], seed=1) if mixing is None else mixing
-    return Chain([ActNorm(shape[-1:], dtype=dtype), mixing, affine(dtype, shape)])
+    return Chain([ActNorm(shape[-1:], dtype=dtype), mixing, affine(dtype, shape[-1])])
 
 
 def conditional_chain(dtype):
     return Chain(
         [
-            conditional_affine(dtype, (4, 4, 2), condition_channels=1),
+            affine(dtype, 2, condition_channels=1),
             Chain([Squeeze(), ActNorm([8], dtype=dtype)], name="squeezes_within"),
-            conditional_affine(dtype, (2, 2, 8), condition_channels=4),
+            affine(dtype, 8, condition_channels=4),
         ]
     )
 
@@ -163,8 +136,8 @@ def multiscale(dtype, last_prior, split_prior=True):
 
 def spatially_conditional_multiscale(dtype):
     levels = [
-        Level(Chain([Squeeze(), conditional_affine(dtype, (4, 4, 4), condition_channels=4)])),
-        Level(Chain([Squeeze(), conditional_affine(dtype, (2, 2, 8), condition_channels=16)])),
+        Level(Chain([Squeeze(), affine(dtype, 4, condition_channels=4)])),
+        Level(Chain([Squeeze(), affine(dtype, 8, condition_channels=16)])),
     ]
     return MultiScale(levels, [8, 8, 1])
 
@@ -189,21 +162,23 @@ CASES = {
         lambda d: InvertibleConvLU(5, seed=1, diagonal="direct", dtype=d), (3, 2, 5), (3, 2, 5)
     ),
     "invertible_conv_lu_vector": Case(lambda d: InvertibleConvLU(5, event_ndims=1, dtype=d), (5,), (5,)),
-    "additive_coupling": Case(additive, IMAGE, IMAGE),
+    "additive_coupling": Case(lambda d: convolutional(AdditiveCoupling, d, 2), IMAGE, IMAGE),
     "additive_coupling_second_half": Case(functools.partial(additive, conditioning_half="second"), IMAGE, IMAGE),
-    "additive_coupling_conditional": Case(conditional_additive, IMAGE, IMAGE, (4, 4, 3)),
-    "affine_coupling": Case(affine, IMAGE, IMAGE),
+    "additive_coupling_conditional": Case(functools.partial(additive, condition_channels=3), IMAGE, IMAGE, (4, 4, 3)),
+    "affine_coupling": Case(lambda d: convolutional(AffineCoupling, d, 4), IMAGE, IMAGE),
     "affine_coupling_contiguous": Case(functools.partial(affine, parameter_order="contiguous"), IMAGE, IMAGE),
     "affine_coupling_sigmoid_then_shift": Case(functools.partial(affine, order="scale_then_shift"), IMAGE, IMAGE),
-    "affine_coupling_shift_then_exp": Case(functools.partial(affine, scale="exp"), IMAGE, IMAGE, bounded=False),
+    "affine_coupling_shift_then_exp": Case(functools.partial(affine, scale="exp"), IMAGE, IMAGE),
     "affine_coupling_paper": Case(
-        functools.partial(affine, scale="exp", order="scale_then_shift", conditioning_half="second", padding="zeros"),
+        lambda d: convolutional(
+            AffineCoupling, d, 4, padding="zeros", scale="exp", order="scale_then_shift", conditioning_half="second"
+        ),
         IMAGE,
         IMAGE,
         bounded=False,
     ),
-    "affine_coupling_conditional": Case(conditional_affine, IMAGE, IMAGE, (4, 4, 3)),
-    "affine_coupling_vector": Case(vector_affine, (6,), (6,)),
+    "affine_coupling_conditional": Case(functools.partial(affine, condition_channels=3), IMAGE, IMAGE, (4, 4, 3)),
+    "affine_coupling_vector": Case(functools.partial(affine, channels=6, event_ndims=1), (6,), (6,)),
     "gaussian_prior_conditional": Case(conditional_prior, (4, 4, 2), (4, 4, 2), (4, 4, 3), bounded=False),
     "gaussian_prior_contiguous": Case(
         functools.partial(conditional_prior, parameter_order="contiguous"),

@@ -86,6 +86,10 @@ class ActNorm(Bijector):
         return tf.math.log(tf.abs(self.scale))
 
     def _log_det(self, x, log_scale):
+        if any(
+            needed not in (1, size) for size, needed in zip(x.shape[::-1], self.bias.shape[::-1]) if size is not None
+        ):
+            raise ValueError(f"{self.name} has parameters of shape {self.bias.shape}, which do not fit {x.shape}.")
         event_shape = tf.shape(x)[x.shape.rank - self.forward_min_event_ndims :]
         log_det = actnorm.per_event_log_det(log_scale, event_shape)
         return broadcast_log_det(log_det, x, self.forward_min_event_ndims)

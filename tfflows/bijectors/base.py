@@ -59,6 +59,12 @@ class Bijector(tfb.Bijector):
     def __eq__(self, other):
         return self is other
 
+    def __repr__(self):
+        return f"{type(self).__name__}({self.name!r}, {self._num_parameters():,} parameters)"
+
+    def _num_parameters(self):
+        return sum(variable.shape.num_elements() for variable in self.trainable_variables)
+
     def forward_and_log_det(self, x, condition=None):
         """`(y, log |det dy/dx|)` in one pass, without TFP's cache.
 
@@ -104,7 +110,9 @@ class Bijector(tfb.Bijector):
     def _condition_kwargs(self, condition):
         if condition is not None and not self.takes_condition:
             raise ValueError(f"{self.name} ({type(self).__name__}) takes no condition, but one was given.")
-        return {"condition": condition} if self.takes_condition else {}
+        if not self.takes_condition:
+            return {}
+        return {"condition": None if condition is None else tf.convert_to_tensor(condition)}
 
     def _checked_log_det(self, log_det, x, event_ndims):
         batch_shape = x.shape[: x.shape.rank - event_ndims]

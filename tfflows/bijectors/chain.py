@@ -1,6 +1,6 @@
 """Composition with one condition threaded through."""
 
-import tensorflow as tf
+import itertools
 
 from tfflows.bijectors.base import Bijector, forward_and_log_det, inverse_and_log_det
 
@@ -48,6 +48,12 @@ class Chain(Bijector):
             parameters=parameters,
             name=name,
         )
+
+    def __repr__(self):
+        kinds = [type(bijector).__name__ for bijector in self.bijectors]
+        runs = [(kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
+        listed = ", ".join(kind if count == 1 else f"{count} x {kind}" for kind, count in runs)
+        return f"Chain({self.name!r}: {listed}; {self._num_parameters():,} parameters)"
 
     def _minimal_event_ndims(self):
         """Axes of a data event such that each bijector on the way gets at least its own minimum."""
@@ -102,11 +108,6 @@ class Chain(Bijector):
             else:
                 y = bijector.inverse(y)
         return y
-
-    def _condition_kwargs(self, condition):
-        if condition is not None:
-            condition = tf.convert_to_tensor(condition)
-        return super()._condition_kwargs(condition)
 
     def _inverse_event_shape(self, shape):
         for bijector in self.bijectors:

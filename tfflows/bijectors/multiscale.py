@@ -67,6 +67,17 @@ class MultiScale(Bijector):
             name=name,
         )
 
+    def __repr__(self):
+        """The levels: what each flow is, what leaves after it, and under which prior."""
+        lines = [
+            f"MultiScale({self.name!r}: {self._image_shape} to {self.num_dimensions} latents; "
+            f"{self._num_parameters():,} parameters)"
+        ]
+        for index, (level, shape) in enumerate(zip(self.levels, self._part_shapes, strict=True)):
+            prior = "N(0, I)" if level.prior is None else repr(level.prior)
+            lines.append(f"  level {index}: {level.flow!r}; {shape} leaves under {prior}")
+        return "\n".join(lines)
+
     @property
     def image_shape(self):
         """Static shape `[H, W, C]` of the data."""
@@ -150,7 +161,7 @@ class MultiScale(Bijector):
 
     def initialize(self, y, condition=None):
         """Initializes flows and priors from data to latent; returns the latent."""
-        self._condition_kwargs(condition)
+        condition = self._condition_kwargs(condition).get("condition")
 
         def run(bijector, value, bijector_condition):
             return bijector.initialize(value, bijector_condition)

@@ -35,8 +35,12 @@ def experiment_table(reproduction, small=False, expected=()):
 
 
 def built_parameters(reproduction, experiment):
-    """Trained parameters of the experiment's model, counted on the built model without memory for its values."""
+    """Trained parameters of the experiment's model, counted on built models without memory for their values."""
     spec = dataset_spec(experiment.dataset)
-    shape = [experiment.image_size, experiment.image_size, spec.num_channels]
-    with tf.Graph().as_default():
-        return count_parameters(reproduction.build_model(experiment, shape, spec.num_classes, seed=0))
+    shape = (experiment.image_size, experiment.image_size, spec.num_channels)
+
+    def build_and_count(experiment):
+        with tf.Graph().as_default():
+            return count_parameters(reproduction.build_model(experiment, shape, spec.num_classes, seed=0))
+
+    return reproduction.extend_count(experiment, build_and_count)

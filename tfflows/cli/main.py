@@ -31,7 +31,9 @@ _USER_ERRORS = (ValueError, FileNotFoundError, CheckpointError, LogError, Traini
 def main(reproduction):
     """Runs a reproduction from the command line."""
     define_flags()
-    # `--help` prints the documentation of the main module.
+    # `--help` prints the documentation and the flags of the main module.
+    for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = reproduction.title
     app.run(functools.partial(_run, reproduction))
 

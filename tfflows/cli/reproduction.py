@@ -18,6 +18,8 @@ class Reproduction:
       build_model: `(experiment, image_shape, num_classes, seed) -> DequantizedFlow`.
       build_optimizer: `(experiment, learning_rate schedule) -> keras.optimizers.Optimizer`.
       load_weights: `(model, path)`, weights by the authors' names.
+      extend_count: `(experiment, count) -> int`: its parameters, from `count(experiment)` of smaller experiments where equal
+        blocks make that exact, since building a deep model takes long.
     """
 
     paper: str
@@ -27,6 +29,7 @@ class Reproduction:
     build_model: Callable
     build_optimizer: Callable
     load_weights: Callable
+    extend_count: Callable = staticmethod(lambda experiment, count: count(experiment))
 
     def default_experiment(self, dataset) -> Experiment:
         """The paper's own experiment on a data set.

@@ -29,7 +29,7 @@ def to_images(values, num_bits):
     num_bins = 2**num_bits
     images = tf.floor((values + 0.5) * num_bins) * (256.0 / num_bins)
     # NaN has no place in an integer; clipping first keeps the cast defined.
-    images = tf.where(tf.math.is_finite(images), images, tf.zeros_like(images))
+    images = tf.where(tf.math.is_nan(images), tf.zeros_like(images), images)
     return tf.cast(tf.clip_by_value(images, 0.0, 255.0), tf.uint8)
 
 

@@ -173,7 +173,8 @@ def _listed(names, most=5):
 def _fitted(name, value, variable):
     """The authors keep vectors as `[1, 1, 1, C]` or `[1, C]`."""
     value, shape = np.asarray(value), tuple(variable.shape)
-    squeezed = value.reshape(value.shape[-len(shape) :]) if value.size == np.prod(shape) and len(shape) else value
+    leading = value.shape[: max(value.ndim - len(shape), 0)]
+    squeezed = value.reshape(value.shape[len(leading) :]) if all(size == 1 for size in leading) else value
     if squeezed.shape != shape:
         raise ValueError(f"{name} has shape {value.shape}; this model needs {shape}.")
     if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():

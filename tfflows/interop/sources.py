@@ -1,6 +1,8 @@
 """Where foreign weights come from: a mapping, an .npz file or a TF1 checkpoint."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -38,7 +40,7 @@ def _read_npz(path):
     try:
         with np.load(path, allow_pickle=False) as arrays:
             weights = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path!r} is no readable .npz file of plain arrays: {error}") from error
     prefixed = {name.removeprefix("var/"): value for name, value in weights.items() if name.startswith("var/")}
     return prefixed or weights
@@ -55,6 +57,5 @@ def _read_checkpoint(path):
 
 
 def _is_state(name):
-    last = name.rsplit("/", maxsplit=1)[-1]
     unnamed = name.split("/")[0].split("_")[0] == "Variable"  # the released optimizers leave their slots unnamed
-    return last in _TRAINING_STATE or unnamed
+    return unnamed or any(part in _TRAINING_STATE for part in name.split("/"))

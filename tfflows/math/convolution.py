@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def border_indicator(height, width, kernel_size, dtype=tf.float32):
-    """1 on the padding ring of a SAME convolution, 0 inside; shape `[1, height + 2 p, width + 2 p, 1]`, `p = kernel_size // 2`."""
+    """1 on the padding ring of a SAME convolution, 0 inside; shape `[1, H + 2 p, W + 2 p, 1]`, `p = kernel_size // 2`."""
     padding = kernel_size // 2
     inside = tf.zeros([1, height, width, 1], dtype)
     return tf.pad(inside, [[0, 0], [padding, padding], [padding, padding], [0, 0]], constant_values=1)

@@ -65,8 +65,8 @@ def lu_factors(weight):
       weight: Float `Tensor`, shape `[C, C]`.
 
     Returns:
-      `(permutation, lower, upper, diagonal)`: a permutation matrix; the strictly lower triangle of a unit lower triangular matrix;
-      a strictly upper triangle; a vector.
+      `(permutation, lower, upper, diagonal)`: a permutation matrix; the strictly lower triangle of a unit lower triangular
+      matrix; a strictly upper triangle; a vector.
     """
     double = tf.cast(weight, tf.float64)
     packed, rows = tf.linalg.lu(double)

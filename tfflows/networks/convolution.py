@@ -63,7 +63,7 @@ class ActNormConv2D(_Conv2D):
         seed=0,
         **kwargs,
     ):
-        """Args: use_actnorm: with False a plain bias takes actnorm's place; seed: Python `int` of the kernel; rest as in Keras."""
+        """Args: use_actnorm: if False a plain bias takes actnorm's place; seed: Python `int` of the kernel; rest: as in Keras."""
         initializer = keras.initializers.RandomNormal(stddev=0.05, seed=derive_seed(seed, "kernel"))
         super().__init__(filters, kernel_size, padding, initializer, **kwargs)
         self.use_actnorm = use_actnorm

@@ -56,10 +56,13 @@ def make_train_step(strategy, model, optimizer, variables, *, global_batch_size,
     @tf.function
     def train_step(batch):
         gradients, metrics = strategy.run(replica_sums, args=(batch,))
-        # Outside the replicas: inside, the optimizer would sum the gradients once more.
-        with strategy.scope():
-            optimizer.apply(gradients, trained)
-        return {name: strategy.experimental_local_results(value)[0] for name, value in metrics.items()}
+        # All replicas hold the same sums; the first one's are for all. Outside the replicas the optimizer clips what is summed
+        # already, as it should; inside, it would clip each replica's own and sum once more.
+        gradients, metrics = tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0], (gradients, metrics)
+        )
+        optimizer.apply(gradients, trained)
+        return metrics
 
     return train_step
 
