@@ -37,13 +37,17 @@ def base_experiment(reproduction, flags):
     return reproduction.small(experiment) if flags.scale == "small" and experiment.scale == "paper" else experiment
 
 
+# How a run is watched, not what it computes.
+WATCHING = ("evaluate_every", "evaluation_batch_size", "note", "source")
+
+
 def overrides(reproduction, flags):
-    """`{field: value}` of what the flags changed."""
+    """`{field: value}` of what the flags changed of what is computed."""
     base, chosen = base_experiment(reproduction, flags), select_experiment(reproduction, flags)
     return {
         field.name: getattr(chosen, field.name)
         for field in dataclasses.fields(chosen)
-        if getattr(chosen, field.name) != getattr(base, field.name)
+        if field.name not in WATCHING and getattr(chosen, field.name) != getattr(base, field.name)
     }
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 from absl import logging
 
-from tfflows.cli.selection import overrides, select_experiment
+from tfflows.cli.selection import WATCHING, overrides, select_experiment
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.named_variables import count_parameters, named_variables
@@ -15,7 +15,7 @@ from tfflows.training.strategies import is_chief, make_strategy
 from tfflows.training.workdir import prepare_workdir
 
 # A run may be prolonged, and watched or saved otherwise; all else belongs to what a workdir computes.
-FREE_FIELDS = ("num_steps", "evaluate_every", "evaluation_batch_size", "note", "source")
+FREE_FIELDS = ("num_steps", *WATCHING)
 
 
 class Session:
