@@ -31,19 +31,15 @@ def select_experiment(reproduction, flags):
     return override(experiment, flags.set)
 
 
-def base_experiment(reproduction, flags):
-    """The experiment before `--set`, `--steps` and `--batch_size`: what overrides are counted from."""
-    experiment = reproduction.named_experiment(select_experiment(reproduction, flags).name)
-    return reproduction.small(experiment) if flags.scale == "small" and experiment.scale == "paper" else experiment
-
-
 # How a run is watched, not what it computes.
 WATCHING = ("evaluate_every", "evaluation_batch_size", "note", "source")
 
 
-def overrides(reproduction, flags):
-    """`{field: value}` of what the flags changed of what is computed."""
-    base, chosen = base_experiment(reproduction, flags), select_experiment(reproduction, flags)
+def overrides(reproduction, flags, chosen):
+    """`{field: value}` of what the flags changed of what the experiment `chosen` computes, at the scale that they ask for."""
+    base = reproduction.named_experiment(chosen.name)
+    if flags.scale == "small" and base.scale == "paper":
+        base = reproduction.small(base)
     return {
         field.name: getattr(chosen, field.name)
         for field in dataclasses.fields(chosen)

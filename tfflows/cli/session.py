@@ -25,7 +25,7 @@ class Session:
         self.reproduction = reproduction
         self.flags = flags
         self.experiment = select_experiment(reproduction, flags)
-        self.overrides = overrides(reproduction, flags)
+        self.overrides = overrides(reproduction, flags, self.experiment)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
         name = f"{self.experiment.name}-{self.experiment.scale}-seed{flags.seed}"
@@ -53,7 +53,7 @@ class Session:
             self.experiment.dataset,
             split,
             data_dir=self.flags.data_dir,
-            image_size=self.experiment.image_size,
+            image_size=None if dataset_spec(self.experiment.dataset).image_size is None else self.experiment.image_size,
             attributes_file=self.flags.attributes,
             **kwargs,
         )

@@ -17,8 +17,11 @@ from tfflows.evaluation.expected import load_expected
 from tfflows.evaluation.figures import collect_figures
 from tfflows.evaluation.paper_page import paper_page
 from tfflows.evaluation.published_pages import parameters_page, unverified_page
+from tfflows.evaluation.readme_block import replace_block, results_block
 from tfflows.evaluation.records import OBTAINED_DIRECTORY, load_records
 from tfflows.training.workdir import atomic_write
+
+README = "../README.md"
 
 
 def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
@@ -38,7 +41,12 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     }
     pages["parameters.md"] = parameters_page(_read(directory, "parameters.csv"), papers)
     pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
-    pages["claims.md"] = claims_page(load_claims(directory / CLAIMS_DIRECTORY), papers)
+    claims = load_claims(directory / CLAIMS_DIRECTORY)
+    pages["claims.md"] = claims_page(claims, papers)
+    readme = directory.parent / "README.md"
+    if readme.is_file():
+        block = results_block(dict(zip(papers.paper, papers.title, strict=True)), expected, records, claims)
+        pages[README] = replace_block(readme.read_text(encoding="utf-8"), block)
     return pages
 
 

@@ -4,13 +4,17 @@ A replica that holds rows `start ... start + n - 1` of a batch draws exactly the
 would draw, so results do not depend on how a batch is split.
 """
 
+import math
 import zlib
 from typing import NamedTuple
 
 import tensorflow as tf
 
-# Philox gives four 32-bit words (two 64-bit ones) for each increment of its counter.
-_WORDS_PER_COUNT = {tf.float32: 4, tf.float64: 2}
+# Philox gives 128 bits for each increment of its counter.
+_BYTES_PER_COUNT = 16
+# For a floating-point type: that of the words it is made from, how many of a word's bits the mantissa has no room for, and a
+# signed type for the others.
+_UNIFORM = {tf.float32: (tf.uint32, 8, tf.int32), tf.float64: (tf.uint64, 11, tf.int64)}
 _PHILOX = 1
 
 
@@ -47,29 +51,38 @@ def derive_seed(seed, *path):
 
 
 def uniform_rows(keys, num_rows, row_shape, dtype=tf.float32):
-    """Uniform numbers in [0, 1), shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone."""
-    return _rows(tf.raw_ops.StatelessRandomUniformV2, keys, num_rows, row_shape, dtype)
+    """Uniform numbers in [0, 1), shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone.
+
+    The same with XLA and without, bit for bit: they are made from the generator's words, because TensorFlow's own uniform
+    numbers take other bits of a word under XLA.
+    """
+    words_dtype, unused_bits, signed_dtype = _UNIFORM[tf.as_dtype(dtype)]
+    words = _rows(tf.raw_ops.StatelessRandomUniformFullIntV2, keys, num_rows, row_shape, words_dtype)
+    mantissa = tf.bitwise.right_shift(words, tf.cast(unused_bits, words_dtype))
+    return tf.cast(tf.cast(mantissa, signed_dtype), dtype) * 2.0 ** (unused_bits - 8 * words_dtype.size)
 
 
 def normal_rows(keys, num_rows, row_shape, dtype=tf.float32):
-    """Standard normal numbers, shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone."""
-    return _rows(tf.raw_ops.StatelessRandomNormalV2, keys, num_rows, row_shape, dtype)
+    """Standard normal numbers, shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone.
+
+    With XLA the numbers are others than without it.
+    """
+    return _rows(tf.raw_ops.StatelessRandomNormalV2, keys, num_rows, row_shape, tf.as_dtype(dtype))
 
 
 def _rows(generator, keys, num_rows, row_shape, dtype):
-    dtype = tf.as_dtype(dtype)
-    words = _WORDS_PER_COUNT[dtype]
-    row_size = 1
-    for size in row_shape:
-        row_size *= int(size)
+    row_size = math.prod(row_shape)
+    words = _BYTES_PER_COUNT // dtype.size
     counts_per_row = -(-row_size // words)
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=keys.seed)
     first = counter[0] + tf.cast(keys.start * counts_per_row, tf.uint64)
+    # One axis: under XLA the order of normal numbers in more axes depends on their sizes.
     padded = generator(
-        shape=[num_rows, counts_per_row * words],
+        shape=[num_rows * counts_per_row * words],
         key=key,
         counter=tf.stack([first, counter[1]]),
         alg=_PHILOX,
         dtype=dtype,
     )
+    padded = tf.reshape(padded, [num_rows, counts_per_row * words])
     return tf.reshape(padded[:, :row_size], [num_rows, *row_shape])

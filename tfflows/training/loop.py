@@ -218,7 +218,8 @@ def _make_any_worker(strategy):
     @tf.function
     def total(flag):
         def replica(flag):
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flag)
+            # An argument lies on no device, and the sum goes where its summand lies.
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
 
         return strategy.experimental_local_results(strategy.run(replica, args=(flag,)))[0]
 

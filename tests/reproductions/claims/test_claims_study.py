@@ -1,0 +1,136 @@
+"""The claims study: its arms keep the protocol, and verdicts follow from what runs left."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from reproductions.claims import glow, per_image
+from reproductions.claims.arms import ARMS
+from reproductions.claims.judge import curve_mean, judge, judge_seeds, load_arm
+from reproductions.claims.run import command_of, is_finished, workdir_of
+from reproductions.glow import model
+from reproductions.glow.experiments import EXPERIMENTS
+from tfflows.evaluation.claims import write_claim
+from tfflows.evaluation.records import Record, write_record
+from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED
+from tfflows.training.named_variables import count_parameters
+
+GLOW_ARMS = sorted({arm.experiment for arm in ARMS if arm.paper == "glow"})
+
+
+@pytest.mark.parametrize("name", GLOW_ARMS)
+def test_arms_keep_the_protocol(name):
+    experiment = EXPERIMENTS[name]
+    assert (experiment.dataset, experiment.image_size, experiment.augmentation) == ("cifar10_16", 16, "none")
+    assert (experiment.num_steps, experiment.batch_size, experiment.warmup_steps) == (3000, 32, 300)
+    assert experiment.learning_rate == EXPERIMENTS["cifar10"].learning_rate
+    assert experiment.beta_2 == 1 - 1 / 1563
+
+
+def test_arms_differ_in_permutation_and_coupling_alone():
+    experiments = [EXPERIMENTS[name] for name in GLOW_ARMS]
+    same = {dataclasses.replace(e, name="", permutation="reverse", coupling="affine") for e in experiments}
+    assert len(same) == 1
+    assert len({(e.permutation, e.coupling) for e in experiments}) == 6
+
+
+def test_the_full_arm_has_half_a_million_live_parameters():
+    experiment = EXPERIMENTS["claims_invertible_affine"]
+    with tf.Graph().as_default():
+        parameters = count_parameters(model.build(experiment, [16, 16, 3], 0, seed=0))
+    assert parameters - model.dead_parameters(experiment, [16, 16, 3]) == 499_956
+
+
+def test_each_arm_runs_with_three_seeds():
+    for name in GLOW_ARMS:
+        assert [arm.seed for arm in ARMS if arm.experiment == name] == [0, 1, 2]
+
+
+def test_command_names_a_workdir_of_its_own(tmp_path):
+    workdirs = {workdir_of(arm, tmp_path) for arm in ARMS}
+    assert len(workdirs) == len(ARMS)
+    command = command_of(ARMS[0], tmp_path, None, "results")
+    assert f"--experiment={ARMS[0].experiment}" in command and not any("data_dir" in part for part in command)
+    assert "--data_dir=d" in command_of(ARMS[0], tmp_path, "d", "results")
+    assert not is_finished(ARMS[0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([0.1, 0.11, 0.09], HELD),
+        ([-0.1, -0.11, -0.09], REVERSED),
+        ([0.1, 0.11, -0.01], UNDECIDED),
+        ([0.001, 0.2, 0.01], UNDECIDED),
+    ],
+)
+def test_verdict_over_seeds(differences, verdict):
+    mean, error, found = judge_seeds(differences)
+    assert found == verdict
+    np.testing.assert_allclose(mean, np.mean(differences))
+    np.testing.assert_allclose(error, np.std(differences, ddof=1) / np.sqrt(3))
+
+
+def _leave_run(arm, results, bits, curve):
+    record = Record(
+        paper=arm.paper,
+        experiment=arm.experiment,
+        dataset="cifar10_16",
+        split="test",
+        metric="bits_per_dim",
+        value=float(np.mean(bits)),
+        standard_error=0.01,
+        num_images=len(bits),
+        steps=3000,
+        batch_size=32,
+        scale="claims",
+        seed=arm.seed,
+        select="last",
+        parameters=1,
+        hardware={},
+        hours=0.1,
+        versions={},
+        commit=None,
+        command="run",
+        overrides={},
+        date="2020-01-01T00:00:00+00:00",
+        curve=curve,
+        seconds_per_step=0.1,
+    )
+    write_record(record, results / "obtained")
+    np.save(results / "run.npy", bits)
+    per_image.keep(arm, results / "run.npy", results)
+
+
+def test_verdicts_follow_from_the_runs(tmp_path):
+    levels = dict(zip(GLOW_ARMS, np.linspace(5.0, 5.5, len(GLOW_ARMS)), strict=True))
+    noise = np.random.default_rng(0).normal(size=[200])
+    for arm in ARMS:
+        level = levels[arm.experiment]
+        _leave_run(arm, tmp_path, level + 0.01 * noise + 0.001 * arm.seed, ((500, level + 1), (3000, level)))
+    for comparison in glow.COMPARISONS:
+        claim = judge(comparison, glow.PROTOCOL, tmp_path)
+        expected = levels[comparison.higher] - levels[comparison.lower]
+        np.testing.assert_allclose(claim.difference, expected, atol=1e-6)
+        assert claim.verdict == (HELD if expected > 0 else REVERSED)
+        assert write_claim(claim, tmp_path / "claims").exists()
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"claims_reverse_affine has no record of seeds \[0, 1, 2\]"):
+        load_arm("claims_reverse_affine", tmp_path)
+
+
+def test_curve_mean_is_lower_for_the_sooner_fall():
+    @dataclasses.dataclass
+    class Run:
+        curve: tuple
+
+    assert curve_mean(Run(((1, 5.0), (2, 4.0)))) < curve_mean(Run(((1, 6.0), (2, 4.0))))
+
+
+def test_names_are_unique():
+    names = [(item.paper, item.name) for item in [*glow.COMPARISONS, *glow.COSTS]]
+    assert len(set(names)) == len(names)

@@ -1,0 +1,249 @@
+"""Whole runs that are killed, stopped, run out of disk or have two workers; conftest.py runs this file once for all tests.
+
+TensorFlow is imported once here; each run is the `main` of reproductions/glow/run.py in a process that is forked before
+TensorFlow is initialised. Prints a JSON object from the name of a scenario to its error, which is empty if it held.
+
+    python interrupted_runs.py DIRECTORY
+"""
+
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from reproductions.glow.run import GLOW
+from tfflows.cli import main as cli
+from tfflows.training import loop
+
+STEPS = 120
+TIMES = ("seconds", "images_per_second")
+
+
+def arguments(directory, workdir):
+    fields = {"levels": 1, "depth": 1, "width": 4, "init_batch_size": 16, "warmup_steps": 10, "evaluate_every": 50}
+    return [
+        "--experiment=demo",
+        f"--dataset=folder:{directory / 'images'}",
+        f"--workdir={workdir}",
+        f"--steps={STEPS}",
+        "--batch_size=8",
+        "--log_every=5",
+        "--checkpoint_every=10",
+        "--temperature=1",
+        "--samples=2",
+        *(f"--set={name}={value}" for name, value in fields.items()),
+    ]
+
+
+def write_images(directory):
+    """10 smooth images to train on and 5 to test, 8x8 pixels, in `images/`."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 10), ("test", 5)):
+        (directory / "images" / split).mkdir(parents=True)
+        for number in range(count):
+            image = Image.fromarray(generator.integers(0, 256, [3, 3, 3], np.uint8)).resize((8, 8), Image.BILINEAR)
+            image.save(directory / "images" / split / f"{number}.png")
+
+
+def start(directory, workdir, tf_config=None, before=None):
+    """The id of a process that runs `run.py`; its output goes to files beside the workdir."""
+    process = os.fork()
+    if process:
+        return process
+    status = 70
+    try:
+        name = workdir.name + ("" if tf_config is None else f"-{tf_config['task']['index']}")
+        for number, stream in ((1, "stdout"), (2, "stderr")):
+            file = os.open(directory / f"{name}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(file, number)
+        os.environ.pop("TF_CONFIG", None)
+        if tf_config is not None:
+            os.environ["TF_CONFIG"] = json.dumps(tf_config)
+        if before is not None:
+            before()
+        sys.argv = ["run.py", *arguments(directory, workdir)]
+        cli.main(GLOW)
+        status = 0
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def wait(process):
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def check_exit(process, directory, name, expected=0):
+    status = wait(process)
+    errors = (directory / f"{name}.stderr").read_text()
+    assert status == expected, f"{name}: ended with {status}: {errors[-3000:]}"
+    return errors
+
+
+def newest(workdir):
+    steps = [int(path.name[5:-6]) for path in (workdir / "checkpoints").glob("step-*.index")]
+    return max(steps, default=-1)
+
+
+def wait_for_step(workdir, step, process):
+    deadline = time.monotonic() + 120
+    while newest(workdir) < step:
+        assert time.monotonic() < deadline, f"no checkpoint of step {step}"
+        assert os.waitpid(process, os.WNOHANG) == (0, 0), f"ended before step {step}"
+        time.sleep(0.002)
+
+
+def figures(workdir):
+    """All that a run leaves, without times."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    log = [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / f"step-{STEPS}"))
+    tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    tensors.pop("loop/seconds")
+    (record,) = (workdir / "results" / "glow").glob("*.json")
+    record = json.loads(record.read_text())
+    names = ("value", "standard_error", "num_images", "steps", "parameters", "curve")
+    (picture,) = (workdir / "pictures").glob("*.png")
+    return {
+        "log": log,
+        "tensors": tensors,
+        "record": {name: record[name] for name in names},
+        "images": np.load(workdir / "test_bits_per_dim.npy"),
+        "picture": np.asarray(Image.open(picture)),
+    }
+
+
+def check_same(workdir, expected):
+    found = figures(workdir)
+    assert found["log"] == expected["log"]
+    assert found["record"] == expected["record"]
+    for name, value in expected["tensors"].items():
+        np.testing.assert_array_equal(found["tensors"][name], value, name)
+    np.testing.assert_array_equal(found["images"], expected["images"])
+    np.testing.assert_array_equal(found["picture"], expected["picture"])
+
+
+def killed(directory, expected):
+    """kill -9 at three moments, near a save and between; then the same command to its end."""
+    workdir = directory / "killed"
+    generator = random.Random(0)
+    for step in (0, 30, 70):
+        process = start(directory, workdir)
+        wait_for_step(workdir, step, process)
+        time.sleep(generator.uniform(0.0, 0.03))
+        os.kill(process, signal.SIGKILL)
+        assert wait(process) == -signal.SIGKILL
+        assert newest(workdir) < STEPS, "was not killed in the middle"
+    check_exit(start(directory, workdir), directory, "killed")
+    check_same(workdir, expected)
+
+
+def terminated(directory, expected):
+    """SIGTERM saves and ends with 0, before evaluation and samples; then the same command to its end."""
+    workdir = directory / "terminated"
+    process = start(directory, workdir)
+    wait_for_step(workdir, 20, process)
+    os.kill(process, signal.SIGTERM)
+    errors = check_exit(process, directory, "terminated")
+    assert "Stopped at step" in errors and "Traceback" not in errors, errors
+    assert 20 <= newest(workdir) < STEPS
+    assert not (workdir / "results").exists()
+    check_exit(start(directory, workdir), directory, "terminated")
+    check_same(workdir, expected)
+
+
+def fill_disk_after_three_saves():
+    """From then on no file may grow beyond 20 kB, which to a writer looks as a full disk does; a checkpoint has 77."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    save, saves = loop.Checkpoints.save, []
+
+    def save_and_fill(self, step):
+        if len(saves) == 3:
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        saves.append(step)
+        save(self, step)
+
+    loop.Checkpoints.save = save_and_fill
+
+
+def full_disk(directory, expected):
+    """A save that fails ends the run with one clear line; with space again it goes on from the save before."""
+    workdir = directory / "full_disk"
+    process = start(directory, workdir, before=fill_disk_after_three_saves)
+    errors = check_exit(process, directory, "full_disk", expected=1)
+    assert "Cannot write the checkpoint of step 30" in errors and "Traceback" not in errors, errors
+    assert newest(workdir) == 20
+    check_exit(start(directory, workdir), directory, "full_disk")
+    check_same(workdir, expected)
+
+
+def start_workers(directory, workdir):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    hosts = [f"localhost:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return [
+        start(directory, workdir, {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
+        for index in range(2)
+    ]
+
+
+def two_workers(directory, expected):
+    """Two workers, one of which is told to stop; both do, and two new ones end with the figures of one process."""
+    workdir = directory / "two_workers"
+    workers = start_workers(directory, workdir)
+    wait_for_step(workdir, 20, workers[0])
+    os.kill(workers[1], signal.SIGTERM)
+    for index, process in enumerate(workers):
+        errors = check_exit(process, directory, f"two_workers-{index}")
+        assert "Stopped at step" in errors and "Traceback" not in errors, errors
+    assert 20 <= newest(workdir) < STEPS
+    for index, process in enumerate(start_workers(directory, workdir)):
+        check_exit(process, directory, f"two_workers-{index}")
+    found = figures(workdir)
+    assert [line["step"] for line in found["log"]] == [line["step"] for line in expected["log"]]
+    for line, other in zip(found["log"], expected["log"], strict=True):
+        for name, value in other.items():
+            np.testing.assert_allclose(line[name], value, rtol=2e-3, err_msg=f"{name}, step {other['step']}")
+    # Before rounding has grown over many steps.
+    for name in ("loss", "gradient_norm"):
+        np.testing.assert_allclose(found["log"][0][name], expected["log"][0][name], rtol=1e-5)
+    np.testing.assert_allclose(found["images"], expected["images"], rtol=2e-3)
+    assert found["record"]["num_images"] == 5
+    assert (directory / "two_workers-0.stdout").read_text().count("verdict") == 1
+    assert "verdict" not in (directory / "two_workers-1.stdout").read_text()
+
+
+def main(directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    write_images(directory)
+    check_exit(start(directory, directory / "unbroken"), directory, "unbroken")
+    expected = figures(directory / "unbroken")
+    errors = {}
+    for scenario in (killed, terminated, full_disk, two_workers):
+        try:
+            scenario(directory, expected)
+            errors[scenario.__name__] = ""
+        except Exception:
+            errors[scenario.__name__] = traceback.format_exc()
+    print(json.dumps(errors))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
