@@ -250,7 +250,7 @@ def small(experiment):
         batch_size=min(experiment.batch_size, batch_size),
         init_batch_size=min(experiment.init_batch_size, 4 * batch_size),
         evaluation_batch_size=min(experiment.evaluation_batch_size, 4 * batch_size),
-        num_steps=min(experiment.num_steps, 4000),
+        num_steps=min(experiment.num_steps, 8000),
         warmup_steps=min(experiment.warmup_steps, 400),
         beta_2=1 - 1 / 1563,
         evaluate_every=500,
