@@ -39,7 +39,14 @@ def build(experiment, image_shape, num_classes, seed):
 
     Returns:
       `DequantizedFlow` (a `ClassifyingFlow` where the labels are classified too).
+
+    Raises:
+      ValueError: if the experiment is conditional and there are no classes, or the image cannot be halved often enough.
     """
+    if experiment.conditional and num_classes < 1:
+        raise ValueError(
+            f"{experiment.name} is conditional and needs labels: num_classes must be positive, got {num_classes}."
+        )
     flow = flow_distribution(experiment, image_shape, num_classes if experiment.conditional else 0, seed)
     if experiment.conditional and experiment.class_weight:
         return ClassifyingFlow(flow, experiment.num_bits, num_classes, experiment.class_weight)

@@ -256,3 +256,19 @@ def test_actnorm_refuses_images_that_it_would_broadcast():
         ActNorm([3]).inverse(tf.zeros([2, 4, 4, 1]))
     # One parameter for all channels is meant.
     assert ActNorm([1]).inverse(tf.zeros([2, 4, 4, 3])).shape == [2, 4, 4, 3]
+
+
+def test_a_condition_reaches_an_inverted_coupling_in_a_chain():
+    coupling = AffineCoupling(CountingNetwork(), conditional=True)
+    alone = tfb.Invert(coupling)
+    chain = Chain([ActNorm([4]), alone])  # an actnorm starts as the identity
+    x, condition = images(), tf.random.stateless_normal([3, 2, 2, 2], [1, 0])
+    assert chain.takes_condition
+    np.testing.assert_allclose(
+        chain.inverse(x, condition=condition), alone.inverse(x, condition=condition), rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        chain.inverse_log_det_jacobian(x, condition=condition),
+        alone.inverse_log_det_jacobian(x, condition=condition),
+        rtol=1e-5,
+    )

@@ -17,7 +17,7 @@ ROW_SHAPES = [(4,), (1,), (3,), (5,), (2, 3, 7), (8, 2)]
 @pytest.mark.parametrize("draw", [uniform_rows, normal_rows])
 def test_a_slice_is_what_the_whole_batch_holds(draw, dtype, jit):
     def call(start, num_rows, row_shape):
-        return draw(row_keys(5, 7, start), num_rows, row_shape, tf.as_dtype(dtype))
+        return draw(fold_in(row_keys(5, 7, start), "noise"), num_rows, row_shape, tf.as_dtype(dtype))
 
     for row_shape in ROW_SHAPES if jit is None else ROW_SHAPES[-3:-1]:
         run = functools.partial(call, row_shape=row_shape)

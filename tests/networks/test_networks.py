@@ -45,7 +45,9 @@ def test_convolutions(make, padding, dtype):
     y = layer(x)
     assert y.dtype == dtype and layer.compute_output_shape((None, 4, 6, 5)) == (None, 4, 6, 7)
     tolerance = 1e-4 if dtype == "float32" else 1e-10
-    np.testing.assert_allclose(y, (plain + layer.bias.value) * scale, rtol=tolerance, atol=tolerance * tf.reduce_max(scale))
+    np.testing.assert_allclose(
+        y, (plain + layer.bias.value) * scale, rtol=tolerance, atol=tolerance * tf.reduce_max(scale)
+    )
 
 
 def test_1x1_convolutions_need_no_border():

@@ -15,19 +15,35 @@ def scenarios(tmp_path_factory):
     """Runs processes.py; gives a function from the name of a scenario to its directory, which fails
     the test if the scenario did not hold."""
     directory = tmp_path_factory.mktemp("processes")
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    done = subprocess.run(
-        [sys.executable, str(HERE / "processes.py"), str(directory)],
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    errors = json.loads(done.stdout.splitlines()[-1])
+    errors, output = run_scenarios("processes.py", directory)
 
     def directory_of(name):
-        assert not errors[name], errors[name] + done.stderr[-4000:]
+        assert not errors[name], errors[name] + output
         return directory / name
 
     return directory_of
+
+
+@pytest.fixture(scope="session")
+def interrupted_runs(tmp_path_factory):
+    """Runs interrupted_runs.py; gives a function that fails the test if the scenario of that name did not hold."""
+    errors, output = run_scenarios("interrupted_runs.py", tmp_path_factory.mktemp("runs"))
+
+    def check(name):
+        assert not errors[name], errors[name] + output
+
+    return check
+
+
+def run_scenarios(script, directory):
+    """`{name of a scenario: its error}` and the end of the standard error."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), str(directory)],
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr[-4000:]

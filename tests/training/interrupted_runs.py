@@ -25,12 +25,12 @@ from reproductions.glow.run import GLOW
 from tfflows.cli import main as cli
 from tfflows.training import loop
 
-STEPS = 120
+STEPS = 60
 TIMES = ("seconds", "images_per_second")
 
 
 def arguments(directory, workdir):
-    fields = {"levels": 1, "depth": 1, "width": 4, "init_batch_size": 16, "warmup_steps": 10, "evaluate_every": 50}
+    fields = {"levels": 1, "depth": 1, "width": 4, "init_batch_size": 16, "warmup_steps": 10, "evaluate_every": 25}
     return [
         "--experiment=demo",
         f"--dataset=folder:{directory / 'images'}",
@@ -142,7 +142,7 @@ def killed(directory, expected):
     """kill -9 at three moments, near a save and between; then the same command to its end."""
     workdir = directory / "killed"
     generator = random.Random(0)
-    for step in (0, 30, 70):
+    for step in (0, 20, 40):
         process = start(directory, workdir)
         wait_for_step(workdir, step, process)
         time.sleep(generator.uniform(0.0, 0.03))

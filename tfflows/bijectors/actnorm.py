@@ -86,9 +86,8 @@ class ActNorm(Bijector):
         return tf.math.log(tf.abs(self.scale))
 
     def _log_det(self, x, log_scale):
-        if any(
-            needed not in (1, size) for size, needed in zip(x.shape[::-1], self.bias.shape[::-1]) if size is not None
-        ):
+        sizes = zip(x.shape[::-1], self.bias.shape[::-1], strict=False)  # from the last axis, as far as parameters go
+        if any(size is not None and needed not in (1, size) for size, needed in sizes):
             raise ValueError(f"{self.name} has parameters of shape {self.bias.shape}, which do not fit {x.shape}.")
         event_shape = tf.shape(x)[x.shape.rank - self.forward_min_event_ndims :]
         log_det = actnorm.per_event_log_det(log_scale, event_shape)

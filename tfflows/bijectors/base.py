@@ -162,6 +162,13 @@ class Bijector(tfb.Bijector):
         return {}
 
 
+def takes_condition(bijector):
+    """Whether a bijector of the library, alone or under `tfb.Invert`, takes a condition."""
+    while not isinstance(bijector, Bijector) and hasattr(bijector, "bijector"):  # what tfb.Invert wraps
+        bijector = bijector.bijector
+    return getattr(bijector, "takes_condition", False)
+
+
 def inverse_and_log_det(bijector, y, event_ndims, condition=None):
     """`(x, log |det dx/dy|)` of any TFP bijector for events of `event_ndims` axes; see `Bijector.inverse_and_log_det`."""
     if isinstance(bijector, Bijector) and bijector.inverse_min_event_ndims == event_ndims:

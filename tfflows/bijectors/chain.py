@@ -2,7 +2,7 @@
 
 import itertools
 
-from tfflows.bijectors.base import Bijector, forward_and_log_det, inverse_and_log_det
+from tfflows.bijectors.base import Bijector, forward_and_log_det, inverse_and_log_det, takes_condition
 
 
 class Chain(Bijector):
@@ -35,7 +35,7 @@ class Chain(Bijector):
         self.bijectors = list(bijectors)
         if not self.bijectors:
             raise ValueError("Chain needs at least one bijector.")
-        self.takes_condition = any(getattr(b, "takes_condition", False) for b in self.bijectors)
+        self.takes_condition = any(takes_condition(bijector) for bijector in self.bijectors)
         inverse_event_ndims = max_event_ndims = self._minimal_event_ndims()
         for bijector in self.bijectors:
             max_event_ndims += bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims
@@ -74,8 +74,7 @@ class Chain(Bijector):
         """The condition that each bijector gets (None for those that take none)."""
         conditions = []
         for bijector in self.bijectors:
-            takes = getattr(bijector, "takes_condition", False)
-            conditions.append(condition if takes else None)
+            conditions.append(condition if takes_condition(bijector) else None)
             if isinstance(bijector, Bijector) and condition is not None:
                 condition = bijector.squeeze_condition(condition, batch_ndims)
         return conditions
@@ -106,7 +105,7 @@ class Chain(Bijector):
             if isinstance(bijector, Bijector):
                 y = bijector.initialize(y, bijector_condition)
             else:
-                y = bijector.inverse(y)
+                y = inverse_and_log_det(bijector, y, bijector.inverse_min_event_ndims, bijector_condition)[0]
         return y
 
     def _inverse_event_shape(self, shape):

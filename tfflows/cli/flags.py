@@ -1,5 +1,7 @@
 """The flags, the same in every reproduction."""
 
+import math
+
 from absl import flags
 
 FLAGS = flags.FLAGS
@@ -80,6 +82,6 @@ def _parsed(name, texts, kind):
         values = [kind(text) for text in texts]
     except ValueError:
         raise ValueError(f"--{name} needs numbers separated by commas, got {','.join(texts)!r}.") from None
-    if not values or min(values) < 0:
+    if not values or not all(0 <= value < math.inf for value in values):
         raise ValueError(f"--{name} needs numbers of at least 0, got {','.join(texts)!r}.")
     return values

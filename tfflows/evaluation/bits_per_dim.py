@@ -58,7 +58,8 @@ class Evaluator:
         @tf.function
         def evaluate_batch(batch):
             def replica(batch):
-                return compiled(batch["image"], batch["label"], batch["index"]), batch["index"], batch["mask"]
+                mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
+                return compiled(batch["image"], batch["label"], batch["index"]), batch["index"], mask
 
             return tuple(strategy.gather(value, axis=0) for value in strategy.run(replica, args=(batch,)))
 
@@ -69,5 +70,6 @@ class Evaluator:
         per_image = np.full([self._source.num_images], np.nan)
         for batch in self._batches:
             bits, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
-            per_image[index[mask]] = bits[mask]
+            real = mask > 0
+            per_image[index[real]] = bits[real]
         return BitsPerDim(per_image)

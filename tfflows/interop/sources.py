@@ -48,7 +48,7 @@ def _read_npz(path):
 
 def _read_checkpoint(path):
     checkpoint = tf.train.latest_checkpoint(path) if os.path.isdir(path) else path
-    if checkpoint is None or not tf.train.checkpoint_exists(checkpoint):
+    if checkpoint is None or not tf.compat.v1.train.checkpoint_exists(checkpoint):
         raise FileNotFoundError(
             f"No weights at {path!r}: give an .npz file, the prefix of a TF1 checkpoint (without .index) or its directory."
         )

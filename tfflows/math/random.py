@@ -40,8 +40,11 @@ def fold_in(keys, salt):
     """Keys of an independent stream: `salt` is a string or an integer (Python or `Tensor`)."""
     if isinstance(salt, str):
         salt = zlib.crc32(salt.encode())
-    mixed = tf.random.experimental.stateless_fold_in(keys.seed, tf.cast(salt, tf.int64))
-    return RowKeys(tf.cast(mixed, tf.int64), keys.start)
+    # tf.random.fold_in leaves the generator to the device and compiler, so that it gives other seeds under XLA.
+    mixed = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[1], **_key_and_counter(keys.seed, tf.constant(tf.uint64.max, tf.uint64)), alg=_PHILOX, dtype=tf.int64
+    )
+    return RowKeys(tf.stack([mixed[0], tf.cast(salt, tf.int64)]), keys.start)
 
 
 def derive_seed(seed, *path):
@@ -70,17 +73,23 @@ def normal_rows(keys, num_rows, row_shape, dtype=tf.float32):
     return _rows(tf.raw_ops.StatelessRandomNormalV2, keys, num_rows, row_shape, tf.as_dtype(dtype))
 
 
+def _key_and_counter(seed, count):
+    """Philox' key and 128-bit counter: the first seed; `count` and the second seed.
+
+    Philox needs no scrambled keys, and TensorFlow's op that scrambles them drops the upper 32 bits under XLA.
+    """
+    key, high = tf.unstack(tf.bitcast(seed, tf.uint64))
+    return {"key": key[tf.newaxis], "counter": tf.stack([count, high])}
+
+
 def _rows(generator, keys, num_rows, row_shape, dtype):
     row_size = math.prod(row_shape)
     words = _BYTES_PER_COUNT // dtype.size
     counts_per_row = -(-row_size // words)
-    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=keys.seed)
-    first = counter[0] + tf.cast(keys.start * counts_per_row, tf.uint64)
     # One axis: under XLA the order of normal numbers in more axes depends on their sizes.
     padded = generator(
         shape=[num_rows * counts_per_row * words],
-        key=key,
-        counter=tf.stack([first, counter[1]]),
+        **_key_and_counter(keys.seed, tf.bitcast(keys.start * counts_per_row, tf.uint64)),
         alg=_PHILOX,
         dtype=dtype,
     )

@@ -198,7 +198,7 @@ def train(
             if state.step % settings.checkpoint_every == 0 and not last:
                 save()
         save()
-        if stop:
+        if state.step < num_steps:
             logging.warning("Stopped at step %d; the same command goes on from there.", state.step)
     return state
 
