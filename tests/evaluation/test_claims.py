@@ -80,3 +80,9 @@ def test_write_and_load_give_the_claim_back(tmp_path, claim):
 def test_invalid_claims_are_refused(claim, changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(claim, **changes)
+
+
+def test_an_arm_that_was_only_timed_has_no_bits_per_dim():
+    summary = Arm("a", {}, {0: 0.1, 1: 0.3}, 5).summary()
+    assert (summary["bits_per_dim"], summary["bits_per_dim_std"], summary["seeds"]) == (None, None, [])
+    assert abs(summary["seconds_per_step"] - 0.2) < 1e-12

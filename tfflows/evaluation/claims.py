@@ -46,12 +46,12 @@ class Arm:
     parameters: int
 
     def summary(self) -> dict[str, object]:
-        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim."""
+        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim, None for an arm that was only timed."""
         values = [float(np.mean(images, dtype=np.float64)) for images in self.bits_per_dim.values()]
         return {
             "name": self.name,
             "seeds": sorted(self.bits_per_dim),
-            "bits_per_dim": float(np.mean(values)),
+            "bits_per_dim": float(np.mean(values)) if values else None,
             "bits_per_dim_std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "seconds_per_step": float(np.mean(list(self.seconds_per_step.values()))),
             "parameters": self.parameters,

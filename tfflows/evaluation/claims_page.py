@@ -44,7 +44,7 @@ def claims_page(claims: Sequence[Claim], papers: pd.DataFrame) -> str:
                 "Protocol": claim.protocol,
                 "Arm": arm["name"],
                 "Seeds": ", ".join(map(str, arm["seeds"])),
-                "Bits/dim": f"{arm['bits_per_dim']:.4f}",
+                "Bits/dim": "" if arm["bits_per_dim"] is None else f"{arm['bits_per_dim']:.4f}",
                 "Standard deviation": "" if arm["bits_per_dim_std"] is None else f"{arm['bits_per_dim_std']:.4f}",
                 "Seconds a step": f"{arm['seconds_per_step']:.3f}",
                 "Parameters": arm["parameters"],
