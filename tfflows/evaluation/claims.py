@@ -46,7 +46,7 @@ class Arm:
     parameters: int
 
     def summary(self) -> dict[str, object]:
-        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim, None for an arm that was only timed."""
+        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim, None if it was only timed."""
         values = [float(np.mean(images, dtype=np.float64)) for images in self.bits_per_dim.values()]
         return {
             "name": self.name,
