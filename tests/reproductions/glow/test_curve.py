@@ -36,4 +36,7 @@ def test_bits_per_dim_of_digits_fall_into_the_band(tmp_path):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_bits_per_dim_of_digits_after_longer_training(tmp_path, seed):
     curve = curve_of(tmp_path, "--steps=1500", "--set=evaluate_every=500", f"--seed={seed}")
-    assert curve
+    # Seeds 0 to 4: 7.139 +- 0.040, 6.784 +- 0.073, 6.611 +- 0.077.
+    assert 6.98 < curve[500] < 7.30
+    assert 6.50 < curve[1000] < 7.07
+    assert 6.30 < curve[1500] < 6.92
