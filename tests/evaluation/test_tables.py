@@ -82,7 +82,7 @@ def test_claims_page(results):
 
 
 def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_record):
-    arm = {"experiment": "ablation_reverse_affine", "dataset": "cifar10_16", "scale": "claims"}
+    arm = {"experiment": "claims_reverse_affine", "dataset": "cifar10_16", "scale": "claims"}
     for changes in ({**arm, "seed": 0}, {**arm, "seed": 1}, {"scale": "small"}):
         write_record(make_record(curve=CURVE, **changes), results / "obtained")
     write_tables(results)
