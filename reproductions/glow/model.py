@@ -105,7 +105,11 @@ def coupling(experiment, shape, seed):
     height, width, channels = shape
     affine = experiment.coupling == "affine"
     network = CouplingNetwork(
-        experiment.width, channels if affine else channels // 2, padding=experiment.padding, seed=seed
+        experiment.width,
+        channels if affine else channels // 2,
+        padding=experiment.padding,
+        deinterleave=affine,  # the released weights hold shift and scale in turn
+        seed=seed,
     )
     network.build([None, height, width, channels // 2])
     if not affine:
@@ -114,6 +118,7 @@ def coupling(experiment, shape, seed):
         network,
         scale=experiment.coupling_scale,
         order=experiment.coupling_order,
+        parameter_order="contiguous",
         conditioning_half=experiment.conditioning_half,
     )
 
@@ -123,9 +128,9 @@ def split_prior(experiment, shape):
     if experiment.split_prior == "standard":
         return None
     height, width, channels = shape
-    network = ZeroConv2D(channels, padding=experiment.padding)
+    network = ZeroConv2D(channels, padding=experiment.padding, deinterleave=True)
     network.build([None, height, width, channels // 2])
-    return GaussianPrior(network, name="split_prior")
+    return GaussianPrior(network, parameter_order="contiguous", name="split_prior")
 
 
 def top_prior(experiment, shape, num_classes):

@@ -121,3 +121,21 @@ def test_layers_work_in_keras_models():
     inputs = keras.Input([4, 6, 5])
     model = keras.Model(inputs, built(CouplingNetwork(8, 10), 4, 6, 5)(inputs))
     assert model.output_shape == (None, 4, 6, 10) and len(model.trainable_variables) == 9
+
+
+@pytest.mark.parametrize("filters", [2, 6])
+def test_deinterleaved_output_has_the_even_channels_first(filters):
+    plain, halves = (built(ZeroConv2D(filters, deinterleave=flag), 4, 6, 5) for flag in (False, True))
+    for index, variable in enumerate(plain.variables):
+        value = tf.random.stateless_normal(variable.shape, [7, index])
+        variable.assign(value)
+        halves.variables[index].assign(value)
+    expected = plain(images()).numpy()
+    np.testing.assert_allclose(
+        halves(images()), np.concatenate([expected[..., ::2], expected[..., 1::2]], axis=-1), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_odd_number_of_filters_cannot_be_deinterleaved():
+    with pytest.raises(ValueError, match="even number of filters, got 5"):
+        ZeroConv2D(5, deinterleave=True)

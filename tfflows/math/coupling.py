@@ -5,7 +5,7 @@ import tensorflow as tf
 
 def log_sigmoid_scale(raw_scale):
     """`ln sigmoid(raw_scale + 2)`: the released Glow's bounded scale, 0.88 at zero; nats."""
-    return tf.math.log_sigmoid(raw_scale + 2.0)
+    return -tf.nn.softplus(-2.0 - raw_scale)
 
 
 def identity_log_scale(raw_scale):
@@ -39,8 +39,8 @@ def inverse_scale_then_shift(y, shift, log_scale):
 def interleaved(parameters):
     """Even channels and odd channels of `[..., 2 C]`: two tensors `[..., C]`."""
     shape = tf.concat([tf.shape(parameters)[:-1], [parameters.shape[-1] // 2, 2]], axis=0)
-    pairs = tf.reshape(parameters, shape)
-    return pairs[..., 0], pairs[..., 1]
+    # The gradient of unstacking is one stacking, that of two slices pads both with zeros and adds them.
+    return tuple(tf.unstack(tf.reshape(parameters, shape), axis=-1))
 
 
 def contiguous(parameters):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfflows.math import actnorm
-from tfflows.math.convolution import convolution_with_border
+from tfflows.math.convolution import convolution_with_border, deinterleave
 from tfflows.math.random import derive_seed
 
 PADDINGS = ("border", "zeros")
@@ -98,13 +98,18 @@ class ActNormConv2D(_Conv2D):
 class ZeroConv2D(_Conv2D):
     """`(conv(x) + bias) * exp(log_scale_factor * log_scale)`, all of it zero at init.
 
+    With `deinterleave` the even channels come first, then the odd ones: two halves of what the parameters hold interleaved.
+
     Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: Glow, section 3.3; gain and border: its code (`conv2d_zeros`).
     """
 
-    def __init__(self, filters, kernel_size=3, padding="border", log_scale_factor=3.0, **kwargs):
-        """Args as for `ActNormConv2D`."""
+    def __init__(self, filters, kernel_size=3, padding="border", log_scale_factor=3.0, deinterleave=False, **kwargs):
+        """Args: deinterleave: Python `bool`, needs an even number of filters; rest as for `ActNormConv2D`."""
         super().__init__(filters, kernel_size, padding, "zeros", **kwargs)
+        if deinterleave and filters % 2:
+            raise ValueError(f"deinterleave needs an even number of filters, got {filters}.")
         self.log_scale_factor = log_scale_factor
+        self.deinterleave = deinterleave
 
     def build(self, input_shape):
         self._build_kernel(input_shape)
@@ -114,4 +119,7 @@ class ZeroConv2D(_Conv2D):
 
     def call(self, x):
         scale = tf.exp(self.log_scale_factor * tf.convert_to_tensor(self.log_scale))
-        return self._convolve(x, tf.convert_to_tensor(self.kernel) * scale, tf.convert_to_tensor(self.bias) * scale)
+        kernel, bias = tf.convert_to_tensor(self.kernel) * scale, tf.convert_to_tensor(self.bias) * scale
+        if self.deinterleave:  # parameters are few, activations many
+            kernel, bias = deinterleave(kernel), deinterleave(bias)
+        return self._convolve(x, kernel, bias)

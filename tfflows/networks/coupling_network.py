@@ -13,13 +13,14 @@ class CouplingNetwork(keras.layers.Layer):
     Source: Glow, section 3.3 (512 hidden channels); actnorm in the hidden layers, gains and border channel: its code.
     """
 
-    def __init__(self, width, filters, padding="border", seed=0, **kwargs):
+    def __init__(self, width, filters, padding="border", deinterleave=False, seed=0, **kwargs):
         """Creates the layers.
 
         Args:
           width: Python `int`, hidden channels.
           filters: Python `int`, output channels.
           padding: `'border'` (released code) or `'zeros'` (paper).
+          deinterleave: Python `bool`, whether even output channels come first, then odd ones; see `ZeroConv2D`.
           seed: Python `int` of the kernels.
           **kwargs: As in Keras.
         """
@@ -27,7 +28,7 @@ class CouplingNetwork(keras.layers.Layer):
         policy = {"dtype": self.dtype_policy}
         self.hidden1 = ActNormConv2D(width, 3, padding, seed=derive_seed(seed, 1), **policy)
         self.hidden2 = ActNormConv2D(width, 1, padding, seed=derive_seed(seed, 2), **policy)
-        self.last = ZeroConv2D(filters, 3, padding, **policy)
+        self.last = ZeroConv2D(filters, 3, padding, deinterleave=deinterleave, **policy)
 
     def build(self, input_shape):
         hidden_shape = self.hidden1.compute_output_shape(input_shape)
