@@ -4,6 +4,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
+from tfflows.bijectors import reversible
+from tfflows.bijectors.gradients import FORWARD, INVERSE, gradients_of, opposite
+from tfflows.bijectors.memory import REVERSIBLE, memory_mode
+
 tfb = tfp.bijectors
 
 
@@ -27,6 +31,9 @@ class Bijector(tfb.Bijector):
 
     # Whether the maths depends on the keyword `condition`.
     takes_condition = False
+
+    # Where the variables lie, for reversible backpropagation; found when first asked for.
+    _structure = None
 
     def __init__(
         self,
@@ -79,15 +86,46 @@ class Bijector(tfb.Bijector):
           ValueError: if a condition is missing or not taken, `x` has another dtype, or a log-determinant has another shape
             than the batch.
         """
-        x = tf.convert_to_tensor(x, self.dtype)
-        y, log_det = self._forward_and_log_det(x, **self._condition_kwargs(condition))
-        return y, self._checked_log_det(log_det, x, self.forward_min_event_ndims)
+        return self._run(FORWARD, x, condition)
 
     def inverse_and_log_det(self, y, condition=None):
         """`(x, log |det dx/dy|)` in one pass, without TFP's cache; arguments as in `forward_and_log_det`."""
-        y = tf.convert_to_tensor(y, self.dtype)
-        x, log_det = self._inverse_and_log_det(y, **self._condition_kwargs(condition))
-        return x, self._checked_log_det(log_det, y, self.inverse_min_event_ndims)
+        return self._run(INVERSE, y, condition)
+
+    def _run(self, direction, x, condition):
+        x = tf.convert_to_tensor(x, self.dtype)
+        condition = self._condition_kwargs(condition).get("condition")
+        if memory_mode() == REVERSIBLE:
+            return reversible.value_and_log_det(self, direction, x, condition)
+        return self._value_and_log_det(direction, x, condition)
+
+    def _value_and_log_det(self, direction, x, condition):
+        kwargs = {"condition": condition} if self.takes_condition else {}
+        if direction == INVERSE:
+            value, log_det = self._inverse_and_log_det(x, **kwargs)
+            return value, self._checked_log_det(log_det, x, self.inverse_min_event_ndims)
+        value, log_det = self._forward_and_log_det(x, **kwargs)
+        return value, self._checked_log_det(log_det, x, self.forward_min_event_ndims)
+
+    def _rebuild_and_gradient(self, direction, y, upstream, condition, values):
+        """The input of a direction, rebuilt from its output, and the gradients of the pair there.
+
+        Args:
+          direction: `inverse` or `forward`, the one that gave `y`.
+          y: Output of that direction.
+          upstream: Gradients with respect to the output and the log-determinant.
+          condition: Structure of tensors, or None.
+          values: List of tensors in the places of the variables.
+
+        Returns:
+          `(x, d_x, d_condition, d_values)`; gradients are None where nothing depends.
+        """
+        x, _ = self._value_and_log_det(opposite(direction), y, condition)
+        x = tf.stop_gradient(x)
+        d_x, d_condition, d_values = gradients_of(
+            lambda: self._value_and_log_det(direction, x, condition), (x, condition, values), upstream
+        )
+        return x, d_x, d_condition, d_values
 
     def initialize(self, y, condition=None):
         """Sets what depends on data from one batch `y`, and returns its latent, for the next bijector.
@@ -112,7 +150,7 @@ class Bijector(tfb.Bijector):
             raise ValueError(f"{self.name} ({type(self).__name__}) takes no condition, but one was given.")
         if not self.takes_condition:
             return {}
-        return {"condition": None if condition is None else tf.convert_to_tensor(condition)}
+        return {"condition": None if condition is None else tf.nest.map_structure(tf.convert_to_tensor, condition)}
 
     def _checked_log_det(self, log_det, x, event_ndims):
         batch_shape = x.shape[: x.shape.rank - event_ndims]
@@ -185,6 +223,23 @@ def forward_and_log_det(bijector, x, event_ndims, condition=None):
     kwargs = {} if condition is None else {"condition": condition}
     log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
     return bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
+
+
+def rebuild_and_gradient(bijector, direction, y, event_ndims, upstream, condition, values):
+    """`Bijector._rebuild_and_gradient` of any TFP bijector for events of `event_ndims` axes of its output."""
+    output_event_ndims = bijector.forward_min_event_ndims if direction == INVERSE else bijector.inverse_min_event_ndims
+    if isinstance(bijector, Bijector) and output_event_ndims == event_ndims:
+        return bijector._rebuild_and_gradient(direction, y, upstream, condition, values)
+    change = bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims
+    input_event_ndims = event_ndims - change if direction == INVERSE else event_ndims + change
+    there, back = inverse_and_log_det, forward_and_log_det
+    if direction == FORWARD:
+        there, back = back, there
+    x = tf.stop_gradient(back(bijector, y, event_ndims, condition)[0])
+    d_x, d_condition, d_values = gradients_of(
+        lambda: there(bijector, x, input_event_ndims, condition), (x, condition, values), upstream
+    )
+    return x, d_x, d_condition, d_values
 
 
 def broadcast_log_det(log_det, x, event_ndims):

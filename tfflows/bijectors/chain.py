@@ -2,7 +2,11 @@
 
 import itertools
 
-from tfflows.bijectors.base import Bijector, forward_and_log_det, inverse_and_log_det, takes_condition
+import tensorflow as tf
+
+from tfflows.bijectors import gradients
+from tfflows.bijectors.base import Bijector, inverse_and_log_det, takes_condition
+from tfflows.bijectors.shared_blocks import SharedBlocks
 
 
 class Chain(Bijector):
@@ -11,6 +15,8 @@ class Chain(Bijector):
     As `tfb.Chain`, but `condition=` reaches every bijector that takes one (`Squeeze` squeezes a condition of image shape on
     its way), equal bijectors do not share conditions, and a condition that none takes raises. Bijectors from TFP may stand
     in the list.
+
+    In graphs, bijectors of equal structure are traced once (see `SharedBlocks`).
 
     #### Examples
 
@@ -35,6 +41,7 @@ class Chain(Bijector):
         self.bijectors = list(bijectors)
         if not self.bijectors:
             raise ValueError("Chain needs at least one bijector.")
+        self._blocks = SharedBlocks(self.bijectors)
         self.takes_condition = any(takes_condition(bijector) for bijector in self.bijectors)
         inverse_event_ndims = max_event_ndims = self._minimal_event_ndims()
         for bijector in self.bijectors:
@@ -79,23 +86,45 @@ class Chain(Bijector):
                 condition = bijector.squeeze_condition(condition, batch_ndims)
         return conditions
 
-    def _inverse_and_log_det(self, y, condition=None):
-        x, event_ndims, total = y, self.inverse_min_event_ndims, None
-        conditions = self._conditions(condition, y.shape.rank - event_ndims)
-        for bijector, bijector_condition in zip(self.bijectors, conditions, strict=True):
-            x, log_det = inverse_and_log_det(bijector, x, event_ndims, bijector_condition)
-            event_ndims += bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims
+    def _order(self, direction):
+        """`(index, sign)`: the bijectors in the order of a direction, and how each changes the number of event axes."""
+        indices = range(len(self.bijectors))
+        changes = [bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims for bijector in self.bijectors]
+        if direction == gradients.INVERSE:
+            return list(zip(indices, changes, strict=True))
+        return [(index, -changes[index]) for index in reversed(indices)]
+
+    def _apply(self, direction, x, event_ndims, condition):
+        conditions = self._conditions(condition, x.shape.rank - event_ndims)
+        total = None
+        for index, change in self._order(direction):
+            x, log_det = self._blocks.value_and_log_det(index, direction, x, event_ndims, conditions[index])
+            event_ndims += change
             total = log_det if total is None else total + log_det
         return x, total
 
+    def _inverse_and_log_det(self, y, condition=None):
+        return self._apply(gradients.INVERSE, y, self.inverse_min_event_ndims, condition)
+
     def _forward_and_log_det(self, x, condition=None):
-        y, event_ndims, total = x, self.forward_min_event_ndims, None
-        conditions = self._conditions(condition, x.shape.rank - event_ndims)
-        for bijector, bijector_condition in zip(self.bijectors[::-1], conditions[::-1], strict=True):
-            y, log_det = forward_and_log_det(bijector, y, event_ndims, bijector_condition)
-            event_ndims += bijector.inverse_min_event_ndims - bijector.forward_min_event_ndims
-            total = log_det if total is None else total + log_det
-        return y, total
+        return self._apply(gradients.FORWARD, x, self.forward_min_event_ndims, condition)
+
+    def _rebuild_and_gradient(self, direction, y, upstream, condition, values):
+        d_y, d_log_det = upstream
+        inverse = direction == gradients.INVERSE
+        event_ndims = self.forward_min_event_ndims if inverse else self.inverse_min_event_ndims
+        sums = gradients.GradientSums(values)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            gradients.watch(tape, condition)
+            conditions = self._conditions(condition, y.shape.rank - event_ndims)
+        d_conditions = [None] * len(conditions)
+        for index, change in reversed(self._order(direction)):
+            y, d_y, d_conditions[index], d_values = self._blocks.rebuild_and_gradient(
+                index, direction, y, event_ndims, (d_y, d_log_det), conditions[index]
+            )
+            event_ndims -= change
+            sums.add(self._blocks.values(index), d_values)
+        return y, d_y, gradients.pull_back(tape, conditions, d_conditions, condition), sums.result()
 
     def initialize(self, y, condition=None):
         """Initializes each bijector on the output of the ones before it (data to latent); returns the latent."""

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector, broadcast_log_det, keras_variables
 from tfflows.math import coupling
 from tfflows.math.convolution import flatten_batch, unflatten_batch
@@ -74,6 +75,26 @@ class _Coupling(Bijector):
         parameters = self._parameters_of(conditioning, condition)
         transformed, log_det = self._decode(transformed, parameters)
         return self._join(conditioning, transformed), log_det
+
+    def _rebuild_and_gradient(self, direction, y, upstream, condition, values):
+        # As the base class, but the network, which sees the half that passes unchanged, runs once.
+        d_y, d_log_det = upstream
+        conditioning, transformed = self._split(y)
+        d_conditioning, d_transformed = self._split(d_y)
+        there, back = (self._encode, self._decode) if direction == gradients.INVERSE else (self._decode, self._encode)
+        sources = (conditioning, condition, values)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            gradients.watch(tape, sources)
+            parameters = self._parameters_of(conditioning, condition)
+            with tape.stop_recording():
+                original, _ = back(transformed, parameters)
+            tape.watch(original)
+            results = there(original, parameters)
+        d_original, (d_network, d_condition, d_values) = gradients.gradients(
+            tape, results, (original, sources), [d_transformed, d_log_det]
+        )
+        d_conditioning = gradients.add(d_conditioning, d_network)
+        return self._join(conditioning, original), self._join(d_conditioning, d_original), d_condition, d_values
 
     def initialize(self, y, condition=None):
         """Lets the network set what depends on data (if it has `initialize`), then returns the latent of `y`."""

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.stateless import Derived, Structure
 
 tfb = tfp.bijectors
 
@@ -55,6 +57,7 @@ class MultiScale(Bijector):
             raise ValueError("MultiScale needs at least one level.")
         self._image_shape = tf.TensorShape(image_shape)
         self._part_shapes = self._shapes_of_parts()
+        self._structures = _Structures(self.levels)
         self.takes_condition = any(level.flow.takes_condition for level in self.levels) or _takes_condition(
             self.levels[-1].prior
         )
@@ -183,6 +186,69 @@ class MultiScale(Bijector):
             log_dets.append(log_det)
         return z, tf.add_n(log_dets)
 
+    def _rebuild_and_gradient(self, direction, y, upstream, condition, values):
+        inverse = direction == gradients.INVERSE
+        sums = gradients.GradientSums(values)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            gradients.watch(tape, condition)
+            batch_ndims = y.shape.rank - (self.forward_min_event_ndims if inverse else self.inverse_min_event_ndims)
+            conditions = self._conditions(condition, batch_ndims)
+        d_conditions = [None] * len(conditions)
+        d_log_det = upstream[1]
+
+        def flow(index, z, d_z):
+            """Of a level's flow: the input and its gradient, from the output and its gradient."""
+            bijector, structure = self.levels[index].flow, self._structures[index][0]
+            given = self._flow_condition(self.levels[index], conditions[index])
+            own = structure.values()
+            z, d_z, d_given, d_own = bijector._rebuild_and_gradient(direction, z, [d_z, d_log_det], given, own)
+            sums.add(own, d_own)
+            if given is not None:
+                d_conditions[index] = gradients.add(d_conditions[index], d_given)
+            return z, d_z
+
+        def prior(index, out, d_out, kept, d_kept):
+            """Of a level's prior: as `flow`, and the gradient of the kept half that it is conditioned on."""
+            bijector, structure = self.levels[index].prior, self._structures[index][1]
+            if bijector is None:
+                return out, d_out, d_kept
+            given = self._prior_condition(index, kept, conditions[index + 1])
+            own = structure.values()
+            out, d_out, d_given, d_own = bijector._rebuild_and_gradient(direction, out, [d_out, d_log_det], given, own)
+            sums.add(own, d_own)
+            if kept is not None:
+                d_kept = gradients.add(d_kept, d_given)
+            elif given is not None:
+                d_conditions[index + 1] = gradients.add(d_conditions[index + 1], d_given)
+            return out, d_out, d_kept
+
+        walk = self._rebuild_from_latent if inverse else self._rebuild_from_image
+        x, d_x = walk(y, upstream[0], flow, prior)
+        return x, d_x, gradients.pull_back(tape, conditions, d_conditions, condition), sums.result()
+
+    def _rebuild_from_latent(self, latent, d_latent, flow, prior):
+        parts, d_parts = self.split_latent(latent), self.split_latent(d_latent)
+        z = d_z = None
+        for index in reversed(range(len(self.levels))):
+            out, d_out, d_z = prior(index, parts[index], d_parts[index], z, d_z)
+            z = out if z is None else tf.concat([z, out], axis=-1)
+            d_z = d_out if d_z is None else tf.concat([d_z, d_out], axis=-1)
+            z, d_z = flow(index, z, d_z)
+        return z, d_z
+
+    def _rebuild_from_image(self, image, d_image, flow, prior):
+        parts, d_parts, last = [], [], len(self.levels) - 1
+        z, d_z = image, d_image
+        for index in range(len(self.levels)):
+            z, d_z = flow(index, z, d_z)
+            kept, out = (None, z) if index == last else tf.split(z, 2, axis=-1)
+            d_kept, d_out = (None, d_z) if index == last else tf.split(d_z, 2, axis=-1)
+            out, d_out, d_kept = prior(index, out, d_out, kept, d_kept)
+            parts.append(out)
+            d_parts.append(d_out)
+            z, d_z = kept, d_kept
+        return self.join_latent(parts), self.join_latent(d_parts)
+
     def _inverse_event_shape(self, shape):
         self._image_shape.assert_is_compatible_with(shape[-3:])
         return shape[:-3] + [self.num_dimensions]
@@ -196,6 +262,16 @@ class MultiScale(Bijector):
 
     def _forward_event_shape_tensor(self, shape):
         return tf.concat([shape[:-1], self._image_shape.as_list()], axis=0)
+
+
+class _Structures(Derived):
+    """Of each level: where the variables of its flow and of its prior lie."""
+
+    def __init__(self, levels):
+        self._pairs = [tuple(None if part is None else Structure(part) for part in level) for level in levels]
+
+    def __getitem__(self, index):
+        return self._pairs[index]
 
 
 def _takes_condition(prior):

@@ -2,10 +2,13 @@
 
 import tensorflow as tf
 
+from tfflows.bijectors.memory import memory_scope
 from tfflows.math.random import row_keys
 
 
-def make_train_step(strategy, model, optimizer, variables, *, global_batch_size, seed, accumulate=1, jit_compile=False):
+def make_train_step(
+    strategy, model, optimizer, variables, *, global_batch_size, seed, accumulate=1, jit_compile=False, memory="plain"
+):
     """A traced function that takes a distributed batch through one step.
 
     The loss is the mean of the model's `training_loss` over the global batch. Gradients are summed over the accumulated parts
@@ -21,6 +24,7 @@ def make_train_step(strategy, model, optimizer, variables, *, global_batch_size,
       seed: Python `int` of the dequantization noise.
       accumulate: Parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
+      memory: What is kept for the backward pass, see `tfflows.bijectors.memory`.
 
     Returns:
       A function `batch -> metrics`: scalars `loss`, `gradient_norm` and the model's own, means over the global batch.
@@ -32,7 +36,8 @@ def make_train_step(strategy, model, optimizer, variables, *, global_batch_size,
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in trained:
                 tape.watch(variable)
-            losses, metrics = model.training_loss(images, labels, keys)
+            with memory_scope(memory):
+                losses, metrics = model.training_loss(images, labels, keys)
             loss = tf.reduce_sum(losses) / global_batch_size
         gradients = tape.gradient(loss, trained)
         unreached = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
