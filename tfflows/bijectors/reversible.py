@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfflows.bijectors.memory import PLAIN, memory_scope
-from tfflows.bijectors.stateless import Structure
+from tfflows.bijectors.stateless import Structure, pure
 
 
 def value_and_log_det(bijector, direction, x, condition=None):
@@ -32,16 +32,17 @@ def value_and_log_det(bijector, direction, x, condition=None):
         own_condition, values = unpacked(rest)
         with structure.substituted(values), memory_scope(PLAIN):
             y, log_det = bijector._value_and_log_det(direction, x, own_condition)
-        batch_shape = x.shape
+        input_shape = x.shape
 
         def backward(*upstream):
             with structure.substituted(values), memory_scope(PLAIN):
                 _, d_x, d_condition, d_values = bijector._rebuild_and_gradient(
                     direction, y, list(upstream), own_condition, values
                 )
-            d_x = tf.ensure_shape(d_x, batch_shape)
+            d_x = tf.ensure_shape(d_x, input_shape)
             return [d_x, *(tf.nest.flatten(d_condition) if conditions else []), *d_values]
 
         return (y, log_det), backward
 
-    return run(x, *conditions, *structure.values())
+    with pure(bijector):
+        return run(x, *conditions, *structure.values())

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfflows.bijectors import base
 from tfflows.bijectors.gradients import INVERSE, gradients_of
 from tfflows.bijectors.memory import RECOMPUTE, memory_mode
-from tfflows.bijectors.stateless import Derived, Structure
+from tfflows.bijectors.stateless import Derived, Structure, is_assignment, pure
 
 # A call costs more than the few operations of a bijector with fewer variables (actnorm, a permutation, a 1x1 convolution).
 _MIN_VARIABLES = 4
@@ -34,6 +34,7 @@ class SharedBlocks(Derived):
         signatures = [structure.signature for structure in self._structures]
         self._templates = [signatures.index(signature) for signature in signatures]
         self._functions = {}
+        self._stateful = set()
 
     def values(self, index):
         """Tensors of the parameters of one bijector; see `Structure.values`."""
@@ -46,9 +47,17 @@ class SharedBlocks(Derived):
             return _value_and_log_det(self._bijectors[index], direction, x, event_ndims, condition)
         values = self.values(index)
         run = self._function(index, _value_and_log_det, direction, event_ndims)
-        if not recompute:
+        if recompute:
+            with pure(self._bijectors[index]):
+                return self._recomputed(index, run, direction, x, event_ndims, condition, values)
+        try:
             return run(x, condition, values)
-        return self._recomputed(index, run, direction, x, event_ndims, condition, values)
+        except AttributeError as error:
+            if not is_assignment(error):
+                raise
+            # It has a state besides its parameters, such as a moving average, and keeps a trace of its own.
+            self._stateful.add(self._templates[index])
+            return _value_and_log_det(self._bijectors[index], direction, x, event_ndims, condition)
 
     def rebuild_and_gradient(self, index, direction, y, event_ndims, upstream, condition=None):
         """`base.rebuild_and_gradient` of bijector number `index`, with respect to its `values(index)`."""
@@ -60,8 +69,9 @@ class SharedBlocks(Derived):
         return run(y, condition, values, upstream)
 
     def _is_called(self, index, recompute):
+        template = self._templates[index]
         is_block = len(self._structures[index].variables) >= _MIN_VARIABLES and not _inside_block.get()
-        is_repeated = self._templates.count(self._templates[index]) > 1
+        is_repeated = self._templates.count(template) > 1 and template not in self._stateful
         return is_block and (recompute or (is_repeated and not tf.executing_eagerly()))
 
     def _recomputed(self, index, run, direction, x, event_ndims, condition, values):

@@ -68,6 +68,25 @@ class Structure(Derived):
                 attributes[name] = value
 
 
+def is_assignment(error):
+    """Whether an `AttributeError` comes of assigning to a variable that a tensor stands in for."""
+    return "has no attribute 'assign" in str(error)
+
+
+@contextlib.contextmanager
+def pure(module):
+    """Says clearly what is wrong if the module assigns to one of its variables while it computes."""
+    try:
+        yield
+    except AttributeError as error:
+        if not is_assignment(error):
+            raise
+        raise ValueError(
+            f"{module!r} assigns to a variable while it computes. What runs more than once, in the memory modes 'recompute' and "
+            "'reversible', must be a function of its inputs and parameters alone: use the mode 'plain'."
+        ) from error
+
+
 class _Walk:
     """One depth-first walk over the attributes."""
 
