@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import tensorflow_probability as tfp
 
 from reproductions.glow.class_loss import ClassifyingFlow
@@ -23,7 +22,7 @@ from tfflows.bijectors import (
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
-from tfflows.training.optimizers import GlowAdamax
+from tfflows.training.optimizers import Adam, GlowAdamax
 
 tfd = tfp.distributions
 
@@ -160,5 +159,5 @@ def extend_count(experiment, count):
 def optimizer(experiment, learning_rate):
     """The experiment's optimizer: the released Adamax, or Adam as in the paper's appendix."""
     if experiment.optimizer == "adam":
-        return keras.optimizers.Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)
+        return Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)
     return GlowAdamax(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2)

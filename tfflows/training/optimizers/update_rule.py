@@ -1,0 +1,122 @@
+"""What the optimizers share: scalars once an update, then one kernel or few a variable."""
+
+import keras
+import tensorflow as tf
+
+# Options of Keras' optimizers that multiply what is done for each variable, or belong elsewhere.
+_REFUSED = ("weight_decay", "use_ema", "loss_scale_factor", "gradient_accumulation_steps")
+
+
+class UpdateRule(keras.optimizers.Optimizer):
+    """A Keras optimizer that takes little time to build and to trace over thousands of variables.
+
+    A subclass names its slots, `slot_names`, and implements `scalars` and `update`. The slots lie in attributes of these
+    names with an underscore before, lists in the order of the variables.
+
+    Of Keras' options it takes `clipnorm`, `clipvalue` and `global_clipnorm`. Gradients are summed over the replicas first
+    and clipped then (Keras' own optimizers clip each replica's part).
+    """
+
+    slot_names = ()
+
+    def __init__(self, learning_rate, name, **kwargs):
+        """Args: learning_rate: float or schedule; name: Python `str`; rest as in Keras."""
+        refused = [option for option in _REFUSED if kwargs.get(option)]
+        if refused:
+            raise ValueError(f"{type(self).__name__} does not take {', '.join(refused)}.")
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+
+    def scalars(self, step, learning_rate):
+        """What the updates of all variables of a dtype share.
+
+        Args:
+          step: Scalar 1, 2, ... in that dtype.
+          learning_rate: Scalar in that dtype.
+        """
+        raise NotImplementedError
+
+    def update(self, variable, gradient, slots, scalars):
+        """Updates one variable in place.
+
+        Args:
+          variable: `tf.Variable`.
+          gradient: `Tensor` of its shape and dtype, summed and clipped.
+          slots: List of `tf.Variable`, in the order of `slot_names`.
+          scalars: From `scalars`, in its dtype.
+        """
+        raise NotImplementedError
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        slots = {name: [] for name in self.slot_names}
+        zeros = _SharedZeros()
+        for variable in map(_tensorflow_variable, variables):
+            with self._distribution_strategy.extended.colocate_vars_with(variable):
+                for name in self.slot_names:
+                    # Not named after the variable: TensorFlow makes a kernel for each new name.
+                    slots[name].append(
+                        self.add_variable(variable.shape, initializer=zeros, dtype=variable.dtype.name, name=name)
+                    )
+        for name in self.slot_names:
+            setattr(self, f"_{name}", slots[name])
+
+    @tf.autograph.experimental.do_not_convert
+    def apply(self, grads, trainable_variables=None):
+        """Updates the variables, those it was built with if none are given.
+
+        Inside a replica the gradients are summed over the replicas; outside, they are the sum.
+        """
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        if not self.built:
+            self.build(variables)
+        grads, variables = self._filter_empty_gradients(grads, variables)
+        if not grads:
+            return
+        strategy = self._distribution_strategy
+        if tf.distribute.in_cross_replica_context() or not tf.distribute.has_strategy():
+            strategy.run(lambda *sums: self.apply_sums(sums, variables), args=tuple(grads))
+        else:
+            context = tf.distribute.get_replica_context()
+            if context.num_replicas_in_sync > 1:
+                grads = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+            self.apply_sums(grads, variables)
+
+    @tf.autograph.experimental.do_not_convert
+    def apply_sums(self, gradients, variables):
+        """As `apply`, called inside a replica, of gradients that are summed over the replicas already."""
+        variables = [_tensorflow_variable(variable) for variable in variables]
+        with tf.name_scope(self.name):
+            gradients = self._clip_gradients(list(gradients))
+            scalars = {dtype: self._scalars_in(dtype) for dtype in {variable.dtype for variable in variables}}
+            slots = [getattr(self, f"_{name}") for name in self.slot_names]
+            for gradient, variable in zip(gradients, variables, strict=True):
+                index = self._get_variable_index(variable)
+                own = [_tensorflow_variable(slot[index]) for slot in slots]
+                gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
+                self.update(variable, gradient, own, scalars[variable.dtype])
+            # Each replica counts in its own copy.
+            iterations = _tensorflow_variable(self._iterations)
+            tf.raw_ops.AssignAddVariableOp(resource=iterations.handle, value=tf.constant(1, iterations.dtype))
+
+    def _scalars_in(self, dtype):
+        step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)
+        return self.scalars(step, tf.cast(self.learning_rate, dtype))
+
+
+class _SharedZeros:
+    """An initializer that gives equal zeros as one tensor: a variable copies it when it is first updated."""
+
+    def __init__(self):
+        self._tensors = {}
+
+    def __call__(self, shape, dtype=None):
+        key = (tuple(shape), dtype)
+        if key not in self._tensors:
+            self._tensors[key] = tf.zeros(shape, dtype)
+        return self._tensors[key]
+
+
+def _tensorflow_variable(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
