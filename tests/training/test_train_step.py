@@ -22,6 +22,7 @@ OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
     "clipped": lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=CLIP_NORM),
     "adamax": lambda: GlowAdamax(0.01, beta_2=0.99),
+    "clipped_adamax": lambda: GlowAdamax(0.01, beta_2=0.99, global_clipnorm=CLIP_NORM),
 }
 
 
@@ -68,7 +69,8 @@ SPLITS = [(2, 1), (4, 1), (1, 4), (2, 2)]
 
 @pytest.mark.parametrize(
     ("optimizer", "replicas", "accumulate"),
-    [("sgd", *split) for split in SPLITS] + [("clipped", 2, 1), ("clipped", 1, 2), ("adamax", 2, 2)],
+    [("sgd", *split) for split in SPLITS]
+    + [("clipped", 2, 1), ("clipped", 1, 2), ("adamax", 2, 2), ("clipped_adamax", 2, 1)],
 )
 def test_a_split_batch_gives_the_loss_and_the_update_of_the_whole(optimizer, replicas, accumulate):
     metrics, parameters = run(optimizer, replicas, accumulate)

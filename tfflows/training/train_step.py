@@ -4,6 +4,11 @@ import tensorflow as tf
 
 from tfflows.bijectors.memory import memory_scope
 from tfflows.math.random import row_keys
+from tfflows.training.optimizers import UpdateRule
+
+# Gradients travel between workers in buckets of about this size: few enough to cost no round trips, several so that the first
+# leave while the last are computed.
+BYTES_PER_BUCKET = 25 * 2**20
 
 
 def make_train_step(
@@ -17,7 +22,7 @@ def make_train_step(
 
     Args:
       strategy: `tf.distribute.Strategy`.
-      model: Has `training_loss(images, labels, keys) -> (loss [B], metrics)`.
+      model: Has `training_loss(images, labels, keys) -> (loss [B], metrics)`, traced without AutoGraph.
       optimizer: Built Keras optimizer.
       variables: `{name: tf.Variable}`, the trained ones.
       global_batch_size: Images a step over replicas and parts.
@@ -48,26 +53,34 @@ def make_train_step(
         sums = {name: tf.reduce_sum(value) / global_batch_size for name, value in metrics.items()}
         return gradients, {"loss": loss, **sums}
 
-    compiled = tf.function(part_sums, jit_compile=True) if jit_compile else part_sums
+    compiled = tf.function(part_sums, jit_compile=True, autograph=False) if jit_compile else part_sums
 
-    def replica_sums(batch):
+    def replica_step(batch):
         inputs = (batch["image"], batch["label"], batch["index"], batch["step"])
         gradients, metrics = _accumulated(compiled, inputs, accumulate) if accumulate > 1 else compiled(*inputs)
         if strategy.num_replicas_in_sync > 1:
-            context = tf.distribute.get_replica_context()
-            gradients, metrics = context.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, metrics))
-        return gradients, {**metrics, "gradient_norm": tf.linalg.global_norm(gradients)}
+            gradients, metrics = tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.SUM,
+                (gradients, metrics),
+                options=tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BYTES_PER_BUCKET),
+            )
+        metrics = {**metrics, "gradient_norm": tf.linalg.global_norm(gradients)}
+        if isinstance(optimizer, UpdateRule):
+            optimizer.apply_sums(gradients, trained)  # each replica its own copy of the sums
+            return metrics, ()
+        return metrics, gradients
 
-    @tf.function
+    def first(values):
+        return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], values)
+
+    # There is nothing for AutoGraph to convert, and looking for it takes as long as tracing.
+    @tf.function(autograph=False)
     def train_step(batch):
-        gradients, metrics = strategy.run(replica_sums, args=(batch,))
-        # All replicas hold the same sums; the first one's are for all. Outside the replicas the optimizer clips what is summed
-        # already, as it should; inside, it would clip each replica's own and sum once more.
-        gradients, metrics = tf.nest.map_structure(
-            lambda value: strategy.experimental_local_results(value)[0], (gradients, metrics)
-        )
-        optimizer.apply(gradients, trained)
-        return metrics
+        metrics, gradients = strategy.run(replica_step, args=(batch,))
+        if gradients:
+            # Keras' own optimizers would sum once more inside a replica, and clip what is not summed yet.
+            optimizer.apply(first(gradients), trained)
+        return first(metrics)
 
     return train_step
 
