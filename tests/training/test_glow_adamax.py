@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfflows.training.optimizers import GlowAdamax
 from tfflows.training.schedules import LinearWarmup
+from tfflows.training.strategies import make_strategy
 
 START = np.array([1.0, -2.0, 0.5, 0.0])
 
@@ -63,7 +64,7 @@ def test_first_step_is_not_that_of_the_textbook():
 
 
 def test_replicas_agree_with_one_device():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored", 2)
     with strategy.scope():
         variable = tf.Variable(START, dtype=tf.float32)
         optimizer = GlowAdamax(0.1, beta_2=0.9898)

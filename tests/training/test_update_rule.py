@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfflows.training.optimizers import Adam, GlowAdamax
 from tfflows.training.optimizers.slots import optimizer_variables
 from tfflows.training.schedules import LinearWarmup
+from tfflows.training.strategies import make_strategy
 
 RULES = {"adam": Adam, "glow_adamax": GlowAdamax}
 SLOTS = {"adam": ("momentums", "velocities"), "glow_adamax": ("momentums", "norms")}
@@ -79,7 +80,7 @@ def test_few_operations_are_traced_for_a_variable(rule):
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}])
 @pytest.mark.parametrize("where", ["in_replicas", "in_replicas_of_sums", "in_scope", "outside"])
 def test_replicas_agree_with_one_device(rule, options, where):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored", 2)
     optimizer, variables = make(rule, strategy, **options)
 
     @tf.function
