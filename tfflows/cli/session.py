@@ -12,6 +12,7 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.named_variables import count_parameters, named_variables
 from tfflows.training.schedules import LinearWarmup
 from tfflows.training.strategies import is_chief, make_strategy
+from tfflows.training.variable_names import short_variable_names
 from tfflows.training.workdir import prepare_workdir
 
 # A run may be prolonged, and watched or saved otherwise; all else belongs to what a workdir computes.
@@ -79,7 +80,7 @@ class Session:
             raise ValueError(
                 f"The experiment {self.experiment.name!r} is conditional, but {self.experiment.dataset!r} has no labels."
             )
-        with self.strategy.scope():
+        with self.strategy.scope(), short_variable_names():
             model = self.reproduction.build_model(self.experiment, self.image_shape, self.num_classes, self.flags.seed)
         logging.info("%s: %s parameters.", self.experiment.name, f"{count_parameters(model):,}")
         return model
