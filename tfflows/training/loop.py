@@ -1,5 +1,6 @@
 """The training loop: steps, logs, checkpoints, evaluations, and what happens when one of them goes wrong."""
 
+import concurrent.futures
 import dataclasses
 import math
 import pathlib
@@ -151,9 +152,14 @@ def train(
         MetricLogger(workdir, restored, chief) as logger,
         Progress(num_steps, state.step, global_batch_size, chief=chief) as progress,
         stop_on_sigterm() as stop,
+        concurrent.futures.ThreadPoolExecutor(1) as writer,
     ):
+        first_save = writer.submit(int)
         if restored is None:
-            save()  # the initialization is not repeated, and a first failure has something to go back to
+            # The initialization is not repeated, and a first failure has something to go back to. Written while step 1 is traced.
+            logger.flush()
+            saved.store(state)
+            first_save = writer.submit(checkpoints.begin_save(state.step))
         batches = iter(
             distributed_training_batches(
                 strategy,
@@ -169,6 +175,7 @@ def train(
         images_at_log, time_at_log = state.step, started
         while state.step < num_steps and not any_worker(stop):
             metrics = {name: float(value) for name, value in train_step(next(batches)).items()}
+            first_save.result()  # raises what went wrong in it
             state.step += 1
             now = time.monotonic()
             state.seconds = seconds_before + now - started
@@ -197,6 +204,7 @@ def train(
                 started, time_at_log = started + paused, time_at_log + paused
             if state.step % settings.checkpoint_every == 0 and not last:
                 save()
+        first_save.result()
         save()
         if state.step < num_steps:
             logging.warning("Stopped at step %d; the same command goes on from there.", state.step)
