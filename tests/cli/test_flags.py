@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAMES = (
     "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
     "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
-    "attribute strength direction_images"
+    "attribute strength direction_images steps_per_call"
 ).split()
 
 
@@ -36,6 +36,7 @@ NAMES = (
         ("--accumulate=0", "positive integer"),
         ("--checkpoint_every=0", "positive integer"),
         ("--log_every=0", "positive integer"),
+        ("--steps_per_call=0", "positive integer"),
         ("--samples=0", "positive integer"),
         ("--seed=-1", "seed"),
         ("--virtual_devices=-1", "non-negative"),

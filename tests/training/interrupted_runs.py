@@ -1,7 +1,6 @@
 """Whole runs that are killed, stopped, run out of disk or have two workers; conftest.py runs this file once for all tests.
 
-TensorFlow is imported once here; each run is the `main` of reproductions/glow/run.py in a process that is forked before
-TensorFlow is initialised. Prints a JSON object from the name of a scenario to its error, which is empty if it held.
+Each run is the `main` of reproductions/glow/run.py in a process of its own; prints what `forked.run_scenarios` does.
 
     python interrupted_runs.py DIRECTORY
 """
@@ -15,17 +14,19 @@ import signal
 import socket
 import sys
 import time
-import traceback
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from reproductions.glow.run import GLOW
+from tests.training.forked import fork, run_scenarios, wait
 from tfflows.cli import main as cli
 from tfflows.training import loop
 
 STEPS = 60
+# Runs that are stopped take several steps a call, and must end as the unbroken one, which takes one.
+SEVERAL = "--steps_per_call=4"
 TIMES = ("seconds", "images_per_second")
 
 
@@ -55,13 +56,10 @@ def write_images(directory):
             image.save(directory / "images" / split / f"{number}.png")
 
 
-def start(directory, workdir, tf_config=None, before=None):
+def start(directory, workdir, *more, tf_config=None, before=None):
     """The id of a process that runs `run.py`; its output goes to files beside the workdir."""
-    process = os.fork()
-    if process:
-        return process
-    status = 70
-    try:
+
+    def run():
         name = workdir.name + ("" if tf_config is None else f"-{tf_config['task']['index']}")
         for number, stream in ((1, "stdout"), (2, "stderr")):
             file = os.open(directory / f"{name}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -71,21 +69,10 @@ def start(directory, workdir, tf_config=None, before=None):
             os.environ["TF_CONFIG"] = json.dumps(tf_config)
         if before is not None:
             before()
-        sys.argv = ["run.py", *arguments(directory, workdir)]
+        sys.argv = ["run.py", *arguments(directory, workdir), *more]
         cli.main(GLOW)
-        status = 0
-    except SystemExit as exit_:
-        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
 
-
-def wait(process):
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return fork(run)
 
 
 def check_exit(process, directory, name, expected=0):
@@ -156,14 +143,14 @@ def killed(directory, expected):
 def terminated(directory, expected):
     """SIGTERM saves and ends with 0, before evaluation and samples; then the same command to its end."""
     workdir = directory / "terminated"
-    process = start(directory, workdir)
+    process = start(directory, workdir, SEVERAL)
     wait_for_step(workdir, 20, process)
     os.kill(process, signal.SIGTERM)
     errors = check_exit(process, directory, "terminated")
     assert "Stopped at step" in errors and "Traceback" not in errors, errors
     assert 20 <= newest(workdir) < STEPS
     assert not (workdir / "results").exists()
-    check_exit(start(directory, workdir), directory, "terminated")
+    check_exit(start(directory, workdir, SEVERAL), directory, "terminated")
     check_same(workdir, expected)
 
 
@@ -199,8 +186,13 @@ def start_workers(directory, workdir):
     for s in sockets:
         s.close()
     return [
-        start(directory, workdir, {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
-        for index in range(2)
+        start(
+            directory,
+            workdir,
+            SEVERAL,
+            tf_config={"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}},
+        )
+        for i in range(2)
     ]
 
 
@@ -235,14 +227,7 @@ def main(directory):
     write_images(directory)
     check_exit(start(directory, directory / "unbroken"), directory, "unbroken")
     expected = figures(directory / "unbroken")
-    errors = {}
-    for scenario in (killed, terminated, full_disk, two_workers):
-        try:
-            scenario(directory, expected)
-            errors[scenario.__name__] = ""
-        except Exception:
-            errors[scenario.__name__] = traceback.format_exc()
-    print(json.dumps(errors))
+    run_scenarios((killed, terminated, full_disk, two_workers), lambda scenario: (directory, expected))
 
 
 if __name__ == "__main__":

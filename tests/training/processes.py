@@ -1,13 +1,10 @@
 """Processes that are killed, or run out of disk; conftest.py runs this file once for all tests.
 
-TensorFlow is imported once here and each process is forked before it is initialised, since the
-import takes longer than all the rest. Each scenario gets a directory and raises if something is
-wrong; prints a JSON object from the name of a scenario to its error, which is empty if it held.
+Each scenario gets a directory and raises if something is wrong; prints what `forked.run_scenarios` does.
 
     python processes.py DIRECTORY
 """
 
-import json
 import os
 import pathlib
 import random
@@ -17,11 +14,11 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 
 import numpy as np
 import tensorflow as tf
 
+from tests.training.forked import fork, run_scenarios, wait
 from tfflows.training.checkpoints import CheckpointError, Checkpoints
 from tfflows.training.logs import LogError, MetricLogger
 from tfflows.training.strategies import make_strategy
@@ -68,26 +65,6 @@ def check(directory, at_least):
     assert not hidden, f"not cleaned: {hidden}"
     assert data == {f"step-{s}" for s in checkpoints.steps}, f"data without index: {data}"
     return step
-
-
-def fork(function, *arguments):
-    """The id of a process that runs `function`, and exits with 0 unless it raises."""
-    process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            function(*arguments)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return process
-
-
-def wait(process):
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def save_until_killed(directory, declared):
@@ -223,22 +200,18 @@ def fresh_process_splits_the_cpu(directory):
     assert wait(fork(split_cpu)) == 0
 
 
+SCENARIOS = (
+    killed_anywhere,
+    killed_at_each_call,
+    full_disk,
+    full_disk_of_logs,
+    flushed_logs,
+    fresh_process_splits_the_cpu,
+)
+
+
 def main(directory):
-    errors = {}
-    for scenario in (
-        killed_anywhere,
-        killed_at_each_call,
-        full_disk,
-        full_disk_of_logs,
-        flushed_logs,
-        fresh_process_splits_the_cpu,
-    ):
-        try:
-            scenario(directory / scenario.__name__)
-            errors[scenario.__name__] = ""
-        except Exception:
-            errors[scenario.__name__] = traceback.format_exc()
-    print(json.dumps(errors))
+    run_scenarios(SCENARIOS, lambda scenario: [directory / scenario.__name__])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tests.training.tiny_runs import Trainer, assert_close, assert_equal
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import METRICS_FILE, read_metrics
-from tfflows.training.loop import TrainingDiverged
+from tfflows.training.step_metrics import TrainingDiverged
 
 NUM_STEPS = 8
 # What may differ between two runs that computed the same.
@@ -125,6 +125,49 @@ def test_other_settings_of_watching_change_nothing(trainer, unbroken, tmp_path):
     assert_equal(trainer.values(), unbroken[0])
 
 
+@pytest.mark.parametrize("steps_per_call", [2, 3, 100])
+def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_per_call):
+    trainer.run(tmp_path, NUM_STEPS, steps_per_call=steps_per_call)
+    assert_equal(trainer.values(), unbroken[0])
+    assert log_of(tmp_path) == unbroken[1]
+    lines = read_metrics(tmp_path / METRICS_FILE)
+    assert all(line["images_per_second"] > 0 for line in lines)
+    trainer.run(tmp_path / "single", NUM_STEPS)
+    assert tensorboard_of(tmp_path) == tensorboard_of(tmp_path / "single")
+    assert steps_in(tmp_path) == steps_in(tmp_path / "single")
+
+
+def test_several_steps_a_call_of_two_replicas(tmp_path):
+    runner = Trainer(2)
+    runner.run(tmp_path / "single", NUM_STEPS)
+    values = runner.values()
+    runner.run(tmp_path / "several", NUM_STEPS, steps_per_call=4)
+    assert_equal(runner.values(), values)
+    assert log_of(tmp_path / "several") == log_of(tmp_path / "single")
+
+
+def test_calls_end_where_evaluations_are_due(trainer, unbroken, tmp_path):
+    evaluate, begun, seen = Scripted(4.0, 3.0), [], []
+
+    def evaluate_and_look():
+        seen.append(begun[-1])
+        return evaluate()
+
+    watching = {"evaluate": evaluate_and_look, "evaluate_every": 3, "checkpoint_every": 100, "log_every": 100}
+    trainer.run(tmp_path, NUM_STEPS, before_step=begun.append, steps_per_call=5, **watching)
+    assert begun == list(range(1, NUM_STEPS + 1)) and seen == [3, 6]
+    assert_equal(trainer.values(), unbroken[0])
+
+
+def test_terminated_within_a_call_ends_with_the_call(trainer, unbroken, tmp_path):
+    settings = {"checkpoint_every": 7, "steps_per_call": 4}
+    state = trainer.run(tmp_path, NUM_STEPS, before_step=terminate_before(2), **settings)
+    assert state.step == 4 and steps_in(tmp_path) == [0, 4]
+    trainer.run(tmp_path, NUM_STEPS, **settings)
+    assert_equal(trainer.values(), unbroken[0])
+    assert log_of(tmp_path) == unbroken[1]
+
+
 def test_prolonged(trainer, unbroken, tmp_path):
     trainer.run(tmp_path, 4)
     assert trainer.run(tmp_path, NUM_STEPS).step == NUM_STEPS
@@ -155,16 +198,18 @@ def test_a_truncated_newest_checkpoint_falls_back_with_a_warning(trainer, unbrok
     assert log_of(tmp_path) == unbroken[1]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(trainer, unbroken, tmp_path, value):
+@pytest.mark.parametrize(("value", "steps_per_call"), [(math.nan, 1), (math.inf, 1), (math.nan, 3)])
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
+    trainer, unbroken, tmp_path, value, steps_per_call
+):
     variable = trainer.variables[next(name for name in trainer.variables if name.startswith("model/"))]
 
     def spoil(step):
-        if step == 6:
+        if step == 5:
             variable.assign(tf.fill(variable.shape, value))
 
-    with pytest.raises(TrainingDiverged, match="loss.* not finite at step 6"):
-        trainer.run(tmp_path, NUM_STEPS, before_step=spoil)
+    with pytest.raises(TrainingDiverged, match="loss.* not finite at step 5"):
+        trainer.run(tmp_path, NUM_STEPS, before_step=spoil, steps_per_call=steps_per_call)
     assert steps_in(tmp_path) == [0, 3]
     assert [line["step"] for line in log_of(tmp_path)] == [2, 4]
     trainer.run(tmp_path, NUM_STEPS)

@@ -80,18 +80,23 @@ class Trainer:
         for name, value in self.initial.items():
             self.variables[name].assign(value)
 
-    def run(self, workdir, num_steps, *, before_step=lambda step: None, evaluate=None, **settings):
-        """Trains as a new process would; `before_step(step)` is called before each step, 1 the first."""
+    def run(self, workdir, num_steps, *, before_step=None, evaluate=None, **settings):
+        """Trains as a new process would; `before_step(step)` is called before each step, 1 the first, also within calls."""
         for variable in self.variables.values():
             variable.assign(tf.cast(tf.fill(variable.shape, 3), variable.dtype))
 
         def train_step(batch):
-            before_step(int(self.strategy.experimental_local_results(batch["step"])[0][0]) + 1)
-            return self.train_step(batch)
+            step = self.strategy.experimental_local_results(batch["step"])[0][0] + 1
+            if tf.executing_eagerly():
+                before_step(int(step))
+                return self.train_step(batch)
+            # Within a call of several steps.
+            with tf.control_dependencies([tf.py_function(lambda step: before_step(int(step)), [step], [])]):
+                return self.train_step(batch)
 
         return train(
             self.strategy,
-            train_step,
+            self.train_step if before_step is None else train_step,
             self.source,
             workdir=workdir,
             variables=self.variables,

@@ -45,6 +45,9 @@ def define_flags():
     integer(
         "accumulate", 1, "Cut each device's batch in so many parts; the result is that of the whole.", lower_bound=1
     )
+    integer(
+        "steps_per_call", 1, "Steps that the devices take without waiting for Python; changes no figure.", lower_bound=1
+    )
     # What is kept.
     integer("checkpoint_every", 1000, "Steps between checkpoints.", lower_bound=1)
     integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)

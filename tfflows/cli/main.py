@@ -13,7 +13,7 @@ from tfflows.cli.session import Session
 from tfflows.evaluation.expected import find_expected
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import LogError
-from tfflows.training.loop import TrainingDiverged
+from tfflows.training.step_metrics import TrainingDiverged
 from tfflows.training.workdir import WorkdirError
 
 _MODES = {

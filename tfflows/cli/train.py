@@ -69,6 +69,7 @@ def run(session):
                 checkpoint_every=flags.checkpoint_every,
                 evaluate_every=experiment.evaluate_every,
                 keep_best=flags.select == "best_test",
+                steps_per_call=flags.steps_per_call,
             ),
             initialize=initialize,
             evaluate=evaluator.evaluate,

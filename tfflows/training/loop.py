@@ -2,9 +2,7 @@
 
 import concurrent.futures
 import dataclasses
-import math
 import pathlib
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -16,12 +14,10 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.logs import MetricLogger
 from tfflows.training.progress import Progress
+from tfflows.training.several_steps import make_several_steps, steps_before
 from tfflows.training.signals import stop_on_sigterm
+from tfflows.training.step_metrics import StepMetrics, TrainingState
 from tfflows.training.strategies import is_chief, num_workers
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss was not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +30,8 @@ class LoopSettings:
       evaluate_every: Steps between evaluations; 0: never.
       max_to_keep: Checkpoints that stay.
       keep_best: Whether the checkpoint of the lowest evaluation is kept too.
+      steps_per_call: Steps that are taken without Python in between; calls are cut short where a checkpoint or an
+        evaluation is due.
     """
 
     log_every: int = 50
@@ -41,21 +39,7 @@ class LoopSettings:
     evaluate_every: int = 0
     max_to_keep: int = 3
     keep_best: bool = False
-
-
-@dataclasses.dataclass
-class TrainingState:
-    """What a checkpoint holds beside parameters and optimizer: enough to go on as if nothing had happened.
-
-    Attributes:
-      step: Steps done.
-      seconds: Wall-clock time of all steps so far.
-      window: Sums of the metrics since the last logged step, by name.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    window: dict[str, float] = dataclasses.field(default_factory=dict)
+    steps_per_call: int = 1
 
 
 class Saved:
@@ -171,37 +155,20 @@ def train(
                 accumulate=accumulate,
             )
         )
-        started, seconds_before = time.monotonic(), state.seconds
-        images_at_log, time_at_log = state.step, started
+        take_steps = make_several_steps(train_step, metric_names, settings.steps_per_call)
+        metrics = StepMetrics(
+            state, logger, progress, metric_names, learning_rate, global_batch_size, num_steps, settings.log_every
+        )
         while state.step < num_steps and not any_worker(stop):
-            metrics = {name: float(value) for name, value in train_step(next(batches)).items()}
+            count = steps_before(
+                state.step, num_steps, settings.steps_per_call, settings.checkpoint_every, settings.evaluate_every
+            )
+            metrics.add(take_steps(batches, count))
             first_save.result()  # raises what went wrong in it
-            state.step += 1
-            now = time.monotonic()
-            state.seconds = seconds_before + now - started
-            _check_finite(metrics, state.step)
-            for name, value in metrics.items():
-                state.window[name] = state.window.get(name, 0.0) + value
-            progress.update(state.step, bits_per_dim=metrics["bits_per_dim"])
             last = state.step == num_steps
-            if state.step % settings.log_every == 0 or last:
-                window_steps = (state.step - 1) % settings.log_every + 1
-                means = {name: total / window_steps for name, total in state.window.items()}
-                logger.log(
-                    state.step,
-                    {
-                        **means,
-                        "learning_rate": learning_rate(state.step - 1),
-                        "seconds": state.seconds,
-                        "images_per_second": (state.step - images_at_log) * global_batch_size / (now - time_at_log),
-                    },
-                )
-                state.window = {}
-                images_at_log, time_at_log = state.step, now
             if _is_evaluated(state.step, last, settings):
-                _evaluate(evaluate, state, logger, checkpoints if settings.keep_best else None, progress)
-                paused = time.monotonic() - now
-                started, time_at_log = started + paused, time_at_log + paused
+                with metrics.paused():
+                    _evaluate(evaluate, state, logger, checkpoints if settings.keep_best else None, progress)
             if state.step % settings.checkpoint_every == 0 and not last:
                 save()
         first_save.result()
@@ -215,7 +182,7 @@ def _is_evaluated(step, last, settings):
     """The last step's evaluation is the caller's, unless it may turn out to be the best."""
     if last:
         return settings.keep_best
-    return settings.evaluate_every and step % settings.evaluate_every == 0
+    return settings.evaluate_every > 0 and step % settings.evaluate_every == 0
 
 
 def _make_any_worker(strategy):
@@ -242,13 +209,3 @@ def _evaluate(evaluate, state, logger, checkpoints, progress):
     )
     if checkpoints is not None:
         checkpoints.save_best(state.step, result.mean)
-
-
-def _check_finite(metrics, step):
-    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if bad:
-        raise TrainingDiverged(
-            f"{', '.join(bad)} not finite at step {step}. The newest checkpoint is from an earlier step. A longer warm-up "
-            "(--set warmup_steps=N), a lower rate (--set learning_rate=X) or another --seed usually helps; give another "
-            "--workdir with changed settings."
-        )

@@ -1,0 +1,113 @@
+"""The metrics of the steps: refused if they are not finite, summed, and logged as means now and then."""
+
+import contextlib
+import dataclasses
+import math
+import time
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss was not finite."""
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """What a checkpoint holds beside parameters and optimizer: enough to go on as if nothing had happened.
+
+    Attributes:
+      step: Steps done.
+      seconds: Wall-clock time of all steps so far.
+      window: Sums of the metrics since the last logged step, by name.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+class StepMetrics:
+    """Brings a `TrainingState` forward by the metrics of the steps that were taken, and logs them.
+
+    What it logs does not depend, times apart, on how many steps are added at once.
+
+    Args:
+      state: `TrainingState`, changed in place.
+      logger: `MetricLogger`.
+      progress: `Progress`.
+      names: Names of the metrics, `bits_per_dim` among them.
+      learning_rate: Of a step, for the log.
+      images_per_step: Global batch size.
+      num_steps: Step after which a line is logged in any case.
+      log_every: Steps between lines.
+    """
+
+    def __init__(self, state, logger, progress, names, learning_rate, images_per_step, num_steps, log_every):
+        self._state = state
+        self._logger = logger
+        self._progress = progress
+        self._names = list(names)
+        self._learning_rate = learning_rate
+        self._images_per_step = images_per_step
+        self._num_steps = num_steps
+        self._log_every = log_every
+        self._added_at = time.monotonic()
+        self._logged_step, self._logged_seconds = state.step, state.seconds
+
+    def add(self, metrics):
+        """Accounts for the next steps; each is given the same part of the time since the last call.
+
+        Args:
+          metrics: `Tensor` `[steps, len(names)]`, one row a step.
+
+        Raises:
+          TrainingDiverged: if a metric is not finite; names the step, before which the state then stands.
+        """
+        rows = metrics.numpy().tolist()  # waits for the device
+        now = time.monotonic()
+        seconds, self._added_at = (now - self._added_at) / len(rows), now
+        for row in rows:
+            self._add_step(dict(zip(self._names, row, strict=True)), seconds)
+        self._progress.update(self._state.step, bits_per_dim=rows[-1][self._names.index("bits_per_dim")])
+
+    @contextlib.contextmanager
+    def paused(self):
+        """What happens inside is not counted as time of steps."""
+        started = time.monotonic()
+        yield
+        self._added_at += time.monotonic() - started
+
+    def _add_step(self, metrics, seconds):
+        state = self._state
+        _check_finite(metrics, state.step + 1)
+        state.step += 1
+        state.seconds += seconds
+        for name, value in metrics.items():
+            state.window[name] = state.window.get(name, 0.0) + value
+        if state.step % self._log_every == 0 or state.step == self._num_steps:
+            self._log()
+
+    def _log(self):
+        state = self._state
+        steps = (state.step - 1) % self._log_every + 1
+        images = (state.step - self._logged_step) * self._images_per_step
+        self._logger.log(
+            state.step,
+            {
+                **{name: total / steps for name, total in state.window.items()},
+                "learning_rate": self._learning_rate(state.step - 1),
+                "seconds": state.seconds,
+                "images_per_second": images / (state.seconds - self._logged_seconds),
+            },
+        )
+        state.window = {}
+        self._logged_step, self._logged_seconds = state.step, state.seconds
+
+
+def _check_finite(metrics, step):
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingDiverged(
+            f"{', '.join(bad)} not finite at step {step}. The newest checkpoint is from an earlier step. A longer warm-up "
+            "(--set warmup_steps=N), a lower rate (--set learning_rate=X) or another --seed usually helps; give another "
+            "--workdir with changed settings."
+        )
