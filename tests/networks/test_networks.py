@@ -139,3 +139,83 @@ def test_deinterleaved_output_has_the_even_channels_first(filters):
 def test_odd_number_of_filters_cannot_be_deinterleaved():
     with pytest.raises(ValueError, match="even number of filters, got 5"):
         ZeroConv2D(5, deinterleave=True)
+
+
+def with_and_without_bfloat16(make):
+    """Two networks with the same variables, the second under the policy `mixed_bfloat16`."""
+    networks = [built(make(dtype=policy), 4, 6, 5) for policy in ("float32", "mixed_bfloat16")]
+    for index, variables in enumerate(zip(*(network.variables for network in networks), strict=True)):
+        value = 0.1 * tf.random.stateless_normal(variables[0].shape, [index, 3])
+        for variable in variables:
+            variable.assign(variable.value + value)
+    return networks
+
+
+BFLOAT16_NETWORKS = {
+    "coupling_border": lambda **k: CouplingNetwork(16, 10, "border", **k),
+    "coupling_zeros": lambda **k: CouplingNetwork(16, 10, "zeros", **k),
+    "zero_convolution": lambda **k: ZeroConv2D(10, **k),
+}
+
+
+@pytest.mark.parametrize("make", BFLOAT16_NETWORKS.values(), ids=BFLOAT16_NETWORKS)
+def test_bfloat16_stays_inside_networks(make):
+    whole, half = with_and_without_bfloat16(make)
+    results = []
+    for network in (whole, half):
+        variables = [variable.value for variable in network.trainable_variables]
+        with tf.GradientTape() as tape:
+            x = images()
+            tape.watch(x)
+            y = network(x)
+            loss = tf.reduce_mean(y**2)
+        gradients = tape.gradient(loss, [x, *variables])
+        assert {tensor.dtype for tensor in (y, *variables, *gradients)} == {tf.float32}
+        results.append([y, *gradients])
+    # bfloat16 has eight bits; in gradients a relu that is near its kink may count or not.
+    for tensor, other, tolerance in zip(*results, [0.01] + len(results[0][1:]) * [0.1], strict=True):
+        assert 1e-5 < tf.norm(tensor - other) / tf.norm(tensor) < tolerance
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+def test_gradients_of_bfloat16_networks_are_summed_in_float32(padding, kernel_size):
+    x = 1.0 + 0.1 * tf.random.stateless_normal([64, 16, 16, 5], [0, 1])  # 16,384 places, all of one sign
+    gradients = []
+    for policy in ("float32", "mixed_bfloat16"):
+        layer = built(ActNormConv2D(4, kernel_size, padding, dtype=policy), 16, 16, 5)
+        variables = [variable.value for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(x), tf.float32))
+        gradients.append(tape.gradient(loss, variables))
+    for gradient, expected in zip(*gradients[::-1], strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=0.02, atol=0.01 * np.abs(expected).max())
+
+
+def test_the_parameters_of_a_bfloat16_network_are_not_rounded():
+    layer = built(ZeroConv2D(1, kernel_size=1, dtype="mixed_bfloat16"), 4, 6, 5)
+    fine = 1.0 + 2.0**-20  # bfloat16 makes it 1
+    layer.bias.assign([fine])
+    np.testing.assert_array_equal(layer(images()), tf.fill([3, 4, 6, 1], fine))
+
+
+def test_data_dependent_init_of_a_bfloat16_network():
+    network = built(CouplingNetwork(16, 10, dtype="mixed_bfloat16"), 4, 6, 5)
+    x = 10 * images() + 3
+    y = network.initialize(x)
+    assert y.dtype == tf.float32
+    hidden = network.hidden1(x)
+    assert hidden.dtype == tf.bfloat16
+    hidden = tf.cast(hidden, tf.float32)
+    np.testing.assert_allclose(np.mean(hidden, (0, 1, 2)), 0.0, atol=0.02)
+    np.testing.assert_allclose(np.std(hidden, (0, 1, 2)), 1.0, rtol=0.02)
+
+
+def test_variables_may_be_stood_in_for_by_plain_tensors():
+    network = built(CouplingNetwork(16, 10, dtype="mixed_bfloat16"), 4, 6, 5)
+    network.initialize(images())
+    expected = network(images())
+    for layer in (network.hidden1, network.hidden2, network.last):
+        for name in ("kernel", "bias", "log_scale"):
+            layer.__dict__[name] = tf.convert_to_tensor(getattr(layer, name).value)
+    np.testing.assert_array_equal(network(images()), expected)

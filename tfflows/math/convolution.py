@@ -44,7 +44,7 @@ def border_convolution(height, width, border_kernel):
     return tf.reshape(sums, [1, height, width, filters])
 
 
-def convolution_with_border(x, kernel):
+def convolution_with_border(x, kernel, dtype=None):
     """Convolution of `x` zero-padded and joined with a channel that is 1 on the padding and 0 inside (released Glow).
 
     The channel's part depends on neither batch nor data, so it is computed once for the batch instead of being concatenated
@@ -53,14 +53,15 @@ def convolution_with_border(x, kernel):
     Args:
       x: `Tensor`, shape `[B, H, W, C]`.
       kernel: `Tensor`, shape `[k, k, C + 1, C_out]`, k odd; the last input channel belongs to the border.
+      dtype: In which `x` is convolved; default: the kernel's.
 
     Returns:
-      `(inner, border)`: `[B, H, W, C_out]` and `[1, H, W, C_out]`, to be added.
+      `(inner, border)`: `[B, H, W, C_out]` of `dtype` and `[1, H, W, C_out]` of the kernel's, to be added.
     """
     channels = kernel.shape[2] - 1
     # The gradient of a split is one concatenation, that of two slices pads both with zeros and adds them.
     inner_kernel, border_kernel = tf.split(kernel, [channels, 1], axis=2)
-    inner = tf.nn.conv2d(x, inner_kernel, strides=1, padding="SAME")
+    inner = tf.nn.conv2d(x, tf.cast(inner_kernel, dtype or kernel.dtype), strides=1, padding="SAME")
     height, width = _image_size(x)
     return inner, border_convolution(height, width, border_kernel)
 

@@ -10,6 +10,9 @@ from tfflows.networks.convolution import ActNormConv2D, ZeroConv2D
 class CouplingNetwork(keras.layers.Layer):
     """relu(3x3), relu(1x1), zero 3x3: `[B, H, W, C] -> [B, H, W, filters]`, zero at init.
 
+    Under the policy `mixed_bfloat16` the convolutions are computed in bfloat16, and what is returned is float32, as are all
+    variables and their gradients.
+
     Source: Glow, section 3.3 (512 hidden channels); actnorm in the hidden layers, gains and border channel: its code.
     """
 
@@ -24,7 +27,7 @@ class CouplingNetwork(keras.layers.Layer):
           seed: Python `int` of the kernels.
           **kwargs: As in Keras.
         """
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         policy = {"dtype": self.dtype_policy}
         self.hidden1 = ActNormConv2D(width, 3, padding, seed=derive_seed(seed, 1), **policy)
         self.hidden2 = ActNormConv2D(width, 1, padding, seed=derive_seed(seed, 2), **policy)
