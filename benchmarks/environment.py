@@ -1,0 +1,22 @@
+"""What every process of a benchmark runs under: two threads a library, the CPU alone."""
+
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+THREADS = 2
+
+# TensorFlow reads none of these for its own pools: see `limit_tensorflow`.
+VARIABLES = {
+    "OMP_NUM_THREADS": str(THREADS),
+    "MKL_NUM_THREADS": str(THREADS),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
+
+
+def limit_tensorflow():
+    """Fixes TensorFlow's threads; must come before it runs anything."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
