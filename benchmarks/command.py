@@ -46,6 +46,19 @@ class Run:
         ]
         return float(np.median(times))
 
+    def block_seconds(self, block):
+        """Means of seconds a step over consecutive stretches of at least `block` steps, without the first call."""
+        means, (last, last_seconds) = [], self.steps[0]
+        for step, seconds in self.steps[1:]:
+            if step - last >= block:
+                means.append((seconds - last_seconds) / (step - last))
+                last, last_seconds = step, seconds
+        return means
+
+    def first_step_seconds(self):
+        """Seconds from the checkpoint of step 0 to the end of the first call: tracing, compiling and running it."""
+        return self.steps[0][1] - self.events["checkpoint"]
+
 
 def run_command(flags, num_steps, *, limit=300, environment=None, forward_pass=False):
     """Runs the command to step `num_steps`, in a workdir of its own.

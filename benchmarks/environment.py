@@ -1,9 +1,12 @@
-"""What every process of a benchmark runs under: two threads a library, the CPU alone."""
+"""What every process of a benchmark runs under: two threads a library, on the CPU alone."""
 
+import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[1]
-THREADS = 2
+# How many threads each library takes, in this process and those that it starts.
+THREADS_VARIABLE = "BENCHMARK_THREADS"
+THREADS = int(os.environ.get(THREADS_VARIABLE, "2"))
 
 # TensorFlow reads none of these for its own pools: see `limit_tensorflow`.
 VARIABLES = {

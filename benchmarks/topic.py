@@ -33,8 +33,8 @@ def main(topic, measure):
     parser.add_argument("--before", action="store_true", help="write it as the state that later ones are compared with")
     options = parser.parse_args()
     load_average, begin = tuple(round(load, 2) for load in os.getloadavg()), time.monotonic()
+    provenance = collect_provenance()  # of the code that is about to run
     findings = measure()
-    provenance = collect_provenance()
     benchmark = Benchmark(
         topic=topic,
         title=findings.title,

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from tfflows.evaluation.benchmarks import BEFORE_DIRECTORY, BENCHMARKS_DIRECTORY, load_benchmarks
+from tfflows.evaluation.benchmarks_page import benchmarks_page
 from tfflows.evaluation.claims import CLAIMS_DIRECTORY, load_claims
 from tfflows.evaluation.claims_page import claims_page
 from tfflows.evaluation.expected import load_expected
@@ -29,7 +31,7 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
 
     Raises:
       FileNotFoundError: if a file of expected values is missing.
-      ValueError: if a record, a claim or an expected value is not valid.
+      ValueError: if a record, a claim, a benchmark or an expected value is not valid.
     """
     directory = pathlib.Path(results_directory)
     expected = load_expected(directory)
@@ -43,6 +45,10 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
     pages["claims.md"] = claims_page(claims, papers)
+    benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY)
+    if benchmarks:
+        before = load_benchmarks(directory / BENCHMARKS_DIRECTORY / BEFORE_DIRECTORY)
+        pages["benchmarks.md"] = benchmarks_page(benchmarks, before)
     readme = directory.parent / "README.md"
     if readme.is_file():
         block = results_block(dict(zip(papers.paper, papers.title, strict=True)), expected, records, claims)

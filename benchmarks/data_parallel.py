@@ -1,0 +1,71 @@
+"""Replicas on one machine beside one device, at the same global batch: `python -m benchmarks.data_parallel`."""
+
+import contextlib
+import dataclasses
+import json
+import socket
+
+from benchmarks.command import run_command, started
+from benchmarks.commands_in_turn import compare_commands
+from benchmarks.environment import THREADS, THREADS_VARIABLE
+from benchmarks.images import image_folder
+from benchmarks.topic import Findings, main
+
+ONE_DEVICE = "one device"
+STEPS = 60
+BLOCK = 10
+
+MODEL = [
+    "--experiment=cifar10",
+    "--scale=small",
+    "--batch_size=32",
+    "--set=init_batch_size=32",
+    "--set=evaluate_every=0",
+]
+
+NOTES = [
+    "By the true command at global batch 32 (cifar10 at scale small: K=4, L=3, width 64), on the same two cores: one device, the "
+    "CPU split into two (`--virtual_devices=2`), and two processes (`--strategy=multi_worker`) of one thread each. What is over "
+    "1 is what replication costs: half batches, the sum of gradients, for two processes the network stack. Peak memory of two "
+    "processes is that of both.",
+]
+
+
+def two_processes(flags):
+    """A `Run` of two workers: the chief's steps, the memory of both."""
+    with contextlib.ExitStack() as stack:
+        addresses = [f"localhost:{port}" for port in free_ports(2)]
+        waits = []
+        for index in range(2):
+            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            variables = {"TF_CONFIG": json.dumps(task), THREADS_VARIABLE: str(THREADS // 2)}
+            worker = started([*flags, "--strategy=multi_worker"], STEPS, environment=variables)
+            waits.append(stack.enter_context(worker))
+        runs = [wait(limit=300) for wait in waits]
+    return dataclasses.replace(runs[0], peak_memory_mib=sum(run.peak_memory_mib for run in runs))
+
+
+def free_ports(number):
+    """Ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def measure():
+    findings = Findings("Data parallelism", NOTES)
+    with image_folder(32, num_images=64) as dataset:
+        flags = [f"--dataset={dataset}", *MODEL]
+        runs = {
+            ONE_DEVICE: lambda: run_command(flags, STEPS),
+            "two virtual devices": lambda: run_command([*flags, "--virtual_devices=2"], STEPS),
+            "two processes": lambda: two_processes(flags),
+        }
+        findings.measurements, findings.ratios = compare_commands("batch 32", runs, 2, BLOCK, ONE_DEVICE)
+    return findings
+
+
+if __name__ == "__main__":
+    main("data_parallel", measure)
