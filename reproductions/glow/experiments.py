@@ -64,6 +64,7 @@ class GlowExperiment(Experiment):
     beta_2: float = 1 - 1 / 98
 
     def __post_init__(self):
+        super().__post_init__()
         for field, choices in CHOICES.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")

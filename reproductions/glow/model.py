@@ -109,6 +109,7 @@ def coupling(experiment, shape, seed):
         padding=experiment.padding,
         deinterleave=affine,  # the released weights hold shift and scale in turn
         seed=seed,
+        dtype=experiment.precision,
     )
     network.build([None, height, width, channels // 2])
     if not affine:
@@ -127,7 +128,7 @@ def split_prior(experiment, shape):
     if experiment.split_prior == "standard":
         return None
     height, width, channels = shape
-    network = ZeroConv2D(channels, padding=experiment.padding, deinterleave=True)
+    network = ZeroConv2D(channels, padding=experiment.padding, deinterleave=True, dtype=experiment.precision)
     network.build([None, height, width, channels // 2])
     return GaussianPrior(network, parameter_order="contiguous", name="split_prior")
 

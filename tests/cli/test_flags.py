@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAMES = (
     "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
     "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
-    "attribute strength direction_images steps_per_call"
+    "attribute strength direction_images steps_per_call precision tf32"
 ).split()
 
 
@@ -37,6 +37,7 @@ NAMES = (
         ("--checkpoint_every=0", "positive integer"),
         ("--log_every=0", "positive integer"),
         ("--steps_per_call=0", "positive integer"),
+        ("--precision=float16", "<float32|mixed_bfloat16>"),
         ("--samples=0", "positive integer"),
         ("--seed=-1", "seed"),
         ("--virtual_devices=-1", "non-negative"),
@@ -88,10 +89,19 @@ def test_help_shows_every_flag_with_a_sentence():
         text=True,
     )
     assert done.stdout.startswith("\nGlow: ") or done.stdout.startswith("Glow: ")
+    assert done.returncode == 0
     assert "Traceback" not in done.stderr
     shown = re.findall(r"^  --(?:\[no\])?(\w+): (?:<.*?>: )?(\S.*)$", done.stdout, re.MULTILINE)
     assert sorted(name for name, _ in shown) == sorted(NAMES)
     assert all(len(text) > 5 for _, text in shown)
+
+
+def test_a_wrong_flag_is_said_with_status_1():
+    done = subprocess.run(
+        [sys.executable, "reproductions/glow/run.py", "--temperatur=1"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Unknown command line flag 'temperatur'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_list_is_a_table_of_the_experiments(capsys):

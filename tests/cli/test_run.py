@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.cli.running import TINY, exit_message, record_of, run
@@ -145,6 +146,16 @@ def test_runs_that_cannot_be_are_refused_with_a_message(capsys, tmp_path, argume
         assert part in message
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "sample", "interpolate", "manipulate"])
+def test_a_workdir_without_a_checkpoint_is_not_made(capsys, tmp_path, mode):
+    workdir = tmp_path / "wrong"
+    message = exit_message(capsys, *TINY, f"--mode={mode}", f"--workdir={workdir}")
+    assert f"No checkpoint in {workdir}" in message
+    workdir.mkdir()
+    assert "No checkpoint in" in exit_message(capsys, *TINY, f"--mode={mode}", f"--workdir={workdir}")
+    assert not list(workdir.iterdir())
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The record of a run on one device."""
@@ -159,6 +170,48 @@ def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_pa
     record = record_of(tmp_path)
     assert record["parameters"] == whole["parameters"] and record["seed"] == 3
     np.testing.assert_allclose(record["value"], whole["value"], rtol=1e-5)
+
+
+def test_other_arithmetic_is_recorded_and_told_apart(whole, tmp_path, capsys):
+    """Run as a user would, with bfloat16 and with TF32, which the CPU does not have."""
+    arguments = (*TINY, "--strategy=one_device", "--seed=3", "--steps=3")
+    defaults = {
+        "replicas": 1,
+        "precision": "float32",
+        "tf32": False,
+        "jit": False,
+        "accumulate": 1,
+        "steps_per_call": 1,
+    }
+    assert whole["execution"] == defaults and not {"precision", "tf32"} & set(whole["overrides"])
+    half, rounded = tmp_path / "half", tmp_path / "rounded"
+    run(*arguments, "--precision=mixed_bfloat16", "--steps_per_call=2", f"--workdir={half}")
+    record = record_of(half)
+    assert record["overrides"]["precision"] == "mixed_bfloat16"
+    assert record["execution"] == {**defaults, "precision": "mixed_bfloat16", "steps_per_call": 2}
+    assert 0 < abs(record["value"] - whole["value"]) < 0.05
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    run(*arguments, "--tf32", f"--workdir={rounded}")
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
+    record = record_of(rounded)
+    assert record["overrides"]["tf32"] is True and record["execution"]["tf32"] is True
+    capsys.readouterr()
+    for workdir, given in ((half, "precision"), (rounded, "tf32")):
+        message = exit_message(capsys, *arguments, "--mode=evaluate", f"--workdir={workdir}")
+        assert f"{given}: " in message and "holds a run with other settings" in message
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    names = {next((directory / "results" / "glow").iterdir()).stem for directory in (half, rounded)}
+    assert len(names) == 2 and all("precision=" in name or "tf32=" in name for name in names)
+
+
+def test_a_workdir_of_before_these_fields_goes_on(copied):
+    workdir, arguments = copied
+    file = workdir / "experiment.json"
+    stored = json.loads(file.read_text())
+    for name in ("precision", "tf32"):
+        del stored[name]
+    file.write_text(json.dumps(stored))
+    run(*arguments, "--mode=sample", "--samples=1")
 
 
 def test_a_conditional_model_trains_and_samples_one_class_or_a_row_a_class(tmp_path):

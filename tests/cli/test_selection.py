@@ -11,7 +11,8 @@ from tfflows.cli.selection import overrides, select_experiment
 
 
 def flags(**values):
-    defaults = {"dataset": None, "experiment": None, "scale": "paper", "steps": None, "batch_size": None, "set": []}
+    unset = ("dataset", "experiment", "steps", "batch_size", "precision", "tf32")
+    defaults = {**dict.fromkeys(unset), "scale": "paper", "set": []}
     return types.SimpleNamespace(**{**defaults, **values})
 
 
@@ -76,6 +77,21 @@ def test_fields_are_set_last_and_in_order():
     assert chosen == dataclasses.replace(GLOW.small(GLOW.experiments["cifar10"]), **expected)
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {}),
+        ({"precision": "float32", "tf32": False}, {}),
+        ({"precision": "mixed_bfloat16"}, {"precision": "mixed_bfloat16"}),
+        ({"set": ["precision=mixed_bfloat16"]}, {"precision": "mixed_bfloat16"}),
+        ({"tf32": True}, {"tf32": True}),
+    ],
+)
+def test_other_arithmetic_is_an_override(values, expected):
+    values = {"dataset": "cifar10", **values}
+    assert overrides(GLOW, flags(**values), select(**values)) == expected
+
+
 def test_what_is_only_watched_is_no_override():
     values = {"experiment": "demo", "set": ["evaluate_every=7", "evaluation_batch_size=3"]}
     assert overrides(GLOW, flags(**values), select(**values)) == {}
@@ -98,6 +114,7 @@ def test_what_is_only_watched_is_no_override():
         (["--dataset=cifar10", "--set=width=1.5"], ["--set width needs a value of type int, got '1.5'"]),
         (["--dataset=cifar10", "--set=conditional=yes"], ["--set conditional needs true or false, got 'yes'"]),
         (["--dataset=cifar10", "--set=coupling=none"], ["coupling must be one of", "additive", "affine", "'none'"]),
+        (["--dataset=cifar10", "--set=precision=half"], ["precision must be one of", "mixed_bfloat16", "'half'"]),
         (["--dataset=cifar10", "--set=levels=6"], ["image_size=32 cannot be halved levels=6 times"]),
         (["--dataset=cifar10", "--set=depth=0"], ["depth must be at least 1, got 0"]),
         (

@@ -11,7 +11,8 @@ from tfflows.evaluation.records import PROVENANCE, Record, load_records, write_r
 
 @pytest.mark.parametrize("curve", [None, [[0, 8.0], [10, 4.5]]])
 def test_write_and_load_give_the_record_back(tmp_path, make_record, curve):
-    record = make_record(curve=curve, overrides={"levels": 2}, commit=None, seconds_per_step=0.25)
+    changes = {"overrides": {"levels": 2}, "commit": None, "seconds_per_step": 0.25, "execution": {"jit": False}}
+    record = make_record(curve=curve, **changes)
     path = write_record(record, tmp_path)
     assert path == tmp_path / "glow" / "cifar10-paper-levels=2-seed0-test-bits_per_dim.json"
     assert load_records(tmp_path) == (record,)
@@ -46,7 +47,7 @@ def test_another_result_is_not_replaced_unasked(tmp_path, make_record):
 def test_the_same_result_keeps_its_first_provenance(tmp_path, make_record):
     path = write_record(make_record(), tmp_path)
     before = path.read_bytes()
-    again = make_record(hours=7.0, date="2027-01-01", commit="f" * 40, command="again")
+    again = make_record(hours=7.0, date="2027-01-01", commit="f" * 40, command="again", execution={"jit": True})
     assert write_record(again, tmp_path) == path
     assert path.read_bytes() == before
 
@@ -71,6 +72,7 @@ def test_provenance_names_fields():
         ({"hardware": "a GPU"}, "hardware must be a mapping"),
         ({"commit": 7}, "commit must be a string or None"),
         ({"command": None}, "command must be a string"),
+        ({"execution": "fast"}, "execution must be a mapping or None"),
         ({"date": "yesterday"}, "ISO 8601, not 'yesterday'"),
         ({"curve": [[10, 4.0], [10, 3.9]]}, "steps of the curve must increase"),
         ({"curve": [[10, math.inf]]}, "a value of the curve must be a finite number"),

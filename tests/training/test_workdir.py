@@ -77,6 +77,26 @@ def test_another_experiment_is_refused_by_field(tmp_path, change, message):
     assert read_experiment(tmp_path) == before
 
 
+def test_fields_that_came_later(tmp_path):
+    prepare_workdir(tmp_path, EXPERIMENT)
+    text = (tmp_path / "experiment.json").read_text()
+    added = {"added_fields": {"later": 1}}
+    prepare_workdir(tmp_path, EXPERIMENT | {"later": 1}, **added)
+    assert (tmp_path / "experiment.json").read_text() == text
+    with pytest.raises(WorkdirError, match="later: 1 there, 2 now"):
+        prepare_workdir(tmp_path, EXPERIMENT | {"later": 2}, **added)
+
+
+def test_a_directory_is_not_made_where_that_is_not_wanted(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        prepare_workdir(tmp_path / name, EXPERIMENT, create=False)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
+    prepare_workdir(tmp_path / "new", EXPERIMENT)
+    with pytest.raises(WorkdirError, match="levels"):
+        prepare_workdir(tmp_path / "new", EXPERIMENT | {"levels": 2}, create=False)
+
+
 def test_every_differing_field_is_named(tmp_path):
     prepare_workdir(tmp_path, EXPERIMENT)
     changed = {name: value for name, value in EXPERIMENT.items() if name != "levels"}

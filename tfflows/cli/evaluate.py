@@ -29,7 +29,6 @@ def make_evaluator(session):
 
 def run(session):
     """Evaluates the checkpoint that --select names; prints expected, obtained, difference and verdict."""
-    session.prepare_workdir()
     step = session.restore()
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
@@ -76,8 +75,23 @@ def make_record(session, result, step, hours):
         overrides=session.overrides,
         curve=tuple([*((s, v) for s, v in curve if s < step), (step, result.mean)]),
         seconds_per_step=experiment.batch_size / float(np.median(speeds)) if speeds else None,
+        execution=describe_execution(session),
         **collect_provenance(),
     )
+
+
+# Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.
+_EXECUTION_FLAGS = ("jit", "accumulate", "steps_per_call")
+
+
+def describe_execution(session):
+    """How this process computes, for a record."""
+    return {
+        "replicas": session.strategy.num_replicas_in_sync,
+        "precision": session.experiment.precision,
+        "tf32": session.experiment.tf32,
+        **{name: getattr(session.flags, name) for name in _EXECUTION_FLAGS},
+    }
 
 
 def printed_values():

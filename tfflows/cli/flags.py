@@ -4,6 +4,8 @@ import math
 
 from absl import flags
 
+from tfflows.training.experiment import PRECISIONS
+
 FLAGS = flags.FLAGS
 
 MODES = ("train", "evaluate", "sample", "interpolate", "manipulate")
@@ -26,6 +28,13 @@ def define_flags():
     flags.DEFINE_multi_string("set", [], "field=value: override a field of the experiment; repeatable.")
     integer("steps", None, "Train so many steps in all, instead of the experiment's.", lower_bound=1)
     integer("batch_size", None, "Images a step over all devices, instead of the experiment's.", lower_bound=1)
+    flags.DEFINE_enum(
+        "precision",
+        None,
+        list(PRECISIONS),
+        "mixed_bfloat16: networks compute in bfloat16, all else in float32 (default).",
+    )
+    boolean("tf32", None, "Let GPUs round the factors of float32 products to ten bits: faster, but breaks parity.")
     integer("seed", 0, "Of initial parameters, order of the images and noise.", lower_bound=0, upper_bound=2**31 - 1)
     text("init_from", None, "Weights by the authors' names to start from: .npz or TF1 checkpoint.")
     # Where.

@@ -35,7 +35,17 @@ def main(reproduction):
     for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = reproduction.title
-    app.run(functools.partial(_run, reproduction))
+    app.run(functools.partial(_run, reproduction), flags_parser=_parse)
+
+
+def _parse(arguments):
+    """As absl parses flags, but who asks for help gets it with status 0."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error:
+        return app.parse_flags_with_usage(arguments)  # says what is wrong and exits
+    except SystemExit:
+        sys.exit(0)  # help was asked for, and printed
 
 
 def _run(reproduction, arguments):

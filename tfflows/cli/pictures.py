@@ -15,7 +15,6 @@ DIRECTORY = "pictures"
 
 def run_sample(session):
     """Samples from the checkpoint that --select names, a grid a temperature."""
-    session.prepare_workdir()
     session.restore()
     _announce(session, write_samples(session))
 
@@ -39,7 +38,6 @@ def write_samples(session):
 
 def run_interpolate(session):
     """A strip between each pair of test images that --images names."""
-    session.prepare_workdir()
     session.restore()
     numbers = image_numbers()
     if len(numbers) % 2:
@@ -62,7 +60,6 @@ def run_interpolate(session):
 
 def run_manipulate(session):
     """The test images that --images names, moved along the direction of --attribute (or of each)."""
-    session.prepare_workdir()
     step = session.restore()
     directions = _directions(session, step)
     names = directions.names if session.flags.attribute is None else [session.flags.attribute]

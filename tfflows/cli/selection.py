@@ -26,7 +26,12 @@ def select_experiment(reproduction, flags):
         experiment = reproduction.small(experiment)
     if flags.dataset is not None and flags.dataset != experiment.dataset:
         experiment = _on_other_data(experiment, flags.dataset)
-    changes = {"num_steps": flags.steps, "batch_size": flags.batch_size}
+    changes = {
+        "num_steps": flags.steps,
+        "batch_size": flags.batch_size,
+        "precision": flags.precision,
+        "tf32": flags.tf32,
+    }
     experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
     return override(experiment, flags.set)
 

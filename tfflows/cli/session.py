@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import pathlib
 
+import tensorflow as tf
 from absl import logging
 
 from tfflows.cli.selection import WATCHING, overrides, select_experiment
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
+from tfflows.training.experiment import ADDED_FIELDS
 from tfflows.training.named_variables import count_parameters, named_variables
 from tfflows.training.schedules import LinearWarmup
 from tfflows.training.strategies import is_chief, make_strategy
@@ -27,16 +29,19 @@ class Session:
         self.flags = flags
         self.experiment = select_experiment(reproduction, flags)
         self.overrides = overrides(reproduction, flags, self.experiment)
+        tf.config.experimental.enable_tensor_float_32_execution(self.experiment.tf32)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
         name = f"{self.experiment.name}-{self.experiment.scale}-seed{flags.seed}"
         self.workdir = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
 
-    def prepare_workdir(self):
-        """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment."""
+    def prepare_workdir(self, create=True):
+        """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
-        prepare_workdir(self.workdir, described, free_fields=FREE_FIELDS, chief=self.chief)
+        prepare_workdir(
+            self.workdir, described, FREE_FIELDS, chief=self.chief, added_fields=ADDED_FIELDS, create=create
+        )
 
     @functools.cached_property
     def train_source(self):
@@ -104,8 +109,10 @@ class Session:
         """Loads parameters for evaluation: the checkpoint that --select names, or --init_from. Returns the step.
 
         Raises:
-          FileNotFoundError: if there is none.
+          FileNotFoundError: if there is none; the workdir is then not made.
+          WorkdirError: if the workdir is of another experiment.
         """
+        self.prepare_workdir(create=False)
         checkpoints = Checkpoints(self.workdir / "checkpoints", self.model_variables, chief=self.chief)
         best = self.flags.select == "best_test"
         step = checkpoints.restore_best(partial=True) if best else checkpoints.restore_latest(partial=True)
@@ -114,6 +121,7 @@ class Session:
             return step
         if self.flags.init_from:
             self.reproduction.load_weights(self.model, self.flags.init_from)
+            self.prepare_workdir()
             return 0
         raise FileNotFoundError(
             f"No {'best ' if best else ''}checkpoint in {self.workdir}: train first (the same command with --mode=train"

@@ -15,7 +15,6 @@ def load_dataset(
     split: str,
     data_dir: str | os.PathLike | None = None,
     image_size: int | None = None,
-    seed: int = 0,
     max_images: int | None = None,
     attributes_file: str | os.PathLike | None = None,
     holdout: int | None = None,
@@ -28,7 +27,6 @@ def load_dataset(
       data_dir: TFDS directory, or the one that holds the LMDB archives; default: $TFDS_DATA_DIR or
         ~/tensorflow_datasets. Embedded sets need none.
       image_size: side in pixels; only sizes that the set's own recipe delivers.
-      seed: not used to load; crops and orders take theirs where batches are made.
       max_images: only the first so many images of the split. The count is then not checked against
         the published one.
       attributes_file: CelebA's list_attr_celeba.txt, for `celeba_hq` alone; image_list.txt
@@ -44,7 +42,6 @@ def load_dataset(
       DatasetNotFoundError: the set is not in `data_dir`; says how to prepare it.
       DatasetFingerprintError: the number of images is not the published one.
     """
-    del seed
     spec = dataset_spec(name)
     if split not in splits.SPLITS:
         raise ValueError(f"unknown split {split!r} of {name!r}; valid: {', '.join(splits.SPLITS)}")

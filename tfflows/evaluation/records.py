@@ -14,7 +14,7 @@ OBTAINED_DIRECTORY = "obtained"
 SCALES = ("paper", "small", "claims")
 SELECTIONS = ("last", "best_test")
 # What tells how a result was obtained; the other fields say which result it is.
-PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date")
+PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "execution")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -44,6 +44,7 @@ class Record:
       date: when it was obtained, ISO 8601.
       curve: optional (step, bits/dim) pairs, steps increasing.
       seconds_per_step: optional median time of a training step.
+      execution: optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
     """
 
     paper: str
@@ -69,6 +70,7 @@ class Record:
     date: str
     curve: tuple[tuple[int, float], ...] | None = None
     seconds_per_step: float | None = None
+    execution: Mapping[str, object] | None = None
 
     def __post_init__(self):
         for name in ("paper", "experiment", "dataset", "split", "metric"):
@@ -91,6 +93,8 @@ class Record:
         for name in ("hardware", "versions", "overrides"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must be a mapping, not {getattr(self, name)!r}")
+        if not (self.execution is None or isinstance(self.execution, Mapping)):
+            raise ValueError(f"execution must be a mapping or None, not {self.execution!r}")
         if not isinstance(self.command, str):
             raise ValueError(f"command must be a string, not {self.command!r}")
         if not (self.commit is None or isinstance(self.commit, str)):

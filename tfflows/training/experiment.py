@@ -2,6 +2,11 @@
 
 import dataclasses
 
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+# Fields that experiments have not always had, with the values that all runs before had.
+ADDED_FIELDS = {"precision": "float32", "tf32": False}
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -22,6 +27,8 @@ class Experiment:
       warmup_steps: Steps of linear warm-up from 0.
       evaluate_every: Steps between evaluations on test images; 0: at the end only.
       train_images: Train on the first so many images only; 0: on all.
+      precision: `float32`, or `mixed_bfloat16`: networks compute in bfloat16, all else in float32.
+      tf32: Whether GPUs may round the factors of float32 products to TF32's ten bits.
       scale: `paper` for the published size, `small` or `claims` for reduced ones.
       source: Where the settings stand.
       note: What a reader has to know.
@@ -41,9 +48,15 @@ class Experiment:
     warmup_steps: int = 0
     evaluate_every: int = 0
     train_images: int = 0
+    precision: str = "float32"
+    tf32: bool = False
     scale: str = "paper"
     source: str = ""
     note: str = ""
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
 
 
 def override(experiment, assignments):

@@ -8,6 +8,7 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 EXPERIMENT_FILE = "experiment.json"
 _ABSENT = object()
@@ -59,6 +60,8 @@ def prepare_workdir(
     experiment: Mapping,
     free_fields: Collection[str] = (),
     chief: bool = True,
+    added_fields: Mapping = MappingProxyType({}),
+    create: bool = True,
 ) -> None:
     """Creates the working directory, or checks that it belongs to the same experiment.
 
@@ -71,6 +74,8 @@ def prepare_workdir(
       experiment: the experiment as a dictionary of JSON values (`dataclasses.asdict`).
       free_fields: names of fields that may change between two starts of a run.
       chief: whether this process may write. Other workers only compare.
+      added_fields: fields that a directory may lack because they came later, with the values that it then has.
+      create: whether a directory of no run is made into one of this; if not, it is left as it is.
 
     Raises:
       WorkdirError: if the directory holds another experiment or another value of a field, holds
@@ -78,12 +83,15 @@ def prepare_workdir(
     """
     path = pathlib.Path(path)
     wanted = _as_json_values(experiment)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"Cannot create the working directory {path}: {error}. Give another --workdir.") from error
+    if create:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkdirError(
+                f"Cannot create the working directory {path}: {error}. Give another --workdir."
+            ) from error
     if (path / EXPERIMENT_FILE).exists():
-        stored = read_experiment(path)
+        stored = {**added_fields, **read_experiment(path)}
         _check_same(path, stored, wanted, free_fields)
         if stored == wanted:
             return
@@ -92,6 +100,8 @@ def prepare_workdir(
             f"{path} holds checkpoints but no {EXPERIMENT_FILE}, so nothing says which experiment "
             "they belong to. Put the file back, or give another --workdir."
         )
+    elif not create:
+        return
     if chief:
         try:
             atomic_write(path / EXPERIMENT_FILE, _to_json(wanted))
