@@ -46,6 +46,21 @@ def test_agrees_with_keras_definition(name, shape):
         assert np.all(ours <= exact + 0.01) and np.all(ours + 1 >= exact - 0.01)
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (12, 20, 1), (1, 7, 2)])
+def test_a_translation_is_the_general_transform_bit_for_bit(shape):
+    images = random_images(300, *shape)
+    generator = np.random.default_rng(3)
+    shifts = generator.uniform(-25, 25, [2, 300]).astype(np.float32)
+    shifts[:, :100] = np.round(shifts[:, :100])
+    shifts[:, 100:200] = generator.uniform(-1, 1, [2, 100])
+    ones, zeros = np.ones([300], np.float32), np.zeros([300], np.float32)
+    matrices = np.stack([[ones, zeros, shifts[0]], [zeros, ones, shifts[1]]]).transpose(2, 0, 1)
+    expected = augmentation.transform_bilinear(tf.constant(images), tf.constant(matrices))
+    moved = tf.function(augmentation.translate_bilinear)(tf.constant(images), *tf.constant(shifts))
+    assert np.any(moved != images)
+    np.testing.assert_array_equal(moved, expected)
+
+
 def test_flip_mirrors_half_of_the_images():
     images = random_images(4, 5, 6, 3)
     uniforms = np.full([4, 7], 0.5, np.float32)

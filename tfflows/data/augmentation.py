@@ -46,9 +46,10 @@ def augment(images: tf.Tensor, uniforms: tf.Tensor, augmentation: str) -> tf.Ten
     if augmentation == "none":
         return images
     height, width = images.shape[1], images.shape[2]
-    if augmentation in ("shift", "shift_flip_affine"):
-        with_affine = augmentation == "shift_flip_affine"
-        images = transform_bilinear(images, affine_matrices(uniforms, height, width, with_affine=with_affine))
+    if augmentation == "shift":
+        images = translate_bilinear(images, *_shifts(uniforms, height, width))
+    if augmentation == "shift_flip_affine":
+        images = transform_bilinear(images, affine_matrices(uniforms, height, width))
     if augmentation in ("flip", "shift_flip_affine"):
         images = flip_columns(images, uniforms[:, 6] < 0.5)
     return images
@@ -61,29 +62,24 @@ def flip_columns(images: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
     return tf.gather(both, tf.range(batch_size) + batch_size * tf.cast(flipped, tf.int32))
 
 
-def affine_matrices(uniforms: tf.Tensor, height: int, width: int, *, with_affine: bool) -> tf.Tensor:
+def affine_matrices(uniforms: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Maps (row, column) of the output to (row, column) of the input, as Keras' generator draws
     them.
 
     M = T(o) R(theta) T(shift) Shear Zoom T(-o), with T translations, o = (H/2 + 1/2, W/2 + 1/2)
     (Keras' centre, half a pixel off the true one), theta in +-15 degrees, shift in +-0.1 (H, W),
-    shear in +-0.02 degrees and both zooms in [0.9, 1.1], all uniform. Without `with_affine`, M =
-    T(shift).
+    shear in +-0.02 degrees and both zooms in [0.9, 1.1], all uniform.
 
     Args:
       uniforms: float32 `[B, NUM_UNIFORMS]`.
       height, width: sides of the image.
-      with_affine: whether to rotate, shear and zoom besides shifting.
 
     Returns:
       float32 `[B, 2, 3]`.
     """
     signed = 2.0 * uniforms - 1.0
-    row_shift = signed[:, 1] * (SHIFT_FRACTION * height)
-    column_shift = signed[:, 2] * (SHIFT_FRACTION * width)
-    one, zero = tf.ones_like(row_shift), tf.zeros_like(row_shift)
-    if not with_affine:
-        return _stack([[one, zero, row_shift], [zero, one, column_shift]])
+    row_shift, column_shift = _shifts(uniforms, height, width)
+    zero = tf.zeros_like(row_shift)
     theta = signed[:, 0] * math.radians(ROTATION_DEGREES)
     shear = signed[:, 3] * math.radians(SHEAR_DEGREES)
     row_zoom = 1.0 + ZOOM_FRACTION * signed[:, 4]
@@ -95,6 +91,44 @@ def affine_matrices(uniforms: tf.Tensor, height: int, width: int, *, with_affine
     shift = rotation @ tf.stack([row_shift, column_shift], axis=-1)[..., tf.newaxis]
     centre = tf.constant([[height / 2 + 0.5], [width / 2 + 0.5]])
     return tf.concat([linear, shift + centre - linear @ centre], axis=-1)
+
+
+def _shifts(uniforms, height, width):
+    """Rows and columns by which the images are shifted, float32 `[B]` each."""
+    signed = 2.0 * uniforms - 1.0
+    return signed[:, 1] * (SHIFT_FRACTION * height), signed[:, 2] * (SHIFT_FRACTION * width)
+
+
+def translate_bilinear(images: tf.Tensor, row_shifts: tf.Tensor, column_shifts: tf.Tensor) -> tf.Tensor:
+    """What `transform_bilinear` gives for the matrices [1 0 row_shift; 0 1 column_shift], bit for bit, in less time.
+
+    A translation is separable: all rows of an image mix the same columns with the same weights.
+
+    Args:
+      images: uint8 `[B, H, W, C]`.
+      row_shifts: float32 `[B]`, what is added to an output row to get the input row.
+      column_shifts: float32 `[B]`, likewise.
+
+    Returns:
+      uint8 `[B, H, W, C]`.
+    """
+    height, width, channels = images.shape[1:]
+    columns = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [-1, width, height * channels])
+    columns = tf.reshape(_mix_lines(columns, column_shifts), [-1, width, height, channels])
+    rows = tf.reshape(tf.transpose(columns, [0, 2, 1, 3]), [-1, height, width * channels])
+    moved = tf.reshape(_mix_lines(rows, row_shifts), tf.shape(images))
+    return tf.cast(tf.floor(moved + _TRUNCATION_GUARD), tf.uint8)
+
+
+def _mix_lines(lines, shifts):
+    """Linear interpolation of lines `[B, L, D]` at l + shift, the first and the last repeated; float32 `[B, L, D]`."""
+    count = lines.shape[1]
+    places = tf.clip_by_value(tf.range(count, dtype=tf.float32) + shifts[:, tf.newaxis], 0.0, count - 1.0)
+    floors = tf.floor(places)
+    low = tf.cast(floors, tf.int32)
+    high = tf.minimum(low + 1, count - 1)
+    below, above = (tf.cast(tf.gather(lines, index, batch_dims=1), tf.float32) for index in (low, high))
+    return (floors + 1.0 - places)[..., tf.newaxis] * below + (places - floors)[..., tf.newaxis] * above
 
 
 def transform_bilinear(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
