@@ -1,6 +1,5 @@
 """The table of `--list`."""
 
-import pandas as pd
 import tensorflow as tf
 
 from tfflows.data import dataset_spec
@@ -15,6 +14,8 @@ def experiment_table(reproduction, small=False, expected=()):
       small: Whether to size the experiments for two cores.
       expected: `{experiment name: bits/dim that the paper prints}`.
     """
+    import pandas as pd  # takes a third of a second, which no other mode needs
+
     rows = []
     for experiment in reproduction.experiments.values():
         if small and experiment.scale == "paper":

@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.cli.selection import WATCHING, overrides, select_experiment
+from tfflows.cli.start_up import trim_graph_optimizer
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.experiment import ADDED_FIELDS
@@ -31,6 +32,7 @@ class Session:
         self.overrides = overrides(reproduction, flags, self.experiment)
         tf.config.experimental.enable_tensor_float_32_execution(self.experiment.tf32)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
+        trim_graph_optimizer()
         self.chief = is_chief(self.strategy)
         name = f"{self.experiment.name}-{self.experiment.scale}-seed{flags.seed}"
         self.workdir = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
