@@ -2,6 +2,7 @@
 
 from benchmarks import glows
 from benchmarks.glows import LOG_PROB, SAMPLE, TRAINING_STEP, Case
+from benchmarks.machine import Patience
 from benchmarks.timing import in_turn, milliseconds, ratio
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
@@ -42,10 +43,11 @@ def measure():
     for case, goal, rounds, calls in CASES:
         makers = {name: (make, (case, *arguments)) for name, (make, arguments) in SUBJECTS.items()}
         with workers(makers) as (started, facts, messages):
+            patience = Patience([worker.process for worker in started.values()])
             findings.notes += [message for message in messages if message not in findings.notes]
             for quantity in (TRAINING_STEP, LOG_PROB, SAMPLE):
                 able = [name for name in started if quantity in facts[name]["tasks"]]
-                samples = in_turn({name: started[name].call(quantity) for name in able}, rounds, calls)
+                samples = in_turn({name: started[name].call(quantity) for name in able}, rounds, calls, patience.watch)
                 memory = {name: started[name].peak_memory_mib() for name in able}
                 findings.measurements += [
                     milliseconds(

@@ -11,6 +11,7 @@ from benchmarks import glows
 from benchmarks.environment import limit_tensorflow
 from benchmarks.glows import TRAINING_STEP, Case
 from benchmarks.images import image_folder, noise
+from benchmarks.machine import Patience
 from benchmarks.timing import in_turn, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
@@ -99,10 +100,11 @@ def measure():
         }
         images = dict.fromkeys(makers, BATCH_SIZE * BATCHES) | {MODEL: CASE.batch_size}
         with workers(makers) as (started, _, _):
+            patience = Patience([worker.process for worker in started.values()])
             calls = {
                 name: worker.call(TRAINING_STEP if name == MODEL else "batches") for name, worker in started.items()
             }
-            samples = in_turn(calls, ROUNDS, 1)
+            samples = in_turn(calls, ROUNDS, 1, patience.watch)
     for name, times in samples.items():
         speeds = [images[name] / seconds for seconds in times.turns]
         findings.measurements.append(

@@ -8,8 +8,7 @@ import sys
 import time
 
 from benchmarks.environment import ROOT, VARIABLES
-
-TOPICS = ("peers", "start_up", "memory", "precision", "xla", "pipeline", "loop", "data_parallel")
+from tfflows.evaluation.benchmarks import TOPICS
 
 
 def main():

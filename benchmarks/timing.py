@@ -36,21 +36,36 @@ def timed(task: Callable[[], object]) -> Callable[[int], list[float]]:
     return call
 
 
-def in_turn(tasks: Mapping[str, Callable[[int], list[float]]], rounds: int, calls: int) -> dict[str, Samples]:
+def in_turn(
+    tasks: Mapping[str, Callable[[int], list[float]]],
+    rounds: int,
+    calls: int,
+    watch: Callable[[], Callable[[], bool]] = lambda: lambda: False,
+) -> dict[str, Samples]:
     """Times tasks A, B, ... in the order A B B A A B ..., so that a drift of the machine meets all alike.
 
     Args:
       tasks: `{name: times -> seconds of each call}`, see `timed`.
       rounds: Turns of each task.
       calls: Calls of a turn that count; one more comes first, as caches belong to the task before.
+      watch: Called before each turn, it gives a function that is called after it and says whether the turn is to be repeated:
+        see `machine.Patience`.
     """
     first = {name: task(1)[0] for name, task in tasks.items()}
     turns = {name: [] for name in tasks}
     names = list(tasks)
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
-            turns[name].append(float(np.median(tasks[name](calls + 1)[1:])))
+            turns[name].append(_undisturbed_turn(tasks[name], calls, watch))
     return {name: Samples(first[name], tuple(turns[name])) for name in tasks}
+
+
+def _undisturbed_turn(task, calls, watch):
+    while True:
+        disturbed = watch()
+        seconds = float(np.median(task(calls + 1)[1:]))
+        if not disturbed():
+            return seconds
 
 
 def summary(samples: Sequence[float]) -> dict[str, float | int]:

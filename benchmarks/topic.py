@@ -10,6 +10,7 @@ import sys
 import time
 
 from benchmarks.environment import ROOT, THREADS
+from benchmarks.machine import Others
 from tfflows.evaluation.benchmarks import BEFORE_DIRECTORY, BENCHMARKS_DIRECTORY, Benchmark, write_benchmark
 from tfflows.evaluation.provenance import collect_provenance
 
@@ -34,7 +35,9 @@ def main(topic, measure):
     options = parser.parse_args()
     load_average, begin = tuple(round(load, 2) for load in os.getloadavg()), time.monotonic()
     provenance = collect_provenance()  # of the code that is about to run
+    others = Others()
     findings = measure()
+    share = others.share()
     benchmark = Benchmark(
         topic=topic,
         title=findings.title,
@@ -43,6 +46,7 @@ def main(topic, measure):
         ratios=tuple(findings.ratios),
         threads=THREADS,
         load_average=load_average,
+        others_share=None if share is None else round(share, 3),
         seconds=round(time.monotonic() - begin, 1),
         **provenance | {"versions": provenance["versions"] | _peer_versions(), "command": _command(topic)},
     )

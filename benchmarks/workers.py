@@ -39,6 +39,11 @@ class Worker:
         self._process.start()
         theirs.close()
 
+    @property
+    def process(self) -> int:
+        """Its id."""
+        return self._process.pid
+
     def facts(self) -> Mapping[str, object]:
         """Waits until the subject is built; `tasks` (names), and what `make` knows."""
         return self._answer()

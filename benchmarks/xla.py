@@ -2,6 +2,7 @@
 
 from benchmarks import glows
 from benchmarks.glows import LOG_PROB, SAMPLE, TRAINING_STEP, Case
+from benchmarks.machine import Patience
 from benchmarks.timing import in_turn, milliseconds, ratio
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
@@ -25,8 +26,11 @@ def measure():
     for case, rounds, calls in CASES:
         makers = {name: (glows.tfflows_glow, (case, jit_compile)) for name, jit_compile in SUBJECTS.items()}
         with workers(makers) as (started, _, _):
+            patience = Patience([worker.process for worker in started.values()])
             for quantity in (TRAINING_STEP, LOG_PROB, SAMPLE):
-                samples = in_turn({name: worker.call(quantity) for name, worker in started.items()}, rounds, calls)
+                samples = in_turn(
+                    {name: worker.call(quantity) for name, worker in started.items()}, rounds, calls, patience.watch
+                )
                 findings.measurements += [
                     milliseconds(
                         str(case),

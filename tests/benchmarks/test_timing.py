@@ -26,6 +26,14 @@ def test_tasks_take_turns_and_each_turn_warms_up_once():
     assert samples == {"a": Samples(9.0, (2.0, 3.0)), "b": Samples(8.0, (10.0, 20.0))}
 
 
+def test_a_disturbed_turn_is_repeated():
+    log, verdicts = [], iter([False, True, False])
+    samples = in_turn(
+        {"a": scripted(log, "a", [1.0, 1.0, 2.0, 1.0, 9.0, 1.0, 4.0])}, 2, 1, watch=lambda: lambda: next(verdicts)
+    )
+    assert samples["a"].turns == (2.0, 4.0)
+
+
 def test_timed_calls_as_often_as_asked():
     calls = []
     seconds = timed(lambda: calls.append(None))(3)

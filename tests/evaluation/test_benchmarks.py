@@ -24,6 +24,7 @@ def benchmark_of():
         ratios=(OVER_PEER, OVER_BARE),
         threads=2,
         load_average=(0.12, 0.5, 1.0),
+        others_share=0.034,
         seconds=93.4,
         versions={"python": "3.11.7", "torch": "2.13.0"},
         commit="0123456789abcdef",
@@ -69,6 +70,7 @@ def test_page_shows_value_goal_and_what_was_before(benchmark_of):
     assert "| K=4 | training step | ours | 57.2 ms | 56.0 to 59.5 | 11 | 100 ms | 12.3 s | 453,540 |" in page
     assert "| K=4 | training step | ours / peer | 0.800 | 0.750 to 0.900 | 11 | < 1.00: met |" in page
     assert "| ours / bare | 1.50 | 1.45 to 1.60 | 11 | < 1.40: not met |" in page
+    assert "2 cores, 3% of it taken by other processes" in page
     assert "load average before 0.120, 0.500, 1.00" in page and "Before: measured by" in page
     assert "Peak memory" not in page  # nothing to show
 

@@ -10,6 +10,9 @@ BENCHMARKS_DIRECTORY = "benchmarks"
 # The same topics of the code as it was before it was made faster.
 BEFORE_DIRECTORY = "before"
 
+# In the order of the page; others come after, by name.
+TOPICS = ("peers", "start_up", "memory", "precision", "xla", "pipeline", "loop", "data_parallel")
+
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
@@ -97,6 +100,7 @@ class Benchmark:
       command: That was run.
       hardware: `cpu`, `cores`, `gpus`.
       date: ISO 8601.
+      others_share: Part of the machine's processor time that other processes took during the run; None if not known.
     """
 
     topic: str
@@ -112,6 +116,7 @@ class Benchmark:
     command: str
     hardware: dict[str, object]
     date: str
+    others_share: float | None = None
 
     def __post_init__(self):
         for name, kind in (("measurements", Measurement), ("ratios", Ratio)):
@@ -133,12 +138,16 @@ def load_benchmarks(directory: str | os.PathLike) -> dict[str, Benchmark]:
       ValueError: if a file is not valid; names it.
     """
     benchmarks = {}
-    for path in sorted(pathlib.Path(directory).glob("*.json")):
+    for path in sorted(pathlib.Path(directory).glob("*.json"), key=_order):
         benchmark = stored.load(Benchmark, path)
         if benchmark.topic != path.stem:
             raise ValueError(f"{path}: holds the topic {benchmark.topic!r}; a file is named after its topic")
         benchmarks[benchmark.topic] = benchmark
     return benchmarks
+
+
+def _order(path):
+    return (TOPICS.index(path.stem) if path.stem in TOPICS else len(TOPICS), path.stem)
 
 
 def _check_summary(row):

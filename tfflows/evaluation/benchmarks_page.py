@@ -136,9 +136,10 @@ def _name(row):
 def _origin(word, benchmark):
     versions = ", ".join(f"{name} {version}" for name, version in benchmark.versions.items())
     load = ", ".join(format_number(value) for value in benchmark.load_average)
+    others = "" if benchmark.others_share is None else f", {benchmark.others_share:.0%} of it taken by other processes"
     hardware = benchmark.hardware
     return (
-        f"{word} by `{benchmark.command}` in {benchmark.seconds:.0f} s on {hardware['cpu']}, {hardware['cores']} cores, "
+        f"{word} by `{benchmark.command}` in {benchmark.seconds:.0f} s on {hardware['cpu']}, {hardware['cores']} cores{others}, "
         f"{benchmark.threads} threads, load average before {load} (1, 5, 15 minutes), {benchmark.date[:10]}, commit "
         f"{short_commit(benchmark.commit)}; {versions}."
     )
