@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAMES = (
     "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
     "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
-    "attribute strength direction_images steps_per_call precision tf32"
+    "attribute strength direction_images steps_per_call precision tf32 memory"
 ).split()
 
 
@@ -37,6 +37,7 @@ NAMES = (
         ("--checkpoint_every=0", "positive integer"),
         ("--log_every=0", "positive integer"),
         ("--steps_per_call=0", "positive integer"),
+        ("--memory=little", "should be one of <plain|recompute|reversible>"),
         ("--precision=float16", "<float32|mixed_bfloat16>"),
         ("--samples=0", "positive integer"),
         ("--seed=-1", "seed"),

@@ -164,7 +164,10 @@ def whole(tmp_path_factory):
     return record_of(workdir)
 
 
-@pytest.mark.parametrize("arguments", [("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), ("--jit",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), ("--jit",), ("--memory=reversible",)],
+)
 def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_path, arguments):
     run(*TINY, "--seed=3", "--steps=3", f"--workdir={tmp_path}", *arguments)
     record = record_of(tmp_path)
@@ -180,6 +183,7 @@ def test_other_arithmetic_is_recorded_and_told_apart(whole, tmp_path, capsys):
         "precision": "float32",
         "tf32": False,
         "jit": False,
+        "memory": "plain",
         "accumulate": 1,
         "steps_per_call": 1,
     }

@@ -1,5 +1,6 @@
 """One step gives the same however its batch is split: trap 6 of the design."""
 
+import dataclasses
 import functools
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import assert_close, build_model, digits, replicas_of
+from tests.training.tiny_runs import EXPERIMENT, assert_close, build_model, digits, replicas_of
 from tfflows.math.random import row_keys
 from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.named_variables import named_variables
@@ -27,10 +28,10 @@ OPTIMIZERS = {
 
 
 @functools.cache
-def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False):
+def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False, memory="plain", depth=1):
     """Metrics of each of three steps, and the parameters after them."""
     strategy = make_strategy("mirrored", replicas)
-    model = build_model(strategy)
+    model = build_model(strategy, dataclasses.replace(EXPERIMENT, depth=depth))
     trained = {name: v for name, v in named_variables(model).items() if v.trainable}
     with strategy.scope():
         optimizer = OPTIMIZERS[optimizer]()
@@ -44,6 +45,7 @@ def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False):
         seed=5,
         accumulate=accumulate,
         jit_compile=jit_compile,
+        memory=memory,
     )
     batches = iter(
         distributed_training_batches(
@@ -90,6 +92,15 @@ def test_the_clipping_is_felt():
 def test_xla_gives_the_same():
     metrics, parameters = run("sgd", 2, 2, jit_compile=True)
     expected_metrics, expected_parameters = run()
+    for values, expected in zip(metrics, expected_metrics, strict=True):
+        assert_close(values, expected, rtol=2e-5)
+    assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("memory", ["recompute", "reversible"])
+def test_memory_modes_under_replication(memory):
+    metrics, parameters = run("adamax", 2, memory=memory, depth=2)
+    expected_metrics, expected_parameters = run("adamax", depth=2)
     for values, expected in zip(metrics, expected_metrics, strict=True):
         assert_close(values, expected, rtol=2e-5)
     assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)

@@ -81,7 +81,7 @@ def make_record(session, result, step, hours):
 
 
 # Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.
-_EXECUTION_FLAGS = ("jit", "accumulate", "steps_per_call")
+_EXECUTION_FLAGS = ("jit", "memory", "accumulate", "steps_per_call")
 
 
 def describe_execution(session):

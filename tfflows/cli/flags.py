@@ -4,6 +4,7 @@ import math
 
 from absl import flags
 
+from tfflows.bijectors import memory
 from tfflows.training.experiment import PRECISIONS
 
 FLAGS = flags.FLAGS
@@ -53,6 +54,13 @@ def define_flags():
     boolean("jit", False, "Compile loss and gradients with XLA.")
     integer(
         "accumulate", 1, "Cut each device's batch in so many parts; the result is that of the whole.", lower_bound=1
+    )
+    flags.DEFINE_enum(
+        "memory",
+        "plain",
+        list(memory.MODES),
+        "recompute: keep each step's input and run its network again in the backward pass; reversible: keep the latent alone "
+        "and rebuild the rest through the inverse, in memory that does not grow with depth. A third more time.",
     )
     integer(
         "steps_per_call", 1, "Steps that the devices take without waiting for Python; changes no figure.", lower_bound=1

@@ -35,6 +35,7 @@ def run(session):
         seed=flags.seed,
         accumulate=flags.accumulate,
         jit_compile=flags.jit,
+        memory=flags.memory,
     )
     evaluator = make_evaluator(session)
 
