@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests.training.tiny_runs import EXPERIMENT, assert_close, build_model, digits, replicas_of
 from tfflows.math.random import row_keys
+from tfflows.training import train_step
 from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.named_variables import named_variables
 from tfflows.training.optimizers import GlowAdamax
@@ -146,3 +147,28 @@ def test_a_variable_that_the_loss_does_not_depend_on_is_named(replicas):
     )
     with pytest.raises(ValueError, match=r"does not depend on 1 trained variables: model/unused\."):
         train_step(next(iter(batches)))
+
+
+@pytest.mark.parametrize(("bytes_per_bucket", "expected"), [(25 * 2**20, 1), (64, 4)])
+def test_gradients_are_reduced_in_few_buckets(monkeypatch, bytes_per_bucket, expected):
+    monkeypatch.setattr(train_step, "BYTES_PER_BUCKET", bytes_per_bucket)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # reduces as several workers do
+    with strategy.scope():
+        variables = {f"model/{number}": tf.Variable(tf.ones([16])) for number in range(8)}  # of 64 bytes each
+        optimizer = GlowAdamax(0.01)
+        optimizer.build(list(variables.values()))
+
+    class Model:
+        def training_loss(self, images, labels, keys):
+            del labels, keys
+            product = tf.add_n([variable * variable for variable in variables.values()])
+            return tf.reduce_sum(product) * tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2, 3]), {}
+
+    step = make_train_step(strategy, Model(), optimizer, variables, global_batch_size=BATCH, seed=0)
+    batches = distributed_training_batches(
+        strategy, digits(), global_batch_size=BATCH, seed=0, start_step=0, augmentation="none"
+    )
+    operations = step.get_concrete_function(next(iter(batches))).graph.get_operations()
+    reductions = [o for o in operations if o.type.startswith("CollectiveReduce") and o.device.endswith("CPU:1")]
+    # Beside eight gradients there is the loss; a bucket is closed once it holds more than its size.
+    assert len(reductions) == expected + (bytes_per_bucket == 64)
