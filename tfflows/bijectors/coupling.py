@@ -53,7 +53,9 @@ class _Coupling(Bijector):
         return unflatten_batch(run(*inputs), conditioning, event_ndims)
 
     def _parameters_of(self, conditioning, condition):
-        parameters = self._network_output(conditioning, condition, self.network)
+        return self._checked(self._network_output(conditioning, condition, self.network), conditioning)
+
+    def _checked(self, parameters, conditioning):
         *outer, channels = conditioning.shape
         expected = tf.TensorShape([*outer, self._parameters_per_channel * channels])
         # Broadcasting would hide a wrong shape, and count its log-determinant wrongly.
@@ -97,11 +99,11 @@ class _Coupling(Bijector):
         return self._join(conditioning, original), self._join(d_conditioning, d_original), d_condition, d_values
 
     def initialize(self, y, condition=None):
-        """Lets the network set what depends on data (if it has `initialize`), then returns the latent of `y`."""
-        if hasattr(self.network, "initialize"):
-            conditioning, _ = self._split(y)
-            self._network_output(conditioning, condition, self.network.initialize)
-        return super().initialize(y, condition)
+        """Lets the network set what depends on data (if it has `initialize`) and returns the latent of `y`, in one call of it."""
+        conditioning, transformed = self._split(y)
+        run = getattr(self.network, "initialize", self.network)
+        parameters = self._checked(self._network_output(conditioning, condition, run), conditioning)
+        return self._join(conditioning, self._encode(transformed, parameters)[0])
 
 
 class AdditiveCoupling(_Coupling):

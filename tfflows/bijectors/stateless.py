@@ -168,6 +168,7 @@ def _keras():
     return keras
 
 
+@functools.cache
 def _is_bookkeeping(name):
     """Whether an attribute repeats what others hold: what TFP, Keras and `tf.Module` give every object, lists of variables."""
     return name in _common_attributes() or name.startswith("_self_") or name.endswith("_variables")

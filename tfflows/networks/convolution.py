@@ -103,13 +103,15 @@ class ActNormConv2D(_Conv2D):
 
     def initialize(self, x):
         """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it."""
-        if self.use_actnorm:
-            kernel = tf.convert_to_tensor(self.kernel)
-            raw = self._convolve(x, kernel, tf.zeros([self.filters], kernel.dtype), kernel.dtype)
-            bias, log_scale = actnorm.data_dependent_shift_then_scale(raw, parameter_rank=1)
-            self.bias.assign(bias)
-            self.log_scale.assign(log_scale / self.log_scale_factor)
-        return self(x)
+        if not self.use_actnorm:
+            return self(x)
+        kernel = tf.convert_to_tensor(self.kernel)
+        raw = self._convolve(x, kernel, tf.zeros([self.filters], kernel.dtype), kernel.dtype)
+        bias, log_scale = actnorm.data_dependent_shift_then_scale(raw, parameter_rank=1)
+        self.bias.assign(bias)
+        self.log_scale.assign(log_scale / self.log_scale_factor)
+        # What the layer now gives, without a second convolution.
+        return tf.cast(actnorm.shift_then_scale(raw, bias, log_scale), self.compute_dtype)
 
 
 class ZeroConv2D(_Conv2D):
