@@ -157,16 +157,16 @@ def terminated(directory, expected):
 def fill_disk_after_three_saves():
     """From then on no file may grow beyond 20 kB, which to a writer looks as a full disk does; a checkpoint has 77."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    begin_save, saves = loop.Checkpoints.begin_save, []
+    save, saves = loop.Checkpoints.save, []
 
-    def begin_save_and_fill(self, step):
+    def save_and_fill(self, step):
         if len(saves) == 3:
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
         saves.append(step)
-        return begin_save(self, step)
+        save(self, step)
 
-    loop.Checkpoints.begin_save = begin_save_and_fill
+    loop.Checkpoints.save = save_and_fill
 
 
 def full_disk(directory, expected):

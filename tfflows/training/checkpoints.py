@@ -14,7 +14,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -89,18 +89,7 @@ class Checkpoints:
             are as before and nothing is left behind. Also if the directory holds a later step that
             was not restored: going on would mix two runs.
         """
-        self.begin_save(step)()
-
-    def begin_save(self, step: int) -> Callable[[], None]:
-        """Reads the variables, and returns the function that does the rest of `save`, in another thread if need be.
-
-        What is written are the values of now, whatever the variables hold by then. Nothing else may be saved or restored
-        before the function has returned.
-        """
         tensors = self._read_variables()
-        return lambda: self._save(step, tensors)
-
-    def _save(self, step, tensors):
         if not self._chief:
             return
         good = [s for s in self.steps if s not in self._unreadable]
@@ -205,9 +194,7 @@ class Checkpoints:
         return f"{self._newest.prefix(step)} ({reason})"
 
     def _read_variables(self):
-        # In the memory of the host: on the device they would take the room of a second model until they are written.
-        with tf.device("CPU:0"):
-            return {name: tf.identity(v.read_value()) for name, v in self._variables.items()}
+        return {name: v.read_value() for name, v in self._variables.items()}
 
     def _assign(self, directory, step, partial):
         reader = tf.train.load_checkpoint(str(directory.prefix(step)))

@@ -1,6 +1,5 @@
 """The training loop: steps, logs, checkpoints, evaluations, and what happens when one of them goes wrong."""
 
-import concurrent.futures
 import dataclasses
 import pathlib
 from collections.abc import Callable
@@ -108,7 +107,7 @@ def train(
       The state at the end; `state.step < num_steps` after SIGTERM.
 
     Raises:
-      TrainingDiverged: if the loss is not finite; names the step. The newest checkpoint is from before.
+      TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
       CheckpointError: if no checkpoint can be written or read.
     """
     workdir, chief = pathlib.Path(workdir), is_chief(strategy)
@@ -119,7 +118,7 @@ def train(
     )
     restored = checkpoints.restore_latest()
     if restored is None:
-        initialize()
+        initialize()  # not saved: it would be the same again, and sooner done than written
         state = TrainingState()
     else:
         state = saved.load()
@@ -136,14 +135,7 @@ def train(
         MetricLogger(workdir, restored, chief) as logger,
         Progress(num_steps, state.step, global_batch_size, chief=chief) as progress,
         stop_on_sigterm() as stop,
-        concurrent.futures.ThreadPoolExecutor(1) as writer,
     ):
-        first_save = writer.submit(int)
-        if restored is None:
-            # The initialization is not repeated, and a first failure has something to go back to. Written while step 1 is traced.
-            logger.flush()
-            saved.store(state)
-            first_save = writer.submit(checkpoints.begin_save(state.step))
         batches = iter(
             distributed_training_batches(
                 strategy,
@@ -164,14 +156,12 @@ def train(
                 state.step, num_steps, settings.steps_per_call, settings.checkpoint_every, settings.evaluate_every
             )
             metrics.add(take_steps(batches, count))
-            first_save.result()  # raises what went wrong in it
             last = state.step == num_steps
             if _is_evaluated(state.step, last, settings):
                 with metrics.paused():
                     _evaluate(evaluate, state, logger, checkpoints if settings.keep_best else None, progress)
             if state.step % settings.checkpoint_every == 0 and not last:
                 save()
-        first_save.result()
         save()
         if state.step < num_steps:
             logging.warning("Stopped at step %d; the same command goes on from there.", state.step)

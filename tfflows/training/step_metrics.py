@@ -107,7 +107,7 @@ def _check_finite(metrics, step):
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         raise TrainingDiverged(
-            f"{', '.join(bad)} not finite at step {step}. The newest checkpoint is from an earlier step. A longer warm-up "
+            f"{', '.join(bad)} not finite at step {step}. Checkpoints are of earlier steps. A longer warm-up "
             "(--set warmup_steps=N), a lower rate (--set learning_rate=X) or another --seed usually helps; give another "
             "--workdir with changed settings."
         )
