@@ -154,13 +154,13 @@ def terminated(directory, expected):
     check_same(workdir, expected)
 
 
-def fill_disk_after_three_saves():
+def fill_disk_after_two_saves():
     """From then on no file may grow beyond 20 kB, which to a writer looks as a full disk does; a checkpoint has 77."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     save, saves = loop.Checkpoints.save, []
 
     def save_and_fill(self, step):
-        if len(saves) == 3:
+        if len(saves) == 2:
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
         saves.append(step)
@@ -172,7 +172,7 @@ def fill_disk_after_three_saves():
 def full_disk(directory, expected):
     """A save that fails ends the run with one clear line; with space again it goes on from the save before."""
     workdir = directory / "full_disk"
-    process = start(directory, workdir, before=fill_disk_after_three_saves)
+    process = start(directory, workdir, before=fill_disk_after_two_saves)
     errors = check_exit(process, directory, "full_disk", expected=1)
     assert "Cannot write the checkpoint of step 30" in errors and "Traceback" not in errors, errors
     assert newest(workdir) == 20

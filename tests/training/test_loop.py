@@ -111,7 +111,8 @@ def test_crashed_and_run_again_ends_bit_for_bit_the_same(trainer, unbroken, tmp_
     for step in steps:
         with pytest.raises(Crash):
             trainer.run(tmp_path, NUM_STEPS, before_step=crash_before(step))
-        assert steps_in(tmp_path)[-1] == 3 * ((step - 1) // 3)
+        saved = 3 * ((step - 1) // 3)
+        assert steps_in(tmp_path)[-1:] == ([saved] if saved else [])
     trainer.run(tmp_path, NUM_STEPS)
     assert_equal(trainer.values(), unbroken[0])
     assert log_of(tmp_path) == unbroken[1]
