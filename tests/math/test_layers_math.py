@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tfflows.math import actnorm, coupling, squeeze
-from tfflows.math.convolution import border_indicator, convolution_with_border, flatten_batch, unflatten_batch
+from tfflows.math.convolution import (
+    border_indicator,
+    convolution_with_border,
+    deinterleave,
+    flatten_batch,
+    unflatten_batch,
+)
 
 
 def test_channel_orders():
@@ -72,3 +78,29 @@ def test_batch_axes_fold_and_unfold(batch, event):
     flat = flatten_batch(x, len(event))
     assert flat.shape == [np.prod(batch, dtype=int), *event]
     np.testing.assert_array_equal(unflatten_batch(flat, x, len(event)), x)
+
+
+@pytest.mark.parametrize("dtype, rtol", [(tf.float32, 1e-5), (tf.float64, 1e-12)])
+def test_the_fused_coupling_and_its_gradient_equal_the_parts(dtype, rtol):
+    x, shift, raw_scale, d_y, d_log_scale = (
+        3 * tf.random.stateless_normal([2, 4, 5], [seed, 0], dtype=dtype) for seed in range(5)
+    )
+
+    def parts(x, shift, raw_scale):
+        log_scale = coupling.log_sigmoid_scale(raw_scale)
+        return coupling.shift_then_scale(x, shift, log_scale), log_scale
+
+    found = []
+    for function in (coupling.shift_then_sigmoid_scale, parts):
+        with tf.GradientTape() as tape:
+            tape.watch([x, shift, raw_scale])
+            results = function(x, shift, raw_scale)
+        gradients = tape.gradient(results, [x, shift, raw_scale], output_gradients=[d_y, d_log_scale])
+        found.append([*results, *gradients])
+    for fused, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(fused, expected, rtol=rtol, atol=rtol)
+
+
+def test_deinterleaved_parameters():
+    np.testing.assert_array_equal(deinterleave(tf.range(6)), [0, 2, 4, 1, 3, 5])
+    np.testing.assert_array_equal(deinterleave(tf.reshape(tf.range(8), [2, 4])), [[0, 2, 1, 3], [4, 6, 5, 7]])

@@ -219,6 +219,7 @@ class AffineCoupling(_Coupling):
         self._log_scale = coupling.LOG_SCALES[scale]
         self._transform, self._inverse_transform = _ORDERS[order]
         self._split_parameters = coupling.CHANNEL_SPLITS[parameter_order]
+        self._is_released_form = (scale, order) == ("sigmoid", "shift_then_scale")
         super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
 
     def _shift_and_log_scale(self, parameters):
@@ -229,6 +230,9 @@ class AffineCoupling(_Coupling):
         return tf.reduce_sum(log_scale, axis=list(range(-self.forward_min_event_ndims, 0)))
 
     def _encode(self, transformed, parameters):
+        if self._is_released_form:
+            y, log_scale = coupling.shift_then_sigmoid_scale(transformed, *self._split_parameters(parameters))
+            return y, self._log_det(log_scale)
         shift, log_scale = self._shift_and_log_scale(parameters)
         return self._transform(transformed, shift, log_scale), self._log_det(log_scale)
 

@@ -69,8 +69,8 @@ def convolution_with_border(x, kernel, dtype=None):
 def deinterleave(parameters):
     """The even entries of the last axis, then the odd ones: `[0, 1, 2, 3] -> [0, 2, 1, 3]`."""
     *outer, size = parameters.shape
-    pairs = tf.reshape(parameters, [-1, size // 2, 2])
-    return tf.reshape(tf.transpose(pairs, [0, 2, 1]), [*outer, size])
+    pairs = tf.reshape(parameters, [*outer, size // 2, 2])
+    return tf.concat(tf.unstack(pairs, axis=-1), axis=-1)  # on CPU a transposition of few numbers takes far longer
 
 
 def _image_size(x):
