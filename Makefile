@@ -1,12 +1,14 @@
 # make demo   train the embedded demonstration and leave samples in workdirs/demo
 # make test   lint, then the tests
 # make tables regenerate results/*.md from the recorded data
+# make bench  regenerate results/benchmarks.md: times and memory, other libraries beside ours (15 minutes on 2 cores)
 # make lint   style alone
 # make clean  remove caches, build products and the demonstration's workdir
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_BENCH := $(VENV)/.installed-bench
 
 # Any interpreter that setup.cfg admits; `make PYTHON=...` overrides the search.
 PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python; do \
@@ -19,10 +21,10 @@ DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tables clean
+.PHONY: help demo test lint tables bench clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -n 5
+	@sed -n 's/^# //p' Makefile | head -n 6
 
 demo: $(INSTALLED)
 	$(DEMO)
@@ -37,11 +39,21 @@ lint: $(INSTALLED)
 tables: $(INSTALLED)
 	$(BIN)/python -m tfflows.evaluation.tables results/
 
+# A topic that fails leaves its earlier result, and fails the target after the page is made.
+bench: $(INSTALLED_BENCH)
+	$(BIN)/python -m benchmarks.run; status=$$?; \
+	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
+
 # The environment is made once, and brought up to date when what it must hold has changed.
 $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: install one, or name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+# The other libraries; the extra index has torch for the CPU, a tenth of what it is elsewhere.
+$(INSTALLED_BENCH): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --extra-index-url=https://download.pytorch.org/whl/cpu --editable '.[test,bench]'
 	touch $@
 
 clean:
