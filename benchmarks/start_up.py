@@ -35,7 +35,7 @@ def measure():
         with image_folder(size, num_images=2) as dataset:
             flags = [f"--dataset={dataset}", f"--experiment={experiment}", f"--set=image_size={size}"]
             flags += ["--batch_size=1", "--set=init_batch_size=1"]
-            run = run_command(flags, num_steps=3, limit=LIMIT, forward_pass=True)
+            run = run_command(flags, num_steps=2, limit=LIMIT, forward_pass=True)
         findings.measurements += start_up_rows(experiment, run)
     return findings
 
