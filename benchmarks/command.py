@@ -56,8 +56,8 @@ class Run:
         return means
 
     def first_step_seconds(self):
-        """Seconds from the checkpoint of step 0 to the end of the first call: tracing, compiling and running it."""
-        return self.steps[0][1] - self.events["checkpoint"]
+        """Seconds from the data-dependent init to the end of the first call: tracing, compiling and running it."""
+        return self.steps[0][1] - self.events["initialization"]
 
 
 def run_command(flags, num_steps, *, limit=300, environment=None, forward_pass=False):

@@ -73,7 +73,6 @@ def main(started, num_steps, result, run_flags):
     from reproductions.glow.run import GLOW
     from tfflows.cli import main as command
     from tfflows.cli import train
-    from tfflows.training.checkpoints import Checkpoints
     from tfflows.training.progress import Progress
 
     events.mark("imports")
@@ -94,12 +93,7 @@ def main(started, num_steps, result, run_flags):
         events.mark("initialization")
         built["init_batch_size"] = keywords["batch_size"]
 
-    update, save = Progress.update, Checkpoints.save
-
-    def saved(self, step):
-        save(self, step)
-        if step == 0:
-            events.mark("checkpoint")
+    update = Progress.update
 
     def updated(self, step, **scalars):
         update(self, step, **scalars)
@@ -107,7 +101,7 @@ def main(started, num_steps, result, run_flags):
         if step >= num_steps:
             raise Finished
 
-    train.initialize_from_data, Progress.update, Checkpoints.save = initialize, updated, saved
+    train.initialize_from_data, Progress.update = initialize, updated
     try:
         command.main(dataclasses.replace(GLOW, build_model=build_model))
     except Finished:

@@ -18,7 +18,6 @@ PHASES = {
     "model": "model",
     "optimizer": "optimizer and train step",
     "initialization": "data-dependent init",
-    "checkpoint": "checkpoint of step 0",
 }
 
 NOTES = [

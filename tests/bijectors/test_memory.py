@@ -20,6 +20,7 @@ from tfflows.bijectors import (
     Squeeze,
 )
 from tfflows.bijectors.memory import MODES, memory_scope
+from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
 
 tfb = tfp.bijectors
@@ -224,6 +225,19 @@ def test_blocks_are_traced_once_a_kind(halves, kinds):
     assert Conditioner.runs == kinds
     bijector.trainable_variables[0].assign_add(tf.ones([4], DTYPE))
     np.testing.assert_allclose(traced(x), bijector.inverse(tf.identity(x)), rtol=1e-12)
+
+
+def test_traces_apart_for_what_xla_compiles():
+    bijector = disturbed(Chain([Chain([ActNorm([4], dtype=DTYPE), block]) for block in couplings(*["first"] * 3)]))
+    x = tf.random.stateless_normal([2, 3, 3, 4], [0, 1], dtype=DTYPE)
+    Conditioner.runs = 0
+    with traces_apart():
+        apart = tf.function(bijector.inverse).get_concrete_function(x)
+    assert Conditioner.runs == 3
+    assert not [node for node in apart.graph.as_graph_def().node if "PartitionedCall" in node.op]
+    together = tf.function(bijector.inverse).get_concrete_function(x)
+    assert [node for node in together.graph.as_graph_def().node if "PartitionedCall" in node.op]
+    np.testing.assert_allclose(apart(x), together(x), rtol=1e-12)
 
 
 class Counting(Conditioner):

@@ -7,6 +7,7 @@ from tensorflow_probability.python.internal import cache_util
 from tfflows.bijectors import reversible
 from tfflows.bijectors.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.bijectors.memory import REVERSIBLE, memory_mode
+from tfflows.math.shapes import shape_of
 
 tfb = tfp.bijectors
 
@@ -245,7 +246,7 @@ def rebuild_and_gradient(bijector, direction, y, event_ndims, upstream, conditio
 def broadcast_log_det(log_det, x, event_ndims):
     """`log_det` broadcast to the batch shape of `x`, for maps whose Jacobian does not depend on the data."""
     batch_ndims = x.shape.rank - event_ndims
-    batch_shape = tf.shape(x)[:batch_ndims]
+    batch_shape = shape_of(x)[:batch_ndims]
     out = tf.broadcast_to(tf.cast(log_det, x.dtype), batch_shape)
     return tf.ensure_shape(out, x.shape[:batch_ndims])
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector, keras_variables
 from tfflows.math import coupling
 from tfflows.math.convolution import flatten_batch, unflatten_batch
+from tfflows.math.shapes import shape_of
 
 
 class GaussianPrior(Bijector):
@@ -80,7 +81,7 @@ class GaussianPrior(Bijector):
 
     def _log_scale_sum(self, z, log_scale):
         total = tf.reduce_sum(log_scale, axis=[-3, -2, -1])
-        batch_shape = tf.shape(z)[:-3]
+        batch_shape = shape_of(z)[:-3]
         total = (
             tf.broadcast_to(tf.reshape(total, []), batch_shape)
             if z.shape.rank == 3
@@ -91,9 +92,9 @@ class GaussianPrior(Bijector):
     def _inverse_and_log_det(self, y, condition=None):
         mean, log_scale = self._mean_and_log_scale(y, condition)
         x = (y - mean) * tf.exp(-log_scale)
-        return tf.reshape(x, tf.shape(y)), -self._log_scale_sum(y, log_scale)
+        return tf.reshape(x, shape_of(y)), -self._log_scale_sum(y, log_scale)
 
     def _forward_and_log_det(self, x, condition=None):
         mean, log_scale = self._mean_and_log_scale(x, condition)
         y = mean + tf.exp(log_scale) * x
-        return tf.reshape(y, tf.shape(x)), self._log_scale_sum(x, log_scale)
+        return tf.reshape(y, shape_of(x)), self._log_scale_sum(x, log_scale)

@@ -1,5 +1,6 @@
 """The multi-scale architecture: after each level half of the channels is factored out."""
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -265,10 +266,18 @@ class MultiScale(Bijector):
 
 
 class _Structures(Derived):
-    """Of each level: where the variables of its flow and of its prior lie."""
+    """Of each level: where the variables of its flow and of its prior lie; found when first asked for."""
 
     def __init__(self, levels):
-        self._pairs = [tuple(None if part is None else Structure(part) for part in level) for level in levels]
+        self._levels = levels
+
+    @functools.cached_property
+    def _pairs(self):
+        return [tuple(None if part is None else Structure(part) for part in level) for level in self._levels]
+
+    def find_variables(self):
+        """As in `SharedBlocks`."""
+        return self._pairs
 
     def __getitem__(self, index):
         return self._pairs[index]

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 
 import tensorflow as tf
 
@@ -15,6 +16,22 @@ _MIN_VARIABLES = 4
 
 # Blocks within a block belong to its trace.
 _inside_block = contextvars.ContextVar("inside_block", default=False)
+
+_apart = contextvars.ContextVar("traces_apart", default=False)
+
+
+@contextlib.contextmanager
+def traces_apart():
+    """Within it each block has a trace of its own, in the graph that calls it.
+
+    For gradients that XLA compiles: through the call of a traced function it takes every argument for a value that shapes may
+    depend on, and compiles anew when one changes, that is at each step.
+    """
+    token = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
 
 
 class SharedBlocks(Derived):
@@ -30,11 +47,22 @@ class SharedBlocks(Derived):
     def __init__(self, bijectors):
         """Args: bijectors: Sequence of bijectors with their variables built."""
         self._bijectors = list(bijectors)
-        self._structures = [Structure(bijector) for bijector in self._bijectors]
-        signatures = [structure.signature for structure in self._structures]
-        self._templates = [signatures.index(signature) for signature in signatures]
         self._functions = {}
         self._stateful = set()
+
+    @functools.cached_property
+    def _structures(self):
+        return [Structure(bijector) for bijector in self._bijectors]
+
+    @functools.cached_property
+    def _templates(self):
+        """Of each bijector the number of the first one of its kind."""
+        signatures = [structure.signature for structure in self._structures]
+        return [signatures.index(signature) for signature in signatures]
+
+    def find_variables(self):
+        """Finds out where the variables lie, before others stand in their places; else done when it is first needed."""
+        return self._templates
 
     def values(self, index):
         """Tensors of the parameters of one bijector; see `Structure.values`."""
@@ -69,10 +97,12 @@ class SharedBlocks(Derived):
         return run(y, condition, values, upstream)
 
     def _is_called(self, index, recompute):
+        if _inside_block.get() or (not recompute and (tf.executing_eagerly() or _apart.get())):
+            return False
+        if len(self._structures[index].variables) < _MIN_VARIABLES:
+            return False
         template = self._templates[index]
-        is_block = len(self._structures[index].variables) >= _MIN_VARIABLES and not _inside_block.get()
-        is_repeated = self._templates.count(template) > 1 and template not in self._stateful
-        return is_block and (recompute or (is_repeated and not tf.executing_eagerly()))
+        return recompute or (self._templates.count(template) > 1 and template not in self._stateful)
 
     def _recomputed(self, index, run, direction, x, event_ndims, condition, values):
         conditions = tf.nest.flatten(condition) if condition is not None else []
@@ -93,15 +123,17 @@ class SharedBlocks(Derived):
 
     def _function(self, index, function, direction, event_ndims):
         """The traced `function` of the kind of bijector number `index`."""
-        template = self._templates[index]
+        template = index if _apart.get() else self._templates[index]
+        bijector, structure = self._bijectors[template], self._structures[template]
+
+        def run(x, condition, values, *arguments):
+            with structure.substituted(values), _inside():
+                return function(bijector, direction, x, event_ndims, condition, *arguments, values=values)
+
+        if _apart.get():
+            return run
         key = (template, function, direction, event_ndims)
         if key not in self._functions:
-            bijector, structure = self._bijectors[template], self._structures[template]
-
-            def run(x, condition, values, *arguments):
-                with structure.substituted(values), _inside():
-                    return function(bijector, direction, x, event_ndims, condition, *arguments, values=values)
-
             # Inlined, the blocks would be optimized one by one after all.
             self._functions[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
         return self._functions[key]

@@ -15,6 +15,9 @@ tfb = tfp.bijectors
 class Derived:
     """Base of what a module holds but what follows from the rest of it, so that comparisons pass it over."""
 
+    def find_variables(self):
+        """Called before tensors stand in for the variables of the module, for what has to know the variables."""
+
 
 class Structure(Derived):
     """Where the variables of a bijector or layer lie, and what else it is made of.
@@ -35,6 +38,7 @@ class Structure(Derived):
         self.variables = [variable for variable, _ in walk.found.values()]
         self._places = [places for _, places in walk.found.values()]
         self._out_of_reach = walk.out_of_reach
+        self._derived = walk.derived
         self._kept_alive = walk.kept_alive  # as the signature tells objects apart by their addresses
 
     def values(self):
@@ -50,6 +54,9 @@ class Structure(Derived):
         Raises:
           ValueError: if a variable lies in a list, tuple or dictionary, and not in an attribute.
         """
+        for derived in self._derived:
+            derived.find_variables()
+        self._derived = []
         before = [places[0][0][places[0][1]] for places in self._places]
         self._put(values)
         try:
@@ -94,6 +101,7 @@ class _Walk:
         self.found = {}  # id of a variable: the variable, and its places (dictionary of attributes, name)
         self.kept_alive = []
         self.out_of_reach = []
+        self.derived = []
         self._visited = {}
 
     def visit(self, value, attributes=None, name=None):
@@ -105,6 +113,7 @@ class _Walk:
         if isinstance(value, tf.TensorShape):
             return "shape", None if value.rank is None else tuple(value.as_list())
         if isinstance(value, Derived):
+            self.derived.append(value)
             return "derived"
         if isinstance(value, np.ndarray):
             return "array", value.shape, value.dtype.str, value.tobytes()

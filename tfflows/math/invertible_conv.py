@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfflows.math.shapes import shape_of
+
 
 def matmul_channels(x, weight):
     """`y[..., j] = sum_i x[..., i] * weight[i, j]`, each position's channels as a row vector.
@@ -15,7 +17,7 @@ def matmul_channels(x, weight):
     """
     channels = weight.shape[0]
     rows = tf.matmul(tf.reshape(x, [-1, channels]), weight)
-    return tf.reshape(rows, tf.shape(x))
+    return tf.reshape(rows, shape_of(x))
 
 
 @tf.custom_gradient

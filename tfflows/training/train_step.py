@@ -1,8 +1,11 @@
 """One optimizer step over all replicas."""
 
+import contextlib
+
 import tensorflow as tf
 
 from tfflows.bijectors.memory import memory_scope
+from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.math.random import row_keys
 from tfflows.training.optimizers import UpdateRule
 
@@ -37,6 +40,10 @@ def make_train_step(
     names, trained = list(variables), list(variables.values())
 
     def part_sums(images, labels, index, step):
+        with traces_apart() if jit_compile else contextlib.nullcontext():
+            return loss_and_gradients(images, labels, index, step)
+
+    def loss_and_gradients(images, labels, index, step):
         keys = row_keys(seed, step[0], index[0])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in trained:

@@ -1,0 +1,83 @@
+"""Where the time of a training step goes, by kind of operation: `python -m benchmarks.operations`."""
+
+import collections
+import pathlib
+import tempfile
+
+from benchmarks import glows
+from benchmarks.environment import limit_tensorflow
+from benchmarks.glows import TRAINING_STEP, Case
+from benchmarks.timing import summary
+from benchmarks.topic import Findings, main
+from tfflows.evaluation.benchmarks import Measurement
+
+CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
+STEPS = 20
+ROUNDS = 3
+
+# Parts of the names of TensorFlow's kernels; the first that fits counts.
+KINDS = {
+    "convolutions": ("Conv2D",),
+    "matrix products and transpositions": ("MatMul", "Transpose"),
+    "updates of the parameters": ("ResourceApply", "AssignAdd", "L2Loss"),
+    "determinants and inverses": ("Qr", "MatrixInverse"),
+    "splits and joins": ("Split", "Concat", "Slice", "Pack", "Unpack", "Tile"),
+    "sums": ("Sum", "AddN"),
+    "random numbers": ("Random", "Shift", "Bitwise"),
+    "elementwise": ("Add", "Mul", "Sub", "Relu", "Exp", "Softplus", "Sigmoid", "Neg", "Cast", "Square", "Pow", "Unary"),
+}
+# Kernels that contain others.
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+NOTES = [
+    f"{CASE}: time within TensorFlow's kernels by kind, summed over the threads, of a training step of our Glow and of the bare "
+    "networks, from the profiler. *Wall time* is of the same steps, profiled. Kernels of independent networks run side by side; "
+    "in a flow each waits for the one before, and what no kernel fills of two threads' wall time is that wait, and calls.",
+]
+
+
+def measure():
+    limit_tensorflow()
+    findings = Findings("Where a training step's time goes", list(NOTES))
+    for subject, make in {"tfflows": glows.tfflows_glow, "bare networks": glows.bare_networks}.items():
+        step = make(CASE)[0][TRAINING_STEP]
+        for _ in range(STEPS):
+            step()
+        rounds = [milliseconds_by_kind(step) for _ in range(ROUNDS)]
+        for kind in ("wall time", *KINDS, "others"):
+            values = [times.get(kind, 0.0) for times in rounds]
+            findings.measurements.append(Measurement(str(CASE), kind, subject, "ms", **summary(values)))
+    return findings
+
+
+def milliseconds_by_kind(step):
+    """`{kind: milliseconds a step}` of `STEPS` calls, and their wall time."""
+    import time
+
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    with tempfile.TemporaryDirectory() as directory:
+        with tf.profiler.experimental.Profile(directory):
+            begin = time.perf_counter()
+            for _ in range(STEPS):
+                step()
+            wall = time.perf_counter() - begin
+        (path,) = pathlib.Path(directory).glob("**/*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(path.read_bytes())
+    total = collections.Counter({"wall time": 1e3 * wall / STEPS})
+    for plane in space.planes:
+        for event in (event for line in plane.lines for event in line.events):
+            name, separator, kernel = plane.event_metadata[event.metadata_id].name.rpartition(":")
+            if name and separator and kernel.isidentifier() and not kernel.startswith(CALLS):
+                total[kind_of(kernel)] += event.duration_ps / 1e9 / STEPS
+    return total
+
+
+def kind_of(kernel):
+    """The kind of a kernel, by its name."""
+    return next((kind for kind, parts in KINDS.items() if any(part in kernel for part in parts)), "others")
+
+
+if __name__ == "__main__":
+    main("operations", measure)
