@@ -12,7 +12,7 @@ SUBJECTS = {PLAIN: False, XLA: True}
 
 CASES = (
     (Case(depth=4, levels=3, width=64, image_size=32, batch_size=16), 7, 3),
-    (Case(depth=2, levels=3, width=512, image_size=32, batch_size=16), 5, 1),
+    (Case(depth=2, levels=3, width=512, image_size=32, batch_size=16), 3, 1),
 )
 
 NOTES = [
