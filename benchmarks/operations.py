@@ -31,8 +31,9 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 NOTES = [
     f"{CASE}: time within TensorFlow's kernels by kind, summed over the threads, of a training step of our Glow and of the bare "
-    "networks, from the profiler. *Wall time* is of the same steps, profiled. Kernels of independent networks run side by side; "
-    "in a flow each waits for the one before, and what no kernel fills of two threads' wall time is that wait, and calls.",
+    "networks, from the profiler. *Wall time* is of the same steps, profiled. The bare networks are independent of each other, "
+    "so that their kernels run side by side; in a flow each network waits for the one before. Where the sums are alike and the "
+    "wall times differ, it is for that.",
 ]
 
 
@@ -44,7 +45,7 @@ def measure():
         for _ in range(STEPS):
             step()
         rounds = [milliseconds_by_kind(step) for _ in range(ROUNDS)]
-        for kind in ("wall time", *KINDS, "others"):
+        for kind in ("wall time", *KINDS):
             values = [times.get(kind, 0.0) for times in rounds]
             findings.measurements.append(Measurement(str(CASE), kind, subject, "ms", **summary(values)))
     return findings
