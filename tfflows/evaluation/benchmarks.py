@@ -11,7 +11,7 @@ BENCHMARKS_DIRECTORY = "benchmarks"
 BEFORE_DIRECTORY = "before"
 
 # In the order of the page; others come after, by name.
-TOPICS = ("peers", "operations", "start_up", "memory", "precision", "xla", "pipeline", "loop", "data_parallel")
+TOPICS = ("peers", "operations", "start_up", "memory", "drift", "precision", "xla", "pipeline", "loop", "data_parallel")
 
 
 @dataclasses.dataclass(frozen=True)
