@@ -32,8 +32,8 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 NOTES = [
     f"{CASE}: time within TensorFlow's kernels by kind, summed over the threads, of a training step of our Glow and of the bare "
     "networks, from the profiler. *Wall time* is of the same steps, profiled. The bare networks are independent of each other, "
-    "so that their kernels run side by side; in a flow each network waits for the one before. Where the sums are alike and the "
-    "wall times differ, it is for that.",
+    "so that their kernels run side by side; in a flow each network waits for the one before, and the small kernels between two "
+    "of them run alone.",
 ]
 
 
