@@ -33,7 +33,7 @@ class UpdateRule(keras.optimizers.Optimizer):
           step: Scalar 1, 2, ... in that dtype.
           learning_rate: Scalar in that dtype.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say what its updates share.")
 
     def update(self, variable, gradient, slots, scalars):
         """Updates one variable in place.
@@ -44,7 +44,7 @@ class UpdateRule(keras.optimizers.Optimizer):
           slots: List of `tf.Variable`, in the order of `slot_names`.
           scalars: From `scalars`, in its dtype.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say how a variable is updated.")
 
     def build(self, variables):
         if self.built:
