@@ -24,8 +24,7 @@ _apart = contextvars.ContextVar("traces_apart", default=False)
 def traces_apart():
     """Within it each block has a trace of its own, in the graph that calls it.
 
-    For gradients that XLA compiles: through the call of a traced function it takes every argument for a value that shapes may
-    depend on, and compiles anew when one changes, that is at each step.
+    For gradients that XLA compiles: with calls of traced functions in them they were seen to be compiled anew at each step.
     """
     token = _apart.set(True)
     try:
