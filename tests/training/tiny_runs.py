@@ -10,6 +10,7 @@ from reproductions.glow.experiments import GlowExperiment
 from tfflows.data import load_dataset
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.loop import LoopSettings, train
+from tfflows.training.moving_average import MovingAverage
 from tfflows.training.named_variables import named_variables
 from tfflows.training.optimizers.slots import optimizer_variables
 from tfflows.training.schedules import LinearWarmup
@@ -57,9 +58,12 @@ class Trainer:
         with self.strategy.scope():
             optimizer = glow.optimizer(experiment, self.schedule)
             optimizer.build(list(trained.values()))
+            parameters = {f"model/{name}": variable for name, variable in trained.items()}
+            self.average = MovingAverage(parameters, experiment.ema_decay) if experiment.ema_decay else None
         self.variables = {
             **{f"model/{name}": variable for name, variable in named_variables(self.model).items()},
             **optimizer_variables(optimizer, list(trained)),
+            **({} if self.average is None else self.average.variables()),
         }
         self.initial = self.values()
         self.train_step = make_train_step(
@@ -69,6 +73,7 @@ class Trainer:
             trained,
             global_batch_size=experiment.batch_size,
             seed=0,
+            moving_average=self.average,
             **step_settings,
         )
 
@@ -79,6 +84,8 @@ class Trainer:
     def initialize(self):
         for name, value in self.initial.items():
             self.variables[name].assign(value)
+        if self.average is not None:
+            self.average.reset()
 
     def run(self, workdir, num_steps, *, before_step=None, evaluate=None, **settings):
         """Trains as a new process would; `before_step(step)` is called before each step, 1 the first, also within calls."""

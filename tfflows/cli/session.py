@@ -12,6 +12,7 @@ from tfflows.cli.start_up import trim_graph_optimizer
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.experiment import ADDED_FIELDS
+from tfflows.training.moving_average import average_name
 from tfflows.training.named_variables import count_parameters, named_variables
 from tfflows.training.schedules import LinearWarmup
 from tfflows.training.strategies import is_chief, make_strategy
@@ -102,20 +103,30 @@ class Session:
         """The trained ones among `model_variables`."""
         return {name: variable for name, variable in self.model_variables.items() if variable.trainable}
 
+    @property
+    def evaluated_variables(self):
+        """`{name in a checkpoint: variable of the model}` of what is evaluated: averages of parameters, if it has any."""
+        if not self.experiment.ema_decay:
+            return self.model_variables
+        trained = self.trained_variables
+        return {
+            average_name(name) if name in trained else name: variable for name, variable in self.model_variables.items()
+        }
+
     @functools.cached_property
     def schedule(self):
         """The learning rate as a function of the step."""
         return LinearWarmup(self.experiment.learning_rate, self.experiment.warmup_steps)
 
     def restore(self):
-        """Loads parameters for evaluation: the checkpoint that --select names, or --init_from. Returns the step.
+        """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.
 
         Raises:
           FileNotFoundError: if there is none; the workdir is then not made.
           WorkdirError: if the workdir is of another experiment.
         """
         self.prepare_workdir(create=False)
-        checkpoints = Checkpoints(self.workdir / "checkpoints", self.model_variables, chief=self.chief)
+        checkpoints = Checkpoints(self.workdir / "checkpoints", self.evaluated_variables, chief=self.chief)
         best = self.flags.select == "best_test"
         step = checkpoints.restore_best(partial=True) if best else checkpoints.restore_latest(partial=True)
         if step is not None:

@@ -8,6 +8,7 @@ from tfflows.cli.evaluate import evaluate_and_record, make_evaluator
 from tfflows.cli.pictures import write_samples
 from tfflows.training.initialize import initialize_from_data
 from tfflows.training.loop import LoopSettings, train
+from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers.slots import optimizer_variables
 from tfflows.training.strategies import check_batch_divides
 from tfflows.training.train_step import make_train_step
@@ -26,6 +27,7 @@ def run(session):
     with strategy.scope():
         optimizer = session.reproduction.build_optimizer(experiment, session.schedule)
         optimizer.build(list(trained.values()))
+        average = MovingAverage(trained, experiment.ema_decay) if experiment.ema_decay else None
     train_step = make_train_step(
         strategy,
         model,
@@ -36,21 +38,31 @@ def run(session):
         accumulate=flags.accumulate,
         jit_compile=flags.jit,
         memory=flags.memory,
+        moving_average=average,
     )
     evaluator = make_evaluator(session)
 
     def initialize():
         if flags.init_from:
             session.reproduction.load_weights(model, flags.init_from)
-            return
-        initialize_from_data(
-            strategy,
-            model,
-            source,
-            batch_size=min(experiment.init_batch_size, source.num_images),
-            seed=flags.seed,
-            augmentation=experiment.augmentation,
-        )
+        else:
+            initialize_from_data(
+                strategy,
+                model,
+                source,
+                batch_size=min(experiment.init_batch_size, source.num_images),
+                seed=flags.seed,
+                augmentation=experiment.augmentation,
+            )
+        if average is not None:
+            average.reset()
+
+    def averages():
+        return contextlib.nullcontext() if average is None else average.exchanged()
+
+    def evaluate():
+        with averages():
+            return evaluator.evaluate()
 
     with lock_workdir(session.workdir) if session.chief else contextlib.nullcontext():
         state = train(
@@ -58,7 +70,11 @@ def run(session):
             train_step,
             source,
             workdir=session.workdir,
-            variables={**session.model_variables, **optimizer_variables(optimizer, list(trained))},
+            variables={
+                **session.model_variables,
+                **optimizer_variables(optimizer, list(trained)),
+                **({} if average is None else average.variables()),
+            },
             num_steps=experiment.num_steps,
             global_batch_size=experiment.batch_size,
             seed=flags.seed,
@@ -73,19 +89,26 @@ def run(session):
                 steps_per_call=flags.steps_per_call,
             ),
             initialize=initialize,
-            evaluate=evaluator.evaluate,
+            evaluate=evaluate,
             accumulate=flags.accumulate,
         )
         if state.step < experiment.num_steps:
             return
-        finish(session, evaluator, state)
+        finish(session, evaluator, state, averages)
 
 
-def finish(session, evaluator, state):
-    """Evaluation, record and samples of a finished run."""
-    step = state.step
-    if session.flags.select == "best_test":
-        step = session.restore()
-    evaluate_and_record(session, evaluator, step, hours=state.seconds / 3600)
-    for path in write_samples(session):
-        print(f"samples: {path}", flush=True)
+def finish(session, evaluator, state, averages):
+    """Evaluation, record and samples of a finished run.
+
+    Args:
+      session: `Session`.
+      evaluator: `Evaluator` of its model.
+      state: `TrainingState` at the end.
+      averages: `() -> context` in which the model's variables hold what is evaluated.
+    """
+    best = session.flags.select == "best_test"
+    step = session.restore() if best else state.step
+    with contextlib.nullcontext() if best else averages():  # restored is what is evaluated
+        evaluate_and_record(session, evaluator, step, hours=state.seconds / 3600)
+        for path in write_samples(session):
+            print(f"samples: {path}", flush=True)

@@ -5,7 +5,7 @@ import dataclasses
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 # Fields that experiments have not always had, with the values that all runs before had.
-ADDED_FIELDS = {"precision": "float32", "tf32": False}
+ADDED_FIELDS = {"precision": "float32", "tf32": False, "ema_decay": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Experiment:
       num_steps: Optimizer steps of a full run.
       learning_rate: Peak.
       warmup_steps: Steps of linear warm-up from 0.
+      ema_decay: Of the moving average of the parameters, which is then evaluated in their place; 0: none.
       evaluate_every: Steps between evaluations on test images; 0: at the end only.
       train_images: Train on the first so many images only; 0: on all.
       precision: `float32`, or `mixed_bfloat16`: networks compute in bfloat16, all else in float32.
@@ -48,6 +49,7 @@ class Experiment:
     warmup_steps: int = 0
     evaluate_every: int = 0
     train_images: int = 0
+    ema_decay: float = 0.0
     precision: str = "float32"
     tf32: bool = False
     scale: str = "paper"
@@ -57,6 +59,8 @@ class Experiment:
     def __post_init__(self):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), 0 for no average, got {self.ema_decay}.")
 
 
 def override(experiment, assignments):

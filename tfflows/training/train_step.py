@@ -15,7 +15,17 @@ BYTES_PER_BUCKET = 25 * 2**20
 
 
 def make_train_step(
-    strategy, model, optimizer, variables, *, global_batch_size, seed, accumulate=1, jit_compile=False, memory="plain"
+    strategy,
+    model,
+    optimizer,
+    variables,
+    *,
+    global_batch_size,
+    seed,
+    accumulate=1,
+    jit_compile=False,
+    memory="plain",
+    moving_average=None,
 ):
     """A traced function that takes a distributed batch through one step.
 
@@ -33,6 +43,7 @@ def make_train_step(
       accumulate: Parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
       memory: What is kept for the backward pass, see `tfflows.bijectors.memory`.
+      moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
 
     Returns:
       A function `batch -> metrics`: scalars `loss`, `gradient_norm` and the model's own, means over the global batch.
@@ -87,6 +98,8 @@ def make_train_step(
         if gradients:
             # Keras' own optimizers would sum once more inside a replica, and clip what is not summed yet.
             optimizer.apply(first(gradients), trained)
+        if moving_average is not None:
+            strategy.run(moving_average.update)
         return first(metrics)
 
     return train_step

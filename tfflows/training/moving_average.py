@@ -1,0 +1,105 @@
+"""Exponential moving averages of parameters, which are evaluated in their place."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
+
+PREFIX = "average/"
+
+
+def average_name(name: str) -> str:
+    """The name in checkpoints of the average of the variable `name`."""
+    return f"{PREFIX}{name}"
+
+
+class MovingAverage:
+    """`average <- decay * average + (1 - decay) * parameter` once a step, with constant decay and from `average = parameter`.
+
+    One variable a parameter, of its shape and dtype: one more copy of the parameters in all. Each replica averages its own
+    copy; as the parameters of all replicas are equal, so are the averages, without communication.
+
+    Source: Ho et al. 2019, released code (which says nothing of the order within a step: there the averaging and the
+    optimizer's update are operations of one group; here the parameters are averaged after their update).
+    """
+
+    def __init__(self, variables: Mapping[str, tf.Variable], decay: float):
+        """To be made in the scope of the parameters' strategy.
+
+        Args:
+          variables: The parameters by unique names, such as `model/levels/0/...`.
+          decay: Python `float` in [0, 1).
+
+        Raises:
+          ValueError: if the decay is outside.
+        """
+        if not 0 <= decay < 1:
+            raise ValueError(f"The decay of a moving average must lie in [0, 1), got {decay}.")
+        self._rate = 1 - decay
+        self._names = list(variables)
+        self._parameters = list(variables.values())
+        self._averages = [tf.Variable(v.read_value(), trainable=False, name="average") for v in self._parameters]
+        self._exchanged = False
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """`{average/NAME: variable}` for the checkpoint."""
+        return {average_name(name): average for name, average in zip(self._names, self._averages, strict=True)}
+
+    def reset(self) -> None:
+        """Makes the averages equal to the parameters, as after the data-dependent initialization."""
+        for parameter, average in self._pairs():
+            average.assign(parameter.read_value())
+
+    def update(self) -> None:
+        """One step of averaging; to be called in a replica (`strategy.run`), after the update of the parameters."""
+        rates = {dtype: tf.constant(self._rate, dtype) for dtype in {average.dtype for average in self._averages}}
+        for parameter, average in self._pairs():
+            difference = _read(average) - _read(parameter)
+            # The kernel subtracts alpha * delta in place. In this form equal values stay equal bit for bit.
+            tf.raw_ops.ResourceApplyGradientDescent(var=average.handle, alpha=rates[average.dtype], delta=difference)
+
+    @contextlib.contextmanager
+    def exchanged(self) -> Iterator[None]:
+        """A context in which the parameters hold the averages, and the averages the parameters; for evaluation.
+
+        Afterwards, also after an exception, each holds its own again. Nothing may be saved inside. Exchanged in place, one
+        variable after the other, outside of replicas.
+
+        Raises:
+          RuntimeError: if they are exchanged already.
+        """
+        if self._exchanged:
+            raise RuntimeError(
+                "Parameters and averages are exchanged already; leave the context before entering it again."
+            )
+        self._exchanged = True
+        done = []
+        try:
+            for pair in self._pairs():
+                _exchange(*pair)
+                done.append(pair)
+            yield
+        finally:
+            for pair in done:
+                _exchange(*pair)
+            self._exchanged = False
+
+    def _pairs(self):
+        return zip(self._parameters, self._averages, strict=True)
+
+
+def _read(variable):
+    """The value in this replica, by one operation."""
+    return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+
+
+def _exchange(first, second):
+    """Exchanges two values, or, if that fails, leaves both as they are."""
+    values = first.read_value(), second.read_value()
+    try:
+        first.assign(values[1])
+        second.assign(values[0])
+    except BaseException:
+        first.assign(values[0])
+        second.assign(values[1])
+        raise
