@@ -145,3 +145,10 @@ def test_a_missing_data_set_says_which_where_and_how(capsys, tmp_path, dataset):
     assert f"data set {dataset!r} was not found" in message
     assert str(tmp_path / "data") in message and "To prepare it:" in message and "--data_dir" in message
     assert not workdir.exists()
+
+
+def test_the_learning_rate_is_a_warm_up_unless_the_paper_has_its_own():
+    experiment = dataclasses.replace(GLOW.experiments["demo"], learning_rate=0.5, warmup_steps=10)
+    assert float(GLOW.build_schedule(experiment)(5)) == 0.25
+    other = dataclasses.replace(GLOW, build_schedule=lambda e: lambda step: e.learning_rate * step)
+    assert other.build_schedule(experiment)(3) == 1.5

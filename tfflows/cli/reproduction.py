@@ -4,6 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from tfflows.training.experiment import Experiment
+from tfflows.training.schedules import LinearWarmup
+
+
+def _linear_warmup(experiment):
+    return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +25,8 @@ class Reproduction:
       load_weights: `(model, path)`, weights by the authors' names.
       extend_count: `(experiment, count) -> int`: its parameters, from `count(experiment)` of smaller experiments where equal
         blocks make that exact, since building a deep model takes long.
+      build_schedule: `experiment -> keras LearningRateSchedule`, the learning rate as a function of the step 0, 1, ...; by
+        default a linear warm-up to its `learning_rate` over its `warmup_steps`.
     """
 
     paper: str
@@ -30,6 +37,7 @@ class Reproduction:
     build_optimizer: Callable
     load_weights: Callable
     extend_count: Callable = staticmethod(lambda experiment, count: count(experiment))
+    build_schedule: Callable = staticmethod(_linear_warmup)
 
     def default_experiment(self, dataset) -> Experiment:
         """The paper's own experiment on a data set.

@@ -14,7 +14,6 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.experiment import ADDED_FIELDS
 from tfflows.training.moving_average import average_name
 from tfflows.training.named_variables import count_parameters, named_variables
-from tfflows.training.schedules import LinearWarmup
 from tfflows.training.strategies import is_chief, make_strategy
 from tfflows.training.variable_names import short_variable_names
 from tfflows.training.workdir import prepare_workdir
@@ -116,7 +115,7 @@ class Session:
     @functools.cached_property
     def schedule(self):
         """The learning rate as a function of the step."""
-        return LinearWarmup(self.experiment.learning_rate, self.experiment.warmup_steps)
+        return self.reproduction.build_schedule(self.experiment)
 
     def restore(self):
         """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.

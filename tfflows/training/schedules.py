@@ -1,5 +1,8 @@
 """Learning-rate schedules."""
 
+import dataclasses
+import math
+
 import keras
 import tensorflow as tf
 
@@ -24,3 +27,107 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"peak": self.peak, "warmup_steps": self.warmup_steps}
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """From `start` at the piece's first step in equal steps towards `end` at step `until`, which is the next piece's."""
+
+    until: int
+    start: float
+    end: float
+
+    def rate(self, steps, length):
+        """float64 at `steps` (float64, 0 to `length`) after the piece's first step; so in all pieces."""
+        return self.start + (self.end - self.start) * (steps / length)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """`value` before step `until`; for ever if that is None."""
+
+    until: int | None
+    value: float
+
+    def rate(self, steps, length):
+        del length
+        return self.value * tf.ones_like(steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeometricDecay:
+    """`start * factor**n`, n steps after the piece's first, before step `until` (None: for ever).
+
+    It stays at the first value that is not above `floor`: at n = ceil(log(floor / start) / log(factor)).
+    """
+
+    until: int | None
+    start: float
+    factor: float
+    floor: float = 0.0
+
+    def __post_init__(self):
+        if not 0 < self.factor < 1 or not 0 <= self.floor < self.start:
+            raise ValueError(
+                f"A decay needs a factor in (0, 1) and a floor from 0 to below its start, got factor={self.factor}, "
+                f"floor={self.floor}, start={self.start}."
+            )
+
+    @property
+    def steps_to_floor(self) -> float:
+        """Steps from the start to the first value that is not above the floor; infinite without a floor."""
+        return math.ceil(math.log(self.floor / self.start) / math.log(self.factor)) if self.floor else math.inf
+
+    def rate(self, steps, length):
+        del length
+        steps = tf.minimum(steps, tf.constant(self.steps_to_floor, tf.float64))
+        return self.start * tf.exp(steps * math.log(self.factor))
+
+
+PIECES = (Linear, Constant, GeometricDecay)
+
+
+class Piecewise(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule made of pieces, each of which begins where the one before it ends.
+
+    With t_0 = 0 and t_k the `until` of piece k, piece k gives the rate of the steps t_{k-1} <= step < t_k: a boundary belongs
+    to the piece that begins there. Computed in float64, given as float32.
+    """
+
+    def __init__(self, pieces):
+        """Args: pieces: `Linear`, `Constant` and `GeometricDecay`; only the last, not `Linear`, is without end.
+
+        Raises:
+          ValueError: if there is no piece, one does not end after the one before, or the last ends.
+        """
+        super().__init__()
+        self.pieces = tuple(pieces)
+        self._begins = (0, *(piece.until for piece in self.pieces[:-1]))
+        if not self.pieces or self.pieces[-1].until is not None:
+            raise ValueError(f"The last piece must be without end, until=None; got {self.pieces[-1:]}.")
+        if isinstance(self.pieces[-1], Linear):
+            raise ValueError(f"A Linear piece must end, got {self.pieces[-1]}.")
+        for piece, begin in zip(self.pieces[:-1], self._begins, strict=False):
+            if piece.until is None or piece.until <= begin:
+                raise ValueError(f"A piece that begins at step {begin} must end after it, got {piece}.")
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float64)
+        rate = None
+        for piece, begin in zip(self.pieces, self._begins, strict=True):
+            length = None if piece.until is None else float(piece.until - begin)
+            # Not beyond the piece, so that what is not selected stays finite.
+            steps = tf.maximum(step - begin, 0.0)
+            steps = steps if length is None else tf.minimum(steps, length)
+            own = piece.rate(steps, length)
+            rate = own if rate is None else tf.where(step >= begin, own, rate)
+        return tf.cast(rate, tf.float32)
+
+    def get_config(self):
+        return {"pieces": [{"kind": type(piece).__name__, **dataclasses.asdict(piece)} for piece in self.pieces]}
+
+    @classmethod
+    def from_config(cls, config):
+        kinds = {kind.__name__: kind for kind in PIECES}
+        settings = [dict(piece) for piece in config["pieces"]]
+        return cls([kinds[piece.pop("kind")](**piece) for piece in settings])
