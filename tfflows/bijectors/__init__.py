@@ -3,10 +3,14 @@
 from tfflows.bijectors.actnorm import ActNorm
 from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.chain import Chain
+from tfflows.bijectors.checkerboard import CheckerboardMerge, CheckerboardSplit
 from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling
 from tfflows.bijectors.gaussian_prior import GaussianPrior
+from tfflows.bijectors.halves import OnHalves, SwapHalves
 from tfflows.bijectors.invertible_conv import InvertibleConv
 from tfflows.bijectors.invertible_conv_lu import InvertibleConvLU
+from tfflows.bijectors.logistic_mixture_coupling import LogisticMixtureCoupling
+from tfflows.bijectors.logit import Logit
 from tfflows.bijectors.multiscale import Level, MultiScale
 from tfflows.bijectors.permutation import Permutation, Reverse
 from tfflows.bijectors.squeeze import Squeeze
@@ -17,12 +21,18 @@ __all__ = [
     "AffineCoupling",
     "Bijector",
     "Chain",
+    "CheckerboardMerge",
+    "CheckerboardSplit",
     "GaussianPrior",
     "InvertibleConv",
     "InvertibleConvLU",
     "Level",
+    "LogisticMixtureCoupling",
+    "Logit",
     "MultiScale",
+    "OnHalves",
     "Permutation",
     "Reverse",
     "Squeeze",
+    "SwapHalves",
 ]

@@ -5,13 +5,14 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import actnorm
 
-FORMS = ("shift_then_scale", "scale_then_shift")
+FORMS = ("shift_then_scale", "scale_then_shift", "positive_scale_then_shift")
 
 
 class ActNorm(Bijector):
     """Data to latent: `inverse(y) = (y + bias) * exp(log_scale_factor * log_scale)`, per channel or per activation.
 
-    With `form='scale_then_shift'` the paper's `inverse(y) = scale * y + bias`. The log-determinant of an event is the sum of
+    With `form='scale_then_shift'` Glow's paper's `inverse(y) = scale * y + bias`, with `'positive_scale_then_shift'` Flow++'s
+    `max(scale, 1e-10) * y + bias`. The log-determinant of an event is the sum of
     the (effective) log-scales over all its activations: `H * W * sum_c log_scale_c` for images with per-channel parameters.
 
     Parameters start at the identity; `initialize(batch)` sets them so that the batch leaves with zero mean and standard
@@ -47,7 +48,8 @@ class ActNorm(Bijector):
         Args:
           parameter_shape: Integers, a suffix of the event shape: `[C]` per channel, `[H, W, C]` per activation.
           event_ndims: Python `int`, axes of an event: 3 for images `[H, W, C]`, 1 for vectors.
-          form: `'shift_then_scale'` (released code) or `'scale_then_shift'` (paper).
+          form: `'shift_then_scale'` (released Glow), `'scale_then_shift'` (its paper) or `'positive_scale_then_shift'` (released
+            Flow++).
           log_scale_factor: Python `float`; the released code multiplies the stored log-scale by 3. Used by `shift_then_scale`.
           initial_scale: Python `float`, standard deviation after `initialize`.
           dtype: Of parameters and data.
@@ -83,7 +85,8 @@ class ActNorm(Bijector):
     def _effective_log_scale(self):
         if self._form == "shift_then_scale":
             return self._log_scale_factor * self.log_scale
-        return tf.math.log(tf.abs(self.scale))
+        positive = self._form == "positive_scale_then_shift"
+        return tf.math.log(actnorm.at_least(self.scale) if positive else tf.abs(self.scale))
 
     def _log_det(self, x, log_scale):
         sizes = zip(x.shape[::-1], self.bias.shape[::-1], strict=False)  # from the last axis, as far as parameters go
@@ -98,7 +101,7 @@ class ActNorm(Bijector):
         if self._form == "shift_then_scale":
             x = actnorm.shift_then_scale(y, self.bias, log_scale)
         else:
-            x = actnorm.scale_then_shift(y, self.scale, self.bias)
+            x = _SCALE_THEN_SHIFT[self._form][0](y, self.scale, self.bias)
         return x, self._log_det(y, log_scale)
 
     def _forward_and_log_det(self, x):
@@ -106,11 +109,19 @@ class ActNorm(Bijector):
         if self._form == "shift_then_scale":
             y = actnorm.unscale_then_unshift(x, self.bias, log_scale)
         else:
-            y = actnorm.unshift_then_unscale(x, self.scale, self.bias)
+            y = _SCALE_THEN_SHIFT[self._form][1](x, self.scale, self.bias)
         return y, -self._log_det(x, log_scale)
 
     def initialize(self, y, condition=None):
-        """Sets bias and scale from a batch (standard deviation + 1e-6, population moments); returns its latent."""
+        """Sets bias and scale from a batch, by population moments (standard deviation + 1e-6; in Flow++'s form variance + 1e-8).
+
+        Returns the batch's latent.
+        """
+        if self._form == "positive_scale_then_shift":
+            scale, bias = actnorm.data_dependent_scale_then_shift(y, self.bias.shape.rank, self._initial_scale)
+            self.scale.assign(scale)
+            self.bias.assign(bias)
+            return super().initialize(y, condition)
         bias, log_scale = actnorm.data_dependent_shift_then_scale(y, self.bias.shape.rank, self._initial_scale)
         if self._form == "shift_then_scale":
             self.bias.assign(bias)
@@ -119,3 +130,9 @@ class ActNorm(Bijector):
             self.scale.assign(tf.exp(log_scale))
             self.bias.assign(bias * tf.exp(log_scale))
         return super().initialize(y, condition)
+
+
+_SCALE_THEN_SHIFT = {
+    "scale_then_shift": (actnorm.scale_then_shift, actnorm.unshift_then_unscale),
+    "positive_scale_then_shift": (actnorm.positive_scale_then_shift, actnorm.unshift_then_positive_unscale),
+}

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector, inverse_and_log_det, takes_condition
+from tfflows.bijectors.conditions import at_place
 from tfflows.bijectors.shared_blocks import SharedBlocks
 
 
@@ -13,8 +14,8 @@ class Chain(Bijector):
     """`forward(x) = b[0](b[1](... b[-1](x)))`, so the list reads from data to latent: `inverse` applies `b[0]` first.
 
     As `tfb.Chain`, but `condition=` reaches every bijector that takes one (`Squeeze` squeezes a condition of image shape on
-    its way), equal bijectors do not share conditions, and a condition that none takes raises. Bijectors from TFP may stand
-    in the list.
+    its way; `RowKeys` in a condition become an independent stream for each bijector), equal bijectors do not share
+    conditions, and a condition that none takes raises. Bijectors from TFP may stand in the list.
 
     In graphs, bijectors of equal structure are traced once (see `SharedBlocks`).
 
@@ -80,8 +81,8 @@ class Chain(Bijector):
     def _conditions(self, condition, batch_ndims):
         """The condition that each bijector gets (None for those that take none)."""
         conditions = []
-        for bijector in self.bijectors:
-            conditions.append(condition if takes_condition(bijector) else None)
+        for place, bijector in enumerate(self.bijectors):
+            conditions.append(at_place(condition, place) if takes_condition(bijector) else None)
             if isinstance(bijector, Bijector) and condition is not None:
                 condition = bijector.squeeze_condition(condition, batch_ndims)
         return conditions

@@ -4,13 +4,14 @@ import tensorflow as tf
 
 from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector, broadcast_log_det, keras_variables
+from tfflows.bijectors.conditions import flat_condition
 from tfflows.math import coupling
 from tfflows.math.convolution import flatten_batch, unflatten_batch
 
 HALVES = ("first", "second")
 
 
-class _Coupling(Bijector):
+class Coupling(Bijector):
     """What additive and affine couplings share: the split, the network and the join."""
 
     # Channels of the network's output for each channel that is transformed.
@@ -22,7 +23,8 @@ class _Coupling(Bijector):
         self.network = network
         self._network_variables = keras_variables(network)
         self._conditioning_half = conditioning_half
-        self.takes_condition = conditional
+        self.takes_condition = bool(conditional)
+        self._condition_is_optional = conditional == "optional"
         super().__init__(
             forward_min_event_ndims=event_ndims,
             dtype=dtype,
@@ -46,10 +48,9 @@ class _Coupling(Bijector):
         event_ndims = self.forward_min_event_ndims
         inputs = [flatten_batch(conditioning, event_ndims)]
         if self.takes_condition:
-            if condition is None:
+            if condition is None and not self._condition_is_optional:
                 raise ValueError(f"{self.name} needs a condition; pass condition=.")
-            batch_ndims = conditioning.shape.rank - event_ndims
-            inputs.append(flatten_batch(condition, condition.shape.rank - batch_ndims))
+            inputs.append(flat_condition(condition, conditioning.shape.rank - event_ndims))
         return unflatten_batch(run(*inputs), conditioning, event_ndims)
 
     def _parameters_of(self, conditioning, condition):
@@ -106,7 +107,7 @@ class _Coupling(Bijector):
         return self._join(conditioning, self._encode(transformed, parameters)[0])
 
 
-class AdditiveCoupling(_Coupling):
+class AdditiveCoupling(Coupling):
     """Data to latent: `inverse(y) = [a, b + f(a)]` with `[a, b] = y` the halves of the channels; log-determinant 0.
 
     #### Examples
@@ -138,7 +139,8 @@ class AdditiveCoupling(_Coupling):
           network: Callable `[B, ..., C/2] -> [B, ..., C/2]`: a built Keras layer, a `tf.Module` or a function. A second
             argument is the condition, if `conditional`.
           conditioning_half: `'first'` (released code) or `'second'` (paper): which half passes unchanged.
-          conditional: Python `bool`, whether the network takes `condition=`.
+          conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
+            gets None).
           event_ndims: Python `int`, axes of an event.
           dtype: Of the data.
           validate_args: As in TFP.
@@ -154,7 +156,7 @@ class AdditiveCoupling(_Coupling):
         return transformed - parameters, broadcast_log_det(0.0, transformed, self.forward_min_event_ndims)
 
 
-class AffineCoupling(_Coupling):
+class AffineCoupling(Coupling):
     """Data to latent: `inverse(y) = [a, (b + t) * s]`, `(t, r) = f(a)`, `s = sigmoid(r + 2)`; log-determinant `sum ln s`.
 
     The paper's form is `scale='exp'` (`s = exp(r)`) with `order='scale_then_shift'` (`b * s + t`). With a network that is zero
@@ -193,12 +195,13 @@ class AffineCoupling(_Coupling):
         Args:
           network: Callable `[B, ..., C/2] -> [B, ..., C]`: a built Keras layer, a `tf.Module` or a function. A second
             argument is the condition, if `conditional`.
-          scale: `'sigmoid'` (released code) or `'exp'` (paper).
+          scale: `'sigmoid'` (released Glow), `'exp'` (its paper) or `'tanh'` (`s = exp(tanh r)`, released Flow++).
           order: `'shift_then_scale'` (released code) or `'scale_then_shift'` (paper).
           parameter_order: Where the network's channels hold shift and raw scale: `'interleaved'` (even and odd channels,
             released code) or `'contiguous'` (first and last half).
           conditioning_half: `'first'` (released code) or `'second'` (paper): which half passes unchanged.
-          conditional: Python `bool`, whether the network takes `condition=`.
+          conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
+            gets None).
           event_ndims: Python `int`, axes of an event.
           dtype: Of the data.
           validate_args: As in TFP.

@@ -9,28 +9,42 @@ from tfflows.math import invertible_conv
 class InvertibleConv(Bijector):
     """Data to latent: `inverse(y)[..., j] = sum_i y[..., i] weight[i, j]`; log-determinant `H * W * ln |det weight|`.
 
-    Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal; the determinant is taken
-    in float64.
+    Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal, or with `identity_noise`
+    at `I + identity_noise * N(0, 1)` (released Flow++); the determinant is taken in float64.
 
     #### References
 
     Kingma & Dhariwal 2018, section 3.2 (there the transpose: `y = W x`).
     """
 
-    def __init__(self, channels, seed=0, event_ndims=3, dtype=tf.float32, validate_args=False, name="invertible_conv"):
+    def __init__(
+        self,
+        channels,
+        seed=0,
+        event_ndims=3,
+        identity_noise=None,
+        dtype=tf.float32,
+        validate_args=False,
+        name="invertible_conv",
+    ):
         """Creates the matrix.
 
         Args:
           channels: Python `int` C.
-          seed: Python `int` of the initial rotation.
+          seed: Python `int` of the initial matrix.
           event_ndims: Python `int`, axes of an event.
+          identity_noise: Python `float`, deviation of the entries from the identity; None for an orthogonal matrix.
           dtype: Of the matrix and the data.
           validate_args: As in TFP.
           name: As in TFP.
         """
         parameters = dict(locals())
         self.weight = tf.Variable(
-            lambda: invertible_conv.orthogonal_matrix(channels, [seed, 0], dtype),
+            lambda: (
+                invertible_conv.orthogonal_matrix(channels, [seed, 0], dtype)
+                if identity_noise is None
+                else invertible_conv.matrix_near_identity(channels, [seed, 0], identity_noise, dtype)
+            ),
             shape=[channels, channels],
             dtype=dtype,
             name="weight",

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.conditions import at_place, map_condition
 from tfflows.bijectors.stateless import Derived, Structure
 
 tfb = tfp.bijectors
@@ -125,14 +126,14 @@ class MultiScale(Bijector):
 
     def _conditions(self, condition, batch_ndims):
         """The condition as it enters each level, and as it leaves the last one."""
-        conditions = [None if condition is None else tf.convert_to_tensor(condition)]
+        conditions = [map_condition(condition, on_tensor=tf.convert_to_tensor)]
         for level in self.levels:
             before = conditions[-1]
             conditions.append(None if before is None else level.flow.squeeze_condition(before, batch_ndims))
         return conditions
 
-    def _flow_condition(self, level, condition):
-        return condition if level.flow.takes_condition else None
+    def _flow_condition(self, index, condition):
+        return at_place(condition, index) if self.levels[index].flow.takes_condition else None
 
     def _prior_condition(self, index, kept, condition):
         if not _takes_condition(self.levels[index].prior):
@@ -144,7 +145,7 @@ class MultiScale(Bijector):
         parts, z, last = [], y, len(self.levels) - 1
         conditions = self._conditions(condition, y.shape.rank - self.inverse_min_event_ndims)
         for index, level in enumerate(self.levels):
-            z = run_flow(level.flow, z, self._flow_condition(level, conditions[index]))
+            z = run_flow(level.flow, z, self._flow_condition(index, conditions[index]))
             kept, out = (None, z) if index == last else tf.split(z, 2, axis=-1)
             if level.prior is not None:
                 out = run_prior(level.prior, out, self._prior_condition(index, kept, conditions[index + 1]))
@@ -183,7 +184,7 @@ class MultiScale(Bijector):
                 out, log_det = level.prior.forward_and_log_det(out, prior_condition)
                 log_dets.append(log_det)
             z = out if z is None else tf.concat([z, out], axis=-1)
-            z, log_det = level.flow.forward_and_log_det(z, self._flow_condition(level, conditions[index]))
+            z, log_det = level.flow.forward_and_log_det(z, self._flow_condition(index, conditions[index]))
             log_dets.append(log_det)
         return z, tf.add_n(log_dets)
 
@@ -200,7 +201,7 @@ class MultiScale(Bijector):
         def flow(index, z, d_z):
             """Of a level's flow: the input and its gradient, from the output and its gradient."""
             bijector, structure = self.levels[index].flow, self._structures[index][0]
-            given = self._flow_condition(self.levels[index], conditions[index])
+            given = self._flow_condition(index, conditions[index])
             own = structure.values()
             z, d_z, d_given, d_own = bijector._rebuild_and_gradient(direction, z, [d_z, d_log_det], given, own)
             sums.add(own, d_own)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
+from tfflows.bijectors.conditions import map_condition
 from tfflows.math import squeeze as squeeze_math
 
 
@@ -44,8 +45,12 @@ class Squeeze(Bijector):
 
     def squeeze_condition(self, condition, batch_ndims):
         """The condition as the bijectors behind this one see it: squeezed when it has image shape, else as it is."""
-        spatial = condition.shape.rank == batch_ndims + 3
-        return squeeze_math.squeeze(condition, self._factor, self._order) if spatial else condition
+
+        def squeezed(tensor):
+            spatial = tensor.shape.rank == batch_ndims + 3
+            return squeeze_math.squeeze(tensor, self._factor, self._order) if spatial else tensor
+
+        return map_condition(condition, on_tensor=squeezed)
 
     def _inverse_and_log_det(self, y):
         self._inverse_event_shape(y.shape[-3:])  # a clear error before the reshape's

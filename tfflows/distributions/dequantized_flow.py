@@ -1,34 +1,62 @@
-"""Discrete images under a continuous flow, by uniform dequantization."""
+"""Discrete images under a continuous flow, by dequantization."""
 
 import math
 
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector
+from tfflows.distributions.dequantizers import UniformDequantizer
 from tfflows.distributions.quantization import bits_per_dim, center, quantize, to_images
-from tfflows.math.random import fold_in, normal_rows, uniform_rows
+from tfflows.math.random import fold_in, normal_rows
+
+LOSS_UNITS = ("bits_per_dim", "nats")
 
 
 class DequantizedFlow(tf.Module):
     """A lower bound on the probability of uint8 images, from a density over `v` in `[-1/2, 1/2)^(H x W x C)`.
 
-    `elbo(x) = ln p(v) - M ln n` with `v = q / n - 1/2 + u`, `u ~ Uniform[0, 1/n)`, `n = 2**num_bits` bins, M dimensions; its
-    expectation over u bounds `ln P(x)` from below. In nats an image.
+    `elbo(x) = ln p(v) - M ln n - ln r(u | x)` with `v = (q + u) / n - 1/2`, `u ~ r(u | x)` in [0, 1), `n = 2**num_bits` bins, M
+    dimensions; its expectation over u bounds `ln P(x)` from below. In nats an image.
 
     `flow` is any `tfd.TransformedDistribution` of a standard normal on vectors or images; a condition reaches its bijector as
-    `condition=`.
+    `condition=`. With `dropout` that condition is `{'dropout': RowKeys}` in training and None else.
 
-    Source: Glow, eq. 2; Theis et al. 2016.
+    Source: Glow, eq. 2; Theis et al. 2016; r other than uniform: Ho et al. 2019, section 3.1.
     """
 
     # What `training_loss` reports.
     metric_names = ("bits_per_dim",)
 
-    def __init__(self, flow, num_bits=8, name="dequantized_flow"):
-        """Args: flow: `tfd.TransformedDistribution`; num_bits: Python `int`, 1 to 8; name: Python `str`."""
+    def __init__(
+        self,
+        flow,
+        num_bits=8,
+        dequantizer=None,
+        dropout=False,
+        loss_unit="bits_per_dim",
+        name="dequantized_flow",
+    ):
+        """Creates the model.
+
+        Args:
+          flow: `tfd.TransformedDistribution`.
+          num_bits: Python `int`, 1 to 8.
+          dequantizer: As in `tfflows.distributions.dequantizers`; default: uniform.
+          dropout: Python `bool`, whether flow and dequantizer take keys of dropout masks in training.
+          loss_unit: `'bits_per_dim'` or `'nats'` (an image), of `training_loss`.
+          name: Python `str`.
+
+        Raises:
+          ValueError: if `loss_unit` is unknown.
+        """
         super().__init__(name=name)
+        if loss_unit not in LOSS_UNITS:
+            raise ValueError(f"loss_unit must be one of {LOSS_UNITS}, got {loss_unit!r}.")
         self.flow = flow
         self.num_bits = num_bits
+        self.dequantizer = UniformDequantizer() if dequantizer is None else dequantizer
+        self.dropout = dropout
+        self.loss_unit = loss_unit
 
     @property
     def image_shape(self):
@@ -42,13 +70,20 @@ class DequantizedFlow(tf.Module):
 
     def dequantize(self, images, keys):
         """`v` of uint8 images `[B, H, W, C]` with fresh noise of `keys` (`RowKeys`); float32."""
-        images = self._checked(images)
-        noise = uniform_rows(fold_in(keys, "dequantization"), tf.shape(images)[0], self.image_shape)
-        return self.dequantize_with(images, noise / 2**self.num_bits)
+        return self._dequantized(images, keys)[0]
 
     def dequantize_with(self, images, noise):
         """`v` of uint8 images with the given noise in `[0, 1 / n)`."""
-        return center(quantize(images, self.num_bits), self.num_bits) + noise
+        return self._centered(images) + noise
+
+    def _centered(self, images):
+        return center(quantize(self._checked(images), self.num_bits), self.num_bits)
+
+    def _dequantized(self, images, keys, dropout_keys=None):
+        """`v` and `ln r(u | x)`."""
+        centered = self._centered(images)
+        u, log_prob = self.dequantizer.sample_and_log_prob(centered, keys, dropout_keys)
+        return centered + u / 2**self.num_bits, log_prob
 
     def elbo(self, images, keys, condition=None):
         """One-sample bound on `ln P(images)`, nats, shape `[B]`.
@@ -58,10 +93,11 @@ class DequantizedFlow(tf.Module):
           keys: `RowKeys` of the noise.
           condition: What the flow's bijector takes as `condition=`, if it takes one.
         """
-        return self.elbo_of_dequantized(self.dequantize(images, keys), condition)
+        v, log_prob = self._dequantized(images, keys)
+        return self.elbo_of_dequantized(v, condition) - log_prob
 
     def elbo_of_dequantized(self, v, condition=None):
-        """`ln p(v) - M ln n`, nats, shape `[B]`."""
+        """`ln p(v) - M ln n`, nats, shape `[B]`: the bound without the dequantizer's part."""
         log_prob = self.flow.log_prob(v, bijector_kwargs=self._kwargs(condition))
         return log_prob - self.num_dimensions * self.num_bits * math.log(2.0)
 
@@ -85,7 +121,7 @@ class DequantizedFlow(tf.Module):
         return total - math.log(num_samples)
 
     def training_loss(self, images, labels, keys):
-        """Loss an image and the metrics to log, all of shape `[B]`: here bits/dim.
+        """Loss an image (minus the bound, in `loss_unit`) and the metrics to log, all of shape `[B]`: here bits/dim.
 
         Args:
           images: uint8 `[B, H, W, C]`.
@@ -95,20 +131,32 @@ class DequantizedFlow(tf.Module):
         Returns:
           `(loss, metrics)`: a tensor and a dictionary of tensors with at least `bits_per_dim`.
         """
-        bits = bits_per_dim(self.elbo(images, keys, self.condition_of(labels)), self.num_dimensions)
-        return bits, {"bits_per_dim": bits}
+        dropout_keys, condition = self._training_condition(labels, keys)
+        v, log_prob = self._dequantized(images, keys, dropout_keys)
+        elbo = self.elbo_of_dequantized(v, condition) - log_prob
+        bits = bits_per_dim(elbo, self.num_dimensions)
+        return -elbo if self.loss_unit == "nats" else bits, {"bits_per_dim": bits}
 
     def condition_of(self, labels):
-        """The condition that labels make: themselves if the flow takes one, else None."""
-        return labels if getattr(self.flow.bijector, "takes_condition", False) else None
+        """The condition that labels make: themselves if the flow takes them, else None."""
+        return labels if getattr(self.flow.bijector, "takes_condition", False) and not self.dropout else None
+
+    def _training_condition(self, labels, keys):
+        """Keys of the dequantizer's dropout, and the flow's condition."""
+        if not self.dropout:
+            return None, self.condition_of(labels)
+        keys = fold_in(keys, "dropout")
+        return fold_in(keys, "dequantizer"), {"dropout": fold_in(keys, "flow")}
 
     def initialize(self, images, labels, keys):
         """Data-dependent init from one batch, eagerly and outside `strategy.run`; returns its latent."""
-        v = self.dequantize(images, keys)
+        dropout_keys, condition = self._training_condition(labels, keys)
+        centered = self._centered(images)
+        v = centered + self.dequantizer.initialize(centered, keys, dropout_keys) / 2**self.num_bits
         bijector = self.flow.bijector
         if not isinstance(bijector, Bijector):
             return bijector.inverse(v)
-        return bijector.initialize(v, self.condition_of(labels))
+        return bijector.initialize(v, condition)
 
     def encode(self, images, keys, condition=None):
         """Whitened latents `[B, ...]` of uint8 images, noise included."""

@@ -1,8 +1,6 @@
 """Weights by the variable names of the released Glow code."""
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from tfflows.bijectors import (
     ActNorm,
@@ -17,6 +15,7 @@ from tfflows.bijectors import (
     Reverse,
     Squeeze,
 )
+from tfflows.interop.fitting import check_names, fitted
 from tfflows.interop.sources import read_source
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense
 
@@ -37,8 +36,11 @@ def load_weights(model, source, scope=None):
     """
     variables = released_variables(model, scope)
     weights = read_source(source)
-    _check_names(variables, weights)
-    values = {name: _fitted(name, weights[name], variable) for name, variable in variables.items()}
+    check_names(variables, weights)
+    values = {
+        name: fitted(name, weights[name], variable.shape, variable.dtype.as_numpy_dtype)
+        for name, variable in variables.items()
+    }
     for name, variable in variables.items():
         variable.assign(values[name])
 
@@ -152,31 +154,3 @@ def _dense(layer: ZeroDense, scope):
 
 def _variable(variable):
     return variable.value if isinstance(variable, keras.Variable) else variable
-
-
-def _check_names(variables, weights):
-    missing = [name for name in variables if name not in weights]
-    extra = [name for name in weights if name not in variables]
-    problems = [f"{kind} {_listed(names)}" for kind, names in (("missing:", missing), ("extra:", extra)) if names]
-    if problems:
-        raise ValueError(
-            f"The weights do not fit this model ({len(variables)} names): {'; '.join(problems)}. Build the model with the "
-            "settings that the weights were trained with (levels, depth, permutation, coupling, priors, classes)."
-        )
-
-
-def _listed(names, most=5):
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(sorted(names)[:most]) + more
-
-
-def _fitted(name, value, variable):
-    """The authors keep vectors as `[1, 1, 1, C]` or `[1, C]`."""
-    value, shape = np.asarray(value), tuple(variable.shape)
-    leading = value.shape[: max(value.ndim - len(shape), 0)]
-    squeezed = value.reshape(value.shape[len(leading) :]) if all(size == 1 for size in leading) else value
-    if squeezed.shape != shape:
-        raise ValueError(f"{name} has shape {value.shape}; this model needs {shape}.")
-    if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
-        raise ValueError(f"{name} holds values that are not finite.")
-    return tf.cast(squeezed, variable.dtype)

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 # Added to the standard deviation (not the variance) by the released Glow code, so a constant channel stays finite.
 EPSILON = 1e-6
+# Added to the variance by the released Flow++ code.
+VARIANCE_EPSILON = 1e-8
 
 
 def shift_then_scale(x, bias, log_scale):
@@ -24,6 +26,21 @@ def scale_then_shift(x, scale, bias):
 def unshift_then_unscale(y, scale, bias):
     """`x = (y - bias) / scale`: inverse of `scale_then_shift`."""
     return (y - bias) / scale
+
+
+def positive_scale_then_shift(x, scale, bias):
+    """`y = max(scale, 1e-10) * x + bias`: the form of the released Flow++."""
+    return at_least(scale) * x + bias
+
+
+def unshift_then_positive_unscale(y, scale, bias):
+    """`x = (y - bias) / max(scale, 1e-10)`: inverse of `positive_scale_then_shift`."""
+    return (y - bias) / at_least(scale)
+
+
+def at_least(scale, least=1e-10):
+    """`max(scale, least)`: no gradient below."""
+    return tf.maximum(scale, tf.cast(least, scale.dtype))
 
 
 def per_event_log_det(log_scale, event_shape):
@@ -57,3 +74,10 @@ def data_dependent_shift_then_scale(x, parameter_rank, scale=1.0):
     mean, standard_deviation = moments(x, parameter_rank)
     target = tf.cast(scale, x.dtype)
     return -mean, tf.math.log(target / (standard_deviation + tf.cast(EPSILON, x.dtype)))
+
+
+def data_dependent_scale_then_shift(x, parameter_rank, scale=1.0):
+    """`(scale, bias)` with `scale / sqrt(variance + 1e-8)`, as in the released Flow++."""
+    mean, standard_deviation = moments(x, parameter_rank)
+    factor = tf.cast(scale, x.dtype) * tf.math.rsqrt(tf.square(standard_deviation) + VARIANCE_EPSILON)
+    return factor, -mean * factor

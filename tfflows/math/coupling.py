@@ -13,7 +13,7 @@ def identity_log_scale(raw_scale):
     return raw_scale
 
 
-LOG_SCALES = {"sigmoid": log_sigmoid_scale, "exp": identity_log_scale}
+LOG_SCALES = {"sigmoid": log_sigmoid_scale, "exp": identity_log_scale, "tanh": tf.tanh}
 
 
 def shift_then_scale(x, shift, log_scale):

@@ -60,6 +60,12 @@ def orthogonal_matrix(channels, seed, dtype=tf.float32):
     return tf.cast(tf.linalg.qr(gaussian).q, dtype)
 
 
+def matrix_near_identity(channels, seed, noise, dtype=tf.float32):
+    """`I + noise * N(0, 1)`; arguments as for `orthogonal_matrix`, noise: Python `float`."""
+    gaussian = tf.random.stateless_normal([channels, channels], seed=seed, dtype=tf.float64)
+    return tf.cast(tf.eye(channels, dtype=tf.float64) + noise * gaussian, dtype)
+
+
 def lu_factors(weight):
     """Factors `P, L, U, s` with `weight = P L (U + diag(s))` (Glow, eq. 10), in the dtype of `weight`.
 

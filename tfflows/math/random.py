@@ -65,6 +65,15 @@ def uniform_rows(keys, num_rows, row_shape, dtype=tf.float32):
     return tf.cast(tf.cast(mantissa, signed_dtype), dtype) * 2.0 ** (unused_bits - 8 * words_dtype.size)
 
 
+def kept_rows(keys, num_rows, row_shape, rate):
+    """Booleans, True with probability `1 - rate`, shape `[num_rows, *row_shape]`; rows keyed as those of `uniform_rows`.
+
+    The same with XLA and without; `rate` (Python `float` in [0, 1)) counts to 32 bits.
+    """
+    words = _rows(tf.raw_ops.StatelessRandomUniformFullIntV2, keys, num_rows, row_shape, tf.uint32)
+    return words >= tf.constant(round(rate * 2**32), tf.uint32)
+
+
 def normal_rows(keys, num_rows, row_shape, dtype=tf.float32):
     """Standard normal numbers, shape `[num_rows, *row_shape]`; row i depends on `keys.seed` and `keys.start + i` alone.
 
@@ -93,5 +102,6 @@ def _rows(generator, keys, num_rows, row_shape, dtype):
         alg=_PHILOX,
         dtype=dtype,
     )
-    padded = tf.reshape(padded, [num_rows, counts_per_row * words])
-    return tf.reshape(padded[:, :row_size], [num_rows, *row_shape])
+    if row_size % words:
+        padded = tf.reshape(padded, [num_rows, counts_per_row * words])[:, :row_size]
+    return tf.reshape(padded, [num_rows, *row_shape])

@@ -1,0 +1,182 @@
+"""Flow++ from an experiment: a flat list that reads like section 3 of the paper."""
+
+import dataclasses
+
+import tensorflow_probability as tfp
+
+from reproductions.flowpp.experiments import parse_stages
+from tfflows.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    Chain,
+    CheckerboardMerge,
+    CheckerboardSplit,
+    InvertibleConv,
+    LogisticMixtureCoupling,
+    Logit,
+    OnHalves,
+    Squeeze,
+    SwapHalves,
+)
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
+from tfflows.math.random import derive_seed
+from tfflows.networks import ContextNetwork, GatedConditioner
+from tfflows.training.optimizers import Adam
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+
+def build(experiment, image_shape, num_classes, seed):
+    """The model of an experiment, over uint8 images.
+
+    Args:
+      experiment: `FlowPPExperiment`.
+      image_shape: Integers `[H, W, C]`.
+      num_classes: Not used: no model of the paper is conditional.
+      seed: Python `int` of the initial parameters.
+
+    Returns:
+      `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
+
+    Raises:
+      ValueError: if the experiment is conditional, or the image cannot be split and squeezed as its stages ask.
+    """
+    del num_classes
+    if experiment.conditional:
+        raise ValueError(f"{experiment.name} is conditional, but no Flow++ is.")
+    return DequantizedFlow(
+        flow_distribution(experiment, image_shape, derive_seed(seed, "flow")),
+        experiment.num_bits,
+        dequantizer(experiment, image_shape, derive_seed(seed, "dequantizer")),
+        dropout=experiment.dropout_rate > 0,
+        loss_unit="nats",
+    )
+
+
+def flow_distribution(experiment, image_shape, seed):
+    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
+    main = _Networks(experiment.width, experiment.num_blocks, experiment.mixer)
+    layers, latent_shape = stages(experiment, experiment.stages, image_shape, main, seed)
+    bijector = Chain([Logit(margin=0.05), *layers], name="flowpp")
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), sample_shape=latent_shape)
+    return tfd.TransformedDistribution(base, bijector, name="flowpp")
+
+
+def dequantizer(experiment, image_shape, seed):
+    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1)."""
+    if experiment.dequantization == "uniform":
+        return UniformDequantizer()
+    height, width, channels = image_shape
+    context = ContextNetwork(
+        experiment.context_width,
+        experiment.context_blocks,
+        mixer=experiment.context_mixer,
+        layer_norm=experiment.context_layer_norm,
+        dropout_rate=experiment.dropout_rate,
+        weight_norm=experiment.weight_norm,
+        seed=derive_seed(seed, "context"),
+        dtype=experiment.precision,
+    )
+    context.build([None, height, width // 2, 2 * channels])
+    networks = _Networks(
+        experiment.dequantization_width or experiment.width,
+        experiment.dequantization_blocks,
+        experiment.dequantization_mixer,
+        experiment.context_width,
+    )
+    layers, _ = stages(experiment, experiment.dequantization_stages, image_shape, networks, seed)
+    sigmoid = tfb.Invert(tfb.Sigmoid(), name="sigmoid")
+    return VariationalDequantizer(Chain([*layers, sigmoid], name="dequantizer"), context, experiment.checkerboard)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Networks:
+    """What the conditioners of the flow and those of the dequantizer differ in."""
+
+    width: int
+    num_blocks: int
+    mixer: str
+    context_filters: int = 0
+
+
+def stages(experiment, description, image_shape, networks, seed):
+    """The bijectors that `description` names, data to latent, and the shape that they end with."""
+    height, width, channels = image_shape
+    layers = []
+    for number, (kind, num_steps) in enumerate(parse_stages(description)):
+        if kind == "squeeze":
+            _check_divides(2, height, width, description)
+            height, width, channels = height // 2, width // 2, 4 * channels
+            layers.append(Squeeze(order="position_first"))
+            continue
+        halves = [height, width, channels]
+        if kind == "checkerboard":
+            _check_divides(2, width, width, description)
+            halves = [height, width // 2, 2 * channels]
+            layers.append(CheckerboardSplit(experiment.checkerboard))
+        for step in range(num_steps):
+            layers.append(flow_step(experiment, halves, networks, derive_seed(seed, "stage", number, "step", step)))
+        if kind == "checkerboard":
+            layers.append(CheckerboardMerge(experiment.checkerboard))
+    return layers, [height, width, channels]
+
+
+def flow_step(experiment, shape, networks, seed):
+    """Actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, exchange of the halves (section 3.4)."""
+    layers = [ActNorm(shape, form="positive_scale_then_shift")]
+    if experiment.invertible_conv:
+        first, second = (
+            InvertibleConv(shape[-1] // 2, derive_seed(seed, "mixing", half), identity_noise=0.001)
+            for half in ("first", "second")
+        )
+        layers.append(OnHalves(first, second))
+    layers += [coupling(experiment, shape, networks, derive_seed(seed, "coupling")), SwapHalves()]
+    return Chain(layers, name="step")
+
+
+def coupling(experiment, shape, networks, seed):
+    """Mixture of logistics, or affine, with its conditioner."""
+    height, width, channels = shape
+    if channels % 2:
+        raise ValueError(f"A coupling of channels needs an even number of them, got {channels}: squeeze first.")
+    affine = experiment.coupling == "affine"
+    network = GatedConditioner(
+        networks.width,
+        channels // 2 * (2 if affine else 2 + 3 * experiment.num_components),
+        networks.num_blocks,
+        mixer=networks.mixer,
+        num_heads=experiment.num_heads,
+        last_nonlinearity=experiment.last_nonlinearity,
+        context_filters=networks.context_filters,
+        dropout_rate=experiment.dropout_rate,
+        weight_norm=experiment.weight_norm,
+        seed=seed,
+        dtype=experiment.precision,
+    )
+    network.build([None, height, width, channels // 2])
+    conditional = (
+        networks.context_filters > 0 or "optional" if experiment.dropout_rate else networks.context_filters > 0
+    )
+    if affine:
+        options = {"scale": "tanh", "order": "scale_then_shift", "parameter_order": "contiguous"}
+        return AffineCoupling(network, conditional=conditional, **options)
+    return LogisticMixtureCoupling(network, experiment.num_components, conditional=conditional)
+
+
+def _check_divides(factor, height, width, description):
+    if height % factor or width % factor:
+        raise ValueError(
+            f"The stages {description!r} halve sides of {height} and {width}: give an image_size with more factors of 2."
+        )
+
+
+def extend_count(experiment, count):
+    """Parameters of a Flow++ from `count` of those with one and two blocks a conditioner: all blocks are alike."""
+    one, two = (count(dataclasses.replace(experiment, num_blocks=number)) for number in (1, 2))
+    return one + (experiment.num_blocks - 1) * (two - one)
+
+
+def optimizer(experiment, learning_rate):
+    """Adam with the gradient's norm clipped (released code)."""
+    return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, global_clipnorm=experiment.clip_norm)

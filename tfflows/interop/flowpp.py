@@ -1,0 +1,205 @@
+"""Weights by the variable names of the released Flow++ code."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCoupling, OnHalves
+from tfflows.distributions.dequantizers import VariationalDequantizer
+from tfflows.interop.fitting import check_names, fitted
+from tfflows.interop.sources import read_source
+from tfflows.math.logistic_mixture import released_channel_order
+from tfflows.networks.gated_blocks import GatedConvolution
+
+
+def load_weights(model, source):
+    """Sets the variables of a Flow++ from weights by the authors' names.
+
+    Layers are numbered as the released code makes them: those of the dequantizer first, then those of the flow. The names were
+    checked with the CIFAR-10 and 32x32 ImageNet models.
+
+    Args:
+      model: `DequantizedFlow` of a Flow++, or a single coupling (whose names begin with that of its class).
+      source: A mapping by the authors' names (`context_proc/proj/W`, `Norm/norm0/g`, `MixLogisticAttnCoupling/pos_emb`, ...), the
+        path of an `.npz` file (of such names, or of `var/<name>` beside other arrays), or of a TF1 checkpoint.
+
+    Raises:
+      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
+      FileNotFoundError: if there is nothing at the path.
+    """
+    places = released_places(model)
+    weights = read_source(source)
+    check_names([name for place in places for name in place.names], weights)
+    values = [place.join([place.fitted(name, weights[name]) for name in place.names]) for place in places]
+    for place, value in zip(places, values, strict=True):
+        place.variable.assign(value)
+
+
+def export_weights(model):
+    """The inverse of `load_weights`: `{authors' name: array}`; vectors lack the authors' leading axes of size 1."""
+    parts = ((place, place.split(place.variable.numpy())) for place in released_places(model))
+    return {name: part for place, own in parts for name, part in zip(place.names, own, strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a variable's parts are among the authors' weights.
+
+    Attributes:
+      variable: `tf.Variable`.
+      names: The authors', one a part.
+      split: From the variable's value to its parts.
+      join: The inverse.
+    """
+
+    variable: tf.Variable
+    names: tuple
+    split: Callable
+    join: Callable
+
+    def fitted(self, name, value):
+        """`value` as the part of that name."""
+        own = self.split(np.zeros(self.variable.shape))[self.names.index(name)]
+        return fitted(name, value, own.shape, self.variable.dtype.as_numpy_dtype)
+
+
+def released_places(model):
+    """The `Place`s of a model's variables; arguments as for `load_weights`."""
+    if isinstance(model, AffineCoupling | LogisticMixtureCoupling):
+        return _coupling(model, _scope_of(model))
+    numbers = collections.Counter()
+    places = []
+    if isinstance(model.dequantizer, VariationalDequantizer):
+        places += _context(model.dequantizer.context_network, "context_proc")
+        places += _steps(model.dequantizer.bijector, numbers)
+    return places + _steps(model.flow.bijector, numbers)
+
+
+def _steps(chain, numbers):
+    steps = [bijector for bijector in chain.bijectors if isinstance(bijector, Chain)]
+    return [place for step in steps for bijector in step.bijectors for place in _layer(bijector, numbers)]
+
+
+def _layer(bijector, numbers):
+    def scope(name):
+        number = numbers[name]
+        numbers[name] += 1
+        return f"{name}_{number}" if number else name
+
+    if isinstance(bijector, ActNorm):
+        own = scope("Norm")
+        return [
+            _halves(bijector.scale, [f"{own}/norm0/g", f"{own}/norm1/g"]),
+            _halves(bijector.bias, [f"{own}/norm0/b", f"{own}/norm1/b"]),
+        ]
+    if isinstance(bijector, OnHalves):
+        own = scope("Pointwise")
+        return [_whole(bijector.first.weight, f"{own}/W0"), _whole(bijector.second.weight, f"{own}/W1")]
+    if isinstance(bijector, AffineCoupling | LogisticMixtureCoupling):
+        return _coupling(bijector, scope(_scope_of(bijector)))
+    return []  # the exchange of the halves
+
+
+def _scope_of(coupling):
+    attention = coupling.network.mixer == "attention"
+    if isinstance(coupling, AffineCoupling):
+        return "AffineAttnCoupling" if attention else "AffineCoupling"
+    return "MixLogisticAttnCoupling" if attention else "MixLogisticCoupling"
+
+
+def _coupling(coupling, scope):
+    network = coupling.network
+    first, last = ("c1", "c2") if network.last_nonlinearity else ("proj_in", "proj_out")
+    places = [_whole(network.position, f"{scope}/pos_emb"), *_convolution(network.first, f"{scope}/{first}")]
+    for number, block in enumerate(network.blocks):
+        norms = iter(("ln1", "ln2"))
+        for layer in block:
+            own = f"{scope}/block{number}"
+            if isinstance(layer, GatedConvolution):
+                places += _gated_convolution(layer, f"{own}/conv")
+            elif isinstance(layer, keras.layers.LayerNormalization):
+                places += _layer_norm(layer, f"{own}/{next(norms)}")
+            else:
+                places += _mixer(layer, f"{own}/attn")
+    order = _channel_order(coupling, network.last.filters)
+    return places + _convolution(network.last, f"{scope}/{last}", order)
+
+
+def _channel_order(coupling, filters):
+    """Our output channels among those of the released code."""
+    if isinstance(coupling, LogisticMixtureCoupling):
+        components = (coupling._parameters_per_channel - 2) // 3
+        return released_channel_order(filters // coupling._parameters_per_channel, components)
+    pairs = np.arange(filters).reshape([-1, 2])  # the released code holds scale and shift of each channel
+    return np.concatenate([pairs[:, 1], pairs[:, 0]])
+
+
+def _context(network, scope):
+    places = _convolution(network.first, f"{scope}/proj")
+    if network.mixer != "none":
+        places.append(_whole(network.position, f"{scope}/pos_emb_dq"))
+    for number, block in enumerate(network.blocks):
+        norms = iter(("dqln", "ln"))
+        for layer in block:
+            if isinstance(layer, GatedConvolution):
+                places += _gated_convolution(layer, f"{scope}/c{number}")
+            elif isinstance(layer, keras.layers.LayerNormalization):
+                places += _layer_norm(layer, f"{scope}/{next(norms)}{number}")
+            else:
+                places += _mixer(layer, f"{scope}/dqattn{number}")
+    return places
+
+
+def _gated_convolution(layer, scope):
+    places = _convolution(layer.first, f"{scope}/c1") + _convolution(layer.last, f"{scope}/c2")
+    return places if layer.context is None else places + _convolution(layer.context, f"{scope}/a_proj")
+
+
+def _mixer(layer, scope):
+    return _convolution(layer.first, f"{scope}/proj1") + _convolution(layer.last, f"{scope}/proj2")
+
+
+def _layer_norm(layer, scope):
+    return [_whole(layer.gamma, f"{scope}/g"), _whole(layer.beta, f"{scope}/b")]
+
+
+def _convolution(layer, scope, order=None):
+    """Kernel, bias and norm; a kernel of 1x1 has two axes there."""
+    order = np.arange(layer.filters) if order is None else np.asarray(order)
+    back = np.argsort(order)
+    shape = tuple(layer.kernel.shape)
+    released_shape = shape if layer.kernel_size > 1 else shape[2:]
+
+    def place(variable, name, own_shape):
+        return Place(
+            _variable(variable),
+            (f"{scope}/{name}",),
+            split=lambda value: [value[..., back].reshape(own_shape)],
+            join=lambda parts: parts[0][..., order].reshape(variable.shape),
+        )
+
+    places = [place(layer.kernel, "V" if layer.weight_norm else "W", released_shape)]
+    if layer.weight_norm:
+        places.append(place(layer.norm, "g", (layer.filters,)))
+    return [*places, place(layer.bias, "b", (layer.filters,))]
+
+
+def _whole(variable, name):
+    return Place(_variable(variable), (name,), split=lambda value: [value], join=lambda parts: parts[0])
+
+
+def _halves(variable, names):
+    return Place(
+        _variable(variable),
+        tuple(names),
+        split=lambda value: np.split(value, 2, axis=-1),
+        join=lambda parts: np.concatenate(parts, axis=-1),
+    )
+
+
+def _variable(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable

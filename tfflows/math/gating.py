@@ -1,0 +1,70 @@
+"""What the gated networks of Flow++ are made of, without variables."""
+
+import math
+
+import tensorflow as tf
+
+from tfflows.math.random import kept_rows
+from tfflows.math.shapes import sizes_of
+
+
+def concat_elu(x):
+    """`elu([x, -x])` joined on the channels: `[..., C] -> [..., 2 C]` (Salimans et al. 2017; Ho et al. 2019)."""
+    return tf.concat([tf.nn.elu(x), tf.nn.elu(-x)], axis=-1)
+
+
+def gate(x):
+    """`p * sigmoid(q)` of the halves `[p, q]` of the channels: `[..., 2 C] -> [..., C]`."""
+    value, opening = tf.split(x, 2, axis=-1)
+    return value * tf.sigmoid(opening)
+
+
+def dropout_rows(x, rate, keys):
+    """Sets each number of `x` to 0 with probability `rate` and divides the others by `1 - rate`.
+
+    Args:
+      x: Float `Tensor` `[B, ...]`; what row i loses depends on `keys.seed` and `keys.start + i` alone, so it does not depend on
+        how a batch is split, and is the same when computed again.
+      rate: Python `float` in [0, 1).
+      keys: `RowKeys`, or None for no dropout.
+
+    Returns:
+      `Tensor` like `x`.
+
+    Raises:
+      ValueError: if `rate` is out of range, or the size of an event is not known.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"A dropout rate must be at least 0 and below 1, got {rate}.")
+    if keys is None or rate == 0:
+        return x
+    event_shape = x.shape[1:]
+    if not event_shape.is_fully_defined():
+        raise ValueError(f"Dropout needs to know the size of an event, got a batch of shape {x.shape}.")
+    kept = kept_rows(keys, tf.shape(x)[0], event_shape, rate)
+    return x * (tf.cast(kept, x.dtype) * (1 / (1 - rate)))
+
+
+def self_attention(x, num_heads):
+    """Every position of an image attends to every other: `softmax(q k^T / sqrt(d)) v` for each head of `d = C / num_heads`.
+
+    Args:
+      x: Float `Tensor` `[B, H, W, 3 C]`: q, k and v one after the other on the channels, each with head h at
+        `h d ... (h + 1) d - 1`.
+      num_heads: Python `int`, divides C.
+
+    Returns:
+      `Tensor` `[B, H, W, C]` of the dtype of `x`; the softmax is taken in float32 at least.
+
+    Source: Vaswani et al. 2017; Ho et al. 2019, section 3.4.
+    """
+    batch, height, width, channels = sizes_of(x)
+    head_size = channels // 3 // num_heads
+    parts = tf.reshape(x, [batch, height * width, 3, num_heads, head_size])
+    query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))  # [B, heads, positions, head_size]
+    logits = tf.matmul(query * (1 / math.sqrt(head_size)), key, transpose_b=True)
+    if logits.dtype.size < 4:
+        logits = tf.cast(logits, tf.float32)
+    weights = tf.cast(tf.nn.softmax(logits), value.dtype)
+    out = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+    return tf.ensure_shape(tf.reshape(out, [batch, height, width, channels // 3]), [*x.shape[:-1], channels // 3])
