@@ -16,16 +16,22 @@ from tfflows.bijectors import (
     AdditiveCoupling,
     AffineCoupling,
     Chain,
+    CheckerboardMerge,
+    CheckerboardSplit,
     GaussianPrior,
     InvertibleConv,
     InvertibleConvLU,
     Level,
+    LogisticMixtureCoupling,
+    Logit,
     MultiScale,
+    OnHalves,
     Permutation,
     Reverse,
     Squeeze,
+    SwapHalves,
 )
-from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
+from tfflows.networks import CouplingNetwork, GatedConditioner, TopPrior, ZeroConv2D
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -77,6 +83,26 @@ def convolutional(kind, dtype, filters, padding="border", **options):
     network = CouplingNetwork(6, filters, padding, dtype=dtype)
     network.build([None, 4, 4, 2])
     return kind(network, dtype=dtype, **options)
+
+
+def logistic_mixture(dtype, channels=4, condition_channels=0, components=3, **options):
+    filters = channels // 2 * (2 + 3 * components)
+    network = PixelwiseNetwork(channels // 2 + condition_channels, filters, dtype)
+    conditional = condition_channels > 0
+    return LogisticMixtureCoupling(network, components, conditional=conditional, dtype=dtype, **options)
+
+
+def gated_coupling(dtype, components=2):
+    network = GatedConditioner(4, 2 * (2 + 3 * components), num_blocks=1, num_heads=2, dtype=dtype)
+    network.build([None, 4, 4, 2])
+    return LogisticMixtureCoupling(network, components, conditional="optional", dtype=dtype)
+
+
+def flowpp_stage(dtype):
+    halves = OnHalves(InvertibleConv(2, seed=1, dtype=dtype), InvertibleConv(2, seed=2, dtype=dtype))
+    norm = ActNorm([4, 2, 4], form="positive_scale_then_shift", dtype=dtype)
+    step = Chain([norm, halves, logistic_mixture(dtype), SwapHalves()])
+    return Chain([CheckerboardSplit(), step, CheckerboardMerge(), Squeeze(order="position_first")])
 
 
 def conditional_prior(dtype, **options):
@@ -149,6 +175,29 @@ CASES = {
     "actnorm_paper": Case(lambda d: ActNorm([4], form="scale_then_shift", dtype=d), IMAGE, IMAGE),
     "actnorm_paper_per_activation": Case(lambda d: ActNorm(IMAGE, form="scale_then_shift", dtype=d), IMAGE, IMAGE),
     "actnorm_vector": Case(lambda d: ActNorm([6], event_ndims=1, log_scale_factor=1.0, dtype=d), (6,), (6,)),
+    "actnorm_positive_scale": Case(lambda d: ActNorm(IMAGE, form="positive_scale_then_shift", dtype=d), IMAGE, IMAGE),
+    "checkerboard_split": Case(lambda d: CheckerboardSplit(), (3, 4, 2), (3, 2, 4)),
+    "checkerboard_split_by_pixels": Case(lambda d: CheckerboardSplit("checkerboard"), (3, 4, 2), (3, 2, 4)),
+    "checkerboard_merge": Case(lambda d: CheckerboardMerge(), (3, 2, 4), (3, 4, 2)),
+    "checkerboard_merge_by_pixels": Case(lambda d: CheckerboardMerge("checkerboard"), (3, 2, 4), (3, 4, 2)),
+    "swap_halves": Case(lambda d: SwapHalves(), IMAGE, IMAGE),
+    "on_halves": Case(
+        lambda d: OnHalves(InvertibleConv(2, identity_noise=0.01, dtype=d), ActNorm([2], dtype=d)), IMAGE, IMAGE
+    ),
+    "logit": Case(lambda d: Logit(dtype=d), IMAGE, IMAGE),
+    "logistic_mixture_coupling": Case(logistic_mixture, IMAGE, IMAGE),
+    "logistic_mixture_coupling_second_half": Case(
+        functools.partial(logistic_mixture, conditioning_half="second"), IMAGE, IMAGE
+    ),
+    "logistic_mixture_coupling_conditional": Case(
+        functools.partial(logistic_mixture, condition_channels=3), IMAGE, IMAGE, (4, 4, 3)
+    ),
+    "logistic_mixture_coupling_vector": Case(
+        functools.partial(logistic_mixture, channels=6, components=1, event_ndims=1), (6,), (6,)
+    ),
+    "logistic_mixture_coupling_gated": Case(gated_coupling, IMAGE, IMAGE),
+    "affine_coupling_tanh": Case(functools.partial(affine, scale="tanh", order="scale_then_shift"), IMAGE, IMAGE),
+    "flowpp_stage": Case(flowpp_stage, (4, 4, 2), (2, 2, 8)),
     "reverse": Case(lambda d: Reverse(), IMAGE, IMAGE),
     "permutation": Case(lambda d: Permutation.random(5, seed=3), (3, 2, 5), (3, 2, 5)),
     "permutation_vector": Case(lambda d: Permutation([2, 0, 1], event_ndims=1), (3,), (3,)),
@@ -211,7 +260,9 @@ CASES = {
 }
 ALL = pytest.mark.parametrize("name", CASES)
 # These hold no floating-point parameters, and move values of any dtype.
-WITHOUT_DTYPE = [name for name in CASES if name.startswith(("reverse", "permutation", "squeeze"))]
+WITHOUT_DTYPE = [
+    name for name in CASES if name.startswith(("reverse", "permutation", "squeeze", "checkerboard", "swap"))
+]
 WITH_DTYPE = [name for name in CASES if name not in WITHOUT_DTYPE]
 
 
@@ -230,6 +281,8 @@ def random_event(shape, batch, dtype=tf.float32, seed=0):
 
 def data_of(name, batch, dtype=tf.float32):
     x = random_event(CASES[name].data, batch, dtype)
+    if name == "logit":
+        return 0.5 * tf.tanh(x)
     return 2.0 + tf.exp(0.3 * x) if name == "chain_of_foreign" else x
 
 
@@ -303,6 +356,8 @@ def test_finite_on_extreme_images(name, value):
         value = np.clip(value, -4.0, 4.0)
     if name == "chain_of_foreign":
         value = abs(value) + 2.0
+    if name == "logit":
+        value = np.clip(value, -0.5, 0.5)  # it is defined there
     x = tf.fill([2, *CASES[name].data], tf.constant(value, tf.float32))
     with tf.GradientTape() as tape:
         tape.watch(x)
