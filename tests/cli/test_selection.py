@@ -11,7 +11,7 @@ from tfflows.cli.selection import overrides, select_experiment
 
 
 def flags(**values):
-    unset = ("dataset", "experiment", "steps", "batch_size", "precision", "tf32")
+    unset = ("dataset", "experiment", "steps", "batch_size", "precision", "tf32", "evaluate_train")
     defaults = {**dict.fromkeys(unset), "scale": "paper", "set": []}
     return types.SimpleNamespace(**{**defaults, **values})
 

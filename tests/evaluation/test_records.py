@@ -8,11 +8,13 @@ import pytest
 
 from tfflows.evaluation.records import PROVENANCE, Record, load_records, write_record
 
+TRAIN = {"value": 3.3, "standard_error": 0.01, "num_images": 50, "gap": 0.055, "gap_standard_error": 0.02}
+
 
 @pytest.mark.parametrize("curve", [None, [[0, 8.0], [10, 4.5]]])
 def test_write_and_load_give_the_record_back(tmp_path, make_record, curve):
     changes = {"overrides": {"levels": 2}, "commit": None, "seconds_per_step": 0.25, "execution": {"jit": False}}
-    record = make_record(curve=curve, **changes)
+    record = make_record(curve=curve, train_curve=curve, train=curve and TRAIN, **changes)
     path = write_record(record, tmp_path)
     assert path == tmp_path / "glow" / "cifar10-paper-levels=2-seed0-test-bits_per_dim.json"
     assert load_records(tmp_path) == (record,)
@@ -77,6 +79,11 @@ def test_provenance_names_fields():
         ({"curve": [[10, 4.0], [10, 3.9]]}, "steps of the curve must increase"),
         ({"curve": [[10, math.inf]]}, "a value of the curve must be a finite number"),
         ({"curve": [10, 20]}, r"\(step, bits/dim\) pairs"),
+        ({"train_curve": [[10, 4.0], [10, 3.9]]}, "steps of the curve must increase"),
+        ({"train": {"value": 3.0}}, r"train must have \['gap', .*'value'\], not"),
+        ({"train": {**TRAIN, "num_images": 0}}, "num_images of train must be an integer of at least 1, not 0"),
+        ({"train": {**TRAIN, "gap_standard_error": -1.0}}, "gap_standard_error of train .* at least 0"),
+        ({"train": {**TRAIN, "gap": 0.06}}, r"gap of train must be 3\.355 - 3\.3, not 0\.06"),
     ],
 )
 def test_invalid_fields_are_refused(make_record, changes, message):
@@ -107,3 +114,13 @@ def test_a_truncated_file_is_named(tmp_path, make_record):
     path.write_text(path.read_text()[:100])
     with pytest.raises(ValueError, match=f"{path.name}: not JSON"):
         load_records(tmp_path)
+
+
+def test_a_record_of_before_there_were_training_images_is_valid(tmp_path, make_record):
+    path = write_record(make_record(), tmp_path)
+    content = json.loads(path.read_text())
+    for name in ("train", "train_curve", "execution"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    (record,) = load_records(tmp_path)
+    assert record.train is None and record.train_curve is None

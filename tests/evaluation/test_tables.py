@@ -1,12 +1,15 @@
 """Tables: generated from the data, and known to be stale when the data go on."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tfflows.evaluation.claims import Arm, judge_bits_per_dim, write_claim
+from tfflows.evaluation.figures import collect_figures
 from tfflows.evaluation.markdown import markdown_table
-from tfflows.evaluation.records import write_record
+from tfflows.evaluation.records import load_records, write_record
 from tfflows.evaluation.tables import build_tables, main, stale_files, write_tables
 
 CURVE = ((0, 8.0), (100, 5.0), (200, 4.0))
@@ -115,3 +118,45 @@ def test_a_change_by_hand_is_stale(results, make_record, damage):
         (figure,) = (results / "figures").iterdir()
         figure.unlink()
         assert stale_files(results) == [f"figures/{figure.name}"]
+
+
+def flowpp_arm(make_record, experiment, seed, **changes):
+    changes = {"paper": "flowpp", "dataset": "cifar10_16", "scale": "claims", "curve": CURVE, **changes}
+    return make_record(experiment=experiment, seed=seed, **changes)
+
+
+def test_a_figure_of_training_and_test_curves(results, make_record):
+    lower = tuple((step, value - 0.5) for step, value in CURVE)
+    for seed in (0, 1):
+        record = flowpp_arm(make_record, "claims_gap_full", seed, train_curve=lower)
+        write_record(record, results / "obtained")
+        # A record of before there were training curves.
+        write_record(flowpp_arm(make_record, "claims_gap_uniform_dequantization", seed), results / "obtained")
+    (figure,) = collect_figures(results, load_records(results / "obtained"))
+    assert figure.file == "figures/flowpp_gap.png"
+    assert figure.panels == {
+        "": {"variational dequantization": [CURVE, CURVE], "uniform dequantization": [CURVE, CURVE]}
+    }
+    assert figure.train_panels == {"": {"variational dequantization": [lower, lower]}}
+    path = figure.draw(results)
+    with_training = path.read_bytes()
+    assert figure.draw(results).read_bytes() == with_training
+    assert dataclasses.replace(figure, train_panels={}).draw(results).read_bytes() != with_training
+
+
+def test_an_unknown_kind_of_curves_is_refused(results):
+    path = results / "figures.csv"
+    path.write_text(path.read_text().replace("train_and_test", "both"))
+    with pytest.raises(ValueError, match="curves must be test or train_and_test, not 'both'"):
+        collect_figures(results, ())
+
+
+def test_training_images_and_the_gap_stand_beside_the_record(results, make_record):
+    train = {"value": 3.3, "standard_error": 0.01, "num_images": 50, "gap": 0.055, "gap_standard_error": 0.02}
+    write_record(make_record(seed=1, train=train), results / "obtained")
+    write_record(make_record(), results / "obtained")
+    page = build_tables(results)["glow.md"]
+    lines = [line for line in section(page, "Records").splitlines() if "| 3.3550 ± 0.0040 |" in line]
+    assert [("3.3000 ± 0.0100" in line, "+0.0550 ± 0.0200" in line) for line in lines] == [(False,) * 2, (True,) * 2]
+    (results / "obtained" / "glow" / "cifar10-paper-seed1-test-bits_per_dim.json").unlink()
+    assert "Gap" not in build_tables(results)["glow.md"]

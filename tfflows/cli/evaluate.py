@@ -4,7 +4,8 @@ import pathlib
 
 import numpy as np
 
-from tfflows.evaluation.bits_per_dim import Evaluator
+from tfflows.evaluation import curves
+from tfflows.evaluation.bits_per_dim import Evaluator, generalization_gap
 from tfflows.evaluation.expected import load_expected
 from tfflows.evaluation.provenance import collect_provenance
 from tfflows.evaluation.records import Record, write_record
@@ -13,6 +14,7 @@ from tfflows.training.logs import METRICS_FILE, read_metrics
 from tfflows.training.named_variables import count_parameters
 
 PER_IMAGE_FILE = "test_bits_per_dim.npy"
+TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
 
 
 def make_evaluator(session):
@@ -36,12 +38,18 @@ def run(session):
 
 
 def evaluate_and_record(session, evaluator, step, hours):
-    """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison."""
+    """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison.
+
+    Where the experiment says `evaluate_train`, the images that it trains on are measured too, as they are.
+    """
     result = evaluator.evaluate()
+    train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
     if not session.chief:
         return None
     np.save(session.workdir / PER_IMAGE_FILE, result.per_image)
-    record = make_record(session, result, step, hours)
+    if train is not None:
+        np.save(session.workdir / TRAIN_PER_IMAGE_FILE, train.per_image)
+    record = make_record(session, result, step, hours, train)
     write_record(record, session.workdir / "results", overwrite=True)
     if session.flags.results_dir:
         write_record(record, session.flags.results_dir, overwrite=True)
@@ -49,12 +57,12 @@ def evaluate_and_record(session, evaluator, step, hours):
     return record
 
 
-def make_record(session, result, step, hours):
-    """The `Record` of a result."""
+def make_record(session, result, step, hours, train=None):
+    """The `Record` of a result: `BitsPerDim` of the test images and, if there is one, of the training images."""
     experiment, flags = session.experiment, session.flags
     metrics = session.workdir / METRICS_FILE
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
-    curve = [(line["step"], line["test_bits_per_dim"]) for line in lines if "test_bits_per_dim" in line]
+    curve = [*(point for point in curves.evaluation_curve(lines) if point[0] < step), (step, result.mean)]
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
     return Record(
         paper=session.reproduction.paper,
@@ -73,11 +81,25 @@ def make_record(session, result, step, hours):
         parameters=count_parameters(session.model),
         hours=hours,
         overrides=session.overrides,
-        curve=tuple([*((s, v) for s, v in curve if s < step), (step, result.mean)]),
+        curve=tuple(curve),
         seconds_per_step=experiment.batch_size / float(np.median(speeds)) if speeds else None,
         execution=describe_execution(session),
+        train=None if train is None else describe_train(result, train),
+        train_curve=tuple(curves.training_curve(lines, [step for step, _ in curve])) or None,
         **collect_provenance(),
     )
+
+
+def describe_train(test, train):
+    """`Record.train` of two `BitsPerDim`."""
+    gap, gap_standard_error = generalization_gap(test, train)
+    return {
+        "value": train.mean,
+        "standard_error": train.standard_error,
+        "num_images": len(train.per_image),
+        "gap": gap,
+        "gap_standard_error": gap_standard_error,
+    }
 
 
 # Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.

@@ -36,6 +36,9 @@ def define_flags():
         "mixed_bfloat16: networks compute in bfloat16, all else in float32 (default).",
     )
     boolean("tf32", None, "Let GPUs round the factors of float32 products to ten bits: faster, but breaks parity.")
+    boolean(
+        "evaluate_train", None, "Measure the images that are trained on too, for the gap between test and training."
+    )
     integer("seed", 0, "Of initial parameters, order of the images and noise.", lower_bound=0, upper_bound=2**31 - 1)
     text("init_from", None, "Weights by the authors' names to start from: .npz or TF1 checkpoint.")
     # Where.

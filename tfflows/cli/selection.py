@@ -31,13 +31,14 @@ def select_experiment(reproduction, flags):
         "batch_size": flags.batch_size,
         "precision": flags.precision,
         "tf32": flags.tf32,
+        "evaluate_train": flags.evaluate_train,
     }
     experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
     return override(experiment, flags.set)
 
 
 # How a run is watched, not what it computes.
-WATCHING = ("evaluate_every", "evaluation_batch_size", "note", "source")
+WATCHING = ("evaluate_every", "evaluate_train", "evaluation_batch_size", "note", "source")
 
 
 def overrides(reproduction, flags, chosen):

@@ -1,6 +1,8 @@
 """Bits/dim of a split, image by image."""
 
+import copy
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -32,6 +34,14 @@ class BitsPerDim:
         return float(np.std(self.per_image, ddof=1) / np.sqrt(count)) if count > 1 else 0.0
 
 
+def generalization_gap(test: BitsPerDim, train: BitsPerDim) -> tuple[float, float]:
+    """How much worse a model is on images that it was not trained on: `mean(test) - mean(train)`, and its standard error.
+
+    The error is that of the choice of images on both sides: `sqrt(e_test**2 + e_train**2)`.
+    """
+    return test.mean - train.mean, math.hypot(test.standard_error, train.standard_error)
+
+
 class Evaluator:
     """Measures a model's bits/dim on a split, one noise draw an image; traces once, for any number of evaluations.
 
@@ -42,14 +52,12 @@ class Evaluator:
     def __init__(self, strategy, model, source, *, batch_size, seed=0, jit_compile=False):
         """Args: model: `DequantizedFlow`; source: `ImageSource`; batch_size: over all replicas; seed: of the noise."""
         self._strategy = strategy
-        self._source = source
-        self._batches = distributed_evaluation_batches(
-            strategy, source, global_batch_size=round_up_to_replicas(batch_size, strategy), seed=seed
-        )
-        keys_seed = seed
+        self._batch_size = round_up_to_replicas(batch_size, strategy)
+        self._seed = seed
+        self._take(source)
 
         def bits(images, labels, index):
-            keys = fold_in(row_keys(keys_seed, 0, index[0]), "evaluation")
+            keys = fold_in(row_keys(seed, 0, index[0]), "evaluation")
             elbo = model.elbo(images, keys, model.condition_of(labels))
             return bits_per_dim(elbo, model.num_dimensions)
 
@@ -64,6 +72,18 @@ class Evaluator:
             return tuple(strategy.gather(value, axis=0) for value in strategy.run(replica, args=(batch,)))
 
         self._evaluate_batch = evaluate_batch
+
+    def on(self, source) -> "Evaluator":
+        """The same measurement of another `ImageSource` with images of the same shape, by what was traced for this one."""
+        other = copy.copy(self)
+        other._take(source)
+        return other
+
+    def _take(self, source):
+        self._source = source
+        self._batches = distributed_evaluation_batches(
+            self._strategy, source, global_batch_size=self._batch_size, seed=self._seed
+        )
 
     def evaluate(self) -> BitsPerDim:
         """One pass over the split."""

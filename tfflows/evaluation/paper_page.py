@@ -9,7 +9,7 @@ from tfflows.evaluation.figures import FigureData
 from tfflows.evaluation.markdown import lines_table, page
 from tfflows.evaluation.provenance import short_commit
 from tfflows.evaluation.records import Record
-from tfflows.evaluation.verdicts import compare, format_value
+from tfflows.evaluation.verdicts import compare, format_gap, format_train, format_value
 
 _NO_RECORD = "not run"
 
@@ -173,6 +173,7 @@ def _records_table(records) -> str:
             "Metric": record.metric,
             "Value": format_value(record.value, record.standard_error),
             "Images": record.num_images,
+            **_train_cells(record),
             "Steps": record.steps,
             "Batch": record.batch_size,
             "Seed": record.seed,
@@ -185,6 +186,16 @@ def _records_table(records) -> str:
         for record in records
     ]
     return lines_table(lines)
+
+
+def _train_cells(record) -> dict[str, str]:
+    """Two more columns where a record has them."""
+    if record.train is None:
+        return {}
+    return {
+        "Training images": format_train(record.train),
+        "Gap": format_gap(record.train),
+    }
 
 
 def _overrides(record: Record) -> str:

@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from tfflows.training.workdir import atomic_write
 
 Curve = Sequence[tuple[int, float]]
+Panels = Mapping[str, Mapping[str, Sequence[Curve]]]
 
 
 def mean_and_deviation(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,7 +39,7 @@ def mean_and_deviation(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray,
 
 
 def plot_arms(
-    panels: Mapping[str, Mapping[str, Sequence[Curve]]], path: str | os.PathLike, title: str = ""
+    panels: Panels, path: str | os.PathLike, title: str = "", train_panels: Panels = MappingProxyType({})
 ) -> pathlib.Path:
     """Bits/dim against steps of several arms, mean and standard deviation over seeds.
 
@@ -45,6 +47,7 @@ def plot_arms(
       panels: for each panel, by its title, for each arm, by its label, the curves of its seeds.
       path: the PNG file.
       title: of the whole figure.
+      train_panels: the curves of training for some of the same panels and arms, drawn dashed in the colours of the arms.
     """
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -55,9 +58,14 @@ def plot_arms(
             seeds = f"{label} ({len(curves)} seed{'s' if len(curves) > 1 else ''})"
             (line,) = axis.plot(steps, mean, label=seeds)
             axis.fill_between(steps, mean - deviation, mean + deviation, alpha=0.25, color=line.get_color())
-            settled = mean[min(len(mean) // 10, len(mean) - 2) if len(mean) > 2 else 0 :]
-            highest.append(settled.max())
+            highest.append(_settled(mean).max())
             lowest.append((mean - deviation).min())
+            train_curves = train_panels.get(panel, {}).get(label)
+            if train_curves:
+                steps, mean, _ = mean_and_deviation(train_curves)
+                axis.plot(steps, mean, label=f"{label}, training", linestyle="--", color=line.get_color())
+                highest.append(_settled(mean).max())
+                lowest.append(mean.min())
         axis.set(title=panel, xlabel="step")
         axis.grid(alpha=0.3)
         axis.legend()
@@ -67,6 +75,11 @@ def plot_arms(
     axes[0].set_ylim(min(lowest) - margin, max(highest) + margin)
     figure.suptitle(title)
     return _save(figure, path)
+
+
+def _settled(mean):
+    """The curve without its first tenth."""
+    return mean[min(len(mean) // 10, len(mean) - 2) if len(mean) > 2 else 0 :]
 
 
 def plot_curve(curve: Curve, path: str | os.PathLike, title: str = "") -> pathlib.Path:

@@ -16,6 +16,7 @@ SELECTIONS = ("last", "best_test")
 # What tells how a result was obtained; the other fields say which result it is.
 PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "execution")
 
+_TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -44,6 +45,9 @@ class Record:
       date: when it was obtained, ISO 8601.
       curve: optional (step, bits/dim) pairs, steps increasing.
       seconds_per_step: optional median time of a training step.
+      train: optional dict for the images that were trained on, measured as those of the split were: `value`,
+        `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
+      train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
       execution: optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
     """
 
@@ -71,6 +75,8 @@ class Record:
     curve: tuple[tuple[int, float], ...] | None = None
     seconds_per_step: float | None = None
     execution: Mapping[str, object] | None = None
+    train: Mapping[str, float] | None = None
+    train_curve: tuple[tuple[int, float], ...] | None = None
 
     def __post_init__(self):
         for name in ("paper", "experiment", "dataset", "split", "metric"):
@@ -103,8 +109,11 @@ class Record:
             datetime.datetime.fromisoformat(self.date)
         except (TypeError, ValueError):
             raise ValueError(f"date must be in ISO 8601, not {self.date!r}") from None
-        if self.curve is not None:
-            object.__setattr__(self, "curve", _checked_curve(self.curve))
+        for name in ("curve", "train_curve"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _checked_curve(getattr(self, name)))
+        if self.train is not None:
+            _check_train(self.train, self.value)
 
     @property
     def name(self) -> str:
@@ -162,6 +171,19 @@ def _require_number(name, value, least):
     if not plain or not math.isfinite(value) or value < least:
         bound = "" if least == -math.inf else f" of at least {least}"
         raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
+
+
+def _check_train(train, value):
+    if not isinstance(train, Mapping) or train.keys() != _TRAIN_FIELDS:
+        raise ValueError(f"train must have {sorted(_TRAIN_FIELDS)}, not {train!r}")
+    for name in ("value", "gap"):
+        _require_number(f"{name} of train", train[name], -math.inf)
+    for name in ("standard_error", "gap_standard_error"):
+        _require_number(f"{name} of train", train[name], 0)
+    if type(train["num_images"]) is not int or train["num_images"] < 1:
+        raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}")
+    if not math.isclose(train["gap"], value - train["value"], rel_tol=1e-9, abs_tol=1e-9):
+        raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}")
 
 
 def _checked_curve(curve):

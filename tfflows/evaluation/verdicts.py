@@ -77,7 +77,7 @@ def compare_with(record: Record, expected: Sequence[Expected]) -> Comparison:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """Five lines of plain text: what was measured, expected, obtained, difference, verdict."""
+    """Five lines of plain text: what was measured, expected, obtained, difference, verdict; two more for training images."""
     record, expected = comparison.record, comparison.expected
     lines = [
         f"{record.metric} of {record.experiment} on {record.dataset}, {record.split} split, "
@@ -94,12 +94,26 @@ def format_comparison(comparison: Comparison) -> str:
         tolerance = "none" if expected.tolerance is None else f"{expected.tolerance:g}"
         lines.append(f"  difference  {comparison.difference:+.4f} (tolerance {tolerance})")
     lines.append(f"  verdict     {comparison.verdict}")
+    if record.train is not None:
+        train = record.train
+        lines.append(f"  train       {format_train(train)} ({train['num_images']:,} images trained on)")
+        lines.append(f"  gap         {format_gap(train)}")
     return "\n".join(lines)
 
 
 def format_value(value: float, error: float | None = None) -> str:
     """A number with four decimals, and its standard error where there is one."""
     return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
+
+
+def format_train(train: Mapping[str, float]) -> str:
+    """The bits/dim of the training images of a record."""
+    return format_value(train["value"], train["standard_error"])
+
+
+def format_gap(train: Mapping[str, float]) -> str:
+    """The gap between test and training images of a record."""
+    return f"{train['gap']:+.4f} ± {train['gap_standard_error']:.4f}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import dataclasses
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 # Fields that experiments have not always had, with the values that all runs before had.
-ADDED_FIELDS = {"precision": "float32", "tf32": False, "ema_decay": 0.0}
+ADDED_FIELDS = {"precision": "float32", "tf32": False, "ema_decay": 0.0, "evaluate_train": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Experiment:
       warmup_steps: Steps of linear warm-up from 0.
       ema_decay: Of the moving average of the parameters, which is then evaluated in their place; 0: none.
       evaluate_every: Steps between evaluations on test images; 0: at the end only.
+      evaluate_train: Whether the images that are trained on are measured at the end too, as the test images are.
       train_images: Train on the first so many images only; 0: on all.
       precision: `float32`, or `mixed_bfloat16`: networks compute in bfloat16, all else in float32.
       tf32: Whether GPUs may round the factors of float32 products to TF32's ten bits.
@@ -48,6 +49,7 @@ class Experiment:
     learning_rate: float = 1e-3
     warmup_steps: int = 0
     evaluate_every: int = 0
+    evaluate_train: bool = False
     train_images: int = 0
     ema_decay: float = 0.0
     precision: str = "float32"
