@@ -1,4 +1,4 @@
-"""What a claim is judged on: two arms of the queue, or the cost of a change."""
+"""What a claim is judged on: two arms of the queue, their gaps, or the cost of a change."""
 
 import dataclasses
 
@@ -24,6 +24,29 @@ class Comparison:
     higher: str
     paper_effect: str = ""
     along_curve: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class GapComparison:
+    """`smaller` is claimed to have a smaller gap between test and training images than `larger`, in every seed.
+
+    Attributes:
+      paper: That makes the claim.
+      name: Unique within the paper.
+      claim: In words.
+      smaller: Experiment of the arm that is claimed to generalize better.
+      larger: Experiment of the other arm.
+      paper_effect: The sizes in the paper, in words.
+      protocol: What was run, in words: not that of the paper's other claims.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    smaller: str
+    larger: str
+    paper_effect: str
+    protocol: str
 
 
 @dataclasses.dataclass(frozen=True)

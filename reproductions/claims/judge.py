@@ -10,17 +10,18 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from reproductions.claims import glow, per_image  # noqa: E402
+from reproductions.claims import flowpp, glow, per_image  # noqa: E402
 from reproductions.claims.arms import ARMS  # noqa: E402
-from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, write_claim  # noqa: E402
+from reproductions.claims.comparisons import GapComparison  # noqa: E402
+from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
 from tfflows.evaluation.records import load_records  # noqa: E402
 from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
 
-PAPERS = (glow,)
+PAPERS = {"glow": glow, "flowpp": flowpp}
 
 
-def load_arm(experiment, results):
-    """The `Arm` of an experiment and its records by seed.
+def load_arm(paper, experiment, results):
+    """The `Arm` of a paper's experiment and its records by seed.
 
     Raises:
       FileNotFoundError: if one of its runs is missing.
@@ -28,24 +29,37 @@ def load_arm(experiment, results):
     records = {
         record.seed: record
         for record in load_records(pathlib.Path(results) / "obtained")
-        if record.experiment == experiment and record.scale == "claims" and not record.overrides
+        if (record.paper, record.experiment) == (paper, experiment)
+        and record.scale == "claims"
+        and not record.overrides
     }
-    runs = [arm for arm in ARMS if arm.experiment == experiment]
+    runs = [arm for arm in ARMS if (arm.paper, arm.experiment) == (paper, experiment)]
     missing = [arm.seed for arm in runs if arm.seed not in records]
     if missing or not runs:
         raise FileNotFoundError(
             f"{experiment} has no record of seeds {missing}: run reproductions/claims/run.py first."
         )
     bits = {arm.seed: per_image.load(arm, results) for arm in runs}
+    train = {
+        arm.seed: per_image.load(arm, results, per_image.TRAIN)
+        for arm in runs
+        if per_image.path_of(arm, results, per_image.TRAIN).exists()
+    }
     seconds = {seed: records[seed].seconds_per_step for seed in bits}
     parameters = records[runs[0].seed].parameters
-    return Arm(experiment, bits, seconds, parameters), {seed: records[seed] for seed in bits}
+    return Arm(experiment, bits, seconds, parameters, train), {seed: records[seed] for seed in bits}
 
 
 def judge(comparison, protocol, results):
-    """The `Claim` of a comparison."""
-    lower, records = load_arm(comparison.lower, results)
-    higher, higher_records = load_arm(comparison.higher, results)
+    """The `Claim` of a `Comparison`, run by `protocol`, or of a `GapComparison`, which has its own.
+
+    Raises:
+      FileNotFoundError: if a run is missing.
+    """
+    if isinstance(comparison, GapComparison):
+        return _judge_gap(comparison, results)
+    lower, records = load_arm(comparison.paper, comparison.lower, results)
+    higher, higher_records = load_arm(comparison.paper, comparison.higher, results)
     first = next(iter(records.values()))
     common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
     if not comparison.along_curve:
@@ -67,6 +81,23 @@ def judge(comparison, protocol, results):
     )
 
 
+def _judge_gap(comparison, results):
+    smaller, records = load_arm(comparison.paper, comparison.smaller, results)
+    larger, _ = load_arm(comparison.paper, comparison.larger, results)
+    first = next(iter(records.values()))
+    return judge_gap(
+        comparison.paper,
+        comparison.name,
+        comparison.claim,
+        smaller,
+        larger,
+        paper_effect=comparison.paper_effect,
+        protocol=comparison.protocol,
+        commit=first.commit,
+        date=first.date,
+    )
+
+
 def curve_mean(record):
     """Mean test bits/dim over a run's evaluations: lower for a run that falls sooner or further."""
     return float(np.mean([bits for _, bits in record.curve]))
@@ -82,11 +113,13 @@ def judge_seeds(differences):
 
 
 def main():
-    """Judges every comparison of every paper."""
+    """Judges every comparison of every paper, or of one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
-    results = parser.parse_args().results
-    for paper in PAPERS:
+    parser.add_argument("--paper", choices=list(PAPERS), default=None, help="only this paper's claims")
+    arguments = parser.parse_args()
+    results = arguments.results
+    for paper in [PAPERS[arguments.paper]] if arguments.paper else PAPERS.values():
         for comparison in paper.COMPARISONS:
             claim = judge(comparison, paper.PROTOCOL, results)
             write_claim(claim, pathlib.Path(results) / "claims", overwrite=True)

@@ -1,4 +1,4 @@
-"""Bits/dim of every test image of every arm: what verdicts are made of, kept with the results."""
+"""Bits/dim of every image of every arm: what verdicts are made of, kept with the results."""
 
 import pathlib
 
@@ -7,25 +7,29 @@ import numpy as np
 DIRECTORY = pathlib.Path("claims") / "per_image"
 
 
-def path_of(arm, results):
+# Of test images, and of the images that were trained on where a run measured them: the end of the file's name.
+TEST, TRAIN = "", "-train"
+
+
+def path_of(arm, results, split=TEST):
     """Where an arm's values lie below the results directory."""
-    return pathlib.Path(results) / DIRECTORY / arm.paper / f"{arm.experiment}-seed{arm.seed}.npy"
+    return pathlib.Path(results) / DIRECTORY / arm.paper / f"{arm.experiment}-seed{arm.seed}{split}.npy"
 
 
-def keep(arm, run_file, results):
+def keep(arm, run_file, results, split=TEST):
     """Copies what a run left, float64 `[N]`, as float32."""
-    path = path_of(arm, results)
+    path = path_of(arm, results, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, np.load(run_file).astype(np.float32))
 
 
-def load(arm, results):
+def load(arm, results, split=TEST):
     """Bits/dim `[N]`, float64.
 
     Raises:
       FileNotFoundError: if the arm has not been run.
     """
-    path = path_of(arm, results)
+    path = path_of(arm, results, split)
     if not path.exists():
         raise FileNotFoundError(f"No {path}: run reproductions/claims/run.py first.")
     return np.load(path).astype(np.float64)

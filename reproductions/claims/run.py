@@ -1,7 +1,7 @@
 """The queue of the claims study: `python reproductions/claims/run.py`, then `python reproductions/claims/judge.py`.
 
 Runs what is not finished, one run at a time, each resumable. A run's record goes to `results/obtained`, its bits/dim of
-each test image to `results/claims/per_image`.
+each image to `results/claims/per_image`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from reproductions.claims import per_image  # noqa: E402
 from reproductions.claims.arms import ARMS  # noqa: E402
-from tfflows.cli.evaluate import PER_IMAGE_FILE  # noqa: E402
+from tfflows.cli.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE  # noqa: E402
 
 
 def workdir_of(arm, directory):
@@ -41,6 +41,13 @@ def command_of(arm, directory, data_dir, results):
     return command if data_dir is None else [*command, f"--data_dir={data_dir}"]
 
 
+def keep_values(arm, workdir, results):
+    """Keeps what a finished run measured of each test image and, if it did, of each image that it trained on."""
+    per_image.keep(arm, workdir / PER_IMAGE_FILE, results)
+    if (workdir / TRAIN_PER_IMAGE_FILE).exists():
+        per_image.keep(arm, workdir / TRAIN_PER_IMAGE_FILE, results, per_image.TRAIN)
+
+
 def main():
     """Runs the queue; stops at the first run that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,7 +64,7 @@ def main():
             command = command_of(arm, arguments.workdir, arguments.data_dir, arguments.results)
             if subprocess.run(command, check=False).returncode or not is_finished(arm, arguments.workdir):
                 sys.exit(f"{arm.experiment} seed {arm.seed} did not finish; the same command goes on from here.")
-        per_image.keep(arm, workdir_of(arm, arguments.workdir) / PER_IMAGE_FILE, arguments.results)
+        keep_values(arm, workdir_of(arm, arguments.workdir), arguments.results)
 
 
 if __name__ == "__main__":

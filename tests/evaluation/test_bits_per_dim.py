@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images, random_source, tiny_model
-from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator, generalization_gap
+from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.math.random import fold_in, row_keys
 from tfflows.training.strategies import make_strategy
 
@@ -126,9 +126,3 @@ def test_another_source_is_measured_by_what_was_traced(replicas):
     assert len(traced) == replicas
     for result, source in zip(results, (first, second, first), strict=True):
         np.testing.assert_allclose(result.per_image, source.images[:, 0, 0, 0], rtol=1e-6)
-
-
-def test_the_gap_has_the_errors_of_both_sides():
-    gap, error = generalization_gap(BitsPerDim(np.array([3.0, 5.0])), BitsPerDim(np.array([1.0, 2.0, 3.0])))
-    assert gap == 2.0
-    np.testing.assert_allclose(error, np.sqrt(1.0 + 1 / 3))

@@ -5,8 +5,9 @@ import pathlib
 import numpy as np
 
 from tfflows.evaluation import curves
-from tfflows.evaluation.bits_per_dim import Evaluator, generalization_gap
+from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.expected import load_expected
+from tfflows.evaluation.gap import train_test_gap
 from tfflows.evaluation.provenance import collect_provenance
 from tfflows.evaluation.records import Record, write_record
 from tfflows.evaluation.verdicts import compare_with, format_comparison
@@ -92,7 +93,7 @@ def make_record(session, result, step, hours, train=None):
 
 def describe_train(test, train):
     """`Record.train` of two `BitsPerDim`."""
-    gap, gap_standard_error = generalization_gap(test, train)
+    gap, gap_standard_error = train_test_gap(test.per_image, train.per_image)
     return {
         "value": train.mean,
         "standard_error": train.standard_error,

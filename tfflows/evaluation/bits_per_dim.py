@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import math
 
 import numpy as np
 import tensorflow as tf
@@ -32,14 +31,6 @@ class BitsPerDim:
         """Standard error of the mean over the images: `std / sqrt(num_images)`, 0 for a single one."""
         count = len(self.per_image)
         return float(np.std(self.per_image, ddof=1) / np.sqrt(count)) if count > 1 else 0.0
-
-
-def generalization_gap(test: BitsPerDim, train: BitsPerDim) -> tuple[float, float]:
-    """How much worse a model is on images that it was not trained on: `mean(test) - mean(train)`, and its standard error.
-
-    The error is that of the choice of images on both sides: `sqrt(e_test**2 + e_train**2)`.
-    """
-    return test.mean - train.mean, math.hypot(test.standard_error, train.standard_error)
 
 
 class Evaluator:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfflows.evaluation import stored
-from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED, paired_verdict
+from tfflows.evaluation.gap import train_test_gap
+from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED, gap_verdict, paired_verdict
 
 CLAIMS_DIRECTORY = "claims"
 # A cost has a size and no direction to judge.
@@ -26,6 +27,8 @@ _ARM_FIELDS = {
     "seconds_per_step",
     "parameters",
 }
+# Of arms whose training images were measured too.
+_GAP_FIELDS = {"train_bits_per_dim", "gap", "gap_standard_error"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +41,21 @@ class Arm:
         in all arms.
       seconds_per_step: for each seed the median seconds of a training step.
       parameters: how many numbers the arm trains.
+      train_bits_per_dim: for each seed the bits/dim of each image that was trained on, `[M]`; empty if not measured.
     """
 
     name: str
     bits_per_dim: Mapping[int, np.ndarray]
     seconds_per_step: Mapping[int, float]
     parameters: int
+    train_bits_per_dim: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def summary(self) -> dict[str, object]:
-        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim, None if it was only timed."""
+        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim, None if it was only timed.
+
+        Where training images were measured too: their bits/dim and the gap, means over seeds, and the gap's standard error,
+        that of the choice of images on both sides.
+        """
         values = [float(np.mean(images, dtype=np.float64)) for images in self.bits_per_dim.values()]
         return {
             "name": self.name,
@@ -55,6 +64,23 @@ class Arm:
             "bits_per_dim_std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "seconds_per_step": float(np.mean(list(self.seconds_per_step.values()))),
             "parameters": self.parameters,
+            **self._gap_summary(),
+        }
+
+    def _gap_summary(self):
+        if not self.train_bits_per_dim:
+            return {}
+        if self.train_bits_per_dim.keys() != self.bits_per_dim.keys():
+            raise ValueError(
+                f"{self.name}: test and training images must be of the same seeds: got {sorted(self.bits_per_dim)} and "
+                f"{sorted(self.train_bits_per_dim)}"
+            )
+        train = self.train_bits_per_dim
+        gaps = [train_test_gap(images, train[seed]) for seed, images in self.bits_per_dim.items()]
+        return {
+            "train_bits_per_dim": float(np.mean([np.mean(images, dtype=np.float64) for images in train.values()])),
+            "gap": float(np.mean([gap for gap, _ in gaps])),
+            "gap_standard_error": math.hypot(*(error for _, error in gaps)) / len(gaps),
         }
 
 
@@ -107,7 +133,7 @@ class Claim:
         if not self.arms:
             raise ValueError("a claim needs at least one arm")
         for arm in self.arms:
-            if arm.keys() != _ARM_FIELDS:
+            if arm.keys() not in (_ARM_FIELDS, _ARM_FIELDS | _GAP_FIELDS):
                 raise ValueError(f"an arm must have {sorted(_ARM_FIELDS)}, not {sorted(arm)}")
         for value in (self.difference, *self.seed_differences):
             if not math.isfinite(value):
@@ -145,6 +171,52 @@ def judge_bits_per_dim(
         commit=commit,
         date=date,
         num_images=len(next(iter(lower.bits_per_dim.values()))),
+    )
+
+
+def judge_gap(
+    paper: str,
+    name: str,
+    claim: str,
+    smaller: Arm,
+    larger: Arm,
+    *,
+    paper_effect: str,
+    protocol: str,
+    commit: str | None,
+    date: str,
+) -> Claim:
+    """The claim that `smaller` has a smaller gap between test and training images than `larger`, judged by `gap_verdict`.
+
+    Raises:
+      ValueError: if the training images of an arm were not measured in the seeds of its test images.
+    """
+    arms = (smaller.summary(), larger.summary())
+    for arm in (smaller, larger):
+        if not arm.train_bits_per_dim:
+            raise ValueError(
+                f"{arm.name}: the images that it was trained on were not measured; run it with evaluate_train"
+            )
+    sides = [
+        {seed: (images, arm.train_bits_per_dim[seed]) for seed, images in arm.bits_per_dim.items()}
+        for arm in (smaller, larger)
+    ]
+    verdict = gap_verdict(*sides)
+    return Claim(
+        paper=paper,
+        name=name,
+        claim=claim,
+        paper_effect=paper_effect,
+        protocol=protocol,
+        quantity="gap between test and training bits/dim",
+        arms=arms,
+        difference=verdict.difference,
+        standard_error=verdict.standard_error,
+        seed_differences=tuple(verdict.seed_differences.values()),
+        verdict=verdict.verdict,
+        commit=commit,
+        date=date,
+        num_images=len(next(iter(smaller.bits_per_dim.values()))),
     )
 
 

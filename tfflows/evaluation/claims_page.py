@@ -17,7 +17,9 @@ def claims_page(claims: Sequence[Claim], papers: pd.DataFrame) -> str:
             "",
             "A claim on bits/dim is held or reversed if the paired difference an image is beyond two "
             "combined standard errors and of equal sign in each seed, else undecided. Differences "
-            "are positive where they go as claimed; for a cost they are its size.",
+            "are positive where they go as claimed; for a cost they are its size. A gap is how much higher "
+            "bits/dim are on test images than on the images trained on; gaps are compared likewise, with the "
+            "errors of both sets of images.",
         )
     ]
     for paper in papers.itertuples():
@@ -46,6 +48,7 @@ def claims_page(claims: Sequence[Claim], papers: pd.DataFrame) -> str:
                 "Seeds": ", ".join(map(str, arm["seeds"])),
                 "Bits/dim": "" if arm["bits_per_dim"] is None else f"{arm['bits_per_dim']:.4f}",
                 "Standard deviation": "" if arm["bits_per_dim_std"] is None else f"{arm['bits_per_dim_std']:.4f}",
+                **_gap_cells(arm),
                 "Seconds a step": f"{arm['seconds_per_step']:.3f}",
                 "Parameters": arm["parameters"],
             }
@@ -58,3 +61,13 @@ def claims_page(claims: Sequence[Claim], papers: pd.DataFrame) -> str:
     if len(sections) == 1:
         sections.append(("", "No claim has been studied yet."))
     return page("Claims", sections)
+
+
+def _gap_cells(arm) -> dict[str, str]:
+    """Two more columns where an arm's training images were measured."""
+    if "gap" not in arm:
+        return {}
+    return {
+        "Training bits/dim": f"{arm['train_bits_per_dim']:.4f}",
+        "Gap": format_value(arm["gap"], arm["gap_standard_error"]),
+    }

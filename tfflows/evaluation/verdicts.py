@@ -157,9 +157,45 @@ def paired_verdict(lower: Mapping[int, np.ndarray], higher: Mapping[int, np.ndar
     """
     if not lower or lower.keys() != higher.keys():
         raise ValueError(f"both arms need the same seeds, at least one: got {sorted(lower)} and {sorted(higher)}")
-    differences, errors = {}, {}
-    for seed in sorted(lower):
-        differences[seed], errors[seed] = _paired_difference(seed, lower[seed], higher[seed])
+    pairs = {seed: _paired_difference(seed, lower[seed], higher[seed]) for seed in sorted(lower)}
+    return _verdict_over_seeds(pairs)
+
+
+def gap_verdict(
+    smaller: Mapping[int, tuple[np.ndarray, np.ndarray]], larger: Mapping[int, tuple[np.ndarray, np.ndarray]]
+) -> PairedVerdict:
+    """Judges the claim that the gap of `smaller` between test and training images is smaller than that of `larger`.
+
+    The gap of a run is mean(test) - mean(train). Both arms are measured on the same images, so that the two splits are
+    paired each by itself: with the differences an image `test_larger - test_smaller` (mean t_s, standard error e_s) and
+    `train_larger - train_smaller` (mean r_s, standard error f_s) of seed s,
+
+      d_s = t_s - r_s, the difference of the gaps       its error: sqrt(e_s^2 + f_s^2)
+
+    and the verdict follows from these over the seeds as in `paired_verdict`.
+
+    Args:
+      smaller: for each seed, the bits/dim of each test image and of each image that was trained on: float arrays of shapes
+        `[N]` and `[M]`, of the arm that is claimed to have the smaller gap.
+      larger: the same of the other arm: the same seeds, the same images in the same order.
+
+    Raises:
+      ValueError: as `paired_verdict`, for either split.
+    """
+    if not smaller or smaller.keys() != larger.keys():
+        raise ValueError(f"both arms need the same seeds, at least one: got {sorted(smaller)} and {sorted(larger)}")
+    pairs = {}
+    for seed in sorted(smaller):
+        test, test_error = _paired_difference(seed, smaller[seed][0], larger[seed][0])
+        train, train_error = _paired_difference(seed, smaller[seed][1], larger[seed][1])
+        pairs[seed] = test - train, math.hypot(test_error, train_error)
+    return _verdict_over_seeds(pairs)
+
+
+def _verdict_over_seeds(pairs):
+    """The verdict from `{seed: (difference, its standard error)}`."""
+    differences = {seed: difference for seed, (difference, _) in pairs.items()}
+    errors = {seed: error for seed, (_, error) in pairs.items()}
     difference = float(np.mean(list(differences.values())))
     error = math.sqrt(sum(value**2 for value in errors.values())) / len(errors)
     signs = {int(np.sign(value)) for value in differences.values()}

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.claims import glow, per_image
+from reproductions.claims import flowpp, glow, per_image
 from reproductions.claims.arms import ARMS
+from reproductions.claims.comparisons import GapComparison
 from reproductions.claims.judge import curve_mean, judge, judge_seeds, load_arm
-from reproductions.claims.run import command_of, is_finished, workdir_of
+from reproductions.claims.run import command_of, is_finished, keep_values, workdir_of
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS
+from tfflows.cli.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from tfflows.evaluation.claims import write_claim
 from tfflows.evaluation.records import Record, write_record
 from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED
@@ -107,7 +109,7 @@ def _leave_run(arm, results, bits, curve):
 def test_verdicts_follow_from_the_runs(tmp_path):
     levels = dict(zip(GLOW_ARMS, np.linspace(5.0, 5.5, len(GLOW_ARMS)), strict=True))
     noise = np.random.default_rng(0).normal(size=[200])
-    for arm in ARMS:
+    for arm in [arm for arm in ARMS if arm.paper == "glow"]:
         level = levels[arm.experiment]
         _leave_run(arm, tmp_path, level + 0.01 * noise + 0.001 * arm.seed, ((500, level + 1), (3000, level)))
     for comparison in glow.COMPARISONS:
@@ -120,7 +122,7 @@ def test_verdicts_follow_from_the_runs(tmp_path):
 
 def test_a_missing_run_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"claims_reverse_affine has no record of seeds \[0, 1, 2\]"):
-        load_arm("claims_reverse_affine", tmp_path)
+        load_arm("glow", "claims_reverse_affine", tmp_path)
 
 
 def test_curve_mean_is_lower_for_the_sooner_fall():
@@ -132,5 +134,72 @@ def test_curve_mean_is_lower_for_the_sooner_fall():
 
 
 def test_names_are_unique():
-    names = [(item.paper, item.name) for item in [*glow.COMPARISONS, *glow.COSTS]]
+    names = [(item.paper, item.name) for item in [*glow.COMPARISONS, *glow.COSTS, *flowpp.COMPARISONS]]
     assert len(set(names)) == len(names)
+
+
+FLOWPP_QUEUE = [(arm.experiment, arm.seed) for arm in ARMS if arm.paper == "flowpp"]
+
+
+def test_the_queue_of_flowpp_holds_whole_comparisons_wherever_it_is_cut_between_seeds():
+    order = (
+        "full",
+        "uniform_dequantization",
+        "affine_coupling",
+        "no_attention",
+        "gap_full",
+        "gap_uniform_dequantization",
+    )
+    assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for seed in (0, 1) for name in order]
+    assert [arm.paper for arm in ARMS] == ["glow"] * 18 + ["flowpp"] * 12
+
+
+def _leave_flowpp_runs(results, levels, gaps):
+    """As if the queue of Flow++ had run; `levels` in test bits/dim and `gaps` by experiment."""
+    noise = np.random.default_rng(0).normal(size=[200])
+    for arm in [arm for arm in ARMS if arm.paper == "flowpp"]:
+        level = levels[arm.experiment] + 0.001 * arm.seed
+        _leave_run(arm, results, level + 0.01 * noise, ((500, level + 1), (3000, level)))
+        workdir = workdir_of(arm, results / "workdirs")
+        workdir.mkdir(parents=True)
+        np.save(workdir / PER_IMAGE_FILE, level + 0.01 * noise)
+        if arm.experiment in gaps:
+            np.save(
+                workdir / TRAIN_PER_IMAGE_FILE, level - gaps[arm.experiment] + 0.01 * noise[:50] - noise[:50].mean()
+            )
+        keep_values(arm, workdir, results)
+
+
+@pytest.mark.parametrize("as_claimed", [True, False])
+def test_verdicts_of_flowpp_follow_from_the_runs(tmp_path, as_claimed):
+    experiments = list(dict.fromkeys(name for name, _ in FLOWPP_QUEUE))
+    levels = dict(zip(experiments, np.linspace(5.0, 5.5, 6) if as_claimed else np.linspace(5.5, 5.0, 6), strict=True))
+    sizes = (0.02, 0.06) if as_claimed else (0.06, 0.02)
+    gaps = dict(zip(experiments[4:], sizes, strict=True))
+    _leave_flowpp_runs(tmp_path, levels, gaps)
+    assert [item.name for item in flowpp.COMPARISONS][-1] == "gap_variational_below_uniform"
+    for comparison in flowpp.COMPARISONS:
+        claim = judge(comparison, flowpp.PROTOCOL, tmp_path)
+        assert claim.verdict == (HELD if as_claimed else REVERSED)
+        if isinstance(comparison, GapComparison):
+            expected = gaps[comparison.larger] - gaps[comparison.smaller]
+            assert claim.protocol == flowpp.GAP_PROTOCOL and "2,000 training images" in claim.protocol
+        else:
+            expected = levels[comparison.higher] - levels[comparison.lower]
+            assert claim.protocol == flowpp.PROTOCOL
+        np.testing.assert_allclose(claim.difference, expected, atol=1e-5)
+        assert write_claim(claim, tmp_path / "claims").exists()
+
+
+def test_a_gap_needs_measured_training_images(tmp_path):
+    experiments = list(dict.fromkeys(name for name, _ in FLOWPP_QUEUE))
+    _leave_flowpp_runs(tmp_path, dict.fromkeys(experiments, 5.0), {})
+    with pytest.raises(ValueError, match="claims_gap_full: .*evaluate_train"):
+        judge(flowpp.COMPARISONS[-1], flowpp.PROTOCOL, tmp_path)
+
+
+def test_arms_of_other_papers_are_not_taken(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"claims_full has no record of seeds \[0, 1\]"):
+        load_arm("flowpp", "claims_full", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"claims_full has no record of seeds \[\]"):
+        load_arm("glow", "claims_full", tmp_path)
