@@ -274,7 +274,7 @@ _CLAIMS = [
     *(
         _cifar10(
             f"claims_gap_{arm}",
-            **{**_CLAIMS_SIZE, **_CLAIMS_ARMS[arm], "train_images": 2000},
+            **{**_CLAIMS_SIZE, **_CLAIMS_ARMS[arm], "train_images": 2000, "evaluate_train": True},
         )
         for arm in ("full", "uniform_dequantization")
     ),

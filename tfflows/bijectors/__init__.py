@@ -9,6 +9,7 @@ from tfflows.bijectors.gaussian_prior import GaussianPrior
 from tfflows.bijectors.halves import OnHalves, SwapHalves
 from tfflows.bijectors.invertible_conv import InvertibleConv
 from tfflows.bijectors.invertible_conv_lu import InvertibleConvLU
+from tfflows.bijectors.logistic_mixture import LogisticMixtureLogitCDF
 from tfflows.bijectors.logistic_mixture_coupling import LogisticMixtureCoupling
 from tfflows.bijectors.logit import Logit
 from tfflows.bijectors.multiscale import Level, MultiScale
@@ -28,6 +29,7 @@ __all__ = [
     "InvertibleConvLU",
     "Level",
     "LogisticMixtureCoupling",
+    "LogisticMixtureLogitCDF",
     "Logit",
     "MultiScale",
     "OnHalves",

@@ -58,16 +58,16 @@ class LogisticMixtureCoupling(Coupling):
         parameters = dict(locals())
         if num_components < 1:
             raise ValueError(f"num_components must be at least 1, got {num_components}.")
-        self._num_components = num_components
+        self.num_components = num_components
         self._parameters_per_channel = 2 + 3 * num_components
         super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
 
     def _encode(self, transformed, parameters):
-        y, log_det = logistic_mixture.encode(transformed, parameters, self._num_components)
+        y, log_det = logistic_mixture.encode(transformed, parameters, self.num_components)
         return y, self._summed(log_det)
 
     def _decode(self, transformed, parameters):
-        x, log_det = logistic_mixture.decode(transformed, parameters, self._num_components)
+        x, log_det = logistic_mixture.decode(transformed, parameters, self.num_components)
         return x, self._summed(log_det)
 
     def _summed(self, log_det):

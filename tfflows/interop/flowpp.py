@@ -12,7 +12,6 @@ from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCou
 from tfflows.distributions.dequantizers import VariationalDequantizer
 from tfflows.interop.fitting import check_names, fitted
 from tfflows.interop.sources import read_source
-from tfflows.math.logistic_mixture import released_channel_order
 from tfflows.networks.gated_blocks import GatedConvolution
 
 
@@ -132,8 +131,11 @@ def _coupling(coupling, scope):
 def _channel_order(coupling, filters):
     """Our output channels among those of the released code."""
     if isinstance(coupling, LogisticMixtureCoupling):
-        components = (coupling._parameters_per_channel - 2) // 3
-        return released_channel_order(filters // coupling._parameters_per_channel, components)
+        components = coupling.num_components
+        order = np.arange(filters).reshape(
+            [-1, 2 + 3 * components]
+        )  # there, all that belongs to a channel stands together
+        return order.T.reshape([-1])
     pairs = np.arange(filters).reshape([-1, 2])  # the released code holds scale and shift of each channel
     return np.concatenate([pairs[:, 1], pairs[:, 0]])
 

@@ -1,90 +1,211 @@
-"""The CDF of a mixture of logistics on the logit scale, elementwise; its log-derivative and its inverse."""
+"""The CDF of a mixture of logistics on the logit scale, elementwise: value, log-derivative and inverse.
 
-import numpy as np
+With `z_k = (x - mu_k) exp(-l_k)`, `F = sum_k pi_k sigmoid(z_k)` and `S = 1 - F = sum_k pi_k sigmoid(-z_k)`:
+`y = logit(F) = ln F - ln S`. Neither F nor S is formed, only their logarithms, so that nothing saturates in the tails.
+
+Parameters have the components on their first axis, and else the shape of x: sums over components then run along rows.
+
+Source: Ho et al. 2019, section 3.2.
+"""
+
 import tensorflow as tf
 
-_LEAST_LOG_SCALE = -7.0
+from tfflows.math.shapes import sizes_of
 
+# Log-scales are not below this in the released Flow++.
+LEAST_LOG_SCALE = -7.0
 
-def released_channel_order(channels, num_components):
-    """Where our channels lie among those of the released code, which holds (s, t, logits, means, log-scales) of each channel."""
-    return np.arange(channels * (2 + 3 * num_components)).reshape([channels, -1]).T.reshape([-1])
-
-
-def _columns(x):
-    """`[..., C] -> [C, P]` and back: elementwise work and sums over components go fastest along long rows."""
-    return tf.transpose(tf.reshape(x, [-1, x.shape[-1]]))
-
-
-def _rows(x, like):
-    out = tf.reshape(tf.transpose(x), tf.shape(like))
-    return tf.ensure_shape(out, like.shape)
-
-
-def _split(parameters, k):
-    n = parameters.shape[-1]
-    p = tf.reshape(_columns(parameters), [2 + 3 * k, -1])
-    s, t, a, m, l = tf.split(p, [1, 1, k, k, k], axis=0)
-    return tf.tanh(s), t, a, m, tf.maximum(l, tf.cast(_LEAST_LOG_SCALE, l.dtype))
+# A last Newton step of this many times the smallest scale leaves an error of about its square.
+_LAST_STEP = {tf.float32: 3e-4, tf.float64: 3e-9}
+_MAX_EVALUATIONS = 100
 
 
 @tf.custom_gradient
-def logit_and_log_det(x, logits, means, log_scales):
-    inverse_scales = tf.exp(-log_scales)
-    z = (x - means) * inverse_scales
-    log_pi = logits - tf.reduce_logsumexp(logits, axis=0, keepdims=True)
-    e = tf.exp(-tf.abs(z))
-    softplus = tf.math.log1p(e)
-    log_below = tf.minimum(z, 0) - softplus
-    log_above = tf.minimum(-z, 0) - softplus
-    a, b = log_pi + log_below, log_pi + log_above
-    log_cdf, below_weights = _normalized(a)
-    log_survival, above_weights = _normalized(b)
-    lower = log_cdf <= log_survival
-    u = tf.where(lower, a - log_cdf + log_above, b - log_survival + log_below) - log_scales
-    log_sum, density_weights = _normalized(u)
-    log_det = log_sum - tf.where(lower, log_survival, log_cdf)
+def mixture_logit(x, logits, means, log_scales):
+    """`y = ln F(x) - ln S(x)` and `ln dy/dx`, elementwise.
 
-    def gradient(d_y, d_log_det):
-        small = e / (1 + e)
-        positive = z >= 0
-        below, above = tf.where(positive, 1 - small, small), tf.where(positive, small, 1 - small)
-        d_z = d_y * (below_weights * above + above_weights * below) + d_log_det * (
-            (density_weights - below_weights) * above + (above_weights - density_weights) * below
+    The gradient is written out, from the weights of the components in F, S and the density; it cannot be differentiated again.
+
+    Args:
+      x: Float `Tensor`, shape `[...]`.
+      logits: Of the `pi_k`, `[K, ...]`.
+      means: `mu_k`, `[K, ...]`.
+      log_scales: `l_k`, `[K, ...]`.
+
+    Returns:
+      `(y, log_derivative)`, each `[...]`, in nats.
+    """
+    log_pi = _log_weights(logits)
+    inverse_scales = tf.exp(-log_scales)
+    z, small, log_below, log_above = _logistics(x, means, inverse_scales)
+    below, above = log_pi + log_below, log_pi + log_above
+    log_cdf, below_weights = _normalized(below)
+    log_survival, above_weights = _normalized(above)
+    # ln f - ln F - ln S, but each term ln f_k without the larger part of what is taken away: in the tails both are huge.
+    lower = log_cdf <= log_survival
+    log_density = tf.where(lower, below - log_cdf + log_above, above - log_survival + log_below) - log_scales
+    log_sum, density_weights = _normalized(log_density)
+    y = (log_cdf - log_survival)[0]
+    log_derivative = (log_sum - tf.where(lower, log_survival, log_cdf))[0]
+
+    def gradient(d_y, d_log_derivative):
+        cdf, survival = _sigmoids(z, small)
+        # With respect to z_k, then by the chain rule.
+        d_z = d_y * (below_weights * survival + above_weights * cdf) + d_log_derivative * (
+            (density_weights - below_weights) * survival + (above_weights - density_weights) * cdf
         )
-        d_logits = d_y * (below_weights - above_weights) + d_log_det * (
+        d_logits = d_y * (below_weights - above_weights) + d_log_derivative * (
             density_weights - below_weights - above_weights + tf.exp(log_pi)
         )
-        d_means = -d_z * inverse_scales
-        d_log_scales = -d_z * z - d_log_det * density_weights
-        return -tf.reduce_sum(d_means, axis=0, keepdims=True), d_logits, d_means, d_log_scales
+        d_shifts = d_z * inverse_scales
+        return tf.reduce_sum(d_shifts, axis=0), d_logits, -d_shifts, -d_z * z - d_log_derivative * density_weights
 
-    return (log_cdf - log_survival, log_det), gradient
+    return (y, log_derivative), gradient
 
 
-def _normalized(x):
-    top = tf.reduce_max(x, axis=0, keepdims=True)
-    e = tf.exp(x - top)
-    total = tf.reduce_sum(e, axis=0, keepdims=True)
-    return top + tf.math.log(total), e / total
+@tf.custom_gradient
+def mixture_logit_inverse(y, logits, means, log_scales):
+    """`x` with `mixture_logit(x) = y`, and `ln dx/dy`, elementwise; arguments as there.
+
+    The root is bracketed by `min_k` and `max_k` of `mu_k + exp(l_k) y`, where each component alone would have it. Gradients are
+    those of the implicit function `dx = (dy - dy/dtheta dtheta) / (dy/dx)`.
+
+    Returns:
+      `(x, log_derivative)`, each `[...]`.
+    """
+    # Else a tape around would record the loop, whose gradient XLA cannot compile.
+    x, _ = solve(*map(tf.stop_gradient, (y, logits, means, log_scales)))
+    _, log_derivative = mixture_logit(x, logits, means, log_scales)
+
+    def gradient(d_x, d_log_derivative):
+        parameters = [logits, means, log_scales]
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch([x, *parameters])
+            value, slope = mixture_logit(x, *parameters)
+        # Where y hardly grows x moves far, but not farther than numbers go.
+        inverse_slope = tf.exp(tf.minimum(-slope, 80.0))
+        d_y = inverse_slope * (d_x - tape.gradient(slope, x, output_gradients=d_log_derivative))
+        upstream = [-d_y, -d_log_derivative]
+        return d_y, *tape.gradient([value, slope], parameters, output_gradients=upstream)
+
+    return (x, -log_derivative), gradient
+
+
+def solve(y, logits, means, log_scales):
+    """`(x, num_evaluations)`: the root of `mixture_logit(x) = y` without a gradient, and how often the function was evaluated.
+
+    Newton's method within the bracket; bisection where it leaves the bracket or does not halve its steps. Stops when every
+    element has its root to rounding.
+    """
+    log_pi, inverse_scales = _log_weights(logits), tf.exp(-log_scales)
+    scales = tf.exp(log_scales)
+    points = means + scales * y
+    low, high = tf.reduce_min(points, axis=0), tf.reduce_max(points, axis=0)
+    last_step = _LAST_STEP[y.dtype] * tf.reduce_min(scales, axis=0)
+    epsilon = y.dtype.as_numpy_dtype(2 * tf.experimental.numpy.finfo(y.dtype.as_numpy_dtype).eps)
+    start = tf.clip_by_value(tf.reduce_sum(tf.exp(log_pi) * points, axis=0), low, high)
+
+    def goes_on(count, x, low, high, step, done):
+        del x, low, high, step
+        return (count < _MAX_EVALUATIONS) & ~tf.reduce_all(done)
+
+    def improve(count, x, low, high, step, done):
+        z, small, log_below, log_above = _logistics(x, means, inverse_scales)
+        log_cdf, below_weights = _normalized(log_pi + log_below)
+        log_survival, above_weights = _normalized(log_pi + log_above)
+        cdf, survival = _sigmoids(z, small)
+        slope = tf.reduce_sum((below_weights * survival + above_weights * cdf) * inverse_scales, axis=0)
+        excess = (log_cdf - log_survival)[0] - y
+        low, high = tf.where(excess < 0, x, low), tf.where(excess > 0, x, high)
+        newton = tf.math.divide_no_nan(excess, slope)
+        target = x - newton
+        close = tf.abs(newton) <= tf.maximum(epsilon * tf.abs(x), last_step)
+        last = (close & (slope > 0)) | (tf.abs(excess) <= epsilon * (1 + tf.abs(y)))
+        slow = 2 * tf.abs(excess) > tf.abs(step * slope)
+        bisect = ~last & ((target <= low) | (target >= high) | slow)
+        new = tf.where(bisect, 0.5 * low + 0.5 * high, tf.clip_by_value(target, low, high))
+        new = tf.where(done, x, new)
+        new_step = new - x
+        stuck = bisect & (tf.abs(new_step) <= epsilon * tf.abs(x))
+        return count + 1, new, low, high, new_step, done | last | stuck
+
+    state = (tf.constant(0), start, low, high, high - low, high <= low)
+    count, x, *_ = tf.while_loop(goes_on, improve, state)
+    return x, count
+
+
+def _log_weights(logits):
+    return logits - tf.reduce_logsumexp(logits, axis=0, keepdims=True)
+
+
+def _logistics(x, means, inverse_scales):
+    """`z`, `exp(-|z|)`, `ln sigmoid(z)` and `ln sigmoid(-z)`."""
+    z = (x - means) * inverse_scales
+    small = tf.exp(-tf.abs(z))
+    softplus = tf.math.log1p(small)
+    return z, small, tf.minimum(z, 0) - softplus, -tf.maximum(z, 0) - softplus
+
+
+def _sigmoids(z, small):
+    """`sigmoid(z)` and `sigmoid(-z)` from `exp(-|z|)`, each to its own precision."""
+    large = 1 / (1 + small)
+    small = small * large
+    positive = z >= 0
+    return tf.where(positive, large, small), tf.where(positive, small, large)
+
+
+def _normalized(terms):
+    """`ln sum_k exp(terms_k)`, `[1, ...]`, and the softmax of the terms."""
+    top = tf.reduce_max(terms, axis=0, keepdims=True)
+    exponentials = tf.exp(terms - top)
+    total = tf.reduce_sum(exponentials, axis=0, keepdims=True)
+    return top + tf.math.log(total), exponentials / total
 
 
 def encode(x, parameters, num_components):
-    s, t, *mixture = _split(parameters, num_components)
-    y, log_det = logit_and_log_det(tf.reshape(_columns(x), [1, -1]), *mixture)
-    shape = [x.shape[-1], -1]
-    return _rows(tf.reshape(y * tf.exp(s) + t, shape), x), _rows(tf.reshape(log_det + s, shape), x)
+    """The coupling's elementwise map, data to latent: `y = mixture_logit(x) exp(s) + t` and `ln dy/dx`.
+
+    Args:
+      x: Float `Tensor` `[..., C]`.
+      parameters: `[..., (2 + 3 K) C]`, what a network gives; on the channels, C of each: r (`s = tanh(r)`), t, K logits, K
+        means, K log-scales (at least -7).
+      num_components: Python `int` K.
+
+    Returns:
+      `(y, log_derivative)`, each like `x`.
+    """
+    log_scale, shift, mixture = _columns_of(parameters, num_components)
+    y, log_derivative = mixture_logit(_to_column(x), *mixture)
+    return _from_column(y * tf.exp(log_scale) + shift, x), _from_column(log_derivative + log_scale, x)
 
 
 def decode(y, parameters, num_components):
-    s, t, *mixture = _split(parameters, num_components)
-    target = (tf.reshape(_columns(y), [1, -1]) - t) * tf.exp(-s)
-    r = mixture[1] + tf.exp(mixture[2]) * target
-    lo, hi = tf.reduce_min(r, 0, keepdims=True), tf.reduce_max(r, 0, keepdims=True)
-    for _ in range(60):
-        mid = 0.5 * (lo + hi)
-        big = logit_and_log_det(mid, *mixture)[0] > target
-        lo, hi = tf.where(big, lo, mid), tf.where(big, mid, hi)
-    x = 0.5 * (lo + hi)
-    shape = [y.shape[-1], -1]
-    return _rows(tf.reshape(x, shape), y), _rows(tf.reshape(-logit_and_log_det(x, *mixture)[1] - s, shape), y)
+    """The inverse of `encode`: `(x, ln dx/dy)`; arguments as there."""
+    log_scale, shift, mixture = _columns_of(parameters, num_components)
+    x, log_derivative = mixture_logit_inverse((_to_column(y) - shift) * tf.exp(-log_scale), *mixture)
+    return _from_column(x, y), _from_column(log_derivative - log_scale, y)
+
+
+def _to_column(x):
+    """`[..., C] -> [C P]`, channel by channel: a transposition now saves many strided sums."""
+    return tf.reshape(tf.transpose(tf.reshape(x, [-1, x.shape[-1]])), [-1])
+
+
+def _from_column(column, like):
+    rows = tf.transpose(tf.reshape(column, [like.shape[-1], -1]))
+    return tf.ensure_shape(tf.reshape(rows, sizes_of(like)), like.shape)
+
+
+def _columns_of(parameters, num_components):
+    """`s`, `t`, both `[C P]`, and the three parameters of the mixture, each `[K, C P]`."""
+    kinds = 2 + 3 * num_components
+    channels = parameters.shape[-1] // kinds
+    if parameters.shape[-1] != kinds * channels:
+        raise ValueError(
+            f"{num_components} components need a multiple of {kinds} parameters, got a tensor of shape {parameters.shape}."
+        )
+    rows = tf.reshape(tf.transpose(tf.reshape(parameters, [-1, kinds * channels])), [kinds, -1])
+    sizes = [1, 1, num_components, num_components, num_components]
+    raw_log_scale, shift, logits, means, log_scales = tf.split(rows, sizes, axis=0)
+    least = tf.cast(LEAST_LOG_SCALE, log_scales.dtype)
+    return tf.tanh(raw_log_scale[0]), shift[0], (logits, means, tf.maximum(log_scales, least))
