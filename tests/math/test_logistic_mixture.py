@@ -1,0 +1,201 @@
+"""The logistic mixture's logit: against 60-digit values, at the extremes, and back."""
+
+import functools
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfflows.math.logistic_mixture import (
+    LEAST_LOG_SCALE,
+    decode,
+    encode,
+    mixture_logit,
+    mixture_logit_inverse,
+    solve,
+)
+
+FILE = pathlib.Path(__file__).parents[1] / "data" / "flowpp" / "elementwise.npz"
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+NAMES = ("x", "s_raw", "t", "logits", "means", "logscales")
+
+
+@functools.cache
+def arrays():
+    with np.load(FILE) as file:
+        return {key: file[key] for key in file.files}
+
+
+def reference(name):
+    return arrays()[f"mp/flowpp_{name}"]
+
+
+def inputs(dtype):
+    """The 171 cases, components first."""
+    return [tf.constant(np.asarray(arrays()[f"in/{name}"], np.float64).T, dtype) for name in NAMES]
+
+
+def coupling(x, raw_scale, shift, logits, means, log_scales):
+    """The whole elementwise map of the coupling, on parameters apart."""
+    scale = tf.tanh(raw_scale)
+    log_scales = tf.maximum(log_scales, tf.cast(LEAST_LOG_SCALE, x.dtype))
+    y, log_derivative = mixture_logit(x, logits, means, log_scales)
+    return y * tf.exp(scale) + shift, log_derivative + scale
+
+
+def assert_near(actual, expected, tolerance):
+    """Absolute below 1, relative above."""
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("float64", 1e-13)])
+def test_values(dtype, tolerance):
+    y, log_det = coupling(*inputs(dtype))
+    assert_near(y, reference("y"), tolerance)
+    assert_near(log_det, reference("logdet"), tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float64", 1e-9)])
+def test_gradients(dtype, tolerance):
+    """Against automatic differentiation of the released formula in float64, where that is accurate itself."""
+    values = inputs(dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        y, log_det = coupling(*values)
+        total = tf.reduce_sum(y) + 0.5 * tf.reduce_sum(log_det)
+    # There 1 - F is formed from F, which leaves nothing of it in the upper tail.
+    released = arrays()["f64/flowpp_cifar/grad_s_raw"]
+    accurate = (arrays()["mp/logsf"] > np.log(1e-6)) & np.isfinite(released)
+    assert accurate.sum() > 120
+    for name, gradient in zip(NAMES, tape.gradient(total, values), strict=True):
+        assert np.isfinite(gradient).all()
+        expected = arrays()[f"f64/flowpp_cifar/grad_{name}"].T
+        scale = 1 + np.abs(expected[..., accurate])
+        np.testing.assert_array_less(np.abs(gradient.numpy() - expected)[..., accurate] / scale, tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 4e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_inverse(dtype, tolerance, compiled):
+    _, raw_scale, shift, logits, means, log_scales = inputs(dtype)
+    scale = tf.tanh(raw_scale)
+    query = (tf.constant(np.asarray(arrays()["in/y_query"], np.float64), dtype) - shift) * tf.exp(-scale)
+    run = tf.function(mixture_logit_inverse, jit_compile=compiled)
+    least = tf.cast(LEAST_LOG_SCALE, log_scales.dtype)
+    x, log_det = run(query, logits, means, tf.maximum(log_scales, least))
+    assert_near(x, reference("x_of_yq"), tolerance)
+    assert_near(log_det - scale, reference("invlogdet"), 3 * tolerance)
+
+
+def random_mixture(spread, dtype, size=4096, components=32):
+    def normal(seed):
+        return spread * tf.random.stateless_normal([components, size], [seed, 0], dtype=tf.float64)
+
+    log_scales = tf.maximum(normal(3) - 1, LEAST_LOG_SCALE)
+    return [tf.cast(value, dtype) for value in (normal(1), normal(2), log_scales)]
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_evaluations_and_error_of_the_inverse(spread, compiled):
+    mixture = random_mixture(spread, tf.float32)
+    y = 3 * tf.random.stateless_normal([4096], [4, 0])
+    x, count = tf.function(solve, jit_compile=compiled)(y, *mixture)
+    exact, _ = solve(tf.cast(y, tf.float64), *(tf.cast(value, tf.float64) for value in mixture))
+    residual, _ = mixture_logit(exact, *(tf.cast(value, tf.float64) for value in mixture))
+    assert_near(residual, y, 1e-12)
+    assert int(count) <= 13
+    np.testing.assert_array_less(np.abs(x.numpy() - exact), 4e-6 if spread < 1 else 4e-5)
+
+
+@pytest.mark.parametrize("target", [-1e4, -30.0, 30.0, 1e4])
+@DTYPES
+def test_inverse_of_far_targets(target, dtype):
+    mixture = random_mixture(1.0, dtype, size=64)
+    y = tf.fill([64], tf.constant(target, dtype))
+    x, log_det = mixture_logit_inverse(y, *mixture)
+    back, log_derivative = mixture_logit(x, *mixture)
+    assert_near(back, y, 2e-5 if dtype == "float32" else 1e-12)
+    assert_near(log_det, -log_derivative, 1e-6)
+
+
+@pytest.mark.parametrize("x", [-1e4, -50.0, 0.0, 50.0, 1e4])
+@pytest.mark.parametrize("log_scale", [-7.0, 0.0, 7.0, 20.0])
+@pytest.mark.parametrize("least_weight", [1.0, 1e-30])
+@DTYPES
+def test_extremes_are_finite(x, log_scale, least_weight, dtype):
+    logits = tf.constant([[0.0], [np.log(least_weight)], [0.3]], dtype)
+    means = tf.constant([[0.0], [3.0], [-2.0]], dtype)
+    log_scales = tf.constant([[log_scale], [log_scale], [log_scale / 2]], dtype)
+    values = [tf.constant([x], dtype), logits, means, log_scales]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(values)
+        y, log_det = mixture_logit(*values)
+        # A target of the size of y itself, apart from it.
+        back, inverse_log_det = mixture_logit_inverse(values[0] / 100, *values[1:])
+    results = [y, log_det, back, inverse_log_det]
+    for sources in (y, log_det, back, inverse_log_det):
+        results += tape.gradient(sources, values)
+    for result in results:
+        assert np.isfinite(result).all()
+
+
+def test_far_tails_are_exact():
+    """One component: y is z itself and the derivative the inverse scale, however far."""
+    x = tf.constant([-1e4, -17.0, 8.0, 17.0, 1e4])
+    zeros = tf.zeros([1, 5])
+    y, log_det = mixture_logit(x, zeros, zeros + 1.0, zeros - 2.0)
+    assert_near(y, (x - 1.0) * np.exp(2.0), 1e-6)
+    assert_near(log_det, np.full([5], 2.0), 1e-6)
+
+
+def test_gradient_of_the_inverse_is_that_of_the_implicit_function():
+    mixture = random_mixture(1.0, tf.float64, size=6, components=3)
+    y = tf.constant([-5.0, -1.0, 0.0, 0.5, 3.0, 9.0], tf.float64)
+    values = [y, *mixture]
+
+    def loss(*values):
+        x, log_det = mixture_logit_inverse(*values)
+        return tf.reduce_sum(tf.sin(x) + log_det**2)
+
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        total = loss(*values)
+    step = 1e-6
+    for number, gradient in enumerate(tape.gradient(total, values)):
+        for place in np.ndindex(*gradient.shape):
+            moved = [value.numpy() for value in values]
+            moved[number][place] += step
+            above = loss(*map(tf.constant, moved))
+            moved[number][place] -= 2 * step
+            below = loss(*map(tf.constant, moved))
+            np.testing.assert_allclose(gradient[place], (above - below) / (2 * step), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [[], [2, 3]])
+def test_coupling_form_inverts(batch):
+    x = 2 * tf.random.stateless_normal([*batch, 4, 6], [1, 2])
+    parameters = tf.random.stateless_normal([*batch, 4, 6 * (2 + 3 * 5)], [1, 3])
+    y, log_det = encode(x, parameters, 5)
+    back, inverse_log_det = decode(y, parameters, 5)
+    assert y.shape == log_det.shape == x.shape
+    assert_near(back, x, 2e-5)
+    assert_near(inverse_log_det, -log_det, 5e-5)
+
+
+def test_coupling_form_holds_its_parameters_in_the_order_it_says():
+    channels, components = 2, 3
+    x = tf.random.stateless_normal([5, channels], [1, 2])
+    parts = [tf.random.stateless_normal([5, number, channels], [2, number]) for number in (1, 1, 3, 3, 3)]
+    y, log_det = encode(x, tf.reshape(tf.concat(parts, axis=1), [5, -1]), components)
+    raw_scale, shift, *mixture = parts
+    mixture = [tf.transpose(value, [1, 0, 2]) for value in mixture]
+    expected, expected_log_det = coupling(x, raw_scale[:, 0], shift[:, 0], *mixture)
+    assert_near(y, expected, 1e-6)
+    assert_near(log_det, expected_log_det, 1e-6)
+
+
+def test_a_wrong_number_of_parameters_is_refused():
+    with pytest.raises(ValueError, match="multiple of 11"):
+        encode(tf.zeros([2, 3]), tf.zeros([2, 32]), 3)
