@@ -258,6 +258,7 @@ _CLAIMS_SIZE = {
     "num_steps": 3000,
     "warmup_steps": 300,
     "schedule": "",
+    "ema_decay": 0.99,  # the published 0.999 would still hold a twentieth of the init after so few steps
     "evaluate_every": 600,
     "scale": "claims",
     "source": "table 2, reduced",
