@@ -31,6 +31,7 @@ def load_arm(paper, experiment, results):
         for record in load_records(pathlib.Path(results) / "obtained")
         if (record.paper, record.experiment) == (paper, experiment)
         and record.scale == "claims"
+        and record.is_plain
         and not record.overrides
     }
     runs = [arm for arm in ARMS if (arm.paper, arm.experiment) == (paper, experiment)]

@@ -32,6 +32,15 @@ VALID = Record(
 )
 
 
+IMPORTANCE = {
+    "samples": 64,
+    "noise_standard_error": 0.0007,
+    "effective_samples": 3.2,
+    "elbo": 3.36,
+    "elbo_standard_error": 0.005,
+}
+
+
 @pytest.fixture
 def make_record():
     return lambda **changes: dataclasses.replace(VALID, **changes)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from tests.evaluation.conftest import IMPORTANCE
 from tfflows.evaluation.records import PROVENANCE, Record, load_records, write_record
 
 TRAIN = {"value": 3.3, "standard_error": 0.01, "num_images": 50, "gap": 0.055, "gap_standard_error": 0.02}
@@ -14,7 +15,8 @@ TRAIN = {"value": 3.3, "standard_error": 0.01, "num_images": 50, "gap": 0.055, "
 @pytest.mark.parametrize("curve", [None, [[0, 8.0], [10, 4.5]]])
 def test_write_and_load_give_the_record_back(tmp_path, make_record, curve):
     changes = {"overrides": {"levels": 2}, "commit": None, "seconds_per_step": 0.25, "execution": {"jit": False}}
-    record = make_record(curve=curve, train_curve=curve, train=curve and TRAIN, **changes)
+    changes |= {"train_curve": curve, "train": curve and TRAIN}
+    record = make_record(curve=curve, **changes)
     path = write_record(record, tmp_path)
     assert path == tmp_path / "glow" / "cifar10-paper-levels=2-seed0-test-bits_per_dim.json"
     assert load_records(tmp_path) == (record,)
@@ -26,6 +28,11 @@ def test_write_and_load_give_the_record_back(tmp_path, make_record, curve):
         ({"seed": 3}, "cifar10-paper-seed3-test-bits_per_dim"),
         ({"scale": "small"}, "cifar10-small-seed0-test-bits_per_dim"),
         ({"select": "best_test"}, "cifar10-paper-seed0-test-bits_per_dim-best_test"),
+        ({"importance": IMPORTANCE}, "cifar10-paper-seed0-test-bits_per_dim-samples64"),
+        (
+            {"importance": IMPORTANCE, "evaluation_images": 10_000},
+            "cifar10-paper-seed0-test-bits_per_dim-samples64-images10000",
+        ),
         (
             {"overrides": {"width": 64, "coupling": "a/b c"}},
             "cifar10-paper-coupling=a_b_c-width=64-seed0-test-bits_per_dim",
@@ -80,6 +87,10 @@ def test_provenance_names_fields():
         ({"curve": [[10, math.inf]]}, "a value of the curve must be a finite number"),
         ({"curve": [10, 20]}, r"\(step, bits/dim\) pairs"),
         ({"train_curve": [[10, 4.0], [10, 3.9]]}, "steps of the curve must increase"),
+        ({"evaluation_images": 9}, "evaluation_images must be num_images or None, not 9"),
+        ({"importance": {"samples": 9}}, r"importance must have \['effective_samples', .*'samples'\], not"),
+        ({"importance": {**IMPORTANCE, "samples": 1}}, "samples of importance must be an integer of at least 2, not 1"),
+        ({"importance": {**IMPORTANCE, "elbo": math.nan}}, "elbo of importance must be a finite number"),
         ({"train": {"value": 3.0}}, r"train must have \['gap', .*'value'\], not"),
         ({"train": {**TRAIN, "num_images": 0}}, "num_images of train must be an integer of at least 1, not 0"),
         ({"train": {**TRAIN, "gap_standard_error": -1.0}}, "gap_standard_error of train .* at least 0"),
@@ -116,11 +127,11 @@ def test_a_truncated_file_is_named(tmp_path, make_record):
         load_records(tmp_path)
 
 
-def test_a_record_of_before_there_were_training_images_is_valid(tmp_path, make_record):
+def test_a_record_of_before_all_fields_is_valid(tmp_path, make_record):
     path = write_record(make_record(), tmp_path)
     content = json.loads(path.read_text())
-    for name in ("train", "train_curve", "execution"):
+    for name in ("train", "train_curve", "execution", "importance", "evaluation_images"):
         del content[name]
     path.write_text(json.dumps(content))
     (record,) = load_records(tmp_path)
-    assert record.train is None and record.train_curve is None
+    assert record.train is None and record.train_curve is None and record.is_plain

@@ -46,6 +46,7 @@ def test_more_is_better_for_a_log_likelihood(make_record, expected):
     [
         ({"scale": "small"}, "not comparable (scale small)", 0.005),
         ({"overrides": {"b": 2, "a": 1}}, "not comparable (overrides a, b)", 0.005),
+        ({"evaluation_images": 10_000}, "not comparable (the first 10,000 images)", 0.005),
         ({"experiment": "other"}, "not comparable (the paper prints no value)", None),
         ({"dataset": "cifar10_16"}, "not comparable (the paper prints no value)", None),
         (

@@ -1,21 +1,27 @@
 """`--mode=evaluate`: bits/dim of the test images, and the record of it."""
 
+import hashlib
 import pathlib
 
 import numpy as np
+from absl import logging
 
 from tfflows.evaluation import curves
 from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.expected import load_expected
 from tfflows.evaluation.gap import train_test_gap
+from tfflows.evaluation.importance import ImportanceEvaluator
 from tfflows.evaluation.provenance import collect_provenance
 from tfflows.evaluation.records import Record, write_record
 from tfflows.evaluation.verdicts import compare_with, format_comparison
+from tfflows.training.any_worker import make_any_worker
 from tfflows.training.logs import METRICS_FILE, read_metrics
 from tfflows.training.named_variables import count_parameters
+from tfflows.training.signals import stop_on_sigterm
 
 PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
+NOISE_SEED = 0  # the same noise whatever the seed of training
 
 
 def make_evaluator(session):
@@ -25,17 +31,65 @@ def make_evaluator(session):
         session.model,
         session.test_source,
         batch_size=session.experiment.evaluation_batch_size,
-        seed=0,  # the same noise whatever the seed of training
+        seed=NOISE_SEED,
         jit_compile=session.flags.jit,
     )
 
 
 def run(session):
     """Evaluates the checkpoint that --select names; prints expected, obtained, difference and verdict."""
+    if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
+        raise ValueError("--importance_samples measures test images alone: leave --evaluate_train out.")
     step = session.restore()
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
-    evaluate_and_record(session, make_evaluator(session), step, hours=(seconds[-1] if seconds else 0.0) / 3600)
+    hours = (seconds[-1] if seconds else 0.0) / 3600
+    if session.flags.importance_samples > 1:
+        _evaluate_importance(session, step, hours)
+    else:
+        evaluate_and_record(session, make_evaluator(session), step, hours)
+
+
+def _evaluate_importance(session, step, hours):
+    """As `evaluate_and_record`, by the importance-weighted bound; goes on where an earlier measurement stopped."""
+    flags = session.flags
+    evaluator = ImportanceEvaluator(
+        session.strategy,
+        session.model,
+        session.test_source,
+        num_samples=flags.importance_samples,
+        batch_size=session.experiment.evaluation_batch_size,
+        seed=NOISE_SEED,
+        jit_compile=flags.jit,
+    )
+    sums = session.workdir / f"{_per_image_name(flags)}-sums.npz"
+    measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
+    any_worker = make_any_worker(session.strategy)
+    with stop_on_sigterm() as stop:
+        result = evaluator.evaluate(sums, measured, chief=session.chief, stop=lambda: any_worker(stop))
+    if result is None:
+        logging.warning("Stopped; the same command goes on from %s.", sums)
+    elif session.chief:
+        _keep(session, result, make_record(session, result, step, hours))
+
+
+def _per_image_name(flags):
+    """Name of what is measured, without suffix: what the record's name ends with."""
+    parts = [pathlib.Path(PER_IMAGE_FILE).stem]
+    if flags.importance_samples > 1:
+        parts.append(f"samples{flags.importance_samples}")
+    if flags.evaluation_images is not None:
+        parts.append(f"images{flags.evaluation_images}")
+    return "-".join(parts)
+
+
+def _fingerprint(variables):
+    """Of the values of `{name: variable}`."""
+    digest = hashlib.sha256()
+    for name in sorted(variables):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(variables[name].numpy()).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def evaluate_and_record(session, evaluator, step, hours):
@@ -47,10 +101,14 @@ def evaluate_and_record(session, evaluator, step, hours):
     train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
     if not session.chief:
         return None
-    np.save(session.workdir / PER_IMAGE_FILE, result.per_image)
     if train is not None:
         np.save(session.workdir / TRAIN_PER_IMAGE_FILE, train.per_image)
-    record = make_record(session, result, step, hours, train)
+    return _keep(session, result, make_record(session, result, step, hours, train))
+
+
+def _keep(session, result, record):
+    """Writes a result, prints its comparison and returns its record."""
+    np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
     write_record(record, session.workdir / "results", overwrite=True)
     if session.flags.results_dir:
         write_record(record, session.flags.results_dir, overwrite=True)
@@ -63,6 +121,9 @@ def make_record(session, result, step, hours, train=None):
     experiment, flags = session.experiment, session.flags
     metrics = session.workdir / METRICS_FILE
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
+    importance = describe_importance(result, flags.importance_samples) if flags.importance_samples > 1 else None
+    # One curve a run: that of its plain evaluations.
+    has_curve = importance is None and flags.evaluation_images is None
     curve = [*(point for point in curves.evaluation_curve(lines) if point[0] < step), (step, result.mean)]
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
     return Record(
@@ -82,11 +143,13 @@ def make_record(session, result, step, hours, train=None):
         parameters=count_parameters(session.model),
         hours=hours,
         overrides=session.overrides,
-        curve=tuple(curve),
+        curve=tuple(curve) if has_curve else None,
         seconds_per_step=experiment.batch_size / float(np.median(speeds)) if speeds else None,
         execution=describe_execution(session),
         train=None if train is None else describe_train(result, train),
-        train_curve=tuple(curves.training_curve(lines, [step for step, _ in curve])) or None,
+        train_curve=(tuple(curves.training_curve(lines, [step for step, _ in curve])) or None) if has_curve else None,
+        evaluation_images=flags.evaluation_images,
+        importance=importance,
         **collect_provenance(),
     )
 
@@ -100,6 +163,17 @@ def describe_train(test, train):
         "num_images": len(train.per_image),
         "gap": gap,
         "gap_standard_error": gap_standard_error,
+    }
+
+
+def describe_importance(result, samples):
+    """`Record.importance` of an `ImportanceBitsPerDim`."""
+    return {
+        "samples": samples,
+        "noise_standard_error": result.noise_standard_error,
+        "effective_samples": float(np.median(result.effective_samples)),
+        "elbo": result.elbo.mean,
+        "elbo_standard_error": result.elbo.standard_error,
     }
 
 

@@ -39,6 +39,13 @@ def define_flags():
     boolean(
         "evaluate_train", None, "Measure the images that are trained on too, for the gap between test and training."
     )
+    integer(
+        "importance_samples",
+        1,
+        "With --mode=evaluate: noise draws an image, for the importance-weighted bound.",
+        lower_bound=1,
+    )
+    integer("evaluation_images", None, "With --mode=evaluate: the first so many test images only.", lower_bound=1)
     integer("seed", 0, "Of initial parameters, order of the images and noise.", lower_bound=0, upper_bound=2**31 - 1)
     text("init_from", None, "Weights by the authors' names to start from: .npz or TF1 checkpoint.")
     # Where.

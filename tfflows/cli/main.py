@@ -65,6 +65,10 @@ def _run(reproduction, arguments):
 
 def run(reproduction, values):
     """Runs the mode that the flags name; raises what goes wrong."""
+    if values.mode != "evaluate" and (values.importance_samples > 1 or values.evaluation_images is not None):
+        raise ValueError(
+            "--importance_samples and --evaluation_images need --mode=evaluate: train first, then evaluate."
+        )
     if values.list:
         printed = {
             name: find_expected(evaluate.printed_values(), reproduction.paper, name)

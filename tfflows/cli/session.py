@@ -52,8 +52,18 @@ class Session:
 
     @functools.cached_property
     def test_source(self):
-        """Test images."""
-        return self.load("test")
+        """Test images; the first of them only where --evaluation_images says so.
+
+        Raises:
+          ValueError: if there are fewer.
+        """
+        wanted = self.flags.evaluation_images
+        source = self.load("test", max_images=wanted)
+        if wanted is not None and source.num_images < wanted:
+            raise ValueError(
+                f"--evaluation_images={wanted} of {source.name}, which has {source.num_images} test images: leave the flag out."
+            )
+        return source
 
     def load(self, split, **kwargs):
         """An `ImageSource` of the experiment's data set; see `tfflows.data.load_dataset`."""

@@ -102,7 +102,9 @@ class DequantizedFlow(tf.Module):
         return log_prob - self.num_dimensions * self.num_bits * math.log(2.0)
 
     def importance_weighted_log_prob(self, images, keys, num_samples, condition=None):
-        """`ln (1/S) sum_s exp(elbo_s)`, nats, shape `[B]`: a tighter bound (Burda et al. 2016), in memory of one sample.
+        """`ln (1/S) sum_s exp(elbo_s)`, nats, float64 `[B]`: a tighter bound (Burda et al. 2016), in memory of one sample.
+
+        `tfflows.evaluation.importance` measures it of a whole split, with its errors.
 
         Args:
           images: uint8 `[B, H, W, C]`.
@@ -112,11 +114,10 @@ class DequantizedFlow(tf.Module):
         """
 
         def add_sample(sample, running):
-            return sample + 1, tf.reduce_logsumexp(
-                tf.stack([running, self.elbo(images, fold_in(keys, sample), condition)]), axis=0
-            )
+            elbo = tf.cast(self.elbo(images, fold_in(keys, sample), condition), tf.float64)
+            return sample + 1, tf.reduce_logsumexp(tf.stack([running, elbo]), axis=0)
 
-        start = tf.fill([tf.shape(images)[0]], tf.constant(-math.inf, tf.float32))
+        start = tf.fill([tf.shape(images)[0]], tf.constant(-math.inf, tf.float64))
         _, total = tf.while_loop(lambda sample, _: sample < num_samples, add_sample, (tf.constant(0), start))
         return total - math.log(num_samples)
 

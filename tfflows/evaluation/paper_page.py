@@ -40,9 +40,13 @@ def paper_page(
         ("Beside other models", _baselines_table([*rows, *elsewhere], records, titles)),
         ("Other numbers of the paper", _other_numbers_table(rows)),
     ]
-    if records:
-        sections.append(("Means over seeds", _seeds_table(records)))
-        sections.append(("Records", _records_table(records)))
+    plain = [record for record in records if record.is_plain]
+    if plain:
+        sections.append(("Means over seeds", _seeds_table(plain)))
+        sections.append(("Records", _records_table(plain)))
+    if len(plain) < len(records):
+        others = [record for record in records if not record.is_plain]
+        sections.append(("With more noise draws an image, or of fewer images", _bounds_table(others)))
     shown = [figure for figure in figures if figure.paper == paper.paper]
     if shown:
         sections.append(("Curves", "\n\n".join(f"![{item.title}]({item.file})" for item in shown)))
@@ -65,6 +69,7 @@ def _comparison_table(rows, records, paper, titles) -> str:
             record
             for record in records
             if (record.experiment, record.metric, record.dataset) == (row.experiment, row.metric, row.dataset)
+            and record.evaluation_images is None
         ]
         if not matching:
             lines.append(line | {"Obtained": _NO_RECORD})
@@ -74,6 +79,7 @@ def _comparison_table(rows, records, paper, titles) -> str:
                 line
                 | {
                     "Obtained": format_value(record.value, record.standard_error),
+                    **_samples_cell(record),
                     "Difference": f"{comparison.difference:+.4f}",
                     "Verdict": comparison.verdict,
                     "Steps": record.steps,
@@ -95,10 +101,12 @@ def _baselines_table(rows, records, titles) -> str:
         cells.append((name, row.dataset, row.printed))
     datasets = list(dict.fromkeys(row.dataset for row in rows))
     for record in records:
-        if record.metric == BITS_PER_DIM and record.dataset in datasets:
+        if record.metric == BITS_PER_DIM and record.dataset in datasets and record.evaluation_images is None:
             name = f"tfflows, {record.experiment}, scale {record.scale}"
             if record.overrides:
                 name += f", {_overrides(record)}"
+            if record.importance is not None:
+                name += f", {record.importance['samples']:,} importance samples"
             cells.append((name, record.dataset, f"{record.value:.3f}"))
     # A model may stand in two tables of a paper, and an experiment may have run with several seeds.
     table: dict[str, dict[str, list[str]]] = {}
@@ -186,6 +194,36 @@ def _records_table(records) -> str:
         for record in records
     ]
     return lines_table(lines)
+
+
+def _bounds_table(records) -> str:
+    """Importance-weighted bounds with both of their errors, and bounds on the first images of a split."""
+    lines = []
+    for record in sorted(records, key=lambda record: (record.experiment, record.seed, -record.num_images)):
+        importance = record.importance or {}
+        line = {
+            "Experiment": record.experiment,
+            "Scale": record.scale,
+            "Overrides": _overrides(record),
+            "Data set": f"{record.dataset} {record.split}",
+            "Steps": record.steps,
+            "Seed": record.seed,
+            "Images": record.num_images,
+            "Samples an image": importance.get("samples", 1),
+            "Bits/dim, ± over images": format_value(record.value, record.standard_error),
+        }
+        if importance:
+            line["± over noise"] = f"{importance['noise_standard_error']:.4f}"
+            line["Single draws, ± over images"] = format_value(importance["elbo"], importance["elbo_standard_error"])
+            line["Effective samples (median)"] = f"{importance['effective_samples']:.1f}"
+        line["Commit"] = short_commit(record.commit)
+        lines.append(line)
+    return lines_table(lines)
+
+
+def _samples_cell(record) -> dict[str, int]:
+    """One more column where a record is of several noise draws an image."""
+    return {} if record.importance is None else {"Samples an image": record.importance["samples"]}
 
 
 def _train_cells(record) -> dict[str, str]:

@@ -17,6 +17,7 @@ SELECTIONS = ("last", "best_test")
 PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "execution")
 
 _TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
+_IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -48,6 +49,10 @@ class Record:
       train: optional dict for the images that were trained on, measured as those of the split were: `value`,
         `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
       train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
+      evaluation_images: the first so many images of the split alone were evaluated; None: all.
+      importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the
+        importance-weighted bound `value` has; `noise_standard_error` of `value` over the noise; `effective_samples`, the
+        median over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of that noise.
       execution: optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
     """
 
@@ -77,6 +82,8 @@ class Record:
     execution: Mapping[str, object] | None = None
     train: Mapping[str, float] | None = None
     train_curve: tuple[tuple[int, float], ...] | None = None
+    evaluation_images: int | None = None
+    importance: Mapping[str, float] | None = None
 
     def __post_init__(self):
         for name in ("paper", "experiment", "dataset", "split", "metric"):
@@ -114,6 +121,15 @@ class Record:
                 object.__setattr__(self, name, _checked_curve(getattr(self, name)))
         if self.train is not None:
             _check_train(self.train, self.value)
+        if self.evaluation_images not in (None, self.num_images):
+            raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}")
+        if self.importance is not None:
+            _check_importance(self.importance)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of one noise draw of every image of the split."""
+        return self.importance is None and self.evaluation_images is None
 
     @property
     def name(self) -> str:
@@ -121,6 +137,10 @@ class Record:
         parts = [self.experiment, self.scale]
         parts += [f"{field}={self.overrides[field]}" for field in sorted(self.overrides)]
         parts += [f"seed{self.seed}", self.split, self.metric]
+        if self.importance is not None:
+            parts.append(f"samples{self.importance['samples']}")
+        if self.evaluation_images is not None:
+            parts.append(f"images{self.evaluation_images}")
         if self.select != SELECTIONS[0]:
             parts.append(self.select)
         return re.sub(r"[^A-Za-z0-9_.=-]+", "_", "-".join(parts))
@@ -184,6 +204,17 @@ def _check_train(train, value):
         raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}")
     if not math.isclose(train["gap"], value - train["value"], rel_tol=1e-9, abs_tol=1e-9):
         raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}")
+
+
+def _check_importance(importance):
+    if not isinstance(importance, Mapping) or importance.keys() != _IMPORTANCE_FIELDS:
+        raise ValueError(f"importance must have {sorted(_IMPORTANCE_FIELDS)}, not {importance!r}")
+    if type(importance["samples"]) is not int or importance["samples"] < 2:
+        raise ValueError(f"samples of importance must be an integer of at least 2, not {importance['samples']!r}")
+    for name in ("noise_standard_error", "elbo_standard_error"):
+        _require_number(f"{name} of importance", importance[name], 0)
+    _require_number("effective_samples of importance", importance["effective_samples"], 0)
+    _require_number("elbo of importance", importance["elbo"], -math.inf)
 
 
 def _checked_curve(curve):

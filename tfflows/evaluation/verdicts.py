@@ -77,7 +77,7 @@ def compare_with(record: Record, expected: Sequence[Expected]) -> Comparison:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """Five lines of plain text: what was measured, expected, obtained, difference, verdict; two more for training images."""
+    """Lines of plain text: what was measured, expected, obtained, difference, verdict; more where a record has more."""
     record, expected = comparison.record, comparison.expected
     lines = [
         f"{record.metric} of {record.experiment} on {record.dataset}, {record.split} split, "
@@ -94,6 +94,13 @@ def format_comparison(comparison: Comparison) -> str:
         tolerance = "none" if expected.tolerance is None else f"{expected.tolerance:g}"
         lines.append(f"  difference  {comparison.difference:+.4f} (tolerance {tolerance})")
     lines.append(f"  verdict     {comparison.verdict}")
+    if record.importance is not None:
+        importance = record.importance
+        lines.append(
+            f"  samples     {importance['samples']:,} an image, {importance['effective_samples']:.1f} effective"
+        )
+        lines.append(f"  noise       {importance['noise_standard_error']:.4f} (standard error over the noise)")
+        lines.append(f"  ELBO        {format_value(importance['elbo'], importance['elbo_standard_error'])}")
     if record.train is not None:
         train = record.train
         lines.append(f"  train       {format_train(train)} ({train['num_images']:,} images trained on)")
@@ -210,6 +217,8 @@ def _verdict(record, expected, difference):
         return f"not comparable (scale {record.scale})"
     if record.overrides:
         return f"not comparable (overrides {', '.join(sorted(record.overrides))})"
+    if record.evaluation_images is not None:
+        return f"not comparable (the first {record.evaluation_images:,} images)"
     if expected.tolerance is None:
         return "not comparable (no tolerance is set)"
     # Printed numbers are decimal: 3.37 is 0.02 from 3.35, though not in binary.

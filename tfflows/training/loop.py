@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.evaluation.bits_per_dim import BitsPerDim
+from tfflows.training.any_worker import make_any_worker
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.logs import MetricLogger
@@ -16,7 +17,7 @@ from tfflows.training.progress import Progress
 from tfflows.training.several_steps import make_several_steps, steps_before
 from tfflows.training.signals import stop_on_sigterm
 from tfflows.training.step_metrics import StepMetrics, TrainingState
-from tfflows.training.strategies import is_chief, num_workers
+from tfflows.training.strategies import is_chief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ def train(
         state = saved.load()
         logging.info("Going on from step %d.", state.step)
 
-    any_worker = _make_any_worker(strategy)
+    any_worker = make_any_worker(strategy)
 
     def save():
         logger.flush()
@@ -173,22 +174,6 @@ def _is_evaluated(step, last, settings):
     if last:
         return settings.keep_best
     return settings.evaluate_every > 0 and step % settings.evaluate_every == 0
-
-
-def _make_any_worker(strategy):
-    """A function that tells whether a flag is set in any worker: signals reach workers between different steps."""
-    if num_workers(strategy) == 1:
-        return bool
-
-    @tf.function
-    def total(flag):
-        def replica(flag):
-            # An argument lies on no device, and the sum goes where its summand lies.
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
-
-        return strategy.experimental_local_results(strategy.run(replica, args=(flag,)))[0]
-
-    return lambda flag: float(total(tf.constant(float(bool(flag))))) > 0
 
 
 def _evaluate(evaluate, state, logger, checkpoints, progress):

@@ -1,0 +1,163 @@
+"""The importance-weighted bound of a split, image by image."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tfflows.distributions.quantization import bits_per_dim
+from tfflows.evaluation import log_weights_file
+from tfflows.evaluation.bits_per_dim import BitsPerDim
+from tfflows.evaluation.log_weights import LogWeights
+from tfflows.math.random import fold_in, row_keys
+from tfflows.training.inputs import distributed_evaluation_batches, round_up_to_replicas
+from tfflows.training.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportanceBitsPerDim(BitsPerDim):
+    """Bits/dim by the importance-weighted bound.
+
+    Attributes:
+      per_image: float64 `[num_images]`.
+      elbo: The bound of single samples, of the same noise.
+      noise_variances: float64 `[num_images]`, of `per_image` over the noise, by the delta method.
+      effective_samples: float64 `[num_images]`.
+    """
+
+    elbo: BitsPerDim
+    noise_variances: np.ndarray
+    effective_samples: np.ndarray
+
+    @property
+    def noise_standard_error(self) -> float:
+        """Standard error of the mean over the noise, these images given: `sqrt(sum_i variance_i) / num_images`."""
+        return float(np.sqrt(np.sum(self.noise_variances)) / len(self.noise_variances))
+
+
+class ImportanceEvaluator:
+    """Measures `-ln (1/S) sum_s exp(elbo_s) / (M ln 2)` of each image of a split, for any S in the memory of one sample.
+
+    The noise is keyed by the seed, the image's position and the sample's number: the result depends neither on how the split is
+    cut into batches and replicas nor on where a measurement was interrupted. Sums are in float64.
+    """
+
+    def __init__(
+        self, strategy, model, source, *, num_samples, batch_size, seed=0, jit_compile=False, samples_per_call=16
+    ):
+        """Creates the evaluator.
+
+        Args:
+          strategy: `tf.distribute.Strategy`.
+          model: `DequantizedFlow`, or what has its `elbo` and `condition_of`.
+          source: `ImageSource`.
+          num_samples: Python `int` S.
+          batch_size: Images at a time, over all replicas.
+          seed: Of the noise.
+          jit_compile: Whether by XLA.
+          samples_per_call: Samples of a batch in one call of the device.
+
+        Raises:
+          ValueError: if a number is not positive.
+        """
+        for name, number in {"num_samples": num_samples, "samples_per_call": samples_per_call}.items():
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}.")
+        self._num_samples = num_samples
+        self._samples_per_call = min(samples_per_call, num_samples)
+        self._num_images = source.num_images
+        self._num_dimensions = model.num_dimensions
+        self._batch_size = round_up_to_replicas(min(batch_size, source.num_images), strategy)
+        self._batches = distributed_evaluation_batches(strategy, source, global_batch_size=self._batch_size, seed=seed)
+
+        def log_weights(images, labels, index, first_sample):
+            keys = fold_in(row_keys(seed, 0, index[0]), "importance")
+            condition = model.condition_of(labels)
+            samples = first_sample + tf.range(self._samples_per_call)
+            return tf.map_fn(
+                lambda sample: model.elbo(images, fold_in(keys, sample), condition),
+                samples,
+                fn_output_signature=tf.float32,
+                parallel_iterations=1,
+            )
+
+        compiled = tf.function(log_weights, jit_compile=True) if jit_compile else log_weights
+
+        @tf.function
+        def evaluate_batch(batch, first_sample):
+            def replica(batch, first_sample):
+                mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
+                weights = compiled(batch["image"], batch["label"], batch["index"], first_sample)
+                return weights, batch["index"], mask
+
+            weights, index, mask = strategy.run(replica, args=(batch, first_sample))
+            return strategy.gather(weights, axis=1), strategy.gather(index, axis=0), strategy.gather(mask, axis=0)
+
+        self._evaluate_batch = evaluate_batch
+
+    def evaluate(self, path=None, description=None, *, chief=True, seconds_between_saves=30.0, stop=lambda: False):
+        """One pass over the split.
+
+        Args:
+          path: File to save the sums to on the way, and to go on from; None: none.
+          description: Dictionary of JSON values that tells what is measured; a file of another one is not gone on from.
+          chief: Whether this process writes the file and shows the progress.
+          seconds_between_saves: Least time between two savings.
+          stop: Asked between two calls of the device, on every worker; once true, the sums are saved and None is returned.
+
+        Returns:
+          `ImportanceBitsPerDim`, or None where it was stopped.
+
+        Raises:
+          ValueError: if `path` holds the sums of something else or is corrupt, or if a bound is no number.
+        """
+        described = {**(description or {}), "num_samples": self._num_samples, "num_images": self._num_images}
+        sums = LogWeights.empty(self._num_images)
+        if path is not None and pathlib.Path(path).exists():
+            sums = log_weights_file.load(path, described)
+        save = functools.partial(log_weights_file.save, path, sums, described)
+        saves = chief and path is not None
+        progress = Progress(
+            self._num_images * self._num_samples, int(sums.counts.sum()), description="importance", chief=chief
+        )
+        last_save = time.monotonic()
+        with progress:
+            for batch, first in self._batches_to_do(sums):
+                while first < self._num_samples:
+                    weights, index, mask = (value.numpy() for value in self._evaluate_batch(batch, tf.constant(first)))
+                    rows = np.flatnonzero(mask)
+                    # What was saved of other batches may be ahead in some images of this one.
+                    rows = rows[sums.counts[index[rows]] == first]
+                    sums.add(index[rows], weights[: self._num_samples - first, rows])
+                    first += self._samples_per_call
+                    progress.update(int(sums.counts.sum()))
+                    stopped = stop()
+                    if saves and (stopped or time.monotonic() - last_save >= seconds_between_saves):
+                        save()
+                        last_save = time.monotonic()
+                    if stopped:
+                        return None
+        if saves:
+            save()
+        return self._result(sums)
+
+    def _batches_to_do(self, sums):
+        """The batches that lack samples, each with the number of the first sample that it lacks."""
+        first_image = 0
+        for batch in self._batches:
+            counts = sums.counts[first_image : first_image + self._batch_size]
+            first_image += self._batch_size
+            if counts.min() < self._num_samples:
+                yield batch, int(counts.min())
+
+    def _result(self, sums):
+        nats_per_bit = self._num_dimensions * np.log(2.0)
+        return ImportanceBitsPerDim(
+            per_image=bits_per_dim(sums.log_probs, self._num_dimensions),
+            elbo=BitsPerDim(bits_per_dim(sums.elbos, self._num_dimensions)),
+            noise_variances=sums.variances / nats_per_bit**2,
+            effective_samples=sums.effective_samples,
+        )
