@@ -114,7 +114,7 @@ def judge_seeds(differences):
 
 
 def main():
-    """Judges every comparison of every paper, or of one."""
+    """Judges every comparison of every paper, or of one; those whose runs are not all there are left as they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
     parser.add_argument("--paper", choices=list(PAPERS), default=None, help="only this paper's claims")
@@ -122,7 +122,11 @@ def main():
     results = arguments.results
     for paper in [PAPERS[arguments.paper]] if arguments.paper else PAPERS.values():
         for comparison in paper.COMPARISONS:
-            claim = judge(comparison, paper.PROTOCOL, results)
+            try:
+                claim = judge(comparison, paper.PROTOCOL, results)
+            except FileNotFoundError as error:
+                print(f"{'not judged':10} {comparison.claim}: {error}")
+                continue
             write_claim(claim, pathlib.Path(results) / "claims", overwrite=True)
             print(f"{claim.verdict:10} {claim.difference:+.4f} +- {claim.standard_error:.4f}  {claim.claim}")
 

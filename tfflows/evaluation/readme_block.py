@@ -28,7 +28,7 @@ def replace_block(readme: str, block: str) -> str:
 def results_block(
     titles: dict[str, str], expected: Sequence[Expected], records: Sequence[Record], claims: Sequence[Claim]
 ) -> str:
-    """Obtained bits/dim, means over seeds, beside what the papers print; then the verdicts counted.
+    """Obtained bits/dim, of one noise draw an image, means over seeds, beside what the papers print; then the verdicts counted.
 
     Args:
       titles: paper to title.
@@ -38,6 +38,8 @@ def results_block(
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
+        if not record.is_plain:
+            continue
         overrides = ", ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
         key = (record.paper, record.experiment, record.dataset, record.scale, overrides, record.steps, record.select)
         groups.setdefault(key, []).append(record)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from reproductions.claims import flowpp, glow, per_image
 from reproductions.claims.arms import ARMS
 from reproductions.claims.comparisons import GapComparison
-from reproductions.claims.judge import curve_mean, judge, judge_seeds, load_arm
+from reproductions.claims.judge import curve_mean, judge, judge_seeds, load_arm, main
 from reproductions.claims.run import command_of, is_finished, keep_values, workdir_of
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS
@@ -203,3 +203,16 @@ def test_arms_of_other_papers_are_not_taken(tmp_path):
         load_arm("flowpp", "claims_full", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"claims_full has no record of seeds \[\]"):
         load_arm("glow", "claims_full", tmp_path)
+
+
+def test_what_cannot_be_judged_yet_is_left_and_the_rest_is_judged(tmp_path, monkeypatch, capsys):
+    for arm in ARMS:
+        if arm.experiment in ("claims_full", "claims_affine_coupling"):
+            level = 5.0 + (arm.experiment != "claims_full")
+            bits = level + 0.01 * np.random.default_rng(arm.seed).normal(size=[50])
+            _leave_run(arm, tmp_path, bits, ((500, level), (3000, level)))
+    monkeypatch.setattr("sys.argv", ["judge.py", f"--results={tmp_path}", "--paper=flowpp"])
+    main()
+    verdicts = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert verdicts == ["not", "held", "not", "not"]
+    assert [path.stem for path in (tmp_path / "claims").rglob("*.json")] == ["mixture_below_affine"]
