@@ -33,6 +33,11 @@ def traces_apart():
         _apart.reset(token)
 
 
+def are_traced_apart():
+    """Whether it is called within `traces_apart`."""
+    return _apart.get()
+
+
 class SharedBlocks(Derived):
     """Runs the bijectors of a chain, in graphs each through the traced function of its kind.
 

@@ -1,5 +1,7 @@
 """The networks of Flow++: conditioners of couplings, and what makes the context of a dequantizer."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,7 @@ from tfflows.math.gating import concat_elu
 from tfflows.math.random import derive_seed, fold_in
 from tfflows.networks.data_dependent import DataDependentConv2D, call_layer, initialize_layer
 from tfflows.networks.gated_blocks import GatedAttention, GatedConvolution, GatedMaximum
+from tfflows.networks.shared_layers import SharedLayers
 
 MIXERS = ("attention", "maximum", "none")
 
@@ -25,7 +28,7 @@ class _GatedNetwork(keras.layers.Layer):
             raise ValueError(f"mixer must be one of {MIXERS}, got {mixer!r}.")
         self.width = width
         self.mixer = mixer
-        self._position_seed = derive_seed(seed, "position")
+        self._position_initializer = keras.initializers.RandomNormal(stddev=0.01, seed=derive_seed(seed, "position"))
         common = {"dropout_rate": dropout_rate, "weight_norm": weight_norm, "dtype": self.dtype_policy}
         self.first = DataDependentConv2D(
             width, 3, weight_norm=weight_norm, seed=derive_seed(seed, "first"), dtype=self.dtype_policy
@@ -48,6 +51,7 @@ class _GatedNetwork(keras.layers.Layer):
                 layers = [layer for residual in layers for layer in (residual, self._norm())]
             blocks.append(layers)
         self.blocks = blocks
+        self._shared = SharedLayers(functools.partial(_run_block, call_layer), blocks)
 
     def _norm(self):
         return keras.layers.LayerNormalization(epsilon=_LAYER_NORM_EPSILON, dtype=self.dtype_policy)
@@ -56,9 +60,8 @@ class _GatedNetwork(keras.layers.Layer):
         hidden_shape = self.first.compute_output_shape(input_shape)
         self.first.build(input_shape)
         if has_position:
-            initializer = keras.initializers.RandomNormal(stddev=0.01, seed=self._position_seed)
             self.position = self.add_weight(
-                shape=hidden_shape[1:], initializer=initializer, name="position", autocast=False
+                shape=hidden_shape[1:], initializer=self._position_initializer, name="position", autocast=False
             )
         for block in self.blocks:
             for layer in block:
@@ -69,14 +72,23 @@ class _GatedNetwork(keras.layers.Layer):
         x = run(self.first, x)
         for number, block in enumerate(self.blocks):
             keys = None if dropout_keys is None else fold_in(dropout_keys, number)
-            for layer in block:
-                if isinstance(layer, GatedConvolution):
-                    x = run(layer, x, context, None if keys is None else fold_in(keys, "convolution"))
-                elif isinstance(layer, keras.layers.LayerNormalization):
-                    x = layer(x)
-                else:
-                    x = run(layer, x, position, None if keys is None else fold_in(keys, "mixer"))
+            if run is call_layer:
+                x = self._shared(number, x, context, position, keys)
+            else:
+                x = _run_block(run, block, x, context, position, keys)
         return x
+
+
+def _run_block(run, block, x, context, position, dropout_keys):
+    """The layers of a block one after another, each by `run`."""
+    for layer in block:
+        if isinstance(layer, GatedConvolution):
+            x = run(layer, x, context, None if dropout_keys is None else fold_in(dropout_keys, "convolution"))
+        elif isinstance(layer, keras.layers.LayerNormalization):
+            x = layer(x)
+        else:
+            x = run(layer, x, position, None if dropout_keys is None else fold_in(dropout_keys, "mixer"))
+    return x
 
 
 class GatedConditioner(_GatedNetwork):

@@ -100,6 +100,20 @@ class UpdateRule(keras.optimizers.Optimizer):
             iterations = _tensorflow_variable(self._iterations)
             tf.raw_ops.AssignAddVariableOp(resource=iterations.handle, value=tf.constant(1, iterations.dtype))
 
+    def _clip_gradients(self, gradients):
+        if not self.global_clipnorm:
+            return super()._clip_gradients(gradients)
+        # As Keras does it, by two kernels a gradient: its own operations take as long to trace as a deep network.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        halves = [tf.raw_ops.L2Loss(t=gradient) for gradient in gradients]
+        dtype = max((half.dtype for half in halves), key=lambda dtype: dtype.size)
+        halves = [half if half.dtype == dtype else tf.cast(half, dtype) for half in halves]
+        norm = tf.sqrt(2 * tf.add_n(halves))
+        # NaN where the norm is not finite, so that it is noticed.
+        scale = self.global_clipnorm * tf.minimum(1 / norm, 1 / self.global_clipnorm) + (norm - norm)
+        scales = {dtype: tf.cast(scale, dtype) for dtype in {gradient.dtype for gradient in gradients}}
+        return [tf.raw_ops.Mul(x=gradient, y=scales[gradient.dtype]) for gradient in gradients]
+
     def _scalars_in(self, dtype):
         step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)
         return self.scalars(step, tf.cast(self.learning_rate, dtype))
