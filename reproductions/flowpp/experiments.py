@@ -10,6 +10,7 @@ from tfflows.training.experiment import Experiment
 
 CHOICES = {
     "coupling": ("logistic_mixture", "affine"),
+    "coupling_scale": ("tanh", "exp"),
     "mixer": ("attention", "maximum", "none"),
     "dequantization": ("variational", "uniform"),
     "dequantization_mixer": ("attention", "maximum", "none"),
@@ -29,6 +30,8 @@ class FlowPPExperiment(Experiment):
       num_components: Logistics of a mixture.
       num_heads: Of the attention.
       coupling: `logistic_mixture` or `affine`.
+      coupling_scale: What the network's `a` multiplies by: `tanh`, `exp(tanh(a))` (released), or `exp`, `exp(a)` (paper).
+      bounded_log_scales: Whether the log-scales of the mixtures are at least -7 (released; not in the paper).
       mixer: Of the flow's conditioners: `attention`, or `maximum` (the ablation without attention).
       invertible_conv: Whether a 1x1 convolution comes before every coupling.
       checkerboard: `columns` (released) or `checkerboard` (paper).
@@ -54,6 +57,8 @@ class FlowPPExperiment(Experiment):
     num_components: int = 32
     num_heads: int = 4
     coupling: str = "logistic_mixture"
+    coupling_scale: str = "tanh"
+    bounded_log_scales: bool = True
     mixer: str = "attention"
     invertible_conv: bool = True
     checkerboard: str = "columns"

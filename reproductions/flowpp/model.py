@@ -20,6 +20,7 @@ from tfflows.bijectors import (
 )
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
+from tfflows.math.logistic_mixture import LEAST_LOG_SCALE
 from tfflows.math.random import derive_seed
 from tfflows.networks import ContextNetwork, GatedConditioner
 from tfflows.training.optimizers import Adam
@@ -159,9 +160,15 @@ def coupling(experiment, shape, networks, seed):
         networks.context_filters > 0 or "optional" if experiment.dropout_rate else networks.context_filters > 0
     )
     if affine:
-        options = {"scale": "tanh", "order": "scale_then_shift", "parameter_order": "contiguous"}
-        return AffineCoupling(network, conditional=conditional, **options)
-    return LogisticMixtureCoupling(network, experiment.num_components, conditional=conditional)
+        options = {"order": "scale_then_shift", "parameter_order": "contiguous"}
+        return AffineCoupling(network, experiment.coupling_scale, conditional=conditional, **options)
+    return LogisticMixtureCoupling(
+        network,
+        experiment.num_components,
+        experiment.coupling_scale,
+        LEAST_LOG_SCALE if experiment.bounded_log_scales else None,
+        conditional=conditional,
+    )
 
 
 def _check_divides(factor, height, width, description):

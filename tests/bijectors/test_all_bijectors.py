@@ -206,6 +206,9 @@ CASES = {
     "logistic_mixture_coupling_vector": Case(
         functools.partial(logistic_mixture, channels=6, components=1, event_ndims=1), (6,), (6,)
     ),
+    "logistic_mixture_coupling_paper": Case(
+        functools.partial(logistic_mixture, scale="exp", least_log_scale=None), IMAGE, IMAGE
+    ),
     "logistic_mixture_coupling_gated": Case(gated_coupling, IMAGE, IMAGE),
     "logistic_mixture": Case(elementwise_mixture, (), ()),
     "affine_coupling_tanh": Case(functools.partial(affine, scale="tanh", order="scale_then_shift"), IMAGE, IMAGE),

@@ -196,6 +196,19 @@ def test_coupling_form_holds_its_parameters_in_the_order_it_says():
     assert_near(log_det, expected_log_det, 1e-6)
 
 
+def test_the_paper_bounds_neither_scale_nor_log_scales():
+    x = tf.constant([[0.5]], tf.float64)
+    raw_scale, shift, mean, log_scale = 2.0, 0.25, 0.1, -9.0
+    parameters = tf.constant([[raw_scale, shift, 0.0, mean, log_scale]], tf.float64)
+    y, log_det = encode(x, parameters, 1, tf.identity, None)
+    np.testing.assert_allclose(y, [[(0.5 - mean) * np.exp(-log_scale + raw_scale) + shift]], rtol=1e-12)
+    np.testing.assert_allclose(log_det, [[-log_scale + raw_scale]], rtol=1e-12)
+    back, _ = decode(y, parameters, 1, tf.identity, None)
+    np.testing.assert_allclose(back, x, rtol=1e-12)
+    _, released = encode(x, parameters, 1)
+    np.testing.assert_allclose(released, [[7.0 + np.tanh(raw_scale)]], rtol=1e-12)
+
+
 def test_a_wrong_number_of_parameters_is_refused():
     with pytest.raises(ValueError, match="multiple of 11"):
         encode(tf.zeros([2, 3]), tf.zeros([2, 32]), 3)

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfflows.bijectors.coupling import Coupling
 from tfflows.math import logistic_mixture
+from tfflows.math.coupling import LOG_SCALES
 
 
 class LogisticMixtureCoupling(Coupling):
@@ -11,6 +12,7 @@ class LogisticMixtureCoupling(Coupling):
 
     `F(b) = sum_k pi_k sigmoid((b - mu_k) exp(-l_k))`, elementwise; `s = tanh(r)`, `l_k` at least -7; `r`, t, the logits of pi, mu
     and l are what the network gives for a. Log-determinant: `sum ln f - ln F - ln(1 - F) + s` over b, f the density of F.
+    The paper's form is `scale='exp'` (`s = r`) with `least_log_scale=None`.
 
     The direction latent to data solves for b by a bracketing root finder; its gradients are those of the implicit function.
 
@@ -31,6 +33,8 @@ class LogisticMixtureCoupling(Coupling):
         self,
         network,
         num_components,
+        scale="tanh",
+        least_log_scale=logistic_mixture.LEAST_LOG_SCALE,
         conditioning_half="first",
         conditional=False,
         event_ndims=3,
@@ -44,6 +48,8 @@ class LogisticMixtureCoupling(Coupling):
           network: Callable `[B, ..., C/2] -> [B, ..., (2 + 3 K) C/2]`, its channels as `tfflows.math.logistic_mixture` cuts them:
             a built Keras layer, a `tf.Module` or a function. A second argument is the condition, if `conditional`.
           num_components: Python `int` K.
+          scale: `'tanh'` (`s = tanh(r)`, released code) or `'exp'` (`s = r`, paper); `'sigmoid'` as in Glow.
+          least_log_scale: Python `float`, lower bound of the `l_k` (released code: -7); None for none (paper).
           conditioning_half: `'first'` or `'second'`: which half passes unchanged.
           conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
             gets None).
@@ -53,21 +59,24 @@ class LogisticMixtureCoupling(Coupling):
           name: As in TFP.
 
         Raises:
-          ValueError: if `num_components` is not positive.
+          ValueError: if `num_components` is not positive or `scale` is unknown.
         """
         parameters = dict(locals())
         if num_components < 1:
             raise ValueError(f"num_components must be at least 1, got {num_components}.")
+        if scale not in LOG_SCALES:
+            raise ValueError(f"scale must be one of {tuple(LOG_SCALES)}, got {scale!r}.")
         self.num_components = num_components
+        self._form = (num_components, LOG_SCALES[scale], least_log_scale)
         self._parameters_per_channel = 2 + 3 * num_components
         super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
 
     def _encode(self, transformed, parameters):
-        y, log_det = logistic_mixture.encode(transformed, parameters, self.num_components)
+        y, log_det = logistic_mixture.encode(transformed, parameters, *self._form)
         return y, self._summed(log_det)
 
     def _decode(self, transformed, parameters):
-        x, log_det = logistic_mixture.decode(transformed, parameters, self.num_components)
+        x, log_det = logistic_mixture.decode(transformed, parameters, *self._form)
         return x, self._summed(log_det)
 
     def _summed(self, log_det):

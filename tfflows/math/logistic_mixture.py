@@ -162,26 +162,27 @@ def _normalized(terms):
     return top + tf.math.log(total), exponentials / total
 
 
-def encode(x, parameters, num_components):
+def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE):
     """The coupling's elementwise map, data to latent: `y = mixture_logit(x) exp(s) + t` and `ln dy/dx`.
 
     Args:
       x: Float `Tensor` `[..., C]`.
-      parameters: `[..., (2 + 3 K) C]`, what a network gives; on the channels, C of each: r (`s = tanh(r)`), t, K logits, K
-        means, K log-scales (at least -7).
+      parameters: `[..., (2 + 3 K) C]`, what a network gives; on the channels, C of each: r, t, K logits, K means, K log-scales.
       num_components: Python `int` K.
+      log_scale_of: From r to s.
+      least_log_scale: Python `float`, lower bound of the mixture's log-scales; None for none.
 
     Returns:
       `(y, log_derivative)`, each like `x`.
     """
-    log_scale, shift, mixture = _columns_of(parameters, num_components)
+    log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, least_log_scale)
     y, log_derivative = mixture_logit(_to_column(x), *mixture)
     return _from_column(y * tf.exp(log_scale) + shift, x), _from_column(log_derivative + log_scale, x)
 
 
-def decode(y, parameters, num_components):
+def decode(y, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE):
     """The inverse of `encode`: `(x, ln dx/dy)`; arguments as there."""
-    log_scale, shift, mixture = _columns_of(parameters, num_components)
+    log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, least_log_scale)
     x, log_derivative = mixture_logit_inverse((_to_column(y) - shift) * tf.exp(-log_scale), *mixture)
     return _from_column(x, y), _from_column(log_derivative - log_scale, y)
 
@@ -196,7 +197,7 @@ def _from_column(column, like):
     return tf.ensure_shape(tf.reshape(rows, sizes_of(like)), like.shape)
 
 
-def _columns_of(parameters, num_components):
+def _columns_of(parameters, num_components, log_scale_of, least_log_scale):
     """`s`, `t`, both `[C P]`, and the three parameters of the mixture, each `[K, C P]`."""
     kinds = 2 + 3 * num_components
     channels = parameters.shape[-1] // kinds
@@ -207,5 +208,6 @@ def _columns_of(parameters, num_components):
     rows = tf.reshape(tf.transpose(tf.reshape(parameters, [-1, kinds * channels])), [kinds, -1])
     sizes = [1, 1, num_components, num_components, num_components]
     raw_log_scale, shift, logits, means, log_scales = tf.split(rows, sizes, axis=0)
-    least = tf.cast(LEAST_LOG_SCALE, log_scales.dtype)
-    return tf.tanh(raw_log_scale[0]), shift[0], (logits, means, tf.maximum(log_scales, least))
+    if least_log_scale is not None:
+        log_scales = tf.maximum(log_scales, tf.cast(least_log_scale, log_scales.dtype))
+    return log_scale_of(raw_log_scale[0]), shift[0], (logits, means, log_scales)

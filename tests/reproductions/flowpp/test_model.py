@@ -31,7 +31,12 @@ TINY = dataclasses.replace(
 )
 FORMS = {
     "cifar10": {},
-    "paper": {"checkerboard": "checkerboard", "weight_norm": True},
+    "paper": {
+        "checkerboard": "checkerboard",
+        "weight_norm": True,
+        "coupling_scale": "exp",
+        "bounded_log_scales": False,
+    },
     "imagenet32": {
         "invertible_conv": False,
         "weight_norm": True,
