@@ -6,14 +6,12 @@ when it returns.
 """
 
 import dataclasses
+import functools
 import math
 
 from benchmarks.environment import THREADS, limit_tensorflow
 from benchmarks.images import noise
-
-TRAINING_STEP, LOG_PROB, SAMPLE = "training step", "log_prob", "sample"
-
-LEARNING_RATE = 1e-3
+from benchmarks.subjects import LEARNING_RATE, LOG_PROB, SAMPLE, TRAINING_STEP, flow_tasks, network_tasks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,43 +58,17 @@ def tfflows_glow(case, jit_compile=False):
     import tensorflow as tf
 
     from reproductions.glow import model as glow_model
-    from tfflows.training.named_variables import count_parameters, named_variables
+    from tfflows.training.named_variables import count_parameters
     from tfflows.training.strategies import make_strategy
-    from tfflows.training.train_step import make_train_step
 
     strategy = make_strategy()
     experiment = _experiment(case)
     with strategy.scope():
         model = glow_model.build(experiment, case.image_shape, 0, seed=0)
-        variables = {name: variable for name, variable in named_variables(model).items() if variable.trainable}
-        optimizer = glow_model.optimizer(experiment, LEARNING_RATE)
-        optimizer.build(list(variables.values()))
-    step = make_train_step(
-        strategy,
-        model,
-        optimizer,
-        variables,
-        global_batch_size=case.batch_size,
-        seed=0,
-        jit_compile=jit_compile,
-    )
-    count = case.batch_size
-    batch = {
-        "image": tf.constant(case.images()),
-        "label": tf.zeros([count], tf.int32),
-        "index": tf.range(count, dtype=tf.int64),
-        "step": tf.zeros([count], tf.int64),
-    }
-    values = tf.random.stateless_uniform([count, *case.image_shape], [0, 0], -0.5, 0.5)
+    values = tf.random.stateless_uniform([case.batch_size, *case.image_shape], [0, 0], -0.5, 0.5)
     model.flow.bijector.initialize(values)
-    log_prob = tf.function(model.flow.log_prob, jit_compile=jit_compile)
-    latents = tf.function(lambda: tf.random.normal([count, *model.flow.distribution.event_shape]))
-    forward = tf.function(model.flow.bijector.forward, jit_compile=jit_compile)
-    tasks = {
-        TRAINING_STEP: lambda: float(step(batch)["loss"]),
-        LOG_PROB: lambda: log_prob(values).numpy(),
-        SAMPLE: lambda: forward(latents()).numpy(),
-    }
+    make_optimizer = functools.partial(glow_model.optimizer, experiment, LEARNING_RATE)
+    tasks = flow_tasks(strategy, model, make_optimizer, case.images(), values, jit_compile)
     # The released top prior holds weights that see only zeros; others have none.
     dead = glow_model.dead_parameters(experiment, case.image_shape)
     return tasks, {"parameters": count_parameters(model) - dead}
@@ -122,48 +94,15 @@ def bare_networks(case, jit_compile=False):
         networks += [bijector.network for bijector in couplings + priors]
         shapes += [[case.batch_size, height, width, channels // 2]] * len(couplings + priors)
         channels //= 2
-    variables = [variable.value for network in networks for variable in network.trainable_variables]
-    optimizer = glow_model.optimizer(experiment, LEARNING_RATE)
-    optimizer.build(variables)
     inputs = [tf.random.stateless_normal(shape, [0, number]) for number, shape in enumerate(shapes)]
-    # What comes back from the rest of a flow.
-    outer = [
-        tf.random.stateless_normal(network.compute_output_shape(shape), [1, number])
-        for number, (network, shape) in enumerate(zip(networks, shapes, strict=True))
-    ]
-
-    @tf.function(jit_compile=jit_compile)
-    def gradients_of(inputs, outer):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            outputs = [network(value) for network, value in zip(networks, inputs, strict=True)]
-        gradients, input_gradients = tape.gradient(outputs, (variables, inputs), outer)
-        return gradients, tf.add_n([tf.reduce_sum(gradient) for gradient in input_gradients])
-
-    @tf.function
-    def step():
-        gradients, input_sum = gradients_of(inputs, outer)
-        optimizer.apply(gradients, variables)
-        return input_sum
-
-    @tf.function(jit_compile=jit_compile)
-    def forward(inputs):
-        return [network(value) for network, value in zip(networks, inputs, strict=True)]
-
-    def run_forward():
-        for output in forward(inputs):
-            output.numpy()
-
-    parameters = sum(variable.shape.num_elements() for variable in variables)
-    # A pass in either direction runs each network once.
-    return {TRAINING_STEP: lambda: float(step()), LOG_PROB: run_forward}, {"parameters": parameters}
+    calls = [(network, (value,)) for network, value in zip(networks, inputs, strict=True)]
+    tasks = network_tasks(calls, glow_model.optimizer(experiment, LEARNING_RATE), jit_compile)
+    return tasks, {"parameters": sum(network.count_params() for network in networks)}
 
 
 def tfp_glow(case):
     """`tfb.Glow` with its default networks at our width, under `tf.function`; Adamax of tf_keras, one kernel a variable."""
     limit_tensorflow()
-    import functools
-
     import tensorflow as tf
     import tensorflow_probability as tfp
     import tf_keras

@@ -6,7 +6,8 @@ import tempfile
 
 from benchmarks import glows
 from benchmarks.environment import limit_tensorflow
-from benchmarks.glows import TRAINING_STEP, Case
+from benchmarks.glows import Case
+from benchmarks.subjects import TRAINING_STEP
 from benchmarks.timing import summary
 from benchmarks.topic import Findings, main
 from tfflows.evaluation.benchmarks import Measurement

@@ -1,8 +1,9 @@
 """Glow beside other libraries and beside its bare networks: `python -m benchmarks.peers`."""
 
 from benchmarks import glows
-from benchmarks.glows import LOG_PROB, SAMPLE, TRAINING_STEP, Case
+from benchmarks.glows import Case
 from benchmarks.machine import Patience
+from benchmarks.subjects import LOG_PROB, SAMPLE, TRAINING_STEP
 from benchmarks.timing import in_turn, milliseconds, ratio
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers

@@ -9,9 +9,10 @@ from PIL import Image
 
 from benchmarks import glows
 from benchmarks.environment import limit_tensorflow
-from benchmarks.glows import TRAINING_STEP, Case
+from benchmarks.glows import Case
 from benchmarks.images import image_folder, noise
 from benchmarks.machine import Patience
+from benchmarks.subjects import TRAINING_STEP
 from benchmarks.timing import in_turn, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers

@@ -20,13 +20,9 @@ from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
 PAPERS = {"glow": glow, "flowpp": flowpp}
 
 
-def load_arm(paper, experiment, results):
-    """The `Arm` of a paper's experiment and its records by seed.
-
-    Raises:
-      FileNotFoundError: if one of its runs is missing.
-    """
-    records = {
+def records_of(paper, experiment, results):
+    """`{seed: record}` of the claims study's runs of a paper's experiment."""
+    return {
         record.seed: record
         for record in load_records(pathlib.Path(results) / "obtained")
         if (record.paper, record.experiment) == (paper, experiment)
@@ -34,7 +30,23 @@ def load_arm(paper, experiment, results):
         and record.is_plain
         and not record.overrides
     }
+
+
+def has_record(arm, results):
+    """Whether an `ArmRun` has its record."""
+    return arm.seed in records_of(arm.paper, arm.experiment, results)
+
+
+def load_arm(paper, experiment, results, seeds=None):
+    """The `Arm` of a paper's experiment and its records by seed; `seeds`: these alone, default: all that the queue has.
+
+    Raises:
+      FileNotFoundError: if one of its runs is missing.
+    """
+    records = records_of(paper, experiment, results)
     runs = [arm for arm in ARMS if (arm.paper, arm.experiment) == (paper, experiment)]
+    if seeds is not None:
+        runs = [arm for arm in runs if arm.seed in seeds]
     missing = [arm.seed for arm in runs if arm.seed not in records]
     if missing or not runs:
         raise FileNotFoundError(
@@ -59,8 +71,9 @@ def judge(comparison, protocol, results):
     """
     if isinstance(comparison, GapComparison):
         return _judge_gap(comparison, results)
-    lower, records = load_arm(comparison.paper, comparison.lower, results)
-    higher, higher_records = load_arm(comparison.paper, comparison.higher, results)
+    sides = ((comparison.paper, comparison.lower), (comparison.higher_paper or comparison.paper, comparison.higher))
+    seeds = set.intersection(*({arm.seed for arm in ARMS if (arm.paper, arm.experiment) == side} for side in sides))
+    (lower, records), (higher, higher_records) = (load_arm(*side, results, seeds) for side in sides)
     first = next(iter(records.values()))
     common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
     if not comparison.along_curve:

@@ -10,7 +10,7 @@ from reproductions.claims import flowpp, glow, per_image
 from reproductions.claims.arms import ARMS
 from reproductions.claims.comparisons import GapComparison
 from reproductions.claims.judge import curve_mean, judge, judge_seeds, load_arm, main
-from reproductions.claims.run import command_of, is_finished, keep_values, workdir_of
+from reproductions.claims.run import command_of, is_finished, is_kept, keep_values, workdir_of
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS
 from tfflows.cli.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
@@ -142,16 +142,20 @@ FLOWPP_QUEUE = [(arm.experiment, arm.seed) for arm in ARMS if arm.paper == "flow
 
 
 def test_the_queue_of_flowpp_holds_whole_comparisons_wherever_it_is_cut_between_seeds():
-    order = (
-        "full",
-        "uniform_dequantization",
-        "affine_coupling",
-        "no_attention",
-        "gap_full",
-        "gap_uniform_dequantization",
-    )
-    assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for seed in (0, 1) for name in order]
+    table_2 = ("full", "uniform_dequantization", "affine_coupling", "no_attention")
+    gap = ("gap_full", "gap_uniform_dequantization")
+    assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for arms in (table_2, gap) for seed in (0, 1) for name in arms]
     assert [arm.paper for arm in ARMS] == ["glow"] * 18 + ["flowpp"] * 12
+
+
+def test_what_is_kept_is_not_run_again(tmp_path):
+    arm = ARMS[0]
+    assert not is_kept(arm, tmp_path)
+    _leave_run(arm, tmp_path, np.full([50], 5.0), ((3000, 5.0),))
+    assert is_kept(arm, tmp_path)
+    assert not is_kept(dataclasses.replace(arm, seed=7), tmp_path)
+    per_image.path_of(arm, tmp_path).unlink()
+    assert not is_kept(arm, tmp_path)
 
 
 def _leave_flowpp_runs(results, levels, gaps):
@@ -177,6 +181,10 @@ def test_verdicts_of_flowpp_follow_from_the_runs(tmp_path, as_claimed):
     sizes = (0.02, 0.06) if as_claimed else (0.06, 0.02)
     gaps = dict(zip(experiments[4:], sizes, strict=True))
     _leave_flowpp_runs(tmp_path, levels, gaps)
+    levels["claims_invertible_affine"] = 6.0 if as_claimed else 4.0
+    for arm in [arm for arm in ARMS if arm.experiment == "claims_invertible_affine"]:
+        bits = levels[arm.experiment] + 0.001 * arm.seed + 0.01 * np.random.default_rng(0).normal(size=[200])
+        _leave_run(arm, tmp_path, bits, ((3000, 6.0),))
     assert [item.name for item in flowpp.COMPARISONS][-1] == "gap_variational_below_uniform"
     for comparison in flowpp.COMPARISONS:
         claim = judge(comparison, flowpp.PROTOCOL, tmp_path)
@@ -187,6 +195,7 @@ def test_verdicts_of_flowpp_follow_from_the_runs(tmp_path, as_claimed):
         else:
             expected = levels[comparison.higher] - levels[comparison.lower]
             assert claim.protocol == flowpp.PROTOCOL
+            assert [arm["seeds"] for arm in claim.arms] == [[0, 1], [0, 1]]  # Glow has a third one
         np.testing.assert_allclose(claim.difference, expected, atol=1e-5)
         assert write_claim(claim, tmp_path / "claims").exists()
 
@@ -214,5 +223,5 @@ def test_what_cannot_be_judged_yet_is_left_and_the_rest_is_judged(tmp_path, monk
     monkeypatch.setattr("sys.argv", ["judge.py", f"--results={tmp_path}", "--paper=flowpp"])
     main()
     verdicts = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert verdicts == ["not", "held", "not", "not"]
+    assert verdicts == ["not", "held", "not", "not", "not"]
     assert [path.stem for path in (tmp_path / "claims").rglob("*.json")] == ["mixture_below_affine"]
