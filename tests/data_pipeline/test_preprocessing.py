@@ -40,6 +40,20 @@ def test_average_box_refuses_other_ratios():
         preprocessing.average_box(tf.zeros([96, 96, 3]), 32)
 
 
+@pytest.mark.parametrize("image_size", [64, 128])
+def test_celeba_square_is_the_centre_reduced(image_size):
+    rows, columns = np.mgrid[:218, :178]
+    # Linear in both directions, and so it stays: a new pixel holds the value at its own centre.
+    image = np.stack([rows, columns, np.full_like(rows, 255)], axis=-1).astype(np.uint8)
+    obtained = preprocessing.celeba_square(tf.constant(image), image_size)
+    assert obtained.dtype == tf.uint8 and obtained.shape == (image_size, image_size, 3)
+    centres = (np.arange(image_size) + 0.5) * 148 / image_size - 0.5
+    inner = slice(2, -2)  # at the edges the filter is cut
+    np.testing.assert_allclose(obtained[inner, 5, 0], 35 + centres[inner], atol=0.51)
+    np.testing.assert_allclose(obtained[5, inner, 1], 15 + centres[inner], atol=0.51)
+    np.testing.assert_array_equal(obtained[..., 2], 255)
+
+
 @pytest.mark.parametrize("shape", [(300, 400, 3), (401, 300, 3), (256, 256, 3)])
 def test_imagenet_pyramid(shape):
     (image,) = random_images(1, *shape)

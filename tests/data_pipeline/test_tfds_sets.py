@@ -88,7 +88,14 @@ def test_holdout(stored):
 
 
 @pytest.mark.parametrize(
-    "name, shape", [("cifar10", (32, 32, 3)), ("celeba_hq", (256, 256, 3)), ("mnist", (32, 32, 3))]
+    "name, shape",
+    [
+        ("cifar10", (32, 32, 3)),
+        ("celeba_hq", (256, 256, 3)),
+        ("celeba64", (64, 64, 3)),
+        ("celeba128", (128, 128, 3)),
+        ("mnist", (32, 32, 3)),
+    ],
 )
 def test_mocked_sets(name, shape, tmp_path):
     with tfds.testing.mock_data(num_examples=6):

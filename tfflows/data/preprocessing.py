@@ -66,6 +66,22 @@ def imagenet_pyramid(image: tf.Tensor, image_size: int) -> tf.Tensor:
     return average_box(tf.ensure_shape(large, [IMAGENET_PYRAMID_SIZE, IMAGENET_PYRAMID_SIZE, 3]), image_size)
 
 
+CELEBA_SHAPE = (218, 178, 3)
+CELEBA_SQUARE = 148
+
+
+def celeba_square(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Aligned CelebA photograph `[218, 178, 3]` -> uint8 `[image_size, image_size, 3]`.
+
+    The central 148x148 pixels, which hold the face, then one reduction by a triangle filter as wide as a new pixel, rounded.
+    """
+    height, width, _ = CELEBA_SHAPE
+    top, left = (height - CELEBA_SQUARE) // 2, (width - CELEBA_SQUARE) // 2
+    square = image[top : top + CELEBA_SQUARE, left : left + CELEBA_SQUARE]
+    reduced = tf.image.resize(square, [image_size, image_size], antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(reduced), 0, 255), tf.uint8)
+
+
 def pad_mnist(image: tf.Tensor) -> tf.Tensor:
     """28x28x1 -> 32x32x3: two zeros on each side, the grey value three times."""
     return tf.tile(tf.pad(image, [[2, 2], [2, 2], [0, 0]]), [1, 1, 3])

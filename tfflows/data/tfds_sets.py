@@ -121,6 +121,10 @@ def _prepare(spec: DatasetSpec, image_shape):
             lambda image: preprocessing.average_box(image, image_size),
             spec.image_shape,
         ),
+        "celeba_square": (
+            lambda image: preprocessing.celeba_square(image, image_size),
+            preprocessing.CELEBA_SHAPE,
+        ),
         "mnist": (preprocessing.pad_mnist, (28, 28, 1)),
         "imagenet_pyramid": (
             lambda image: preprocessing.imagenet_pyramid(image, image_size),
