@@ -1,4 +1,4 @@
-"""Runs of `reproductions/glow/run.py` within the process of the tests."""
+"""Runs of `reproductions/PAPER/run.py`, by default Glow's, within the process of the tests."""
 
 import json
 
@@ -28,10 +28,10 @@ TINY = (
 )
 
 
-def run(*arguments):
-    """What `run.py ARGUMENTS` does; errors are raised."""
+def run(*arguments, reproduction=GLOW):
+    """What `run.py ARGUMENTS` of a reproduction does; errors are raised."""
     with parsed(arguments):
-        main.run(GLOW, flags.FLAGS)
+        main.run(reproduction, flags.FLAGS)
 
 
 def exit_message(capsys, *arguments):
@@ -70,20 +70,20 @@ class parsed:
 
 def record_of(workdir):
     """The one result record in a workdir, as a dictionary."""
-    (path,) = (workdir / "results" / "glow").glob("*.json")
+    (path,) = (workdir / "results").glob("*/*.json")
     return json.loads(path.read_text())
 
 
-def small_source(name, split, image_size=None, **_):
-    """Three noise images of a data set's own shape, in place of `load_dataset`."""
+def small_source(name, split, image_size=None, num_images=3, **_):
+    """Noise images of a data set's own shape, in place of `load_dataset`."""
     spec = dataset_spec(name)
     shape = (image_size or spec.image_size,) * 2 + (spec.num_channels,)
-    images = np.random.default_rng(0).integers(0, 256, [3, *shape], np.uint8)
-    labels = np.arange(3, dtype=np.int32) % max(spec.num_classes, 1)
+    images = np.random.default_rng(0).integers(0, 256, [num_images, *shape], np.uint8)
+    labels = np.arange(num_images, dtype=np.int32) % max(spec.num_classes, 1)
     return ArraySource(
         name=name,
         split=split,
-        num_images=3,
+        num_images=num_images,
         image_shape=shape,
         num_classes=spec.num_classes,
         images=images,

@@ -43,6 +43,18 @@ def test_what_tells_records_apart_is_in_the_name(make_record, changes, name):
     assert make_record(**changes).name == name
 
 
+def test_many_overrides_are_told_apart_in_a_name_that_fits(tmp_path, make_record):
+    records = [
+        make_record(overrides={**{f"a_field_with_a_long_name_{n}": n for n in range(20)}, "width": width})
+        for width in (1, 2)
+    ]
+    names = [record.name for record in records]
+    assert len(set(names)) == 2 and all("-21overrides-" in name and len(name) < 120 for name in names)
+    for record in records:
+        write_record(record, tmp_path)
+    assert sorted(record.name for record in load_records(tmp_path)) == sorted(names)
+
+
 def test_another_result_is_not_replaced_unasked(tmp_path, make_record):
     path = write_record(make_record(), tmp_path)
     other = make_record(value=3.4, hours=9.0)

@@ -6,7 +6,7 @@ from tfflows.evaluation.markdown import markdown_table, page
 
 
 def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
-    """The rows of parameters.csv, a table a paper."""
+    """The rows of parameters.csv, a table a paper; parts that no row of a paper has are left out."""
     names = {
         "experiment": "Experiment",
         "variant": "Variant",
@@ -18,12 +18,14 @@ def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
         "top_prior": "Top prior",
         "top_prior_dead": "of these without gradient",
         "classifier": "Classifier",
+        "dequantizer": "Dequantizer",
+        "context_network": "of these its context network",
         "source": "Source",
         "note": "Note",
     }
-    counts = list(names)[2:10]
-    frame = frame.assign(**{name: frame[name].map(lambda text: f"{int(text):,}") for name in counts})
-    return page("Published parameter counts", _by_paper(frame, names, papers))
+    counts = list(names)[2:-2]
+    frame = frame.assign(**{name: frame[name].map(lambda text: f"{int(text):,}" if text else "") for name in counts})
+    return page("Published parameter counts", _by_paper(frame, names, papers, counts))
 
 
 def unverified_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
@@ -42,12 +44,11 @@ def unverified_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
     return page("Unverified", [intro, *_by_paper(frame, names, papers)])
 
 
-def _by_paper(frame, names, papers):
-    return [
-        (
-            paper.title,
-            markdown_table(frame.loc[frame.paper == paper.paper, list(names)].rename(columns=names)),
-        )
-        for paper in papers.itertuples()
-        if (frame.paper == paper.paper).any()
-    ]
+def _by_paper(frame, names, papers, may_be_absent=()):
+    sections = []
+    for paper in papers.itertuples():
+        rows = frame.loc[frame.paper == paper.paper, list(names)]
+        if len(rows):
+            filled = [name for name in names if (rows[name] != "").any() or name not in may_be_absent]
+            sections.append((paper.title, markdown_table(rows[filled].rename(columns=names))))
+    return sections

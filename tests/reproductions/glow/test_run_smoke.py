@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import tensorflow as tf
 
 from reproductions.glow.experiments import EXPERIMENTS
 from tests.cli.running import record_of, run, small_source
@@ -21,15 +20,6 @@ def experiments():
         repeated = key in seen or (experiment.scale == "claims" and name != "claims_invertible_affine")
         seen.add(key)
         yield pytest.param(name, marks=[pytest.mark.slow] if repeated else [])
-
-
-@pytest.fixture
-def without_graph_optimization():
-    """A graph that runs once is not worth optimizing."""
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **before})
 
 
 @pytest.mark.parametrize("name", experiments())
