@@ -2,6 +2,7 @@
 # make test   lint, then the tests
 # make tables regenerate results/*.md from the recorded data
 # make bench  regenerate results/benchmarks.md: times and memory, other libraries beside ours (15 minutes on 2 cores)
+# make bench-flowpp   the same for what a paper adds
 # make lint   style alone
 # make clean  remove caches, build products and the demonstration's workdir
 
@@ -21,10 +22,10 @@ DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tables bench clean
+.PHONY: help demo test lint tables bench bench-flowpp clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -n 6
+	@sed -n 's/^# //p' Makefile | head -n 7
 
 demo: $(INSTALLED)
 	$(DEMO)
@@ -42,6 +43,11 @@ tables: $(INSTALLED)
 # A topic that fails leaves its earlier result, and fails the target after the page is made.
 bench: $(INSTALLED_BENCH)
 	$(BIN)/python -m benchmarks.run; status=$$?; \
+	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
+
+# What a paper adds is compared with no other library.
+bench-flowpp: bench-%: $(INSTALLED)
+	$(BIN)/python -m benchmarks.run --paper=$*; status=$$?; \
 	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
 
 # The environment is made once, and brought up to date when what it must hold has changed.

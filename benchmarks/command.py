@@ -1,4 +1,4 @@
-"""The training command as a measured process: `reproductions/glow/run.py FLAGS`, cut off after some steps."""
+"""The training command as a measured process: `reproductions/PAPER/run.py FLAGS`, cut off after some steps."""
 
 import contextlib
 import dataclasses
@@ -60,12 +60,13 @@ class Run:
         return self.steps[0][1] - self.events["initialization"]
 
 
-def run_command(flags, num_steps, *, limit=300, environment=None, forward_pass=False):
+def run_command(flags, num_steps, *, paper="glow", limit=300, environment=None, forward_pass=False):
     """Runs the command to step `num_steps`, in a workdir of its own.
 
     Args:
       flags: Those of run.py, but for `--workdir` and `--steps`.
       num_steps: Step after which it is cut off.
+      paper: Folder under `reproductions/`.
       limit: Seconds after which it is stopped.
       environment: Variables beside those of every benchmark.
       forward_pass: Whether to time a forward pass of the init batch at the end.
@@ -73,16 +74,16 @@ def run_command(flags, num_steps, *, limit=300, environment=None, forward_pass=F
     Raises:
       CommandError: if it fails.
     """
-    with started(flags, num_steps, environment=environment, forward_pass=forward_pass) as wait:
+    with started(flags, num_steps, paper=paper, environment=environment, forward_pass=forward_pass) as wait:
         return wait(limit)
 
 
 @contextlib.contextmanager
-def started(flags, num_steps, *, environment=None, forward_pass=False):
+def started(flags, num_steps, *, paper="glow", environment=None, forward_pass=False):
     """Starts the command and gives the function that waits for its `Run`; for several at once."""
     with tempfile.TemporaryDirectory() as directory:
         result, errors = pathlib.Path(directory, "result.json"), pathlib.Path(directory, "errors")
-        command = [sys.executable, "-m", "benchmarks.command_process", repr(time.time()), str(num_steps)]
+        command = [sys.executable, "-m", "benchmarks.command_process", paper, repr(time.time()), str(num_steps)]
         # Steps beyond those wanted, so that the last one wanted is a step like any other.
         command += [str(result), *flags, f"--workdir={directory}/workdir", f"--steps={num_steps + 1}"]
         options = {"BENCHMARK_FORWARD_PASS": "1"} if forward_pass else {}
@@ -100,7 +101,7 @@ def started(flags, num_steps, *, environment=None, forward_pass=False):
                 finished = False
             if finished and process.returncode:
                 tail = "\n".join(errors.read_text().strip().splitlines()[-4:])
-                raise CommandError(f"run.py {' '.join(flags)} failed:\n{tail}")
+                raise CommandError(f"reproductions/{paper}/run.py {' '.join(flags)} failed:\n{tail}")
             content = json.loads(result.read_text()) if result.exists() else {"events": [], "steps": []}
             return Run(
                 dict(content["events"]),

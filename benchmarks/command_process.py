@@ -1,13 +1,14 @@
 """Runs the true training command in this process and writes down when its parts end.
 
-    python -m benchmarks.command_process STARTED STEPS RESULT FLAG ...
+    python -m benchmarks.command_process PAPER STARTED STEPS RESULT FLAG ...
 
-STARTED is the time (`time.time()`) at which the command was given, STEPS the step after which it is cut off (so that no
-evaluation and no samples follow), RESULT a JSON file, which is rewritten at every event and so tells how far a process came
-that was stopped; the flags are those of `reproductions/glow/run.py`.
+PAPER is the folder under `reproductions/`; STARTED the time (`time.time()`) at which the command was given; STEPS the step after
+which it is cut off (so that no evaluation and no samples follow); RESULT a JSON file, which is rewritten at every event and so
+tells how far a process came that was stopped; the flags are those of its `run.py`.
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -64,13 +65,13 @@ def seconds_of_forward_pass(model, batch_size):
     return time.time() - begin
 
 
-def main(started, num_steps, result, run_flags):
+def main(paper, started, num_steps, result, run_flags):
     """Runs the command with its parts watched."""
     events = Events(started, result)
     limit_tensorflow()
-    sys.argv = [str(ROOT / "reproductions" / "glow" / "run.py"), *run_flags]
+    sys.argv = [str(ROOT / "reproductions" / paper / "run.py"), *run_flags]
 
-    from reproductions.glow.run import GLOW
+    reproduction = getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
     from tfflows.cli import main as command
     from tfflows.cli import train
     from tfflows.training.progress import Progress
@@ -81,7 +82,7 @@ def main(started, num_steps, result, run_flags):
 
     def build_model(*arguments, **keywords):
         events.mark("data")
-        built["model"] = GLOW.build_model(*arguments, **keywords)
+        built["model"] = reproduction.build_model(*arguments, **keywords)
         events.mark("model")
         return built["model"]
 
@@ -103,7 +104,7 @@ def main(started, num_steps, result, run_flags):
 
     train.initialize_from_data, Progress.update = initialize, updated
     try:
-        command.main(dataclasses.replace(GLOW, build_model=build_model))
+        command.main(dataclasses.replace(reproduction, build_model=build_model))
     except Finished:
         pass
     events.finish()  # the peak of memory belongs to the command alone
@@ -113,4 +114,4 @@ def main(started, num_steps, result, run_flags):
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:])

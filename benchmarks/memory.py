@@ -52,9 +52,9 @@ def add_slopes(findings):
         findings.ratios.append(Ratio(case, quantity, mode, "plain", **part, goal=goal))
 
 
-def add(findings, case, modes, flags, num_steps, limit, goal=None):
+def add(findings, case, modes, flags, num_steps, limit, goal=None, paper="glow"):
     """Adds peak memory (with the goal in MiB) and step time of each mode, and the ratios to the first."""
-    runs = {mode: run_command([*flags, f"--memory={mode}"], num_steps, limit=limit) for mode in modes}
+    runs = {mode: run_command([*flags, f"--memory={mode}"], num_steps, paper=paper, limit=limit) for mode in modes}
     for mode, run in runs.items():
         findings.measurements.append(
             Measurement(

@@ -1,4 +1,4 @@
-"""All topics, each in a fresh process: `python -m benchmarks.run [TOPIC ...]`; what `make bench` calls."""
+"""Topics, each in a fresh process: `python -m benchmarks.run [TOPIC ...]`; what `make bench` and `make bench-PAPER` call."""
 
 import argparse
 import os
@@ -8,20 +8,23 @@ import sys
 import time
 
 from benchmarks.environment import ROOT, VARIABLES
-from tfflows.evaluation.benchmarks import TOPICS
+from tfflows.evaluation.benchmarks import PAPER_TOPICS, TOPICS
 
 
 def main():
-    """Runs the topics one after the other; returns 1 if one of them failed."""
+    """Runs topics one after the other; returns 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(TOPICS)}; default: all")
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(TOPICS)}; default: the paper's")
+    parser.add_argument(
+        "--paper", choices=list(PAPER_TOPICS), default="glow", help="whose topics; glow: the foundation's"
+    )
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results", help="the results directory")
     options = parser.parse_args()
     unknown = set(options.topics) - set(TOPICS)
     if unknown:
         parser.error(f"unknown topics {', '.join(sorted(unknown))}; there are {', '.join(TOPICS)}")
     failed, begin = [], time.monotonic()
-    for topic in options.topics or TOPICS:
+    for topic in options.topics or PAPER_TOPICS[options.paper]:
         print(f"{topic} ...", flush=True)
         start = time.monotonic()
         command = [sys.executable, "-m", f"benchmarks.{topic}", f"--results={options.results}"]

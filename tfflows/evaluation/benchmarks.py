@@ -10,8 +10,14 @@ BENCHMARKS_DIRECTORY = "benchmarks"
 # The same topics of the code as it was before it was made faster.
 BEFORE_DIRECTORY = "before"
 
-# In the order of the page; others come after, by name.
-TOPICS = ("peers", "operations", "start_up", "memory", "drift", "precision", "xla", "pipeline", "loop", "data_parallel")
+# Of the foundation, measured on Glow, and of each later paper, in the order of the page; others come after, by name.
+PAPER_TOPICS = {
+    "glow": (
+        "peers", "operations", "start_up", "memory", "drift", "precision", "xla", "pipeline", "loop", "data_parallel"
+    ),
+    "flowpp": ("flowpp_inverse", "flowpp_step", "flowpp_start_up", "flowpp_memory"),
+}  # fmt: skip
+TOPICS = tuple(topic for topics in PAPER_TOPICS.values() for topic in topics)
 
 
 @dataclasses.dataclass(frozen=True)
