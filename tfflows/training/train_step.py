@@ -8,6 +8,7 @@ from tfflows.bijectors.memory import memory_scope
 from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.math.random import row_keys
 from tfflows.training.optimizers import UpdateRule
+from tfflows.training.optimizers.update_rule import global_norm
 
 # Gradients travel between workers in buckets of about this size: few enough to cost no round trips, several so that the first
 # leave while the last are computed.
@@ -82,9 +83,10 @@ def make_train_step(
                 (gradients, metrics),
                 options=tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BYTES_PER_BUCKET),
             )
-        metrics = {**metrics, "gradient_norm": tf.linalg.global_norm(gradients)}
+        norm = global_norm(gradients)
+        metrics = {**metrics, "gradient_norm": norm}
         if isinstance(optimizer, UpdateRule):
-            optimizer.apply_sums(gradients, trained)  # each replica its own copy of the sums
+            optimizer.apply_sums(gradients, trained, norm)  # each replica its own copy of the sums
             return metrics, ()
         return metrics, gradients
 

@@ -84,11 +84,17 @@ class UpdateRule(keras.optimizers.Optimizer):
             self.apply_sums(grads, variables)
 
     @tf.autograph.experimental.do_not_convert
-    def apply_sums(self, gradients, variables):
-        """As `apply`, called inside a replica, of gradients that are summed over the replicas already."""
+    def apply_sums(self, gradients, variables, norm=None):
+        """As `apply`, called inside a replica, of gradients that are summed over the replicas already.
+
+        Args:
+          gradients: Tensors.
+          variables: Of the optimizer.
+          norm: `global_norm(gradients)`, if it is known.
+        """
         variables = [_tensorflow_variable(variable) for variable in variables]
         with tf.name_scope(self.name):
-            gradients = self._clip_gradients(list(gradients))
+            gradients = self._clipped(list(gradients), norm)
             scalars = {dtype: self._scalars_in(dtype) for dtype in {variable.dtype for variable in variables}}
             slots = [getattr(self, f"_{name}") for name in self.slot_names]
             for gradient, variable in zip(gradients, variables, strict=True):
@@ -100,15 +106,12 @@ class UpdateRule(keras.optimizers.Optimizer):
             iterations = _tensorflow_variable(self._iterations)
             tf.raw_ops.AssignAddVariableOp(resource=iterations.handle, value=tf.constant(1, iterations.dtype))
 
-    def _clip_gradients(self, gradients):
+    def _clipped(self, gradients, norm):
         if not self.global_clipnorm:
-            return super()._clip_gradients(gradients)
-        # As Keras does it, by two kernels a gradient: its own operations take as long to trace as a deep network.
+            return self._clip_gradients(gradients)
+        # As Keras does it, by few kernels a gradient: its own operations take as long to trace as a deep network.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        halves = [tf.raw_ops.L2Loss(t=gradient) for gradient in gradients]
-        dtype = max((half.dtype for half in halves), key=lambda dtype: dtype.size)
-        halves = [half if half.dtype == dtype else tf.cast(half, dtype) for half in halves]
-        norm = tf.sqrt(2 * tf.add_n(halves))
+        norm = global_norm(gradients) if norm is None else norm
         # NaN where the norm is not finite, so that it is noticed.
         scale = self.global_clipnorm * tf.minimum(1 / norm, 1 / self.global_clipnorm) + (norm - norm)
         scales = {dtype: tf.cast(scale, dtype) for dtype in {gradient.dtype for gradient in gradients}}
@@ -117,6 +120,13 @@ class UpdateRule(keras.optimizers.Optimizer):
     def _scalars_in(self, dtype):
         step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)
         return self.scalars(step, tf.cast(self.learning_rate, dtype))
+
+
+def global_norm(gradients):
+    """Root of the sum of all squares, in the widest dtype of the gradients; one kernel a gradient."""
+    halves = [tf.raw_ops.L2Loss(t=tf.convert_to_tensor(gradient)) for gradient in gradients]
+    dtype = max((half.dtype for half in halves), key=lambda dtype: dtype.size)
+    return tf.sqrt(2 * tf.add_n([half if half.dtype == dtype else tf.cast(half, dtype) for half in halves]))
 
 
 class _SharedZeros:
