@@ -9,6 +9,7 @@ import pytest
 from reproductions.flowpp.experiments import EXPERIMENTS
 from reproductions.flowpp.run import FLOWPP
 from tests.cli.running import record_of, run, small_source
+from tests.reproductions.distinct import distinct_experiments
 from tfflows.cli import session
 
 # What a graph depends on. Experiments that share it are one test by default.
@@ -19,17 +20,7 @@ FIELDS = ("image_size", "stages", "coupling", "mixer", "dequantization", "dequan
 NUM_IMAGES = 16
 
 
-def experiments():
-    seen = set()
-    for name, experiment in EXPERIMENTS.items():
-        key = tuple(getattr(experiment, field) for field in FIELDS)
-        # The ablation's arms once more at half the size: the claims study.
-        repeated = key in seen or (experiment.scale == "claims" and name != "claims_gap_full")
-        seen.add(key)
-        yield pytest.param(name, marks=[pytest.mark.slow] if repeated else [])
-
-
-@pytest.mark.parametrize("name", experiments())
+@pytest.mark.parametrize("name", distinct_experiments(EXPERIMENTS, FIELDS, "claims_gap_full"))
 def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
     monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
     experiment = EXPERIMENTS[name]

@@ -6,23 +6,14 @@ import pytest
 
 from reproductions.glow.experiments import EXPERIMENTS
 from tests.cli.running import record_of, run, small_source
+from tests.reproductions.distinct import distinct_experiments
 from tfflows.cli import session
 
 # What a graph depends on. Experiments that share it, such as those on bedrooms, towers and churches, are one test by default.
 FIELDS = ("image_size", "levels", "num_bits", "conditional", "permutation", "coupling")
 
 
-def experiments():
-    seen = set()
-    for name, experiment in EXPERIMENTS.items():
-        key = tuple(getattr(experiment, field) for field in FIELDS)
-        # The ablation's arms once more at half the size: the claims study.
-        repeated = key in seen or (experiment.scale == "claims" and name != "claims_invertible_affine")
-        seen.add(key)
-        yield pytest.param(name, marks=[pytest.mark.slow] if repeated else [])
-
-
-@pytest.mark.parametrize("name", experiments())
+@pytest.mark.parametrize("name", distinct_experiments(EXPERIMENTS, FIELDS, "claims_invertible_affine"))
 def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
     monkeypatch.setattr(session, "load_dataset", small_source)
     experiment = EXPERIMENTS[name]
