@@ -19,8 +19,8 @@ PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "exe
 
 _TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
 _IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
-# A file name has at most 255 characters on most systems.
-_MOST_OVERRIDES = 120
+# A file name has at most 255 characters on most systems, and one that is being written has a suffix.
+_LONGEST_NAME = 220
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -138,8 +138,13 @@ class Record:
     def name(self) -> str:
         """The name of its file, without the suffix: all that tells it from its neighbours; many overrides by their hash."""
         overrides = "-".join(f"{field}={self.overrides[field]}" for field in sorted(self.overrides))
-        if len(overrides) > _MOST_OVERRIDES:
-            overrides = f"{len(self.overrides)}overrides-{hashlib.sha256(overrides.encode()).hexdigest()[:12]}"
+        name = self._name_with(overrides)
+        if len(name) <= _LONGEST_NAME:
+            return name
+        digest = hashlib.sha256(overrides.encode()).hexdigest()[:12]
+        return self._name_with(f"{len(self.overrides)}overrides-{digest}")
+
+    def _name_with(self, overrides):
         parts = [self.experiment, self.scale, *([overrides] if overrides else [])]
         parts += [f"seed{self.seed}", self.split, self.metric]
         if self.importance is not None:
