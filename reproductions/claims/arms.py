@@ -25,6 +25,8 @@ GLOW_SEEDS = (0, 1, 2)  # as in figure 3
 FLOWPP_TABLE_2 = ("claims_full", "claims_uniform_dequantization", "claims_affine_coupling", "claims_no_attention")
 # The gap between test and training images with two kinds of dequantization.
 FLOWPP_GAP = ("claims_gap_full", "claims_gap_uniform_dequantization")
+# Variational dequantization once more, by a dequantizer with its published share of the parameters.
+FLOWPP_PROPORTIONS = ("claims_full_proportioned",)
 FLOWPP_SEEDS = (0, 1)
 
 # Study by study, and in it seed by seed, so that a queue that was cut short holds whole comparisons.
@@ -37,7 +39,7 @@ ARMS = [
     ),
     *(
         ArmRun("flowpp", experiment, seed)
-        for experiments in (FLOWPP_TABLE_2, FLOWPP_GAP)
+        for experiments in (FLOWPP_TABLE_2, FLOWPP_GAP, FLOWPP_PROPORTIONS)
         for seed in FLOWPP_SEEDS
         for experiment in experiments
     ),

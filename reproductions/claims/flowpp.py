@@ -11,8 +11,18 @@ COMPARISONS = [
     Comparison(
         paper="flowpp",
         name="variational_below_uniform",
-        claim="variational dequantization reaches fewer bits/dim than uniform (table 2)",
+        claim="variational dequantization reaches fewer bits/dim than uniform (table 2), the dequantizer as published, narrower: "
+        "55% of the parameters",
         lower="claims_full",
+        higher="claims_uniform_dequantization",
+        paper_effect="about 0.127 (table 2: 3.165 against 3.292)",
+    ),
+    Comparison(
+        paper="flowpp",
+        name="variational_below_uniform_proportioned",
+        claim="variational dequantization reaches fewer bits/dim than uniform (table 2), the dequantizer with its published "
+        "share of the parameters, 11%",
+        lower="claims_full_proportioned",
         higher="claims_uniform_dequantization",
         paper_effect="about 0.127 (table 2: 3.165 against 3.292)",
     ),

@@ -144,8 +144,9 @@ FLOWPP_QUEUE = [(arm.experiment, arm.seed) for arm in ARMS if arm.paper == "flow
 def test_the_queue_of_flowpp_holds_whole_comparisons_wherever_it_is_cut_between_seeds():
     table_2 = ("full", "uniform_dequantization", "affine_coupling", "no_attention")
     gap = ("gap_full", "gap_uniform_dequantization")
-    assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for arms in (table_2, gap) for seed in (0, 1) for name in arms]
-    assert [arm.paper for arm in ARMS] == ["glow"] * 18 + ["flowpp"] * 12
+    studies = (table_2, gap, ("full_proportioned",))
+    assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms]
+    assert [arm.paper for arm in ARMS] == ["glow"] * 18 + ["flowpp"] * 14
 
 
 def test_what_is_kept_is_not_run_again(tmp_path):
@@ -177,9 +178,10 @@ def _leave_flowpp_runs(results, levels, gaps):
 @pytest.mark.parametrize("as_claimed", [True, False])
 def test_verdicts_of_flowpp_follow_from_the_runs(tmp_path, as_claimed):
     experiments = list(dict.fromkeys(name for name, _ in FLOWPP_QUEUE))
-    levels = dict(zip(experiments, np.linspace(5.0, 5.5, 6) if as_claimed else np.linspace(5.5, 5.0, 6), strict=True))
+    levels = dict(zip(experiments, np.linspace(5.0, 5.5, 7) if as_claimed else np.linspace(5.5, 5.0, 7), strict=True))
+    levels["claims_full_proportioned"] = levels["claims_full"]
     sizes = (0.02, 0.06) if as_claimed else (0.06, 0.02)
-    gaps = dict(zip(experiments[4:], sizes, strict=True))
+    gaps = dict(zip(experiments[4:6], sizes, strict=True))
     _leave_flowpp_runs(tmp_path, levels, gaps)
     levels["claims_invertible_affine"] = 6.0 if as_claimed else 4.0
     for arm in [arm for arm in ARMS if arm.experiment == "claims_invertible_affine"]:
@@ -223,5 +225,5 @@ def test_what_cannot_be_judged_yet_is_left_and_the_rest_is_judged(tmp_path, monk
     monkeypatch.setattr("sys.argv", ["judge.py", f"--results={tmp_path}", "--paper=flowpp"])
     main()
     verdicts = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert verdicts == ["not", "held", "not", "not", "not"]
+    assert verdicts == ["not", "not", "held", "not", "not", "not"]
     assert [path.stem for path in (tmp_path / "claims").rglob("*.json")] == ["mixture_below_affine"]

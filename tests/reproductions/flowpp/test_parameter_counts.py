@@ -118,3 +118,9 @@ def test_counts_are_those_that_the_paper_prints():
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("claims")])
 def test_arms_of_the_claims_study_have_half_a_million(name):
     assert abs(counts(EXPERIMENTS[name])["parameters"] / 500_000 - 1) < 0.05
+
+
+def test_the_proportioned_arm_has_the_published_share_in_its_dequantizer():
+    arm, row = counts(EXPERIMENTS["claims_full_proportioned"]), ROWS["cifar10"]
+    published = int(row["dequantizer"]) / int(row["parameters"])
+    assert abs(arm["dequantizer"] / arm["parameters"] - published) < 0.005
