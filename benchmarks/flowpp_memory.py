@@ -10,8 +10,7 @@ MODEL = ["--experiment=cifar10", f"--batch_size={BATCH_SIZE}", "--set=init_batch
 
 NOTES = [
     f"Largest resident set of the true command, stopped after {STEPS} steps: the CIFAR-10 model at published width, with four "
-    f"blocks a conditioner, batch {BATCH_SIZE}; TensorFlow itself takes some 600 MiB. The dequantizer's activations are kept "
-    "in every mode but `recompute`'s and `reversible`'s own steps. Each process once.",
+    f"blocks a conditioner, batch {BATCH_SIZE}; TensorFlow itself takes some 600 MiB. Each process once.",
 ]
 
 
