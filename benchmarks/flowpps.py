@@ -72,8 +72,11 @@ def sampler(case, jit_compile=False, released_inverse=False):
     return {SAMPLE: tasks[SAMPLE]}, facts
 
 
-def bare_networks(case):
-    """The networks of our Flow++ alone, those of the dequantizer too: the same layers, dropout and all, on the same shapes."""
+def bare_networks(case, in_turn=False):
+    """The networks of our Flow++ alone, those of the dequantizer too: the same layers, dropout and all, on the same shapes.
+
+    With `in_turn` each waits for the one before, as in a flow.
+    """
     limit_tensorflow()
     import tensorflow as tf
 
@@ -94,7 +97,7 @@ def bare_networks(case):
             condition = {"dropout": keys} | ({"context": normal(1, [*sides, 32])} if context else {})
             inputs = network.first.kernel.shape[2]
             calls.append((network, (normal(len(calls) + 1, [*sides, inputs]), condition)))
-    tasks = network_tasks(calls, flowpp.optimizer(case.experiment, LEARNING_RATE))
+    tasks = network_tasks(calls, flowpp.optimizer(case.experiment, LEARNING_RATE), in_turn=in_turn)
     return tasks, {"parameters": sum(network.count_params() for network, _ in calls)}
 
 

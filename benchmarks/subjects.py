@@ -45,13 +45,19 @@ def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=Fals
     }
 
 
-def network_tasks(calls, optimizer, jit_compile=False):
+# What a network's input takes of the outputs of the one before: nothing in float32, yet the graph has to wait for it.
+_LINK = 1e-30
+
+
+def network_tasks(calls, optimizer, jit_compile=False, in_turn=False):
     """The same networks alone: forward, backward to weights and inputs as in a flow, update; and the forward pass alone.
 
     Args:
       calls: `[(network, arguments)]`: built Keras layers and the tuples (of structures of tensors) that they are called with.
       optimizer: Not yet built.
       jit_compile: Python `bool`.
+      in_turn: Whether each network waits for the one before, in both directions, as in a flow; else TensorFlow may run
+        several at a time. The first argument is then a float `Tensor`.
     """
     import tensorflow as tf
 
@@ -60,7 +66,12 @@ def network_tasks(calls, optimizer, jit_compile=False):
     optimizer.build(variables)
 
     def run_all(arguments):
-        return [network(*own) for network, own in zip(networks, arguments, strict=True)]
+        outputs = []
+        for network, (first, *rest) in zip(networks, arguments, strict=True):
+            if in_turn and outputs:
+                first += _LINK * tf.reduce_mean(outputs[-1])
+            outputs.append(network(first, *rest))
+        return outputs
 
     # What comes back from the rest of a flow.
     shapes = [output.shape for output in tf.function(run_all).get_concrete_function(arguments).structured_outputs]
