@@ -1,4 +1,4 @@
-"""Where foreign weights come from: a mapping, an .npz file or a TF1 checkpoint."""
+"""Where foreign weights come from: a mapping, an .npz file, files of PyTorch projects or a TF1 checkpoint."""
 
 import os
 import zipfile
@@ -7,7 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
+from tfflows.interop.torch_files import read_torch_file
+
+# Before the names in files of weights beside other arrays.
+_PREFIXES = ("var/", "param/")
 # Slots and averages that a TF1 training checkpoint holds beside the weights.
 _TRAINING_STATE = ("ExponentialMovingAverage", "beta1_power", "beta2_power", "global_step", "Adam", "Adam_1")
 
@@ -16,23 +22,27 @@ def read_source(source):
     """Arrays by the authors' names.
 
     Args:
-      source: A mapping `{name: array}`; the path of an `.npz` file, its keys the names (with keys `var/<name>`, those
-        alone); or the path (or directory) of a TF1 checkpoint, of which the optimizer's own variables are left out.
+      source: A mapping `{name: array}`; the path of an `.npz` file, its keys the names (with keys `var/<name>` or
+        `param/<name>`, those alone); of a `.safetensors` file; of a `.pt`, `.pth` or `.bin` file of `torch.save` that holds a
+        state_dict (alone or as `state_dict`, `model` or `params`), read without torch and without running what the file asks
+        for; or the path (or directory) of a TF1 checkpoint, of which the optimizer's own variables are left out. From the files
+        of PyTorch projects, half-precision numbers come as float32, and a leading `module.` of all names is dropped.
 
     Returns:
       Dictionary from name to numpy array.
 
     Raises:
       FileNotFoundError: if there is nothing at the path.
-      ValueError: if the file is neither.
+      ValueError: if the file cannot be read as what its name says.
     """
     if isinstance(source, Mapping):
         return {name: np.asarray(value) for name, value in source.items()}
     path = os.fspath(source)
-    if path.endswith(".npz"):
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"No weights at {path!r}.")
-        return _read_npz(path)
+    for suffix, read in _READERS.items():
+        if path.endswith(suffix):
+            if not os.path.exists(path):
+                raise FileNotFoundError(f"No weights at {path!r}.")
+            return read(path)
     return _read_checkpoint(path)
 
 
@@ -42,15 +52,52 @@ def _read_npz(path):
             weights = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path!r} is no readable .npz file of plain arrays: {error}") from error
-    prefixed = {name.removeprefix("var/"): value for name, value in weights.items() if name.startswith("var/")}
-    return prefixed or weights
+    for prefix in _PREFIXES:
+        prefixed = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        if prefixed:
+            return prefixed
+    return weights
+
+
+def _read_safetensors(path):
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{path!r} is no readable .safetensors file of plain tensors: {error}. Get it anew."
+        ) from error
+    return _plain(weights)
+
+
+def _read_torch(path):
+    return _plain(read_torch_file(path))
+
+
+def _plain(weights):
+    """Weights of PyTorch projects without the names of `DataParallel` and as numbers that numpy computes with."""
+    parallel = all(name.startswith("module.") for name in weights)
+    halves = (np.float16, tf.bfloat16.as_numpy_dtype)
+    return {
+        name.removeprefix("module.") if parallel else name: value.astype(np.float32) if value.dtype in halves else value
+        for name, value in weights.items()
+    }
+
+
+_READERS = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".bin": _read_torch,
+}
 
 
 def _read_checkpoint(path):
     checkpoint = tf.train.latest_checkpoint(path) if os.path.isdir(path) else path
     if checkpoint is None or not tf.compat.v1.train.checkpoint_exists(checkpoint):
         raise FileNotFoundError(
-            f"No weights at {path!r}: give an .npz file, the prefix of a TF1 checkpoint (without .index) or its directory."
+            f"No weights at {path!r}: give an .npz, .safetensors, .pt, .pth or .bin file, the prefix of a TF1 checkpoint "
+            "(without .index) or its directory."
         )
     reader = tf.train.load_checkpoint(checkpoint)
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not _is_state(name)}

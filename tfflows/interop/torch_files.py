@@ -1,0 +1,117 @@
+"""Weights in files of `torch.save`, read without torch and without running what the file asks for."""
+
+import functools
+import io
+import pickle
+import zipfile
+import zlib
+
+import numpy as np
+
+from tfflows.interop import torch_pickles
+
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+_PROTOCOL_VERSION = 1001
+# Where training code puts the weights among the rest of a checkpoint, in the order of search.
+_ENTRIES = ("state_dict", "model", "params")
+_BROKEN = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    EOFError,
+    OSError,
+    RuntimeError,  # encrypted or oddly compressed archives
+)
+
+
+def read_torch_file(path):
+    """Arrays of the state_dict in a file of `torch.save`, both of torch >= 1.6 (a zip archive) and of older ones.
+
+    Args:
+      path: A file that holds a state_dict, or a dictionary with one as its `state_dict`, `model` or `params`.
+
+    Returns:
+      Dictionary from name to numpy array (bfloat16 as `tf.bfloat16.as_numpy_dtype`); entries that are no tensors are left out.
+
+    Raises:
+      ValueError: if the file cannot be opened, is broken, is another kind of file, holds no state_dict, or asks for classes
+        that are not read.
+    """
+    try:
+        with open(path, "rb") as file:
+            content, read = _read_archive(file) if file.read(2) == b"PK" else _read_legacy(file)
+            return {name: _array(tensor, read) for name, tensor in _state_dict(content).items()}
+    except _BROKEN as error:
+        raise ValueError(
+            f"{path!r} is no readable state_dict of torch.save: {error}. Load it in the project that wrote it and give a "
+            "file of torch.save(model.state_dict(), path)."
+        ) from error
+
+
+def _read_archive(file):
+    """The object of a file of torch >= 1.6 and a function from a storage's key to its bytes."""
+    archive = zipfile.ZipFile(file)
+    roots = [name.removesuffix("data.pkl") for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
+    if len(roots) != 1:
+        raise ValueError("the archive holds no data.pkl")
+    if f"{roots[0]}byteorder" in archive.namelist() and archive.read(f"{roots[0]}byteorder") != b"little":
+        raise ValueError("its numbers are not little-endian")
+    content, _ = torch_pickles.load(io.BytesIO(archive.read(f"{roots[0]}data.pkl")))
+    return content, functools.cache(lambda key: archive.read(f"{roots[0]}data/{key}"))
+
+
+def _read_legacy(file):
+    """As `_read_archive` for files of older torch: pickles one after another, then the numbers of each storage."""
+    file.seek(0)
+    stream = io.BytesIO(file.read())
+    data = stream.getbuffer()
+    header = [torch_pickles.load(stream)[0] for _ in range(2)]
+    if header != [_MAGIC_NUMBER, _PROTOCOL_VERSION]:
+        raise ValueError("it does not begin as files of torch.save do")
+    torch_pickles.load(stream)  # the sizes of the writer's types
+    content, storages = torch_pickles.load(stream)
+    keys, _ = torch_pickles.load(stream)
+    buffers = {}
+    for key in keys:
+        storage, total = storages[key], int.from_bytes(stream.read(8), "little")
+        start = stream.tell()
+        stop = start + total * storage.dtype.itemsize
+        if total != storage.total or stop > len(data):
+            raise ValueError(f"storage {key!r} is cut off or has {total} numbers in place of {storage.total}")
+        buffers[key] = data[start:stop]
+        stream.seek(stop)
+    return content, buffers.__getitem__
+
+
+def _state_dict(content):
+    candidates = [content]
+    if isinstance(content, dict):
+        candidates = [*(content.get(entry) for entry in _ENTRIES), content]
+    for candidate in candidates:
+        if isinstance(candidate, dict):
+            named = ((name, value) for name, value in candidate.items() if isinstance(name, str))
+            tensors = {name: value for name, value in named if isinstance(value, torch_pickles.Tensor)}
+            if tensors:
+                return tensors
+    entries = f" but {', '.join(map(repr, list(content)[:5]))}" if isinstance(content, dict) else ""
+    raise ValueError(f"it holds no tensors by name{entries}, nor any below {', '.join(_ENTRIES)}")
+
+
+def _array(tensor, read):
+    storage, itemsize = tensor.storage, tensor.storage.dtype.itemsize
+    buffer = read(storage.key)
+    if storage.total * itemsize > len(buffer):
+        raise ValueError(f"storage {storage.key!r} has {len(buffer)} bytes in place of {storage.total * itemsize}")
+    if 0 in tensor.size:
+        return np.zeros(tensor.size, storage.dtype)
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.strides, strict=True))
+    if last >= storage.count:
+        raise ValueError(f"a tensor reaches number {last} of a storage of {storage.count}")
+    offset = (storage.first + tensor.offset) * itemsize
+    strides = [stride * itemsize for stride in tensor.strides]
+    return np.ndarray(tensor.size, storage.dtype, buffer, offset, strides).copy()
