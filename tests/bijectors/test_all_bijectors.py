@@ -25,14 +25,17 @@ from tfflows.bijectors import (
     LogisticMixtureCoupling,
     LogisticMixtureLogitCDF,
     Logit,
+    MaskedConv,
     MultiScale,
+    OnFirstChannels,
     OnHalves,
     Permutation,
     Reverse,
     Squeeze,
     SwapHalves,
+    Unsqueeze,
 )
-from tfflows.networks import CouplingNetwork, GatedConditioner, TopPrior, ZeroConv2D
+from tfflows.networks import CouplingNetwork, EluCouplingNetwork, GatedConditioner, MaskedNetwork, TopPrior, ZeroConv2D
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -116,6 +119,31 @@ def flowpp_stage(dtype):
     return Chain([CheckerboardSplit(), step, CheckerboardMerge(), Squeeze(order="position_first")])
 
 
+def masked_conv(dtype, kind="masked", order="A", kernel_size=(3, 3), affine=True, context_filters=0, channels=2):
+    filters = 2 * channels if affine else channels
+    network = MaskedNetwork(filters, kernel_size, kind, order, 6, context_filters, dtype=dtype)
+    network.build([None, 4, 4, channels])
+    return MaskedConv(network, affine, conditional=context_filters > 0, dtype=dtype)
+
+
+def uneven_coupling(dtype, channels, transformed, context_filters=0):
+    network = EluCouplingNetwork(5, 2 * transformed, context_filters, dtype=dtype)
+    network.build([None, 4, 4, channels - transformed])
+    options = {"order": "scale_then_shift", "parameter_order": "contiguous", "transformed_channels": transformed}
+    return AffineCoupling(network, conditional=context_filters > 0, dtype=dtype, **options)
+
+
+def fine_grained(dtype, context_filters=0):
+    inner = Chain([uneven_coupling(dtype, 3, 1, 4 * context_filters), ActNorm([3], dtype=dtype)])
+    level = [
+        Squeeze(order="position_first"),
+        masked_conv(dtype, "shifted", channels=4, kernel_size=(1, 3), context_filters=4 * context_filters),
+        OnFirstChannels(3, inner),
+        Unsqueeze(order="position_first"),
+    ]
+    return Chain([*level, masked_conv(dtype, channels=1, context_filters=context_filters)])
+
+
 def conditional_prior(dtype, **options):
     network = ZeroConv2D(4, dtype=dtype)
     network.build([None, 4, 4, 3])
@@ -194,6 +222,36 @@ CASES = {
     "swap_halves": Case(lambda d: SwapHalves(), IMAGE, IMAGE),
     "on_halves": Case(
         lambda d: OnHalves(InvertibleConv(2, identity_noise=0.01, dtype=d), ActNorm([2], dtype=d)), IMAGE, IMAGE
+    ),
+    "actnorm_exp": Case(lambda d: ActNorm([4], form="exp_scale_then_shift", dtype=d), IMAGE, IMAGE),
+    "unsqueeze": Case(lambda d: Unsqueeze(), (2, 3, 8), (4, 6, 2)),
+    "masked_conv": Case(masked_conv, (4, 3, 2), (4, 3, 2)),
+    "masked_conv_reversed": Case(functools.partial(masked_conv, order="B"), (3, 4, 2), (3, 4, 2)),
+    "masked_conv_5x5": Case(functools.partial(masked_conv, kernel_size=(5, 5)), (4, 4, 2), (4, 4, 2)),
+    "masked_conv_additive": Case(functools.partial(masked_conv, affine=False), (4, 3, 2), (4, 3, 2)),
+    "masked_conv_conditional": Case(functools.partial(masked_conv, context_filters=3), (4, 3, 2), (4, 3, 2), (4, 3, 3)),
+    **{
+        f"shifted_conv_{order}": Case(
+            functools.partial(masked_conv, kind="shifted", order=order, kernel_size=size), (4, 3, 2), (4, 3, 2)
+        )
+        for order, size in {"A": (2, 3), "B": (2, 3), "C": (5, 2), "D": (3, 1)}.items()
+    },
+    "shifted_conv_conditional": Case(
+        functools.partial(masked_conv, kind="shifted", order="D", kernel_size=(3, 2), context_filters=3),
+        (4, 3, 2),
+        (4, 3, 2),
+        (4, 3, 3),
+    ),
+    "uneven_coupling": Case(functools.partial(uneven_coupling, channels=3, transformed=1), (4, 4, 3), (4, 4, 3)),
+    "uneven_coupling_conditional": Case(
+        functools.partial(uneven_coupling, channels=3, transformed=2, context_filters=2),
+        (4, 4, 3),
+        (4, 4, 3),
+        (4, 4, 2),
+    ),
+    "on_first_channels": Case(lambda d: OnFirstChannels(3, ActNorm([3], dtype=d)), IMAGE, IMAGE),
+    "fine_grained_conditional": Case(
+        functools.partial(fine_grained, context_filters=1), (4, 4, 1), (4, 4, 1), (4, 4, 1)
     ),
     "logit": Case(lambda d: Logit(dtype=d), IMAGE, IMAGE),
     "logistic_mixture_coupling": Case(logistic_mixture, IMAGE, IMAGE),
@@ -276,7 +334,9 @@ CASES = {
 ALL = pytest.mark.parametrize("name", CASES)
 # These hold no floating-point parameters, and move values of any dtype.
 WITHOUT_DTYPE = [
-    name for name in CASES if name.startswith(("reverse", "permutation", "squeeze", "checkerboard", "swap"))
+    name
+    for name in CASES
+    if name.startswith(("reverse", "permutation", "squeeze", "unsqueeze", "checkerboard", "swap"))
 ]
 WITH_DTYPE = [name for name in CASES if name not in WITHOUT_DTYPE]
 

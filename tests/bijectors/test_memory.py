@@ -14,14 +14,17 @@ from tfflows.bijectors import (
     InvertibleConv,
     InvertibleConvLU,
     Level,
+    MaskedConv,
     MultiScale,
+    OnFirstChannels,
     Permutation,
     Reverse,
     Squeeze,
+    Unsqueeze,
 )
 from tfflows.bijectors.memory import MODES, memory_scope
 from tfflows.bijectors.shared_blocks import traces_apart
-from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
+from tfflows.networks import CouplingNetwork, MaskedNetwork, TopPrior, ZeroConv2D
 
 tfb = tfp.bijectors
 DEPTH = 2
@@ -104,6 +107,23 @@ def flat_chain():
     return Chain([Squeeze(), *sum(parts, [])])
 
 
+def nested(condition_channels=0):
+    """Blocks within what goes on from a split, and what gives the latent the shape of the image."""
+
+    def masked(channels, context, order):
+        network = MaskedNetwork(2 * channels, order=order, width=4, context_filters=context, dtype=DTYPE)
+        network.build([None, 4, 4, channels])
+        return MaskedConv(network, conditional=context > 0, dtype=DTYPE)
+
+    def step(channels, context):
+        norm = ActNorm([channels], form="exp_scale_then_shift", dtype=DTYPE)
+        return Chain([norm, masked(channels, context, "A"), masked(channels, context, "B")])
+
+    inner = Chain([step(3, condition_channels), step(3, condition_channels)])
+    outer = [step(4, condition_channels) for _ in range(DEPTH)]
+    return Chain([Squeeze(), *outer, OnFirstChannels(3, inner), Unsqueeze()])
+
+
 def labels():
     return tf.constant([0, 2, 1, 2])
 
@@ -122,6 +142,8 @@ CASES = {
     "multiscale": (multiscale, (), {}, None),
     "class_conditional": (multiscale, (), {"num_classes": 3}, labels),
     "spatially_conditional": (multiscale, (), {"condition_channels": 4}, lambda: spatial(1)),
+    "nested": (nested, (), {}, None),
+    "nested_conditional": (nested, (), {"condition_channels": 4}, lambda: spatial(1)),
 }
 
 

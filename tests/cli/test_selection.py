@@ -6,12 +6,13 @@ import types
 import pytest
 
 from reproductions.glow.run import GLOW
+from reproductions.macow.run import MACOW
 from tests.cli.running import exit_message
 from tfflows.cli.selection import overrides, select_experiment
 
 
 def flags(**values):
-    unset = ("dataset", "experiment", "steps", "batch_size", "precision", "tf32", "evaluate_train")
+    unset = ("dataset", "experiment", "variant", "steps", "batch_size", "precision", "tf32", "evaluate_train")
     defaults = {**dict.fromkeys(unset), "scale": "paper", "set": []}
     return types.SimpleNamespace(**{**defaults, **values})
 
@@ -38,6 +39,34 @@ def test_a_data_set_takes_the_papers_own_experiment(dataset, name):
     chosen = select(dataset=dataset)
     assert chosen == GLOW.experiments[name]
     assert overrides(GLOW, flags(dataset=dataset), chosen) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"dataset": "cifar10"}, "cifar10_fine_grained"),
+        ({"dataset": "cifar10", "variant": "paper"}, "cifar10_fine_grained"),
+        ({"dataset": "cifar10", "variant": "release"}, "cifar10_fine_grained_release"),
+        ({"dataset": "lsun_tower_128", "variant": "release"}, "lsun_tower_128_uniform_release"),
+        ({"experiment": "imagenet64_var", "variant": "release"}, "imagenet64_var_release"),
+        ({"experiment": "imagenet64_var_release", "variant": "release"}, "imagenet64_var_release"),
+        ({"experiment": "imagenet64_var_release", "variant": "paper"}, "imagenet64_var"),
+    ],
+)
+def test_a_variant_takes_the_counterpart(values, name):
+    chosen = select_experiment(MACOW, flags(**values))
+    assert chosen == MACOW.experiments[name]
+    assert overrides(MACOW, flags(**values), chosen) == {}
+
+
+@pytest.mark.parametrize(
+    ("reproduction", "message"),
+    [(MACOW, "Unknown variant 'wolf' of macow; the valid ones are: paper, release"), (GLOW, "of glow; it has none")],
+)
+def test_an_unknown_variant(reproduction, message):
+    for values in ({"dataset": "cifar10"}, {"experiment": next(iter(reproduction.experiments))}):
+        with pytest.raises(ValueError, match=message):
+            select_experiment(reproduction, flags(variant="wolf", **values))
 
 
 def test_an_experiment_by_name():

@@ -4,7 +4,8 @@ from tfflows.bijectors.actnorm import ActNorm
 from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.chain import Chain
 from tfflows.bijectors.checkerboard import CheckerboardMerge, CheckerboardSplit
-from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling
+from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
+from tfflows.bijectors.first_channels import OnFirstChannels
 from tfflows.bijectors.gaussian_prior import GaussianPrior
 from tfflows.bijectors.halves import OnHalves, SwapHalves
 from tfflows.bijectors.invertible_conv import InvertibleConv
@@ -12,9 +13,10 @@ from tfflows.bijectors.invertible_conv_lu import InvertibleConvLU
 from tfflows.bijectors.logistic_mixture import LogisticMixtureLogitCDF
 from tfflows.bijectors.logistic_mixture_coupling import LogisticMixtureCoupling
 from tfflows.bijectors.logit import Logit
+from tfflows.bijectors.masked_conv import MaskedConv
 from tfflows.bijectors.multiscale import Level, MultiScale
 from tfflows.bijectors.permutation import Permutation, Reverse
-from tfflows.bijectors.squeeze import Squeeze
+from tfflows.bijectors.squeeze import Squeeze, Unsqueeze
 
 __all__ = [
     "ActNorm",
@@ -24,6 +26,7 @@ __all__ = [
     "Chain",
     "CheckerboardMerge",
     "CheckerboardSplit",
+    "Coupling",
     "GaussianPrior",
     "InvertibleConv",
     "InvertibleConvLU",
@@ -31,10 +34,13 @@ __all__ = [
     "LogisticMixtureCoupling",
     "LogisticMixtureLogitCDF",
     "Logit",
+    "MaskedConv",
     "MultiScale",
+    "OnFirstChannels",
     "OnHalves",
     "Permutation",
     "Reverse",
     "Squeeze",
     "SwapHalves",
+    "Unsqueeze",
 ]

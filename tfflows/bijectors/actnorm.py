@@ -5,15 +5,16 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import actnorm
 
-FORMS = ("shift_then_scale", "scale_then_shift", "positive_scale_then_shift")
+FORMS = ("shift_then_scale", "scale_then_shift", "positive_scale_then_shift", "exp_scale_then_shift")
 
 
 class ActNorm(Bijector):
     """Data to latent: `inverse(y) = (y + bias) * exp(log_scale_factor * log_scale)`, per channel or per activation.
 
     With `form='scale_then_shift'` Glow's paper's `inverse(y) = scale * y + bias`, with `'positive_scale_then_shift'` Flow++'s
-    `max(scale, 1e-10) * y + bias`. The log-determinant of an event is the sum of
-    the (effective) log-scales over all its activations: `H * W * sum_c log_scale_c` for images with per-channel parameters.
+    `max(scale, 1e-10) * y + bias`, with `'exp_scale_then_shift'` MaCow's `exp(log_scale) * y + bias`. The log-determinant of an
+    event is the sum of the (effective) log-scales over all its activations: `H * W * sum_c log_scale_c` for images with
+    per-channel parameters.
 
     Parameters start at the identity; `initialize(batch)` sets them so that the batch leaves with zero mean and standard
     deviation `initial_scale` (data-dependent init).
@@ -29,7 +30,7 @@ class ActNorm(Bijector):
     #### References
 
     Kingma & Dhariwal 2018, section 3.1; the released code for `shift_then_scale` and the factor 3. Per activation:
-    Ho et al. 2019.
+    Ho et al. 2019. Log-scale, then shift: released code of Ma et al. 2019.
     """
 
     def __init__(
@@ -48,8 +49,8 @@ class ActNorm(Bijector):
         Args:
           parameter_shape: Integers, a suffix of the event shape: `[C]` per channel, `[H, W, C]` per activation.
           event_ndims: Python `int`, axes of an event: 3 for images `[H, W, C]`, 1 for vectors.
-          form: `'shift_then_scale'` (released Glow), `'scale_then_shift'` (its paper) or `'positive_scale_then_shift'` (released
-            Flow++).
+          form: `'shift_then_scale'` (released Glow), `'scale_then_shift'` (its paper), `'positive_scale_then_shift'` (released
+            Flow++) or `'exp_scale_then_shift'` (released MaCow).
           log_scale_factor: Python `float`; the released code multiplies the stored log-scale by 3. Used by `shift_then_scale`.
           initial_scale: Python `float`, standard deviation after `initialize`.
           dtype: Of parameters and data.
@@ -69,7 +70,7 @@ class ActNorm(Bijector):
         self._log_scale_factor = log_scale_factor
         self._initial_scale = initial_scale
         self.bias = tf.Variable(tf.zeros(parameter_shape, dtype), name="bias")
-        if form == "shift_then_scale":
+        if form in ("shift_then_scale", "exp_scale_then_shift"):
             self.log_scale = tf.Variable(tf.zeros(parameter_shape, dtype), name="log_scale")
         else:
             self.scale = tf.Variable(tf.ones(parameter_shape, dtype), name="scale")
@@ -83,10 +84,15 @@ class ActNorm(Bijector):
         )
 
     def _effective_log_scale(self):
+        if self._form == "exp_scale_then_shift":
+            return tf.convert_to_tensor(self.log_scale)
         if self._form == "shift_then_scale":
             return self._log_scale_factor * self.log_scale
         positive = self._form == "positive_scale_then_shift"
         return tf.math.log(actnorm.at_least(self.scale) if positive else tf.abs(self.scale))
+
+    def _stored_scale(self):
+        return self.log_scale if self._form == "exp_scale_then_shift" else self.scale
 
     def _log_det(self, x, log_scale):
         sizes = zip(x.shape[::-1], self.bias.shape[::-1], strict=False)  # from the last axis, as far as parameters go
@@ -101,7 +107,7 @@ class ActNorm(Bijector):
         if self._form == "shift_then_scale":
             x = actnorm.shift_then_scale(y, self.bias, log_scale)
         else:
-            x = _SCALE_THEN_SHIFT[self._form][0](y, self.scale, self.bias)
+            x = _SCALE_THEN_SHIFT[self._form][0](y, self._stored_scale(), self.bias)
         return x, self._log_det(y, log_scale)
 
     def _forward_and_log_det(self, x):
@@ -109,14 +115,21 @@ class ActNorm(Bijector):
         if self._form == "shift_then_scale":
             y = actnorm.unscale_then_unshift(x, self.bias, log_scale)
         else:
-            y = _SCALE_THEN_SHIFT[self._form][1](x, self.scale, self.bias)
+            y = _SCALE_THEN_SHIFT[self._form][1](x, self._stored_scale(), self.bias)
         return y, -self._log_det(x, log_scale)
 
     def initialize(self, y, condition=None):
         """Sets bias and scale from a batch, by population moments (standard deviation + 1e-6; in Flow++'s form variance + 1e-8).
 
-        Returns the batch's latent.
+        In MaCow's form by the unbiased standard deviation + 1e-6 of the output. Returns the batch's latent.
         """
+        if self._form == "exp_scale_then_shift":
+            log_scale, bias = actnorm.data_dependent_exp_scale_then_shift(
+                y, tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.bias), self._initial_scale
+            )
+            self.log_scale.assign(log_scale)
+            self.bias.assign(bias)
+            return super().initialize(y, condition)
         if self._form == "positive_scale_then_shift":
             scale, bias = actnorm.data_dependent_scale_then_shift(y, self.bias.shape.rank, self._initial_scale)
             self.scale.assign(scale)
@@ -135,4 +148,5 @@ class ActNorm(Bijector):
 _SCALE_THEN_SHIFT = {
     "scale_then_shift": (actnorm.scale_then_shift, actnorm.unshift_then_unscale),
     "positive_scale_then_shift": (actnorm.positive_scale_then_shift, actnorm.unshift_then_positive_unscale),
+    "exp_scale_then_shift": (actnorm.exp_scale_then_shift, actnorm.unshift_then_exp_unscale),
 }

@@ -33,6 +33,9 @@ class Bijector(tfb.Bijector):
     # Whether the maths depends on the keyword `condition`.
     takes_condition = False
 
+    # Whether it runs blocks of its own, each with a trace and a memory mode, instead of being one.
+    holds_blocks = False
+
     # Where the variables lie, for reversible backpropagation; found when first asked for.
     _structure = None
 

@@ -1,4 +1,4 @@
-"""Coupling layers: half of the channels is transformed, given the other half."""
+"""Coupling layers: some of the channels, mostly half, are transformed, given the others."""
 
 import tensorflow as tf
 
@@ -17,12 +17,26 @@ class Coupling(Bijector):
     # Channels of the network's output for each channel that is transformed.
     _parameters_per_channel = 1
 
-    def __init__(self, network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name):
+    def __init__(
+        self,
+        network,
+        conditioning_half,
+        conditional,
+        event_ndims,
+        dtype,
+        validate_args,
+        parameters,
+        name,
+        transformed_channels=None,
+    ):
         if conditioning_half not in HALVES:
             raise ValueError(f"conditioning_half must be one of {HALVES}, got {conditioning_half!r}.")
+        if transformed_channels is not None and transformed_channels < 1:
+            raise ValueError(f"transformed_channels must be at least 1, got {transformed_channels}.")
         self.network = network
         self._network_variables = keras_variables(network)
         self._conditioning_half = conditioning_half
+        self._transformed_channels = transformed_channels
         self.takes_condition = bool(conditional)
         self._condition_is_optional = conditional == "optional"
         super().__init__(
@@ -34,11 +48,19 @@ class Coupling(Bijector):
         )
 
     def _split(self, x):
-        channels = x.shape[-1]
-        if channels is None or channels % 2:
-            raise ValueError(f"{self.name} splits the channels in two halves; got an input of shape {x.shape}.")
-        first, second = tf.split(x, 2, axis=-1)
-        return (first, second) if self._conditioning_half == "first" else (second, first)
+        channels, transformed = x.shape[-1], self._transformed_channels
+        if transformed is None:
+            if channels is None or channels % 2:
+                raise ValueError(f"{self.name} splits the channels in two halves; got an input of shape {x.shape}.")
+            transformed = channels // 2
+        if channels is None or channels <= transformed:
+            raise ValueError(
+                f"{self.name} transforms {transformed} channels given others; got an input of shape {x.shape}."
+            )
+        sizes = [channels - transformed, transformed]
+        conditioning_first = self._conditioning_half == "first"
+        first, second = tf.split(x, sizes if conditioning_first else sizes[::-1], axis=-1)
+        return (first, second) if conditioning_first else (second, first)
 
     def _join(self, conditioning, transformed):
         parts = [conditioning, transformed]
@@ -58,7 +80,8 @@ class Coupling(Bijector):
 
     def _checked(self, parameters, conditioning):
         *outer, channels = conditioning.shape
-        expected = tf.TensorShape([*outer, self._parameters_per_channel * channels])
+        transformed = channels if self._transformed_channels is None else self._transformed_channels
+        expected = tf.TensorShape([*outer, self._parameters_per_channel * transformed])
         # Broadcasting would hide a wrong shape, and count its log-determinant wrongly.
         if not parameters.shape.is_compatible_with(expected):
             raise ValueError(
@@ -129,6 +152,7 @@ class AdditiveCoupling(Coupling):
         conditioning_half="first",
         conditional=False,
         event_ndims=3,
+        transformed_channels=None,
         dtype=tf.float32,
         validate_args=False,
         name="additive_coupling",
@@ -142,12 +166,23 @@ class AdditiveCoupling(Coupling):
           conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
             gets None).
           event_ndims: Python `int`, axes of an event.
+          transformed_channels: Python `int`, if it is not half of them that are transformed; the others condition.
           dtype: Of the data.
           validate_args: As in TFP.
           name: As in TFP.
         """
         parameters = dict(locals())
-        super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
+        super().__init__(
+            network,
+            conditioning_half,
+            conditional,
+            event_ndims,
+            dtype,
+            validate_args,
+            parameters,
+            name,
+            transformed_channels,
+        )
 
     def _encode(self, transformed, parameters):
         return transformed + parameters, broadcast_log_det(0.0, transformed, self.forward_min_event_ndims)
@@ -186,6 +221,7 @@ class AffineCoupling(Coupling):
         conditioning_half="first",
         conditional=False,
         event_ndims=3,
+        transformed_channels=None,
         dtype=tf.float32,
         validate_args=False,
         name="affine_coupling",
@@ -203,6 +239,7 @@ class AffineCoupling(Coupling):
           conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
             gets None).
           event_ndims: Python `int`, axes of an event.
+          transformed_channels: Python `int`, if it is not half of them that are transformed; the others condition.
           dtype: Of the data.
           validate_args: As in TFP.
           name: As in TFP.
@@ -223,7 +260,17 @@ class AffineCoupling(Coupling):
         self._transform, self._inverse_transform = _ORDERS[order]
         self._split_parameters = coupling.CHANNEL_SPLITS[parameter_order]
         self._is_released_form = (scale, order) == ("sigmoid", "shift_then_scale")
-        super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
+        super().__init__(
+            network,
+            conditioning_half,
+            conditional,
+            event_ndims,
+            dtype,
+            validate_args,
+            parameters,
+            name,
+            transformed_channels,
+        )
 
     def _shift_and_log_scale(self, parameters):
         shift, raw_scale = self._split_parameters(parameters)

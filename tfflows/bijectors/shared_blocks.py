@@ -101,6 +101,8 @@ class SharedBlocks(Derived):
         return run(y, condition, values, upstream)
 
     def _is_called(self, index, recompute):
+        if getattr(self._bijectors[index], "holds_blocks", False):
+            return False
         if _inside_block.get() or (not recompute and (tf.executing_eagerly() or _apart.get())):
             return False
         if len(self._structures[index].variables) < _MIN_VARIABLES:

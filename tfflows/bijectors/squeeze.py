@@ -1,4 +1,4 @@
-"""Squeeze: space to channels."""
+"""Squeeze: space to channels, and back."""
 
 import tensorflow as tf
 
@@ -89,6 +89,55 @@ class Squeeze(Bijector):
     def _forward_event_shape_tensor(self, latent_shape):
         f = self._factor
         return tf.concat([latent_shape[:-3], latent_shape[-3:] * [f, f, 1] // [1, 1, f * f]], axis=0)
+
+
+class Unsqueeze(Bijector):
+    """Data to latent: `inverse` undoes the `inverse` of a `Squeeze`, `[..., H, W, f*f*C]` to `[..., f*H, f*W, C]`.
+
+    A chain does the same to a condition of image shape. At the end of a chain that began with a `Squeeze` it gives the latent the
+    shape of the image.
+    """
+
+    def __init__(self, factor=2, order="channel_first", validate_args=False, name="unsqueeze"):
+        """Args and errors: as for `Squeeze`."""
+        parameters = dict(locals())
+        self._squeeze = Squeeze(factor, order)
+        self._factor = factor
+        self._order = order
+        super().__init__(
+            forward_min_event_ndims=3,
+            is_constant_jacobian=True,
+            validate_args=validate_args,
+            parameters=parameters,
+            name=name,
+        )
+
+    def squeeze_condition(self, condition, batch_ndims):
+        """The condition as the bijectors behind this one see it: undone what a `Squeeze` does to it."""
+
+        def unsqueezed(tensor):
+            spatial = tensor.shape.rank == batch_ndims + 3
+            return squeeze_math.unsqueeze(tensor, self._factor, self._order) if spatial else tensor
+
+        return map_condition(condition, on_tensor=unsqueezed)
+
+    def _inverse_and_log_det(self, y):
+        return self._squeeze.forward_and_log_det(y)
+
+    def _forward_and_log_det(self, x):
+        return self._squeeze.inverse_and_log_det(x)
+
+    def _inverse_event_shape(self, shape):
+        return self._squeeze.forward_event_shape(shape)
+
+    def _forward_event_shape(self, shape):
+        return self._squeeze.inverse_event_shape(shape)
+
+    def _inverse_event_shape_tensor(self, shape):
+        return self._squeeze.forward_event_shape_tensor(shape)
+
+    def _forward_event_shape_tensor(self, shape):
+        return self._squeeze.inverse_event_shape_tensor(shape)
 
 
 def _divide(size, by):

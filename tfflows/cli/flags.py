@@ -23,6 +23,7 @@ def define_flags():
     # What to run.
     text("dataset", None, "Data set; takes the paper's own experiment on it. folder:DIR reads your own images.")
     text("experiment", None, "Experiment, if not the paper's own for --dataset. --list shows them.")
+    text("variant", None, "Of a paper that exists in several forms, such as MaCow: paper (default) or release.")
     boolean("list", False, "Print a table of the experiments and exit.")
     flags.DEFINE_enum("mode", "train", MODES, "train also evaluates and samples at its end.")
     flags.DEFINE_enum("scale", "paper", ["paper", "small"], "small: the same structure, minutes on two CPU cores.")
@@ -47,7 +48,7 @@ def define_flags():
     )
     integer("evaluation_images", None, "With --mode=evaluate: the first so many test images only.", lower_bound=1)
     integer("seed", 0, "Of initial parameters, order of the images and noise.", lower_bound=0, upper_bound=2**31 - 1)
-    text("init_from", None, "Weights by the authors' names to start from: .npz or TF1 checkpoint.")
+    text("init_from", None, "Weights by the authors' names to start from: .npz, .safetensors, .pt or TF1 checkpoint.")
     # Where.
     text("workdir", None, "Checkpoints, logs, samples, results. Default: workdirs/PAPER/EXPERIMENT-SCALE-seedN.")
     text("data_dir", None, "TFDS directory (or that of the LSUN archives). Default: $TFDS_DATA_DIR.")

@@ -27,6 +27,8 @@ class Reproduction:
         blocks make that exact, since building a deep model takes long.
       build_schedule: `experiment -> keras LearningRateSchedule`, the learning rate as a function of the step 0, 1, ...; by
         default a linear warm-up to its `learning_rate` over its `warmup_steps`.
+      variants: The forms that the whole paper exists in, if more than one, the default first: values of the field `variant` of
+        its experiments. Those of another variant have its name at the end of theirs.
     """
 
     paper: str
@@ -38,29 +40,41 @@ class Reproduction:
     load_weights: Callable
     extend_count: Callable = staticmethod(lambda experiment, count: count(experiment))
     build_schedule: Callable = staticmethod(_linear_warmup)
+    variants: tuple[str, ...] = ()
 
-    def default_experiment(self, dataset) -> Experiment:
-        """The paper's own experiment on a data set.
+    def default_experiment(self, dataset, variant=None) -> Experiment:
+        """The paper's own experiment on a data set, of a variant (None: the default one).
 
         Raises:
           ValueError: if it has none; names the data sets that have one.
         """
+        self._check_variant(variant)
         for experiment in self.experiments.values():
-            if experiment.dataset == dataset:
+            if experiment.dataset == dataset and variant in (None, getattr(experiment, "variant", None)):
                 return experiment
         known = ", ".join(dict.fromkeys(experiment.dataset for experiment in self.experiments.values()))
         raise ValueError(
             f"No experiment of {self.paper} is on {dataset!r}; name one with --experiment, or a data set of: {known}."
         )
 
-    def named_experiment(self, name) -> Experiment:
-        """An experiment by its name.
+    def named_experiment(self, name, variant=None) -> Experiment:
+        """An experiment by its name; with a variant its counterpart there.
 
         Raises:
           ValueError: if there is none; names those that there are.
         """
+        self._check_variant(variant)
+        if variant is not None and name in self.experiments and self.experiments[name].variant != variant:
+            name = name.removesuffix(f"_{self.experiments[name].variant}")
+            if variant != self.variants[0]:
+                name = f"{name}_{variant}"
         if name not in self.experiments:
             raise ValueError(
                 f"Unknown experiment {name!r} of {self.paper}; the valid ones are: {', '.join(self.experiments)}."
             )
         return self.experiments[name]
+
+    def _check_variant(self, variant):
+        if variant is not None and variant not in self.variants:
+            forms = f"the valid ones are: {', '.join(self.variants)}" if self.variants else "it has none"
+            raise ValueError(f"Unknown variant {variant!r} of {self.paper}; {forms}.")

@@ -17,9 +17,9 @@ def select_experiment(reproduction, flags):
     if flags.dataset is not None:
         dataset_spec(flags.dataset)  # an unknown data set is named as such
     if flags.experiment is not None:
-        experiment = reproduction.named_experiment(flags.experiment)
+        experiment = reproduction.named_experiment(flags.experiment, flags.variant)
     elif flags.dataset is not None:
-        experiment = reproduction.default_experiment(flags.dataset)
+        experiment = reproduction.default_experiment(flags.dataset, flags.variant)
     else:
         raise ValueError("Give --dataset or --experiment; --list shows what there is.")
     if flags.scale == "small" and experiment.scale == "paper":

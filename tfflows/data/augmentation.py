@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip")
+AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
 
 NUM_UNIFORMS = 7  # numbers an image: rotation, row shift, column shift, shear, two zooms, flip
 
@@ -18,6 +18,8 @@ SHIFT_FRACTION = 0.1
 ROTATION_DEGREES = 15.0
 SHEAR_DEGREES = 0.02
 ZOOM_FRACTION = 0.1
+
+CROP_PADDING = 4  # of `crop_flip`, the one of the released MaCow
 
 # Interpolation weights that should sum to one fall short by rounding (254.99998 from 255s), and
 # truncation would then darken a constant image by a whole level.
@@ -50,9 +52,26 @@ def augment(images: tf.Tensor, uniforms: tf.Tensor, augmentation: str) -> tf.Ten
         images = translate_bilinear(images, *_shifts(uniforms, height, width))
     if augmentation == "shift_flip_affine":
         images = transform_bilinear(images, affine_matrices(uniforms, height, width))
-    if augmentation in ("flip", "shift_flip_affine"):
+    if augmentation == "crop_flip":
+        images = crop_reflected(images, uniforms[:, 1:3])
+    if augmentation in ("flip", "shift_flip_affine", "crop_flip"):
         images = flip_columns(images, uniforms[:, 6] < 0.5)
     return images
+
+
+def crop_reflected(images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    """Shifts by whole pixels, -4 to 4 in each direction; what lies beyond the border is reflected.
+
+    Args:
+      images: uint8 `[B, H, W, C]`, of more than 4 pixels a side.
+      uniforms: float32 `[B, 2]` in [0, 1): of the rows and of the columns.
+    """
+    sides = [[0, 0], [CROP_PADDING, CROP_PADDING], [CROP_PADDING, CROP_PADDING], [0, 0]]
+    padded = tf.pad(images, sides, mode="REFLECT")
+    begins = tf.cast(uniforms * (2 * CROP_PADDING + 1), tf.int32)
+    rows = begins[:, :1] + tf.range(images.shape[1])
+    columns = begins[:, 1:] + tf.range(images.shape[2])
+    return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
 def flip_columns(images: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:

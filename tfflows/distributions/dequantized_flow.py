@@ -34,6 +34,7 @@ class DequantizedFlow(tf.Module):
         dequantizer=None,
         dropout=False,
         loss_unit="bits_per_dim",
+        noise_at_init=True,
         name="dequantized_flow",
     ):
         """Creates the model.
@@ -44,6 +45,8 @@ class DequantizedFlow(tf.Module):
           dequantizer: As in `tfflows.distributions.dequantizers`; default: uniform.
           dropout: Python `bool`, whether flow and dequantizer take keys of dropout masks in training.
           loss_unit: `'bits_per_dim'` or `'nats'` (an image), of `training_loss`.
+          noise_at_init: Python `bool`, whether the flow's data-dependent init sees dequantized images, or the lower edges of
+            their bins.
           name: Python `str`.
 
         Raises:
@@ -57,6 +60,7 @@ class DequantizedFlow(tf.Module):
         self.dequantizer = UniformDequantizer() if dequantizer is None else dequantizer
         self.dropout = dropout
         self.loss_unit = loss_unit
+        self._noise_at_init = noise_at_init
 
     @property
     def image_shape(self):
@@ -153,7 +157,8 @@ class DequantizedFlow(tf.Module):
         """Data-dependent init from one batch, eagerly and outside `strategy.run`; returns its latent."""
         dropout_keys, condition = self._training_condition(labels, keys)
         centered = self._centered(images)
-        v = centered + self.dequantizer.initialize(centered, keys, dropout_keys) / 2**self.num_bits
+        noise = self.dequantizer.initialize(centered, keys, dropout_keys) / 2**self.num_bits
+        v = centered + noise if self._noise_at_init else centered
         bijector = self.flow.bijector
         if not isinstance(bijector, Bijector):
             return bijector.inverse(v)

@@ -43,8 +43,9 @@ class VariationalDequantizer(tf.Module):
         Args:
           bijector: Of the library, its `inverse` maps noise to u, so that training inverts nothing; takes a condition
             `{'context': h, 'dropout': RowKeys}`, the keys only in training.
-          context_network: Keras layer `([B, H, W/2, 2 C], dropout_keys) -> h`, of the image with its colours side by side.
-          pattern: Of the colours, see `tfflows.math.checkerboard`.
+          context_network: Keras layer `(image, dropout_keys) -> h`, of the image `[B, H, W, C]`, or `[B, H, W/2, 2 C]` with its
+            colours side by side.
+          pattern: Of the colours, see `tfflows.math.checkerboard`; None for the image as it is.
           name: Python `str`.
         """
         super().__init__(name=name)
@@ -75,7 +76,8 @@ class VariationalDequantizer(tf.Module):
 
     def _condition(self, run, images, dropout_keys):
         context_keys = None if dropout_keys is None else fold_in(dropout_keys, "context")
-        context = run(self.context_network, split_colours(images, self._pattern), context_keys)
+        seen = images if self._pattern is None else split_colours(images, self._pattern)
+        context = run(self.context_network, seen, context_keys)
         condition = {"context": tf.cast(context, images.dtype)}
         return condition if dropout_keys is None else {**condition, "dropout": dropout_keys}
 

@@ -1,16 +1,13 @@
 """Weights by the variable names of the released Flow++ code."""
 
 import collections
-import dataclasses
-from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCoupling, OnHalves
 from tfflows.distributions.dequantizers import VariationalDequantizer
-from tfflows.interop.fitting import check_names, fitted
+from tfflows.interop.places import Place, assign, halves, values_by_name, variable_of, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks.gated_blocks import GatedConvolution
 
@@ -30,40 +27,12 @@ def load_weights(model, source):
       ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
       FileNotFoundError: if there is nothing at the path.
     """
-    places = released_places(model)
-    weights = read_source(source)
-    check_names([name for place in places for name in place.names], weights)
-    values = [place.join([place.fitted(name, weights[name]) for name in place.names]) for place in places]
-    for place, value in zip(places, values, strict=True):
-        place.variable.assign(value)
+    assign(released_places(model), read_source(source))
 
 
 def export_weights(model):
     """The inverse of `load_weights`: `{authors' name: array}`; vectors lack the authors' leading axes of size 1."""
-    parts = ((place, place.split(place.variable.numpy())) for place in released_places(model))
-    return {name: part for place, own in parts for name, part in zip(place.names, own, strict=True)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a variable's parts are among the authors' weights.
-
-    Attributes:
-      variable: `tf.Variable`.
-      names: The authors', one a part.
-      split: From the variable's value to its parts.
-      join: The inverse.
-    """
-
-    variable: tf.Variable
-    names: tuple
-    split: Callable
-    join: Callable
-
-    def fitted(self, name, value):
-        """`value` as the part of that name."""
-        own = self.split(np.zeros(self.variable.shape))[self.names.index(name)]
-        return fitted(name, value, own.shape, self.variable.dtype.as_numpy_dtype)
+    return values_by_name(released_places(model))
 
 
 def released_places(model):
@@ -92,12 +61,12 @@ def _layer(bijector, numbers):
     if isinstance(bijector, ActNorm):
         own = scope("Norm")
         return [
-            _halves(bijector.scale, [f"{own}/norm0/g", f"{own}/norm1/g"]),
-            _halves(bijector.bias, [f"{own}/norm0/b", f"{own}/norm1/b"]),
+            halves(bijector.scale, [f"{own}/norm0/g", f"{own}/norm1/g"]),
+            halves(bijector.bias, [f"{own}/norm0/b", f"{own}/norm1/b"]),
         ]
     if isinstance(bijector, OnHalves):
         own = scope("Pointwise")
-        return [_whole(bijector.first.weight, f"{own}/W0"), _whole(bijector.second.weight, f"{own}/W1")]
+        return [whole(bijector.first.weight, f"{own}/W0"), whole(bijector.second.weight, f"{own}/W1")]
     if isinstance(bijector, AffineCoupling | LogisticMixtureCoupling):
         return _coupling(bijector, scope(_scope_of(bijector)))
     return []  # the exchange of the halves
@@ -113,7 +82,7 @@ def _scope_of(coupling):
 def _coupling(coupling, scope):
     network = coupling.network
     first, last = ("c1", "c2") if network.last_nonlinearity else ("proj_in", "proj_out")
-    places = [_whole(network.position, f"{scope}/pos_emb"), *_convolution(network.first, f"{scope}/{first}")]
+    places = [whole(network.position, f"{scope}/pos_emb"), *_convolution(network.first, f"{scope}/{first}")]
     for number, block in enumerate(network.blocks):
         norms = iter(("ln1", "ln2"))
         for layer in block:
@@ -143,7 +112,7 @@ def _channel_order(coupling, filters):
 def _context(network, scope):
     places = _convolution(network.first, f"{scope}/proj")
     if network.mixer != "none":
-        places.append(_whole(network.position, f"{scope}/pos_emb_dq"))
+        places.append(whole(network.position, f"{scope}/pos_emb_dq"))
     for number, block in enumerate(network.blocks):
         norms = iter(("dqln", "ln"))
         for layer in block:
@@ -166,7 +135,7 @@ def _mixer(layer, scope):
 
 
 def _layer_norm(layer, scope):
-    return [_whole(layer.gamma, f"{scope}/g"), _whole(layer.beta, f"{scope}/b")]
+    return [whole(layer.gamma, f"{scope}/g"), whole(layer.beta, f"{scope}/b")]
 
 
 def _convolution(layer, scope, order=None):
@@ -178,7 +147,7 @@ def _convolution(layer, scope, order=None):
 
     def place(variable, name, own_shape):
         return Place(
-            _variable(variable),
+            variable_of(variable),
             (f"{scope}/{name}",),
             split=lambda value: [value[..., back].reshape(own_shape)],
             join=lambda parts: parts[0][..., order].reshape(variable.shape),
@@ -188,20 +157,3 @@ def _convolution(layer, scope, order=None):
     if layer.weight_norm:
         places.append(place(layer.norm, "g", (layer.filters,)))
     return [*places, place(layer.bias, "b", (layer.filters,))]
-
-
-def _whole(variable, name):
-    return Place(_variable(variable), (name,), split=lambda value: [value], join=lambda parts: parts[0])
-
-
-def _halves(variable, names):
-    return Place(
-        _variable(variable),
-        tuple(names),
-        split=lambda value: np.split(value, 2, axis=-1),
-        join=lambda parts: np.concatenate(parts, axis=-1),
-    )
-
-
-def _variable(variable):
-    return variable.value if isinstance(variable, keras.Variable) else variable

@@ -38,6 +38,16 @@ def unshift_then_positive_unscale(y, scale, bias):
     return (y - bias) / at_least(scale)
 
 
+def exp_scale_then_shift(x, log_scale, bias):
+    """`y = exp(log_scale) * x + bias`: the form of the released MaCow."""
+    return x * tf.exp(log_scale) + bias
+
+
+def unshift_then_exp_unscale(y, log_scale, bias):
+    """`x = (y - bias) * exp(-log_scale)`."""
+    return (y - bias) * tf.exp(-log_scale)
+
+
 def at_least(scale, least=1e-10):
     """`max(scale, least)`: no gradient below."""
     return tf.maximum(scale, tf.cast(least, scale.dtype))
@@ -81,3 +91,15 @@ def data_dependent_scale_then_shift(x, parameter_rank, scale=1.0):
     mean, standard_deviation = moments(x, parameter_rank)
     factor = tf.cast(scale, x.dtype) * tf.math.rsqrt(tf.square(standard_deviation) + VARIANCE_EPSILON)
     return factor, -mean * factor
+
+
+def data_dependent_exp_scale_then_shift(x, log_scale, bias, scale=1.0):
+    """New `(log_scale, bias)` that bring the outputs of the present ones to mean 0 and deviation `scale`.
+
+    By the deviation with `1 / (N - 1)` of the outputs, plus 1e-6, as in the released MaCow.
+    """
+    mean, standard_deviation = moments(exp_scale_then_shift(x, log_scale, bias), log_scale.shape.rank)
+    count = tf.cast(tf.size(x) // tf.size(log_scale), x.dtype)
+    unbiased = standard_deviation * tf.sqrt(count / tf.maximum(count - 1, 1))
+    factor = tf.cast(scale, x.dtype) / (unbiased + tf.cast(EPSILON, x.dtype))
+    return log_scale + tf.math.log(factor), (bias - mean) * factor

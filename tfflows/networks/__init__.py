@@ -4,20 +4,30 @@ from tfflows.networks.convolution import ActNormConv2D, ZeroConv2D
 from tfflows.networks.coupling_network import CouplingNetwork
 from tfflows.networks.data_dependent import DataDependentConv2D
 from tfflows.networks.dense import ZeroDense
+from tfflows.networks.elu_networks import EluCouplingNetwork, ResidualBlock, ResidualContextNetwork
 from tfflows.networks.gated_blocks import GatedAttention, GatedConvolution, GatedMaximum
 from tfflows.networks.gated_networks import ContextNetwork, GatedConditioner
+from tfflows.networks.masked_network import MaskedNetwork
 from tfflows.networks.top_prior import TopPrior
+from tfflows.networks.weight_norm import MaskedConv2D, WeightNormConv2D, WeightNormConv2DTranspose
 
 __all__ = [
     "ActNormConv2D",
     "ContextNetwork",
     "CouplingNetwork",
     "DataDependentConv2D",
+    "EluCouplingNetwork",
     "GatedAttention",
     "GatedConditioner",
     "GatedConvolution",
     "GatedMaximum",
+    "MaskedConv2D",
+    "MaskedNetwork",
+    "ResidualBlock",
+    "ResidualContextNetwork",
     "TopPrior",
+    "WeightNormConv2D",
+    "WeightNormConv2DTranspose",
     "ZeroConv2D",
     "ZeroDense",
 ]

@@ -1,0 +1,76 @@
+"""How many parameters a MaCow has, by closed forms; the tests compare them with built models."""
+
+from reproductions.macow.experiments import parse_integers
+from tfflows.networks.masked_network import default_width
+
+
+def count_parameters(experiment, count=None):
+    """Trained parameters of an experiment, `int`; those under the masks of the paper's kernels among them, which stay 0.
+
+    Args:
+      experiment: `MaCowExperiment`, on images of three channels.
+      count: Not used: a model of thousands of variables need not be built.
+    """
+    del count
+    form = (experiment.variant, experiment.kernel_height * experiment.kernel_width)
+    total = flow(form, experiment.levels, experiment.coupling == "affine", experiment.prior_coupling == "affine", 0)
+    if experiment.dequantization == "variational":
+        own_form = (experiment.variant, 9 if experiment.variant == "paper" else 6)
+        total += flow(own_form, experiment.dequantization_levels, True, True, experiment.context_filters)
+        planes = parse_integers(experiment.context_planes, "context_planes")
+        total += encoder(planes, experiment.context_filters)
+    return total
+
+
+def flow(form, levels, affine, affine_prior, context):
+    """Of a flow on images of three channels; form: the variant and the taps of a kernel; context: channels at full size."""
+    channels = 3
+    total = levels[0].steps[0] * step(form, channels, levels[0].width, affine, context)
+    for level in levels[1:]:
+        channels, context = 4 * channels, 4 * context
+        leaving = channels // level.factor
+        for part, num_steps in enumerate(level.steps):
+            total += num_steps * step(form, channels, level.width, affine, context)
+            if level.factor > 1:
+                total += prior(form[0], channels, level.factor - part, level.width, affine_prior, context)
+                channels -= leaving
+    return total
+
+
+def step(form, channels, width, affine, context):
+    """Eight masked convolutions and four actnorms, then a step of Glow."""
+    units = 8 * masked_conv(form[1], channels, affine, context) + 4 * 2 * channels
+    return units + 2 * channels + channels**2 + coupling(channels, 2, width, affine, context)
+
+
+def masked_conv(taps, channels, affine, context):
+    """Masked convolution, 1x1 convolution, and the 3x3 convolution of the context."""
+    width, out = default_width(channels), channels * (2 if affine else 1)
+    own = width * channels * taps + 2 * width + out * width + 2 * out
+    return own + (9 * width * context + 2 * width if context else 0)
+
+
+def coupling(channels, factor, width, affine, context):
+    """Of the last of `factor` parts of the channels."""
+    transformed = channels // factor
+    out = transformed * (2 if affine else 1)
+    return 9 * width * (channels - transformed + context) + width**2 + 9 * width * out + 4 * width + 2 * out
+
+
+def prior(variant, channels, factor, width, affine, context):
+    """A coupling; in the release after an actnorm and a 1x1 convolution."""
+    before = 2 * channels + channels**2 if variant == "release" else 0
+    return before + coupling(channels, factor, width, affine, context)
+
+
+def encoder(planes, filters):
+    """The network that gives a dequantizer its context."""
+
+    def convolution(size, channels, out):
+        return size * channels * out + 2 * out
+
+    total = 4 * convolution(9, planes[0], planes[0]) + convolution(1, 3, planes[0])
+    total += convolution(9, 3, planes[0]) - convolution(9, planes[0], planes[0])
+    for before, width in zip(planes, planes[1:], strict=False):
+        total += convolution(9, before, width) + 4 * convolution(9, width, width) + convolution(9, width, before)
+    return total + convolution(1, planes[0], filters)

@@ -1,0 +1,22 @@
+"""MaCow's learning rate: a linear warm-up, then a factor a step, until 1e-5."""
+
+from tfflows.training.schedules import Constant, GeometricDecay, Linear, Piecewise
+
+# Where the released code stops.
+LEAST = 1e-5
+
+
+def build_schedule(experiment):
+    """The learning rate of an experiment as a function of the step 0, 1, ...
+
+    Update k = 1, 2, ... has `peak * k / warmup_steps` up to k = warmup_steps, then `peak * decay**(k - warmup_steps)`.
+    """
+    peak, warmup = experiment.learning_rate, experiment.warmup_steps
+    pieces = []
+    if warmup > 1:
+        pieces.append(Linear(warmup - 1, peak / warmup, peak))
+    if experiment.decay < 1:
+        pieces.append(GeometricDecay(None, peak, experiment.decay, min(LEAST, peak / 2)))
+    else:
+        pieces.append(Constant(None, peak))
+    return Piecewise(pieces)

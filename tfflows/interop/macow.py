@@ -1,0 +1,237 @@
+"""Weights by the names of the released MaCow code, and of that of February 2019."""
+
+import numpy as np
+
+from tfflows.bijectors import ActNorm, Chain, Coupling, InvertibleConv, MaskedConv, OnFirstChannels
+from tfflows.distributions.dequantizers import VariationalDequantizer
+from tfflows.interop.places import Place, assign, values_by_name, variable_of
+from tfflows.interop.sources import read_source
+from tfflows.math.masked_convolution import MASKED
+from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose
+
+# The inverses of the 1x1 convolutions, which the authors keep beside them.
+_DERIVED = ("weight_inv",)
+# The networks of the dequantizer lie below these, whatever the name of the module that holds them.
+_DEQUANTIZER = ("macow", "encoder")
+
+
+def load_weights(model, source):
+    """Sets the variables of a MaCow from weights by the authors' names.
+
+    Args:
+      model: `DequantizedFlow` of a MaCow, or a bijector: a masked convolution, a unit, a step, a prior, a whole flow.
+      source: A mapping by the authors' names (those of a `state_dict`), or the path of an `.npz` file (of such names, or of
+        `param/<name>` beside other arrays), a `.safetensors` file, or a `.pt` file of `torch.save`, which is read without
+        running what it asks for.
+
+    Raises:
+      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
+      FileNotFoundError: if there is nothing at the path.
+    """
+    weights = {_own_name(name): value for name, value in read_source(source).items()}
+    weights = {name: value for name, value in weights.items() if name.split(".")[-1] not in _DERIVED}
+    assign(released_places(model), weights)
+
+
+def export_weights(model):
+    """The inverse of `load_weights`: `{authors' name: array}`, vectors without the authors' axes of size 1."""
+    return values_by_name(released_places(model))
+
+
+def _own_name(name):
+    """The name without the modules that the authors wrap a flow in: `flow.`, `module.`, ..."""
+    parts = name.split(".")
+    for marker in (*_DEQUANTIZER, "blocks"):
+        if marker in parts:
+            return ".".join(parts[parts.index(marker) :])
+    return name
+
+
+def released_places(model):
+    """The `Place`s of a model's variables; arguments as for `load_weights`."""
+    if not hasattr(model, "dequantizer"):
+        return _part(model, "")
+    places = _blocks(model.flow.bijector, "")
+    if isinstance(model.dequantizer, VariationalDequantizer):
+        places += _blocks(model.dequantizer.bijector, "macow.") + _encoder(
+            model.dequantizer.context_network, "encoder."
+        )
+    return places
+
+
+def _part(bijector, scope):
+    """A bijector by itself, with the names that its module has in the authors' code."""
+    if isinstance(bijector, MaskedConv):
+        return _masked_conv(bijector, scope)
+    if isinstance(bijector, Coupling):
+        return _coupling(bijector, scope)
+    if bijector.name == "step":
+        return _step(bijector, scope)
+    if bijector.name == "prior":
+        return _prior(bijector, scope)
+    if bijector.name == "unit":
+        return _unit(bijector.bijectors, scope)
+    return _blocks(bijector, scope)
+
+
+def _blocks(chain, scope):
+    """The levels of a flow, which the nesting of its chains shows."""
+    places, level, part, step, prior = [], 0, 0, 0, 0
+    todo = list(chain.bijectors)
+    while todo:
+        bijector = todo.pop(0)
+        if type(bijector).__name__ == "Squeeze":
+            level, part, step, prior = level + 1, 0, 0, 0
+        elif isinstance(bijector, OnFirstChannels):
+            # What goes on: another part of this level, or the next one.
+            todo = list(bijector.bijector.bijectors)
+            part, step = part + 1, 0
+        elif isinstance(bijector, Chain) and bijector.name == "prior":
+            places += _prior(bijector, f"{scope}blocks.{level}.priors.{prior}.")
+            prior += 1
+        elif isinstance(bijector, Chain):
+            inner = f"layers.{part}.{step}" if _has_parts(todo) else f"steps.{step}"
+            places += _step(bijector, f"{scope}blocks.{level}.{inner}.")
+            step += 1
+    return places
+
+
+def _has_parts(following):
+    """Whether something leaves after the steps that `following` begins with."""
+    for bijector in following:
+        if type(bijector).__name__ == "Squeeze":
+            return False
+        if isinstance(bijector, Chain) and bijector.name == "prior":
+            return True
+    return False
+
+
+def _step(chain, scope):
+    *units, _, _, coupling = layers = list(chain.bijectors)
+    places, number = [], 0
+    size = 6 if _is_release(chain) else 3
+    for begin in range(0, len(units), size):
+        places += _unit(units[begin : begin + size], f"{scope}units.{number}.")
+        number += 1
+    actnorm, mixing = layers[-3:-1]
+    return [
+        *places,
+        *_actnorm(actnorm, f"{scope}glow_step.actnorm."),
+        _mixing(mixing, f"{scope}glow_step.conv1x1."),
+        *_coupling(coupling, f"{scope}glow_step.coupling."),
+    ]
+
+
+def _is_release(chain):
+    return any(isinstance(layer, MaskedConv) and layer.network.kind != MASKED for layer in chain.bijectors)
+
+
+def _unit(layers, scope):
+    actnorms = sum(isinstance(layer, ActNorm) for layer in layers)
+    norm, convolution, places = 0, 0, []
+    for layer in layers:
+        if isinstance(layer, ActNorm):
+            norm += 1
+            places += _actnorm(layer, f"{scope}actnorm{norm if actnorms > 1 else ''}.")
+        else:
+            convolution += 1
+            places += _masked_conv(layer, f"{scope}conv{convolution}.")
+    return places
+
+
+def _prior(chain, scope):
+    *before, coupling = chain.bijectors
+    if not before:
+        return _coupling(coupling, scope)
+    actnorm, mixing = before
+    own = [*_actnorm(actnorm, f"{scope}actnorm."), _mixing(mixing, f"{scope}conv1x1.")]
+    return [*own, *_coupling(coupling, f"{scope}nice.")]
+
+
+def _masked_conv(bijector, scope):
+    network = bijector.network
+    inner = "" if network.kind == MASKED else "conv."
+    places = _convolution(network.masked, f"{scope}net.masked_conv.{inner}")
+    places += _convolution(network.last, f"{scope}net.conv1x1.conv.")
+    if network.context is not None:
+        places += _convolution(network.context, f"{scope}s_conv.conv.")
+    return places
+
+
+def _coupling(coupling, scope):
+    network = coupling.network
+    if not isinstance(network, EluCouplingNetwork):
+        raise ValueError(f"No released names are known for the network {type(network).__name__} of a coupling.")
+    layers = (network.hidden1, network.hidden2, network.last)
+    return [
+        place
+        for number, layer in enumerate(layers, 1)
+        for place in _convolution(layer, f"{scope}net.conv{number}.conv.")
+    ]
+
+
+def _encoder(network, scope):
+    places = _residual(network.blocks[0], f"{scope}resnet_bottom.")
+    for level, layer in enumerate(network.down):
+        places += _convolution(layer, f"{scope}down{level}.conv.")
+        places += _residual(network.blocks[level + 1], f"{scope}resnet{level}.")
+    # They are numbered as the resolutions that they come from.
+    for level, layer in zip(reversed(range(len(network.up))), network.up, strict=True):
+        places += _convolution(layer, f"{scope}up{level}.deconv.")
+    return places + _convolution(network.last, f"{scope}s_level.conv.")
+
+
+def _residual(blocks, scope):
+    places = []
+    for number, block in enumerate(blocks):
+        own = f"{scope}main.{number}."
+        places += _convolution(block.first, f"{own}conv1.conv.") + _convolution(block.second, f"{own}conv2.conv.")
+        if block.shortcut is not None:
+            places += _convolution(block.shortcut, f"{own}downsample.conv.")
+    return places
+
+
+def _convolution(layer, scope):
+    transposed = isinstance(layer, WeightNormConv2DTranspose)
+    # Ours HWIO and HWOI, the authors' OIHW and IOHW: the last two axes first, exchanged.
+    to_released, to_ours = (3, 2, 0, 1), (2, 3, 1, 0)
+    # A masked kernel is 0 under its mask, there and here, even where a file has other values.
+    mask = layer.live_taps if isinstance(layer, MaskedConv2D) else 1.0
+    direction = Place(
+        variable_of(layer.direction),
+        (f"{scope}weight_v",),
+        split=lambda value: [value.transpose(to_released)],
+        join=lambda parts: parts[0].transpose(to_ours) * np.asarray(mask, parts[0].dtype),
+    )
+    gain_shape = (1, layer.filters, 1, 1) if transposed else (layer.filters, 1, 1, 1)
+    return [
+        direction,
+        _reshaped(layer.gain, f"{scope}weight_g", gain_shape),
+        _reshaped(layer.bias, f"{scope}bias", (layer.filters,)),
+    ]
+
+
+def _actnorm(actnorm, scope):
+    shape = (actnorm.bias.shape[0], 1, 1)
+    return [
+        _reshaped(actnorm.log_scale, f"{scope}log_scale", shape),
+        _reshaped(actnorm.bias, f"{scope}bias", shape),
+    ]
+
+
+def _mixing(mixing: InvertibleConv, scope):
+    return Place(
+        mixing.weight,
+        (f"{scope}weight",),
+        split=lambda value: [value.T],  # theirs multiplies columns, ours rows
+        join=lambda parts: parts[0].T,
+    )
+
+
+def _reshaped(variable, name, shape):
+    return Place(
+        variable_of(variable),
+        (name,),
+        split=lambda value: [value.reshape(shape)],
+        join=lambda parts: parts[0].reshape(variable.shape),
+    )

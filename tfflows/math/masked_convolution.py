@@ -1,0 +1,102 @@
+"""Masked convolutions: which pixels each pixel sees, and the convolution itself.
+
+Two kinds. `masked`: a k x k kernel of which the taps at and after the centre are dead, so that a pixel sees those before it in
+raster order (A) or in reverse raster order (B). `shifted`: a dense kernel over the lines before the pixel's own, rows above (A)
+or below (B), columns to the left (C) or to the right (D); nothing of the own line is seen.
+
+Source: MaCow, section 3.1 (masked); its released code (shifted).
+"""
+
+import numpy as np
+import tensorflow as tf
+
+MASKED, SHIFTED = KINDS = ("masked", "shifted")
+ORDERS = {MASKED: ("A", "B"), SHIFTED: ("A", "B", "C", "D")}
+
+
+def check(kind, order, kernel_size):
+    """Raises `ValueError` unless there is such a masked convolution, of kernel `(height, width)`."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
+    if order not in ORDERS[kind]:
+        raise ValueError(f"order must be one of {ORDERS[kind]} for kind={kind!r}, got {order!r}.")
+    height, width = canonical_size(kernel_size, order)
+    if height < 1 or width < 1 or width % 2 == 0 or (kind == MASKED and height % 2 == 0):
+        wanted = "odd sides" if kind == MASKED else "an odd size along the lines"
+        raise ValueError(f"A {kind} convolution of order {order} needs a kernel of {wanted}, got {tuple(kernel_size)}.")
+
+
+def causal_mask(kernel_size, order):
+    """The live taps of a masked kernel, float64 `[k, k, 1, 1]`: those before the centre in raster order, for B after it."""
+    height, width = kernel_size
+    mask = (np.arange(height * width) < height * width // 2).reshape([height, width, 1, 1]).astype(np.float64)
+    return mask if order == "A" else mask[::-1, ::-1]
+
+
+def convolve(x, kernel, kind, order):
+    """The convolution, as wide and high as its input; kernels of kind `masked` have their mask applied already.
+
+    Args:
+      x: `Tensor`, shape `[B, H, W, C]`.
+      kernel: `Tensor`, shape `[height, width, C, filters]`; of a shifted one of orders C and D the width goes across the lines.
+      kind: One of `KINDS`.
+      order: One of `ORDERS[kind]`.
+
+    Returns:
+      `Tensor`, shape `[B, H, W, filters]`.
+    """
+    if kind == MASKED:
+        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    return tf.nn.conv2d(shifted(x, kernel.shape[:2], order), kernel, strides=1, padding="VALID")
+
+
+def shifted(x, kernel_size, order):
+    """`x` with zeros around such that a kernel without further padding sees the lines before each pixel's own.
+
+    Args:
+      x: `Tensor`, shape `[B, H, W, C]`.
+      kernel_size: Python `int`s `(height, width)`.
+      order: A, B, C or D.
+    """
+    height, width = kernel_size
+    if order in "AB":
+        side = width // 2
+        pads = [[0, 0], [height, 0] if order == "A" else [0, height], [side, side], [0, 0]]
+        padded = tf.pad(x, pads)
+        return padded[:, :-1] if order == "A" else padded[:, 1:]
+    side = height // 2
+    pads = [[0, 0], [side, side], [width, 0] if order == "C" else [0, width], [0, 0]]
+    padded = tf.pad(x, pads)
+    return padded[:, :, :-1] if order == "C" else padded[:, :, 1:]
+
+
+def canonical_size(kernel_size, order):
+    """`(height, width)` as for order A."""
+    return tuple(kernel_size) if order in "AB" else tuple(kernel_size[::-1])
+
+
+def canonical_kernel(kernel, kind, order):
+    """The kernel of order A that does to `to_canonical(x)` what this one does to x."""
+    if order in "CD":
+        kernel = tf.transpose(kernel, [1, 0, 2, 3])
+    if order in "BD":
+        kernel = tf.reverse(kernel, [0, 1] if kind == MASKED else [0])
+    return kernel
+
+
+def to_canonical(x, kind, order):
+    """Images `[B, H, W, C]` turned so that their order becomes A: top to bottom."""
+    if order in "CD":
+        x = tf.transpose(x, [0, 2, 1, 3])
+    if order in "BD":
+        x = tf.reverse(x, [1, 2] if kind == MASKED else [1])
+    return x
+
+
+def from_canonical(x, kind, order):
+    """Inverse of `to_canonical`."""
+    if order in "BD":
+        x = tf.reverse(x, [1, 2] if kind == MASKED else [1])
+    if order in "CD":
+        x = tf.transpose(x, [0, 2, 1, 3])
+    return x

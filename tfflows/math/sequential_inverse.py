@@ -1,0 +1,108 @@
+"""The inverse of a masked convolution: one loop over ticks, each a small product for all images and places at a time."""
+
+import tensorflow as tf
+
+from tfflows.math.masked_convolution import canonical_kernel, canonical_size, from_canonical, to_canonical
+from tfflows.math.wavefront import wavefront
+
+
+def sequential_inverse(latents, kernel, kind, order, decode, features=None, compute_dtype=None):
+    """Solves `latents = encode(x, hidden(x))` for x, where `hidden` is a masked convolution of x.
+
+    The arithmetic is that of about one pass in the other direction: each pixel is convolved once, when what it sees is known. The
+    graph does not grow with the image; gradients flow through, with XLA too.
+
+    Args:
+      latents: `Tensor`, shape `[B, H, W, C]`, H and W static.
+      kernel: `Tensor`, shape `[height, width, C, filters]`, as for `masked_convolution.convolve`.
+      kind: As there.
+      order: As there.
+      decode: `(latents [..., C], hidden [..., filters]) -> (x [..., C], log_det [..., C])`: one pixel, and the part of each
+        of its channels in the log-determinant.
+      features: `Tensor` `[B, H, W, filters]`, added to what the convolution gives, or None.
+      compute_dtype: Of the convolution; default: that of the kernel.
+
+    Returns:
+      `(x, log_det)`: shapes `[B, H, W, C]` and `[B]`.
+
+    Raises:
+      ValueError: if the size of the image is not static.
+    """
+    latents = to_canonical(latents, kind, order)
+    _, height, width, channels = latents.shape
+    if height is None or width is None:
+        raise ValueError(f"The inverse of a masked convolution needs a static image size, got {latents.shape}.")
+    front = wavefront(kind, canonical_size(kernel.shape[:2].as_list(), order), height, width)
+    kernel = canonical_kernel(kernel, kind, order)
+    compute_dtype = compute_dtype or kernel.dtype
+    matrix = tf.concat([kernel[tap.row, tap.column] for tap in front.taps], axis=0)  # [taps * C, filters]
+    by_tick = _by_tick(latents, front)
+    features_by_tick = None if features is None else _by_tick(to_canonical(features, kind, order), front)
+    live = None
+    if not front.is_dense:
+        live = tf.constant((front.pixels < height * width)[:, :, None, None], latents.dtype)
+
+    batch = tf.shape(latents)[0]
+    place_shape = tf.TensorShape([front.num_slots, latents.shape[0], channels])
+    nothing = tf.ensure_shape(tf.zeros(tf.stack([front.num_slots, batch, channels]), latents.dtype), place_shape)
+    # The last ticks as seen from each offset, newest first.
+    history = {offset: [nothing] * lag for offset, lag in front.longest_lag.items()}
+
+    def body(tick, history, found, log_det):
+        seen = tf.concat([history[tap.offset][tap.lag - 1] for tap in front.taps], axis=-1)
+        hidden = _product(tf.cast(seen, compute_dtype), tf.cast(matrix, compute_dtype))
+        if features_by_tick is not None:
+            hidden += tf.cast(features_by_tick[tick], compute_dtype)
+        x, own_log_det = decode(by_tick[tick], hidden)
+        if live is not None:
+            x, own_log_det = x * live[tick], own_log_det * live[tick]
+        now = _neighbours(x, history, front.cyclic)
+        history = {offset: [now[offset], *earlier[:-1]] for offset, earlier in history.items()}
+        return tick + 1, history, found.write(tick, x), log_det + tf.reduce_sum(own_log_det, axis=[0, 2])
+
+    found = tf.TensorArray(latents.dtype, front.num_ticks, element_shape=place_shape)
+    log_det = tf.ensure_shape(tf.zeros([batch], latents.dtype), latents.shape[:1])
+    _, _, found, log_det = tf.while_loop(
+        lambda tick, *_: tick < front.num_ticks,
+        body,
+        (tf.constant(0), history, found, log_det),
+        maximum_iterations=front.num_ticks,
+    )
+    x = _from_ticks(found.stack(), front, latents.shape)
+    return from_canonical(x, kind, order), log_det
+
+
+def _by_tick(x, front):
+    """`[B, H, W, C]` to `[num_ticks, num_slots, B, C]`; zeros where a place holds no pixel."""
+    by_pixel = tf.transpose(x, [1, 2, 0, 3])
+    if front.is_dense:
+        return by_pixel
+    _, height, width, channels = x.shape
+    flat = tf.reshape(by_pixel, tf.stack([height * width, tf.shape(x)[0], channels]))
+    flat = tf.concat([flat, tf.zeros_like(flat[:1])], axis=0)
+    return tf.ensure_shape(tf.gather(flat, front.pixels), [front.num_ticks, front.num_slots, x.shape[0], channels])
+
+
+def _from_ticks(found, front, shape):
+    """Inverse of `_by_tick`."""
+    batch, height, width, channels = shape
+    if not front.is_dense:
+        num_places = front.num_ticks * front.num_slots
+        flat = tf.reshape(found, tf.stack([num_places, tf.shape(found)[2], channels]))
+        found = tf.reshape(tf.gather(flat, front.places), tf.stack([height, width, tf.shape(found)[2], channels]))
+    return tf.ensure_shape(tf.transpose(found, [2, 0, 1, 3]), [batch, height, width, channels])
+
+
+def _product(x, matrix):
+    """`x @ matrix` over the last axis, as one product of two matrices."""
+    rows = tf.matmul(tf.reshape(x, [-1, matrix.shape[0]]), matrix)
+    return tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [matrix.shape[1]]], axis=0))
+
+
+def _neighbours(x, offsets, cyclic):
+    """`{offset: what stands so many places on}`; zeros beyond the ends, unless `cyclic`."""
+    if cyclic:
+        return {offset: tf.concat([x[offset:], x[:offset]], axis=0) if offset else x for offset in offsets}
+    most = max(abs(offset) for offset in offsets)
+    padded = tf.pad(x, [[most, most], [0, 0], [0, 0]]) if most else x
+    return {offset: padded[most + offset : most + offset + x.shape[0]] for offset in offsets}
