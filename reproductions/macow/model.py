@@ -114,6 +114,10 @@ class _Flow:
 def flow(form, levels, image_shape, seed):
     """The bijectors of a multi-scale MaCow, data to latent, which keeps the shape of the image (section 3.2)."""
     height, width, channels = image_shape
+    if channels < 2:
+        raise ValueError(
+            f"The first level's couplings split the channels of the image itself: it needs 2, got {channels}."
+        )
     if any(side % 2 ** (len(levels) - 1) for side in (height, width)):
         raise ValueError(
             f"{len(levels)} levels halve the sides {len(levels) - 1} times; an image of {height}x{width} does not allow it: give "

@@ -70,6 +70,18 @@ def test_flip_mirrors_half_of_the_images():
     np.testing.assert_array_equal(flipped[[0, 3]], images[[0, 3], :, ::-1])
 
 
+def test_crop_flip_is_padding_by_reflection_then_a_crop_then_a_flip():
+    images = random_images(9, 6, 7, 3)
+    uniforms = np.random.default_rng(4).uniform(size=[9, 7]).astype(np.float32)
+    uniforms[0, 1:3], uniforms[1, 1:3] = 0.0, np.nextafter(np.float32(1), np.float32(0))
+    cropped = augmentation.augment(tf.constant(images), tf.constant(uniforms), "crop_flip").numpy()
+    padded = np.pad(images, [(0, 0), (4, 4), (4, 4), (0, 0)], mode="reflect")
+    for number, (row, column) in enumerate((9 * uniforms[:, 1:3]).astype(int)):
+        expected = padded[number, row : row + 6, column : column + 7]
+        expected = expected[:, ::-1] if uniforms[number, 6] < 0.5 else expected
+        np.testing.assert_array_equal(cropped[number], expected)
+
+
 def test_none_returns_the_images():
     images = tf.constant(random_images(2, 5, 5, 3))
     assert augmentation.augment(images, tf.zeros([2, 7]), "none") is images
@@ -85,5 +97,5 @@ def test_a_constant_image_is_not_darkened(name, value):
 
 
 def test_unknown_augmentation_names_the_valid_ones():
-    with pytest.raises(ValueError, match="valid: none, shift, shift_flip_affine, flip"):
+    with pytest.raises(ValueError, match="valid: none, shift, shift_flip_affine, flip, crop_flip"):
         augmentation.augment(tf.zeros([1, 2, 2, 3], tf.uint8), tf.zeros([1, 7]), "mirror")

@@ -16,6 +16,9 @@ PAPER_TOPICS = {
         "peers", "operations", "start_up", "memory", "drift", "precision", "xla", "pipeline", "loop", "data_parallel"
     ),
     "flowpp": ("flowpp_inverse", "flowpp_step", "flowpp_start_up", "flowpp_memory"),
+    "macow": (
+        "macow_inverse", "macow_sampling", "macow_step", "macow_unit", "macow_start_up", "macow_memory"
+    ),
 }  # fmt: skip
 TOPICS = tuple(topic for topics in PAPER_TOPICS.values() for topic in topics)
 

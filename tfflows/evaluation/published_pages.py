@@ -13,6 +13,7 @@ def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
         "parameters": "Parameters",
         "invertible_conv": "1x1 convolutions",
         "coupling_networks": "Couplings",
+        "masked_convs": "Masked convolutions",
         "actnorm": "Actnorm",
         "split_priors": "Split priors",
         "top_prior": "Top prior",

@@ -4,13 +4,13 @@ import numpy as np
 
 from tfflows.bijectors import ActNorm, Chain, Coupling, InvertibleConv, MaskedConv, OnFirstChannels
 from tfflows.distributions.dequantizers import VariationalDequantizer
-from tfflows.interop.places import Place, assign, values_by_name, variable_of
+from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
 from tfflows.interop.sources import read_source
 from tfflows.math.masked_convolution import MASKED
-from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose
+from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose, WindowAttentionNetwork
 
-# The inverses of the 1x1 convolutions, which the authors keep beside them.
-_DERIVED = ("weight_inv",)
+# What the authors keep beside the weights: the inverses of the 1x1 convolutions, the table of positions.
+_DERIVED = ("weight_inv", "pos_enc")
 # The networks of the dequantizer lie below these, whatever the name of the module that holds them.
 _DEQUANTIZER = ("macow", "encoder")
 
@@ -160,6 +160,8 @@ def _masked_conv(bijector, scope):
 
 def _coupling(coupling, scope):
     network = coupling.network
+    if isinstance(network, WindowAttentionNetwork):
+        return _window_attention(network, f"{scope}net.")
     if not isinstance(network, EluCouplingNetwork):
         raise ValueError(f"No released names are known for the network {type(network).__name__} of a coupling.")
     layers = (network.hidden1, network.hidden2, network.last)
@@ -167,6 +169,33 @@ def _coupling(coupling, scope):
         place
         for number, layer in enumerate(layers, 1)
         for place in _convolution(layer, f"{scope}net.conv{number}.conv.")
+    ]
+
+
+def _window_attention(network, scope):
+    # The second linear layer runs on images still cut in windows, so the authors' bias has two axes more.
+    return [
+        *_linear(network.first, f"{scope}nin1.", bias_rank=3),
+        *_convolution(network.projection, f"{scope}attn.attn.proj.conv."),
+        whole(network.group_norm.gamma, f"{scope}attn.gn.weight"),
+        whole(network.group_norm.beta, f"{scope}attn.gn.bias"),
+        *_linear(network.mixing, f"{scope}nin2.", bias_rank=5),
+        *_linear(network.last, f"{scope}nin3.", bias_rank=3),
+    ]
+
+
+def _linear(layer, scope, bias_rank):
+    direction = Place(
+        variable_of(layer.direction),
+        (f"{scope}weight_v",),
+        split=lambda value: [value[0, 0].T],
+        join=lambda parts: parts[0].T[np.newaxis, np.newaxis],
+    )
+    bias_shape = (layer.filters, *[1] * (bias_rank - 1))
+    return [
+        direction,
+        _reshaped(layer.gain, f"{scope}weight_g", (layer.filters, 1)),
+        _reshaped(layer.bias, f"{scope}bias", bias_shape),
     ]
 
 

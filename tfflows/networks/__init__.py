@@ -10,6 +10,7 @@ from tfflows.networks.gated_networks import ContextNetwork, GatedConditioner
 from tfflows.networks.masked_network import MaskedNetwork
 from tfflows.networks.top_prior import TopPrior
 from tfflows.networks.weight_norm import MaskedConv2D, WeightNormConv2D, WeightNormConv2DTranspose
+from tfflows.networks.window_attention import WindowAttentionNetwork
 
 __all__ = [
     "ActNormConv2D",
@@ -28,6 +29,7 @@ __all__ = [
     "TopPrior",
     "WeightNormConv2D",
     "WeightNormConv2DTranspose",
+    "WindowAttentionNetwork",
     "ZeroConv2D",
     "ZeroDense",
 ]

@@ -80,23 +80,17 @@ class MaskedNetwork(keras.layers.Layer):
         """What the context adds before the ELU, `[B, H, W, width]`; None without one."""
         return None if self.context is None else self.context(context_of(self, condition))
 
-    def after_masked(self):
-        """What is done with the masked convolution's sums, bias and context still missing, as a function of pixels.
-
-        Returns:
-          Function `[..., width] -> [..., filters]`, whose parameters are computed here, outside of a loop over pixels.
-        """
-        dtype = self.compute_dtype
-        kernel = tf.cast(self.last.effective_kernel()[0, 0], dtype)
-        bias, last_bias = (tf.cast(tf.convert_to_tensor(layer.bias), dtype) for layer in (self.masked, self.last))
-
-        def finish(hidden):
-            hidden = tf.nn.elu(hidden + bias)
-            rows = tf.matmul(tf.reshape(hidden, [-1, kernel.shape[0]]), kernel) + last_bias
-            out = tf.reshape(rows, tf.concat([tf.shape(hidden)[:-1], [self.filters]], axis=0))
-            return tf.cast(out, self.variable_dtype)
-
-        return finish
+    def pixel_parameters(self):
+        """`(bias, last_kernel, last_bias)`, tensors `[width]`, `[width, filters]` and `[filters]`: what `pixel_network` takes."""
+        tensors = (self.masked.bias, self.last.effective_kernel()[0, 0], self.last.bias)
+        return tuple(tf.cast(tf.convert_to_tensor(tensor), self.compute_dtype) for tensor in tensors)
 
     def compute_output_shape(self, input_shape, *rest):
         return (*input_shape[:-1], self.filters)
+
+
+def pixel_network(hidden, bias, last_kernel, last_bias):
+    """The rest of a `MaskedNetwork`, of pixels `[..., width]` whose masked sums are known, to `[..., filters]`."""
+    hidden = tf.nn.elu(hidden + bias)
+    rows = tf.matmul(tf.reshape(hidden, [-1, last_kernel.shape[0]]), last_kernel) + last_bias
+    return tf.reshape(rows, tf.concat([tf.shape(hidden)[:-1], [last_kernel.shape[1]]], axis=0))

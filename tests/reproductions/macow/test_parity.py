@@ -16,6 +16,8 @@ from tfflows.distributions.quantization import center, quantize, to_images
 from tfflows.interop.macow import export_weights, load_weights
 from tfflows.networks import MaskedNetwork
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimization")
+
 DATA = pathlib.Path(__file__).parents[2] / "data" / "macow"
 MASKED_CONVS = sorted(path.stem for path in DATA.glob("*_maskedconv_*"))
 MODULES = [
