@@ -1,0 +1,38 @@
+"""MaCow beside its bare networks: `python -m benchmarks.macow_step`."""
+
+from benchmarks import macows
+from benchmarks.flowpp_step import BARE, IN_TURN, OURS, compare
+from benchmarks.macows import Case
+from benchmarks.subjects import TRAINING_STEP
+from benchmarks.topic import Findings, main
+
+# CIFAR-10 as published, but for fewer steps.
+SIZES = {"steps": "1, 2+2, 2+2, 2", "widths": "24, 512, 512, 512", "factors": "4, 4"}
+CASES = tuple(Case(variant, 32, 4, **SIZES) for variant in ("paper", "release"))
+GOAL = 1.3
+ROUNDS = 5
+
+NOTES = [
+    "The CIFAR-10 model at its published widths (24 at full size, then 512), with 1, 2+2, 2+2 and 2 steps in its four levels "
+    "where 4, 12+12, 12+12 and 12 are published; float32, uniform noise. A *training step* is noise, bound, gradients and an "
+    "update by Adam. The *bare networks* are the same networks of masked convolutions, couplings and priors, weight norm "
+    "included, on inputs of the same shapes with nothing of a flow around: forward, backward to weights and inputs, the same "
+    "update. They depend on nothing, so TensorFlow runs several of them side by side, which no flow can do; *in turn*, each "
+    "waits for the one before, in both directions. Each subject runs in a process of its own.",
+]
+
+
+def measure():
+    findings = Findings("MaCow: step", NOTES)
+    for case in CASES:
+        makers = {
+            OURS: (macows.tfflows_macow, (case,)),
+            BARE: (macows.bare_networks, (case,)),
+            IN_TURN: (macows.bare_networks, (case, True)),
+        }
+        compare(findings, str(case), TRAINING_STEP, makers, ROUNDS, {BARE: GOAL, IN_TURN: GOAL})
+    return findings
+
+
+if __name__ == "__main__":
+    main("macow_step", measure)
