@@ -5,6 +5,7 @@ released later. See the README of this folder.
 """
 
 import dataclasses
+import math
 
 from tfflows.training.experiment import Experiment
 
@@ -133,17 +134,16 @@ def parse_integers(text, name):
     return numbers
 
 
-# The learning rate falls until it is 1e-5, where the released code stops; CIFAR-10 reaches its 10,000 epochs before.
-def _until_stop(warmup_steps, factor_exponent):
-    return warmup_steps + round(4.605170186 / factor_exponent)
-
-
 _DECAY = {"paper": 0.999998, "release": 0.999997}
-_EXPONENT = {"paper": 2e-6, "release": 3e-6}
 _RELEASE_KERNEL = {"kernel_height": 2, "kernel_width": 5}
-_IMAGENET64_EPOCH = 2503  # 1,281,149 images, batch 512
-_LSUN_EPOCH = {"bedroom": 23_695, "tower": 5532, "church": 986}  # batch 128
-_CELEBA_HQ_EPOCH = 675  # 27,000 images, batch 40
+_NUM_IMAGES = {"cifar10": 50_000, "imagenet64": 1_281_149, "celeba_hq": 27_000}
+_LSUN_IMAGES = {"bedroom": 3_033_042, "tower": 708_264, "church": 126_227}
+
+
+def _until_stop(warmup_steps, decay):
+    """Steps until the learning rate has fallen from 1e-3 to 1e-5, where the released code stops."""
+    return warmup_steps + round(math.log(100) / -math.log(decay))
+
 
 _CIFAR10 = {
     "dataset": "cifar10",
@@ -167,7 +167,6 @@ _Q3 = {
 }
 _Q2 = {**_Q3, "dequantization_steps": "6, 6, 4"}
 
-_ADDITIVE_128 = {"coupling": "additive", "prior_coupling": "affine"}
 _STEPS = {
     "paper": {
         "lsun128": "4, 20+20, 16+16, 16+16, 8+8, 4",
@@ -180,16 +179,22 @@ _STEPS = {
 }
 
 
-def _experiment(variant, name, warmup_epoch, warmup_steps, **settings):
-    """An experiment of a variant: its kernels, its learning rate, its name."""
-    warmup = warmup_epoch if variant == "paper" else warmup_steps
+def _experiment(variant, name, num_images, warmup_steps, **settings):
+    """An experiment of a variant on so many training images: its kernels, its learning rate, its name.
+
+    The paper's variant warms up for an epoch, the release for `warmup_steps`. Unless told otherwise both are evaluated once an
+    epoch and go on until the learning rate is 1e-5.
+    """
+    epoch = math.ceil(num_images / settings["batch_size"])
+    warmup = epoch if variant == "paper" else warmup_steps
     kernel = {} if variant == "paper" else _RELEASE_KERNEL
     settings = {
         "variant": variant,
         "learning_rate": 1e-3,
         "warmup_steps": warmup,
         "decay": _DECAY[variant],
-        "num_steps": _until_stop(warmup, _EXPONENT[variant]),
+        "num_steps": _until_stop(warmup, _DECAY[variant]),
+        "evaluate_every": epoch,
         "source": "table 1; code of February 2019" if variant == "paper" else "released configuration",
         **kernel,
         **settings,
@@ -202,7 +207,7 @@ def _of_variant(variant):
 
     def cifar10(name, **changes):
         kernel = {} if variant == "paper" else {"kernel_width": 3}
-        return _experiment(variant, name, 98, 50, **{**_CIFAR10, **kernel, **changes})
+        return _experiment(variant, name, _NUM_IMAGES["cifar10"], 50, **{**_CIFAR10, **kernel, **changes})
 
     def imagenet64(name, **changes):
         settings = {
@@ -212,10 +217,9 @@ def _of_variant(variant):
             "batch_size": 512,
             "init_batch_size": 256,
             "evaluation_batch_size": 100,
-            "evaluate_every": _IMAGENET64_EPOCH,
             **_FOUR_LEVELS,
         }
-        return _experiment(variant, name, _IMAGENET64_EPOCH, 500, **{**settings, **changes})
+        return _experiment(variant, name, _NUM_IMAGES["imagenet64"], 500, **{**settings, **changes})
 
     def celeba_hq(name, **changes):
         settings = {
@@ -229,9 +233,8 @@ def _of_variant(variant):
             "batch_size": 40,
             "init_batch_size": 32,
             "evaluation_batch_size": 20,
-            "evaluate_every": _CELEBA_HQ_EPOCH,
         }
-        return _experiment(variant, name, _CELEBA_HQ_EPOCH, 500, **{**settings, **changes})
+        return _experiment(variant, name, _NUM_IMAGES["celeba_hq"], 500, **{**settings, **changes})
 
     def lsun64(category, suffix, **changes):
         settings = {
@@ -241,10 +244,9 @@ def _of_variant(variant):
             "batch_size": 128,
             "init_batch_size": 512,
             "evaluation_batch_size": 100,
-            "evaluate_every": _LSUN_EPOCH[category],
             **_FOUR_LEVELS,
         }
-        return _experiment(variant, f"lsun_{category}{suffix}", _LSUN_EPOCH[category], 500, **{**settings, **changes})
+        return _experiment(variant, f"lsun_{category}{suffix}", _LSUN_IMAGES[category], 500, **{**settings, **changes})
 
     def lsun128(category, suffix, **changes):
         settings = {
@@ -259,10 +261,9 @@ def _of_variant(variant):
             "batch_size": 160,
             "init_batch_size": 512,
             "evaluation_batch_size": 50,
-            "evaluate_every": _LSUN_EPOCH[category],
         }
         name = f"lsun_{category}_128{suffix}"
-        return _experiment(variant, name, _LSUN_EPOCH[category], 500, **{**settings, **changes})
+        return _experiment(variant, name, _LSUN_IMAGES[category], 500, **{**settings, **changes})
 
     no_text = "not in the paper's text"
     return [
@@ -286,10 +287,13 @@ def _of_variant(variant):
         ),
         celeba_hq("celeba_hq_uniform"),
         celeba_hq("celeba_hq_var", **_Q3),
-        *(lsun64(category, "_uniform", note=no_text) for category in _LSUN_EPOCH),
-        *(lsun64(category, "_var", note=f"{no_text}; dequantizer as of ImageNet64", **_Q2) for category in _LSUN_EPOCH),
-        *(lsun128(category, "_uniform", note=no_text) for category in _LSUN_EPOCH),
-        *(lsun128(category, "_var", note=no_text, **_Q3) for category in _LSUN_EPOCH),
+        *(lsun64(category, "_uniform", note=no_text) for category in _LSUN_IMAGES),
+        *(
+            lsun64(category, "_var", note=f"{no_text}; dequantizer as of ImageNet64", **_Q2)
+            for category in _LSUN_IMAGES
+        ),
+        *(lsun128(category, "_uniform", note=no_text) for category in _LSUN_IMAGES),
+        *(lsun128(category, "_var", note=no_text, **_Q3) for category in _LSUN_IMAGES),
     ]
 
 

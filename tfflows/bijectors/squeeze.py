@@ -45,12 +45,18 @@ class Squeeze(Bijector):
 
     def squeeze_condition(self, condition, batch_ndims):
         """The condition as the bijectors behind this one see it: squeezed when it has image shape, else as it is."""
+        return self._on_images(squeeze_math.squeeze, condition, batch_ndims)
 
-        def squeezed(tensor):
+    def unsqueeze_condition(self, condition, batch_ndims):
+        """Inverse of `squeeze_condition`."""
+        return self._on_images(squeeze_math.unsqueeze, condition, batch_ndims)
+
+    def _on_images(self, function, condition, batch_ndims):
+        def on_tensor(tensor):
             spatial = tensor.shape.rank == batch_ndims + 3
-            return squeeze_math.squeeze(tensor, self._factor, self._order) if spatial else tensor
+            return function(tensor, self._factor, self._order) if spatial else tensor
 
-        return map_condition(condition, on_tensor=squeezed)
+        return map_condition(condition, on_tensor=on_tensor)
 
     def _inverse_and_log_det(self, y):
         self._inverse_event_shape(y.shape[-3:])  # a clear error before the reshape's
@@ -102,8 +108,6 @@ class Unsqueeze(Bijector):
         """Args and errors: as for `Squeeze`."""
         parameters = dict(locals())
         self._squeeze = Squeeze(factor, order)
-        self._factor = factor
-        self._order = order
         super().__init__(
             forward_min_event_ndims=3,
             is_constant_jacobian=True,
@@ -114,12 +118,7 @@ class Unsqueeze(Bijector):
 
     def squeeze_condition(self, condition, batch_ndims):
         """The condition as the bijectors behind this one see it: undone what a `Squeeze` does to it."""
-
-        def unsqueezed(tensor):
-            spatial = tensor.shape.rank == batch_ndims + 3
-            return squeeze_math.unsqueeze(tensor, self._factor, self._order) if spatial else tensor
-
-        return map_condition(condition, on_tensor=unsqueezed)
+        return self._squeeze.unsqueeze_condition(condition, batch_ndims)
 
     def _inverse_and_log_det(self, y):
         return self._squeeze.forward_and_log_det(y)

@@ -58,16 +58,16 @@ def shifted(x, kernel_size, order):
       kernel_size: Python `int`s `(height, width)`.
       order: A, B, C or D.
     """
-    height, width = kernel_size
-    if order in "AB":
-        side = width // 2
-        pads = [[0, 0], [height, 0] if order == "A" else [0, height], [side, side], [0, 0]]
-        padded = tf.pad(x, pads)
-        return padded[:, :-1] if order == "A" else padded[:, 1:]
-    side = height // 2
-    pads = [[0, 0], [side, side], [width, 0] if order == "C" else [0, width], [0, 0]]
-    padded = tf.pad(x, pads)
-    return padded[:, :, :-1] if order == "C" else padded[:, :, 1:]
+    height, width = canonical_size(kernel_size, order)
+    across, along = (1, 2) if order in "AB" else (2, 1)
+    before = order in "AC"  # above or to the left
+    pads = [[0, 0] for _ in range(4)]
+    pads[across] = [height, 0] if before else [0, height]
+    pads[along] = [width // 2, width // 2]
+    # The last line is seen by none.
+    kept = [slice(None)] * 4
+    kept[across] = slice(None, -1) if before else slice(1, None)
+    return tf.pad(x, pads)[tuple(kept)]
 
 
 def canonical_size(kernel_size, order):
@@ -86,17 +86,17 @@ def canonical_kernel(kernel, kind, order):
 
 def to_canonical(x, kind, order):
     """Images `[B, H, W, C]` turned so that their order becomes A: top to bottom."""
-    if order in "CD":
-        x = tf.transpose(x, [0, 2, 1, 3])
-    if order in "BD":
-        x = tf.reverse(x, [1, 2] if kind == MASKED else [1])
-    return x
+    return _reversed(_transposed(x, order), kind, order)
 
 
 def from_canonical(x, kind, order):
     """Inverse of `to_canonical`."""
-    if order in "BD":
-        x = tf.reverse(x, [1, 2] if kind == MASKED else [1])
-    if order in "CD":
-        x = tf.transpose(x, [0, 2, 1, 3])
-    return x
+    return _transposed(_reversed(x, kind, order), order)
+
+
+def _transposed(x, order):
+    return tf.transpose(x, [0, 2, 1, 3]) if order in "CD" else x
+
+
+def _reversed(x, kind, order):
+    return tf.reverse(x, [1, 2] if kind == MASKED else [1]) if order in "BD" else x

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from reproductions.macow import model as macow
 from reproductions.macow.experiments import CHOICES, EXPERIMENTS, MaCowExperiment
+from reproductions.macow.schedules import build_schedule
 from tests.reproductions.steps import (
     LABELS,
     TrainingStep,
@@ -19,6 +21,7 @@ from tests.reproductions.steps import (
     train_on_one_batch,
 )
 from tfflows.bijectors import Chain
+from tfflows.data import dataset_spec
 from tfflows.math.random import row_keys
 from tfflows.networks import EluCouplingNetwork, MaskedNetwork
 
@@ -228,3 +231,14 @@ def test_images_of_one_channel_are_refused():
 def test_experiments_have_sources():
     for experiment in EXPERIMENTS.values():
         assert isinstance(experiment, MaCowExperiment) and experiment.source
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if not name.endswith("_release")])
+def test_the_paper_warms_up_for_an_epoch_of_the_data_set(name):
+    experiment = EXPERIMENTS[name]
+    num_images = dataset_spec(experiment.dataset).num_images["train"]
+    assert experiment.warmup_steps == math.ceil(num_images / experiment.batch_size)
+    rate = build_schedule(experiment)
+    np.testing.assert_allclose(rate(experiment.warmup_steps - 1), 1e-3, rtol=1e-6)
+    # The published length ends where the authors' code stops, or after 10,000 epochs.
+    assert float(rate(experiment.num_steps)) == pytest.approx(1e-5, rel=1e-4) or experiment.num_steps == 10_000 * 98
