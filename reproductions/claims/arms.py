@@ -29,6 +29,12 @@ FLOWPP_GAP = ("claims_gap_full", "claims_gap_uniform_dequantization")
 FLOWPP_PROPORTIONS = ("claims_full_proportioned",)
 FLOWPP_SEEDS = (0, 1)
 
+MACOW_TABLE_1 = ("claims_org", "claims_fine_grained", "claims_var")
+MACOW_TABLE_1_RELEASE = tuple(f"{arm}_release" for arm in MACOW_TABLE_1)
+# On 5 bits, as in table 2.
+MACOW_TABLE_2 = ("claims_fine_grained_5bit", "claims_var_5bit")
+MACOW_SEEDS = (0, 1)
+
 # Study by study, and in it seed by seed, so that a queue that was cut short holds whole comparisons.
 ARMS = [
     *(
@@ -41,6 +47,12 @@ ARMS = [
         ArmRun("flowpp", experiment, seed)
         for experiments in (FLOWPP_TABLE_2, FLOWPP_GAP, FLOWPP_PROPORTIONS)
         for seed in FLOWPP_SEEDS
+        for experiment in experiments
+    ),
+    *(
+        ArmRun("macow", experiment, seed)
+        for experiments in (MACOW_TABLE_1, MACOW_TABLE_2, MACOW_TABLE_1_RELEASE)
+        for seed in MACOW_SEEDS
         for experiment in experiments
     ),
 ]

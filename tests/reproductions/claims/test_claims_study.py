@@ -146,7 +146,16 @@ def test_the_queue_of_flowpp_holds_whole_comparisons_wherever_it_is_cut_between_
     gap = ("gap_full", "gap_uniform_dequantization")
     studies = (table_2, gap, ("full_proportioned",))
     assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms]
-    assert [arm.paper for arm in ARMS] == ["glow"] * 18 + ["flowpp"] * 14
+    assert [arm.paper for arm in ARMS][:32] == ["glow"] * 18 + ["flowpp"] * 14
+
+
+MACOW_QUEUE = [(arm.experiment, arm.seed) for arm in ARMS if arm.paper == "macow"]
+
+
+def test_the_queue_of_macow_holds_whole_comparisons_wherever_it_is_cut_between_seeds():
+    table_1 = ("org", "fine_grained", "var")
+    studies = (table_1, ("fine_grained_5bit", "var_5bit"), tuple(f"{arm}_release" for arm in table_1))
+    assert MACOW_QUEUE == [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms]
 
 
 def test_what_is_kept_is_not_run_again(tmp_path):

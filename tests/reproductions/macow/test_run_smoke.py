@@ -14,7 +14,7 @@ from tfflows.cli import session
 FIELDS = ("variant", "dequantization")
 
 
-@pytest.mark.parametrize("name", distinct_experiments(EXPERIMENTS, FIELDS, ""))
+@pytest.mark.parametrize("name", distinct_experiments(EXPERIMENTS, FIELDS, "claims_fine_grained"))
 def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
     monkeypatch.setattr(session, "load_dataset", small_source)
     experiment = EXPERIMENTS[name]
