@@ -14,7 +14,8 @@ class Comparison:
       lower: Experiment of the arm that is claimed to be better.
       higher: Experiment of the other arm.
       paper_effect: Its size in the paper, in words; empty if the paper gives none.
-      higher_paper: Whose experiment the other arm is, if not of the paper that makes the claim.
+      lower_paper: Whose experiment the better arm is, if not of the paper that makes the claim.
+      higher_paper: The same of the other arm.
       along_curve: Judge the mean over the evaluations of a run (how fast it converges) instead of its end.
     """
 
@@ -24,6 +25,7 @@ class Comparison:
     lower: str
     higher: str
     paper_effect: str = ""
+    lower_paper: str = ""
     higher_paper: str = ""
     along_curve: bool = False
 

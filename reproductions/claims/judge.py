@@ -10,14 +10,14 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from reproductions.claims import flowpp, glow, per_image  # noqa: E402
+from reproductions.claims import flowpp, glow, macow, per_image  # noqa: E402
 from reproductions.claims.arms import ARMS  # noqa: E402
 from reproductions.claims.comparisons import GapComparison  # noqa: E402
 from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
 from tfflows.evaluation.records import load_records  # noqa: E402
 from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
 
-PAPERS = {"glow": glow, "flowpp": flowpp}
+PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow}
 
 
 def records_of(paper, experiment, results):
@@ -71,7 +71,10 @@ def judge(comparison, protocol, results):
     """
     if isinstance(comparison, GapComparison):
         return _judge_gap(comparison, results)
-    sides = ((comparison.paper, comparison.lower), (comparison.higher_paper or comparison.paper, comparison.higher))
+    sides = (
+        (comparison.lower_paper or comparison.paper, comparison.lower),
+        (comparison.higher_paper or comparison.paper, comparison.higher),
+    )
     seeds = set.intersection(*({arm.seed for arm in ARMS if (arm.paper, arm.experiment) == side} for side in sides))
     (lower, records), (higher, higher_records) = (load_arm(*side, results, seeds) for side in sides)
     first = next(iter(records.values()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.claims import flowpp, glow, per_image
+from reproductions.claims import flowpp, glow, macow, per_image
 from reproductions.claims.arms import ARMS
 from reproductions.claims.comparisons import GapComparison
 from reproductions.claims.judge import curve_mean, judge, judge_seeds, load_arm, main
@@ -134,7 +134,8 @@ def test_curve_mean_is_lower_for_the_sooner_fall():
 
 
 def test_names_are_unique():
-    names = [(item.paper, item.name) for item in [*glow.COMPARISONS, *glow.COSTS, *flowpp.COMPARISONS]]
+    comparisons = [*glow.COMPARISONS, *glow.COSTS, *flowpp.COMPARISONS, *macow.COMPARISONS]
+    names = [(item.paper, item.name) for item in comparisons]
     assert len(set(names)) == len(names)
 
 
@@ -156,6 +157,23 @@ def test_the_queue_of_macow_holds_whole_comparisons_wherever_it_is_cut_between_s
     table_1 = ("org", "fine_grained", "var")
     studies = (table_1, ("fine_grained_5bit", "var_5bit"), tuple(f"{arm}_release" for arm in table_1))
     assert MACOW_QUEUE == [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms]
+
+
+@pytest.mark.parametrize("as_claimed", [True, False])
+def test_verdicts_of_macow_follow_from_the_runs_of_three_papers(tmp_path, as_claimed):
+    """Better to worse as table 1 has them; every comparison of both variants is judged, and by the right sides."""
+    order = ("full_proportioned", "var", "fine_grained", "uniform_dequantization", "org", "invertible_affine")
+    levels = {name: 5.0 + 0.1 * rank * (1 if as_claimed else -1) for rank, name in enumerate(order)}
+    noise = 0.01 * np.random.default_rng(0).normal(size=[200])
+    for arm in ARMS:
+        name = arm.experiment.removeprefix("claims_").removesuffix("_release").removesuffix("_5bit")
+        if name in levels:
+            level = levels[name] + 0.001 * arm.seed
+            _leave_run(arm, tmp_path, level + noise, ((500, level + 1), (3000, level)))
+    for comparison in macow.COMPARISONS:
+        claim = judge(comparison, macow.PROTOCOL, tmp_path)
+        assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
+        assert (claim.paper, [arm["seeds"] for arm in claim.arms]) == ("macow", [[0, 1], [0, 1]])
 
 
 def test_what_is_kept_is_not_run_again(tmp_path):
