@@ -111,6 +111,11 @@ class _Flow:
         return dataclasses.replace(self, context_filters=4 * self.context_filters)
 
 
+def unit_form(experiment):
+    """What the units of an experiment's flow have in common: kernels, coupling, precision."""
+    return _Flow.main(experiment)
+
+
 def flow(form, levels, image_shape, seed):
     """The bijectors of a multi-scale MaCow, data to latent, which keeps the shape of the image (section 3.2)."""
     height, width, channels = image_shape

@@ -1,0 +1,85 @@
+"""What a pixel sees through masked convolutions, as a picture (figure 1): `python reproductions/macow/receptive_field.py`.
+
+Found by differentiation of the model's own layers, not drawn by hand: a pixel is in the receptive field where the gradient of
+the centre's output by it is not 0.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from reproductions.macow.experiments import EXPERIMENTS, VARIANTS  # noqa: E402
+from reproductions.macow.model import masked_conv, unit_form  # noqa: E402
+
+SIDE = 21
+CHANNELS = 2
+# Each panel composes masked convolutions of these orders, data to latent.
+PANELS = {
+    "paper": ("A", "B", "AB", "ABAB", "ABABABAB"),
+    "release": ("A", "B", "C", "D", "AB", "ABCD"),
+}
+
+
+def receptive_field(variant, orders, side=SIDE, seed=0):
+    """Where the centre of the latent of masked convolutions of `orders` depends on the image: bool `[side, side]`.
+
+    Args:
+      variant: `paper` or `release`; the kernels are those of its ImageNet 64.
+      orders: String of `A` ... `D`, data to latent.
+      side: Python `int`, odd.
+      seed: Python `int` of the random weights.
+    """
+    suffix = "" if variant == VARIANTS[0] else f"_{variant}"
+    form = unit_form(EXPERIMENTS[f"imagenet64_fine_grained{suffix}"])
+    layers = [masked_conv(form, CHANNELS, order, seed + number) for number, order in enumerate(orders)]
+    image = tf.random.stateless_normal([1, side, side, CHANNELS], [seed, 0])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        latent = image
+        for layer in layers:
+            latent = layer.inverse(latent)
+        centre = tf.reduce_sum(latent[:, side // 2, side // 2])
+    return np.abs(tape.gradient(centre, image)[0].numpy()).sum(-1) > 0
+
+
+def draw(variant, path, side=SIDE):
+    """Writes the picture of a variant: a panel for each entry of `PANELS`, the pixel itself darkest."""
+    panels = PANELS[variant]
+    figure = Figure(figsize=(2.2 * len(panels), 2.6), layout="constrained")
+    for axis, orders in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        shades = receptive_field(variant, orders, side).astype(float)
+        size = int(shades.sum()) - 1
+        shades[side // 2, side // 2] = 2
+        axis.imshow(shades, cmap="Blues", vmin=0, vmax=2)
+        axis.set_xticks(np.arange(side + 1) - 0.5, [])
+        axis.set_yticks(np.arange(side + 1) - 0.5, [])
+        axis.grid(linewidth=0.3)
+        axis.tick_params(length=0)
+        axis.set_title(f"{orders}: {size} others", fontsize=9)
+    figure.suptitle(f"Receptive field of masked convolutions, variant {variant} (after figure 1)", fontsize=10)
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def main():
+    """Draws both variants."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--directory", default=str(ROOT / "results/pictures"), help="where the pictures go")
+    directory = pathlib.Path(parser.parse_args().directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for variant in VARIANTS:
+        draw(variant, directory / f"macow_receptive_field_{variant}.png")
+
+
+if __name__ == "__main__":
+    main()
