@@ -24,7 +24,8 @@ class Structure(Derived):
 
     Variables are found where attributes of modules and Keras layers hold them, below lists, tuples and dictionaries of modules.
     Two structures with equal `signature` compute the same function of the same parameters: equal classes, settings, shapes
-    and dtypes, whatever the names. What cannot be compared counts as different.
+    and dtypes, whatever the names and the seed of their initial parameters (an attribute `_seed`). What cannot be compared
+    counts as different.
 
     Attributes:
       variables: The `tf.Variable`s, each once, in the order of the attributes.
@@ -179,8 +180,10 @@ def _keras():
 
 @functools.cache
 def _is_bookkeeping(name):
-    """Whether an attribute repeats what others hold: what TFP, Keras and `tf.Module` give every object, lists of variables."""
-    return name in _common_attributes() or name.startswith("_self_") or name.endswith("_variables")
+    """Whether an attribute repeats what others hold (what TFP, Keras and `tf.Module` give every object, lists of variables), or
+    is the seed of initial parameters, of no use once the variables are there.
+    """
+    return name == "_seed" or name in _common_attributes() or name.startswith("_self_") or name.endswith("_variables")
 
 
 @functools.cache
