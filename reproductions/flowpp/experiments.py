@@ -32,8 +32,10 @@ class FlowPPExperiment(Experiment):
       coupling: `logistic_mixture` or `affine`.
       coupling_scale: What the network's `a` multiplies by: `tanh`, `exp(tanh(a))` (released), or `exp`, `exp(a)` (paper).
       bounded_log_scales: Whether the log-scales of the mixtures are at least -7 (released; not in the paper).
+      coupling_margin: How far the probability whose logit is taken is kept from 0 and 1; 0 here, 0.05 in VFlow.
       mixer: Of the flow's conditioners: `attention`, or `maximum` (the ablation without attention).
       invertible_conv: Whether a 1x1 convolution comes before every coupling.
+      mixing_noise: Deviation of its initial matrix from the identity.
       checkerboard: `columns` (released) or `checkerboard` (paper).
       weight_norm: Whether the networks have weight norm.
       last_nonlinearity: Whether `concat_elu` comes before a conditioner's last convolution.
@@ -51,6 +53,8 @@ class FlowPPExperiment(Experiment):
       clip_norm: Of the gradient of the loss in nats an image.
     """
 
+    added_fields = {**Experiment.added_fields, "coupling_margin": 0.0, "mixing_noise": 0.001}
+
     stages: str = "checkerboard 4, squeeze, channel 2, checkerboard 3"
     width: int = 96
     num_blocks: int = 10
@@ -59,8 +63,10 @@ class FlowPPExperiment(Experiment):
     coupling: str = "logistic_mixture"
     coupling_scale: str = "tanh"
     bounded_log_scales: bool = True
+    coupling_margin: float = 0.0
     mixer: str = "attention"
     invertible_conv: bool = True
+    mixing_noise: float = 0.001
     checkerboard: str = "columns"
     weight_norm: bool = False
     last_nonlinearity: bool = False
@@ -86,6 +92,8 @@ class FlowPPExperiment(Experiment):
         for field in (*positive, "dequantization_blocks", "context_blocks"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
+        if not 0 <= self.coupling_margin < 0.5:
+            raise ValueError(f"coupling_margin must be at least 0 and below 1/2, got {self.coupling_margin}.")
         if not 0 <= self.dropout_rate < 1:
             raise ValueError(f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}.")
         parse_stages(self.stages)

@@ -16,8 +16,9 @@ tfd = tfp.distributions
 class AugmentedFlow(tf.Module):
     """A lower bound on the density of x `[..., C]`, from a flow over `[x, z]` `[..., C + C_z]` and a distribution q(z | x).
 
-    `elbo(x) = ln p(x, z) - ln q(z | x)`, z ~ q(z | x); its expectation over z bounds `ln p(x)` from below, p(x) the marginal of the
-    flow. In nats. With preprocessing f, `y = f.inverse(x)`, flow and q are of y: `elbo(x) = ln p(y, z) - ln q(z | y) + ln |dy/dx|`.
+    `elbo(x) = ln p(x, z) - ln q(z | x)`, z ~ q(z | x); its expectation over z bounds `ln p(x)` from below, p(x) the marginal of
+    the flow. In nats. With preprocessing f flow and q are of `y = f.inverse(x)`:
+    `elbo(x) = ln p(y, z) - ln q(z | y) + ln |dy/dx|`.
 
     z follows x on the last axis; samples leave it out.
 
