@@ -8,13 +8,14 @@ import dataclasses
 
 from tfflows.training.experiment import Experiment
 
+MIXERS = ("attention", "maximum", "none")
 CHOICES = {
     "coupling": ("logistic_mixture", "affine"),
     "coupling_scale": ("tanh", "exp"),
-    "mixer": ("attention", "maximum", "none"),
+    "mixer": MIXERS,
     "dequantization": ("variational", "uniform"),
-    "dequantization_mixer": ("attention", "maximum", "none"),
-    "context_mixer": ("attention", "maximum", "none"),
+    "dequantization_mixer": MIXERS,
+    "context_mixer": MIXERS,
     "checkerboard": ("columns", "checkerboard"),
 }
 
@@ -136,7 +137,7 @@ _CIFAR10 = {
     "ema_decay": 0.999,
     "evaluate_every": 5 * 781,
 }
-_ATTENTION_32 = {
+ATTENTION_32 = {
     "stages": "checkerboard 4, checkerboard 3, squeeze, channel 3, checkerboard 3",
     "width": 128,
     "num_blocks": 20,
@@ -150,7 +151,7 @@ _ATTENTION_32 = {
     "context_mixer": "attention",
     "context_layer_norm": True,
 }
-_SIZE_64 = {
+SIZE_64 = {
     "image_size": 64,
     "stages": "squeeze, checkerboard 4, squeeze, channel 2, checkerboard 2, squeeze, channel 2, checkerboard 2",
     "num_blocks": 16,
@@ -175,7 +176,7 @@ _CELEBA64 = {
     "schedule": "celeba64",
     "evaluate_every": 10_000,
     "source": "released code",
-    **_SIZE_64,
+    **SIZE_64,
 }
 
 
@@ -200,7 +201,7 @@ _PUBLISHED = [
         ema_decay=0.999222,
         evaluate_every=20_000,
         source=_TABLE_1,
-        **_ATTENTION_32,
+        **ATTENTION_32,
     ),
     FlowPPExperiment(
         "imagenet64",
@@ -215,7 +216,7 @@ _PUBLISHED = [
         schedule="imagenet64",
         evaluate_every=10_000,
         source=_TABLE_1,
-        **_SIZE_64,
+        **SIZE_64,
     ),
     FlowPPExperiment(
         "imagenet64_5bit",
@@ -230,7 +231,7 @@ _PUBLISHED = [
         schedule="imagenet64_5bit",
         evaluate_every=10_000,
         source="released code",
-        **_SIZE_64,
+        **SIZE_64,
     ),
     FlowPPExperiment("celeba64_5bit", num_bits=5, **_CELEBA64),
     FlowPPExperiment("celeba64_3bit", num_bits=3, **_CELEBA64),
@@ -248,7 +249,7 @@ _PUBLISHED = [
         evaluate_every=10_000,
         source="released code",
         note="not in the paper",
-        **{**_SIZE_64, "image_size": 128, "stages": "squeeze, " + _SIZE_64["stages"], "num_blocks": 12},
+        **{**SIZE_64, "image_size": 128, "stages": "squeeze, " + SIZE_64["stages"], "num_blocks": 12},
     ),
     _cifar10("ablation_full"),
     _cifar10("ablation_uniform_dequantization", width=104, dequantization="uniform"),

@@ -64,15 +64,18 @@ def flow_distribution(experiment, image_shape, seed):
     return tfd.TransformedDistribution(base, bijector, name="flowpp")
 
 
-def dequantizer(experiment, image_shape, seed):
-    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1)."""
+def dequantizer(experiment, image_shape, seed, invertible_conv=None):
+    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
+
+    Args: as for `build`; invertible_conv: Whether it has 1x1 convolutions; default: as the flow.
+    """
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
     networks = Networks(
         experiment.dequantization_width or experiment.width,
         experiment.dequantization_blocks,
         experiment.dequantization_mixer,
-        experiment.invertible_conv,
+        experiment.invertible_conv if invertible_conv is None else invertible_conv,
         experiment.context_width,
     )
     bijector = noise_flow(experiment, experiment.dequantization_stages, image_shape, networks, seed, "dequantizer")

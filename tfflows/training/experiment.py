@@ -5,7 +5,6 @@ import dataclasses
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """A published experiment as data; each paper adds the fields of its architecture.
