@@ -14,8 +14,8 @@ class LogisticMixtureCoupling(Coupling):
     and l are what the network gives for a. Log-determinant: `sum ln f - ln F - ln(1 - F) + s` over b, f the density of F.
     The paper's form is `scale='exp'` (`s = r`) with `least_log_scale=None`.
 
-    With a `margin` m the logit is of `(1 - 2 m) F(b) + m`, which keeps it within `logit(1 - m)`. All is finite then, but the map is
-    not onto: latent to data, what nothing maps to becomes the mixture's quantile 1e-5 or 1 - 1e-5.
+    With a `margin` m the logit is of `(1 - 2 m) F(b) + m`, which keeps it within `logit(1 - m)`. All is finite then, but the map
+    is not onto: latent to data, what nothing maps to becomes the mixture's quantile 1e-5 or 1 - 1e-5.
 
     The direction latent to data solves for b by a bracketing root finder; its gradients are those of the implicit function.
 

@@ -48,7 +48,16 @@ class Session:
     @functools.cached_property
     def train_source(self):
         """Training images."""
-        return self.load("train", max_images=self.experiment.train_images or None)
+        return self.load(
+            "train", max_images=self.experiment.train_images or None, holdout=self.experiment.holdout or None
+        )
+
+    @functools.cached_property
+    def validation_source(self):
+        """What is measured on the way: the training images that are held out; where there are none, the test images."""
+        if not self.experiment.holdout:
+            return self.test_source
+        return self.load("holdout", holdout=self.experiment.holdout)
 
     @functools.cached_property
     def test_source(self):
