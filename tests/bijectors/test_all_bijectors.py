@@ -243,7 +243,6 @@ CASES = {
     ),
     "uneven_coupling": Case(functools.partial(uneven_coupling, channels=3, transformed=2), (4, 4, 3), (4, 4, 3)),
     "on_first_channels": Case(lambda d: OnFirstChannels(3, ActNorm([3], dtype=d)), IMAGE, IMAGE),
-    "on_data": Case(lambda d: OnData(Chain([Squeeze(), ActNorm([4], dtype=d)]), [4, 4, 1], 3), IMAGE, (64,)),
     "on_data_conditional": Case(
         lambda d: OnData(Chain([affine(d, condition_channels=3), Squeeze()]), IMAGE, 2), (4, 4, 6), (96,), (4, 4, 3)
     ),

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tests.reproductions.steps import TrainingStep, assert_same_step, assert_same_steps_of_parts
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -27,7 +28,9 @@ from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDe
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.random import row_keys
 from tfflows.networks import ContextNetwork, CouplingNetwork, EluCouplingNetwork
+from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.named_variables import named_variables
+from tfflows.training.optimizers import Adam
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 SHAPE = [4, 4, 2]
@@ -311,3 +314,54 @@ def test_what_does_not_fit_is_refused():
         GaussianAugmenter(network, 1).sample_and_log_prob(values(), row_keys(0))
     with pytest.raises(ValueError, match="is of 5 channels, got an input of shape"):
         OnData(ActNorm([2]), SHAPE, 3).inverse(values())
+
+
+# --------------------------------------------------------------------------------------------------- steps of training
+
+
+def small_model():
+    """Flow and q of two couplings each, over images `[8, 8, 3]` and two channels."""
+
+    def coupling(channels, side, conditional, seed):
+        network = EluCouplingNetwork(4, channels, context_filters=4 if conditional else 0, seed=seed)
+        network.build([None, side, side, channels - channels // 2])
+        return AffineCoupling(
+            network, parameter_order="contiguous", transformed_channels=channels // 2, conditional=conditional
+        )
+
+    def steps(channels, side, conditional=False):
+        return [
+            layer
+            for seed in range(2)
+            for layer in (coupling(channels, side, conditional, seed), InvertibleConv(channels, seed))
+        ]
+
+    context = context_network(3)
+    augmenter = FlowAugmenter(Chain(steps(2, 8, conditional=True)), context, 2, pattern=None)
+    flow = normal_flow(Chain([Squeeze(), *steps(20, 4)]), [8, 8, 5])
+    return DequantizedFlow(AugmentedFlow(flow, augmenter), 8)
+
+
+def Step(replicas=1, **settings):
+    return TrainingStep(small_model, lambda rate: Adam(rate), replicas, scatter=0.05, **settings)
+
+
+@pytest.mark.parametrize("memory", [pytest.param("recompute", marks=pytest.mark.slow), "reversible"])
+def test_memory_modes_give_the_same_step(memory):
+    assert_same_step(Step(), Step(memory=memory), 1e-4, 1e-5)
+
+
+def test_two_replicas_take_the_step_of_one():
+    assert_same_steps_of_parts(Step(), Step(replicas=2))
+
+
+def test_checkpoints_hold_every_variable(tmp_path):
+    model, other = small_model(), small_model()
+    variables = named_variables(model)
+    assert {id(variable) for variable in variables.values()} >= {id(v) for v in model.trainable_variables}
+    scatter(model)
+    Checkpoints(tmp_path, variables).save(3)
+    assert Checkpoints(tmp_path, named_variables(other)).restore_latest() == 3
+    np.testing.assert_array_equal(
+        other.elbo(images(2, [8, 8, 3]), row_keys(0)), model.elbo(images(2, [8, 8, 3]), row_keys(0))
+    )

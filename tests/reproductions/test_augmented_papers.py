@@ -31,7 +31,7 @@ PAPERS = {
     ),
 }
 ALL_PAPERS = pytest.mark.parametrize("paper", PAPERS)
-BY_DEFAULT = {("glow", "flow"), ("macow", "normal")}
+BY_DEFAULT = {("glow", "flow"), ("glow", "normal")}
 COMBINATIONS = pytest.mark.parametrize(
     ("paper", "augmenter"),
     [

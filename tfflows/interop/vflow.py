@@ -21,8 +21,8 @@ def load_weights(model, source):
     """Sets the variables of a VFlow from weights by the authors' names.
 
     Layers are numbered as the released code makes them: those of the dequantizer, then those of q, then those of the flow. The
-    names were checked with the CIFAR-10 model; for q's context network in the ImageNet models there was nothing to check them
-    with.
+    names were checked with the CIFAR-10 model; those of the ImageNet models follow the released code, of which no weights were at
+    hand.
 
     Args:
       model: `DequantizedFlow` of a VFlow, whose q is a flow; or of a Flow++.
