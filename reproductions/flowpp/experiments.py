@@ -8,13 +8,14 @@ import dataclasses
 
 from tfflows.training.experiment import Experiment
 
+MIXERS = ("attention", "maximum", "none")
 CHOICES = {
     "coupling": ("logistic_mixture", "affine"),
     "coupling_scale": ("tanh", "exp"),
-    "mixer": ("attention", "maximum", "none"),
+    "mixer": MIXERS,
     "dequantization": ("variational", "uniform"),
-    "dequantization_mixer": ("attention", "maximum", "none"),
-    "context_mixer": ("attention", "maximum", "none"),
+    "dequantization_mixer": MIXERS,
+    "context_mixer": MIXERS,
     "checkerboard": ("columns", "checkerboard"),
 }
 
@@ -32,8 +33,10 @@ class FlowPPExperiment(Experiment):
       coupling: `logistic_mixture` or `affine`.
       coupling_scale: What the network's `a` multiplies by: `tanh`, `exp(tanh(a))` (released), or `exp`, `exp(a)` (paper).
       bounded_log_scales: Whether the log-scales of the mixtures are at least -7 (released; not in the paper).
+      coupling_margin: How far the probability whose logit is taken is kept from 0 and 1; 0 here, 0.05 in VFlow.
       mixer: Of the flow's conditioners: `attention`, or `maximum` (the ablation without attention).
       invertible_conv: Whether a 1x1 convolution comes before every coupling.
+      mixing_noise: Deviation of its initial matrix from the identity.
       checkerboard: `columns` (released) or `checkerboard` (paper).
       weight_norm: Whether the networks have weight norm.
       last_nonlinearity: Whether `concat_elu` comes before a conditioner's last convolution.
@@ -51,6 +54,8 @@ class FlowPPExperiment(Experiment):
       clip_norm: Of the gradient of the loss in nats an image.
     """
 
+    added_fields = {**Experiment.added_fields, "coupling_margin": 0.0, "mixing_noise": 0.001}
+
     stages: str = "checkerboard 4, squeeze, channel 2, checkerboard 3"
     width: int = 96
     num_blocks: int = 10
@@ -59,8 +64,10 @@ class FlowPPExperiment(Experiment):
     coupling: str = "logistic_mixture"
     coupling_scale: str = "tanh"
     bounded_log_scales: bool = True
+    coupling_margin: float = 0.0
     mixer: str = "attention"
     invertible_conv: bool = True
+    mixing_noise: float = 0.001
     checkerboard: str = "columns"
     weight_norm: bool = False
     last_nonlinearity: bool = False
@@ -86,6 +93,8 @@ class FlowPPExperiment(Experiment):
         for field in (*positive, "dequantization_blocks", "context_blocks"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
+        if not 0 <= self.coupling_margin < 0.5:
+            raise ValueError(f"coupling_margin must be at least 0 and below 1/2, got {self.coupling_margin}.")
         if not 0 <= self.dropout_rate < 1:
             raise ValueError(f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}.")
         parse_stages(self.stages)
@@ -128,7 +137,7 @@ _CIFAR10 = {
     "ema_decay": 0.999,
     "evaluate_every": 5 * 781,
 }
-_ATTENTION_32 = {
+ATTENTION_32 = {
     "stages": "checkerboard 4, checkerboard 3, squeeze, channel 3, checkerboard 3",
     "width": 128,
     "num_blocks": 20,
@@ -142,7 +151,7 @@ _ATTENTION_32 = {
     "context_mixer": "attention",
     "context_layer_norm": True,
 }
-_SIZE_64 = {
+SIZE_64 = {
     "image_size": 64,
     "stages": "squeeze, checkerboard 4, squeeze, channel 2, checkerboard 2, squeeze, channel 2, checkerboard 2",
     "num_blocks": 16,
@@ -167,7 +176,7 @@ _CELEBA64 = {
     "schedule": "celeba64",
     "evaluate_every": 10_000,
     "source": "released code",
-    **_SIZE_64,
+    **SIZE_64,
 }
 
 
@@ -192,7 +201,7 @@ _PUBLISHED = [
         ema_decay=0.999222,
         evaluate_every=20_000,
         source=_TABLE_1,
-        **_ATTENTION_32,
+        **ATTENTION_32,
     ),
     FlowPPExperiment(
         "imagenet64",
@@ -207,7 +216,7 @@ _PUBLISHED = [
         schedule="imagenet64",
         evaluate_every=10_000,
         source=_TABLE_1,
-        **_SIZE_64,
+        **SIZE_64,
     ),
     FlowPPExperiment(
         "imagenet64_5bit",
@@ -222,7 +231,7 @@ _PUBLISHED = [
         schedule="imagenet64_5bit",
         evaluate_every=10_000,
         source="released code",
-        **_SIZE_64,
+        **SIZE_64,
     ),
     FlowPPExperiment("celeba64_5bit", num_bits=5, **_CELEBA64),
     FlowPPExperiment("celeba64_3bit", num_bits=3, **_CELEBA64),
@@ -240,7 +249,7 @@ _PUBLISHED = [
         evaluate_every=10_000,
         source="released code",
         note="not in the paper",
-        **{**_SIZE_64, "image_size": 128, "stages": "squeeze, " + _SIZE_64["stages"], "num_blocks": 12},
+        **{**SIZE_64, "image_size": 128, "stages": "squeeze, " + SIZE_64["stages"], "num_blocks": 12},
     ),
     _cifar10("ablation_full"),
     _cifar10("ablation_uniform_dequantization", width=104, dequantization="uniform"),

@@ -57,17 +57,39 @@ def build(experiment, image_shape, num_classes, seed):
 
 def flow_distribution(experiment, image_shape, seed):
     """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
-    main = _Networks(experiment.width, experiment.num_blocks, experiment.mixer)
+    main = Networks(experiment.width, experiment.num_blocks, experiment.mixer, experiment.invertible_conv)
     layers, latent_shape = stages(experiment, experiment.stages, image_shape, main, seed)
     bijector = Chain([Logit(margin=0.05), *layers], name="flowpp")
     base = tfd.Sample(tfd.Normal(0.0, 1.0), sample_shape=latent_shape)
     return tfd.TransformedDistribution(base, bijector, name="flowpp")
 
 
-def dequantizer(experiment, image_shape, seed):
-    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1)."""
+def dequantizer(experiment, image_shape, seed, invertible_conv=None):
+    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
+
+    Args: as for `build`; invertible_conv: Whether it has 1x1 convolutions; default: as the flow.
+    """
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
+    networks = Networks(
+        experiment.dequantization_width or experiment.width,
+        experiment.dequantization_blocks,
+        experiment.dequantization_mixer,
+        experiment.invertible_conv if invertible_conv is None else invertible_conv,
+        experiment.context_width,
+    )
+    bijector = noise_flow(experiment, experiment.dequantization_stages, image_shape, networks, seed, "dequantizer")
+    return VariationalDequantizer(bijector, context_network(experiment, image_shape, seed), experiment.checkerboard)
+
+
+def noise_flow(experiment, description, noise_shape, networks, seed, name):
+    """A flow from Gaussian noise into the unit cube, its `inverse`, that is given a context."""
+    layers, _ = stages(experiment, description, noise_shape, networks, seed)
+    return Chain([*layers, tfb.Invert(tfb.Sigmoid(), name="sigmoid")], name=name)
+
+
+def context_network(experiment, image_shape, seed):
+    """What a flow of noise knows of the image; of images with their columns (or colours) side by side."""
     height, width, channels = image_shape
     context = ContextNetwork(
         experiment.context_width,
@@ -80,24 +102,17 @@ def dequantizer(experiment, image_shape, seed):
         dtype=experiment.precision,
     )
     context.build([None, height, width // 2, 2 * channels])
-    networks = _Networks(
-        experiment.dequantization_width or experiment.width,
-        experiment.dequantization_blocks,
-        experiment.dequantization_mixer,
-        experiment.context_width,
-    )
-    layers, _ = stages(experiment, experiment.dequantization_stages, image_shape, networks, seed)
-    sigmoid = tfb.Invert(tfb.Sigmoid(), name="sigmoid")
-    return VariationalDequantizer(Chain([*layers, sigmoid], name="dequantizer"), context, experiment.checkerboard)
+    return context
 
 
 @dataclasses.dataclass(frozen=True)
-class _Networks:
-    """What the conditioners of the flow and those of the dequantizer differ in."""
+class Networks:
+    """What the flow and the dequantizer differ in: in their conditioners, and whether there are 1x1 convolutions."""
 
     width: int
     num_blocks: int
     mixer: str
+    invertible_conv: bool
     context_filters: int = 0
 
 
@@ -126,9 +141,9 @@ def stages(experiment, description, image_shape, networks, seed):
 def flow_step(experiment, shape, networks, seed):
     """Actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, exchange of the halves (section 3.4)."""
     layers = [ActNorm(shape, form="positive_scale_then_shift")]
-    if experiment.invertible_conv:
+    if networks.invertible_conv:
         first, second = (
-            InvertibleConv(shape[-1] // 2, derive_seed(seed, "mixing", half), identity_noise=0.001)
+            InvertibleConv(shape[-1] // 2, derive_seed(seed, "mixing", half), identity_noise=experiment.mixing_noise)
             for half in ("first", "second")
         )
         layers.append(OnHalves(first, second))
@@ -167,6 +182,7 @@ def coupling(experiment, shape, networks, seed):
         experiment.num_components,
         experiment.coupling_scale,
         LEAST_LOG_SCALE if experiment.bounded_log_scales else None,
+        experiment.coupling_margin,
         conditional=conditional,
     )
 

@@ -44,17 +44,21 @@ SCHEDULES = {
 }
 
 
-def build_schedule(experiment):
+def build_schedule(experiment, schedules=SCHEDULES):
     """The schedule that `experiment.schedule` names; if it is empty, a warm-up to `learning_rate` over `warmup_steps`.
+
+    Args:
+      experiment: `FlowPPExperiment`.
+      schedules: `{name: pieces}`.
 
     Raises:
       ValueError: on an unknown name (names the valid ones).
     """
     if not experiment.schedule:
         return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
-    if experiment.schedule not in SCHEDULES:
+    if experiment.schedule not in schedules:
         raise ValueError(
-            f"Unknown schedule {experiment.schedule!r}; the valid ones are {', '.join(SCHEDULES)}, or '' for "
+            f"Unknown schedule {experiment.schedule!r}; the valid ones are {', '.join(schedules)}, or '' for "
             "learning_rate and warmup_steps."
         )
-    return Piecewise(SCHEDULES[experiment.schedule])
+    return Piecewise(schedules[experiment.schedule])

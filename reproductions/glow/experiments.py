@@ -6,7 +6,7 @@ own forms are options of the same fields (see the README of this folder).
 
 import dataclasses
 
-from tfflows.training.experiment import Experiment
+from tfflows.training.augmented_experiment import AugmentedExperiment
 
 CHOICES = {
     "permutation": ("reverse", "shuffle", "invertible", "invertible_lu", "invertible_lu_paper"),
@@ -23,7 +23,7 @@ CHOICES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class GlowExperiment(Experiment):
+class GlowExperiment(AugmentedExperiment):
     """A Glow; the first value of each choice's list in `CHOICES` that a field defaults to is the released code's.
 
     Attributes:
@@ -71,6 +71,11 @@ class GlowExperiment(Experiment):
         for field in ("levels", "depth", "width", "image_size", "batch_size", "num_steps"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
+        if self.augment_channels and self.class_weight:
+            raise ValueError(
+                f"The class loss reads the latent of the image alone: augment_channels={self.augment_channels} needs "
+                "class_weight=0."
+            )
         if self.image_size % 2**self.levels:
             raise ValueError(
                 f"image_size={self.image_size} cannot be halved levels={self.levels} times; use fewer levels or a multiple "

@@ -20,6 +20,7 @@ from tfflows.bijectors import (
     Squeeze,
 )
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.make_augmenter import with_augmenter
 from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
 from tfflows.training.optimizers import Adam, GlowAdamax
@@ -46,10 +47,11 @@ def build(experiment, image_shape, num_classes, seed):
         raise ValueError(
             f"{experiment.name} is conditional and needs labels: num_classes must be positive, got {num_classes}."
         )
-    flow = flow_distribution(experiment, image_shape, num_classes if experiment.conditional else 0, seed)
+    shape = experiment.augmented_shape(image_shape)
+    flow = flow_distribution(experiment, shape, num_classes if experiment.conditional else 0, seed)
     if experiment.conditional and experiment.class_weight:
         return ClassifyingFlow(flow, experiment.num_bits, num_classes, experiment.class_weight)
-    return DequantizedFlow(flow, experiment.num_bits)
+    return DequantizedFlow(with_augmenter(flow, experiment, image_shape, seed), experiment.num_bits)
 
 
 def flow_distribution(experiment, image_shape, num_classes, seed):
@@ -147,7 +149,7 @@ def dead_parameters(experiment, image_shape):
     """Weights of the top prior that see only zeros: `9 (2 n)^2` for n top channels (the released layout holds them)."""
     if experiment.top_prior != "learned":
         return 0
-    top_channels = image_shape[-1] * 4 * 2 ** (experiment.levels - 1)
+    top_channels = experiment.augmented_shape(image_shape)[-1] * 4 * 2 ** (experiment.levels - 1)
     return 9 * (2 * top_channels) ** 2
 
 

@@ -7,7 +7,7 @@ released later. See the README of this folder.
 import dataclasses
 import math
 
-from tfflows.training.experiment import Experiment
+from tfflows.training.augmented_experiment import AugmentedExperiment
 
 VARIANTS = ("paper", "release")
 CHOICES = {
@@ -20,7 +20,7 @@ TEXTS = ("steps", "widths", "factors", "dequantization_steps", "dequantization_w
 
 
 @dataclasses.dataclass(frozen=True)
-class MaCowExperiment(Experiment):
+class MaCowExperiment(AugmentedExperiment):
     """A MaCow.
 
     Attributes:

@@ -18,6 +18,7 @@ from tfflows.bijectors import (
 )
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
+from tfflows.distributions.make_augmenter import with_augmenter
 from tfflows.math.masked_convolution import MASKED, SHIFTED
 from tfflows.math.random import derive_seed
 from tfflows.networks import EluCouplingNetwork, MaskedNetwork, ResidualContextNetwork
@@ -44,8 +45,9 @@ def build(experiment, image_shape, num_classes, seed):
     del num_classes
     if experiment.conditional:
         raise ValueError(f"{experiment.name} is conditional, but no MaCow is.")
+    joint = flow_distribution(experiment, experiment.augmented_shape(image_shape), derive_seed(seed, "flow"))
     return DequantizedFlow(
-        flow_distribution(experiment, image_shape, derive_seed(seed, "flow")),
+        with_augmenter(joint, experiment, image_shape, seed),
         experiment.num_bits,
         dequantizer(experiment, image_shape, derive_seed(seed, "dequantizer")),
         loss_unit="nats",

@@ -27,6 +27,7 @@ from tfflows.bijectors import (
     Logit,
     MaskedConv,
     MultiScale,
+    OnData,
     OnFirstChannels,
     OnHalves,
     Permutation,
@@ -242,6 +243,9 @@ CASES = {
     ),
     "uneven_coupling": Case(functools.partial(uneven_coupling, channels=3, transformed=2), (4, 4, 3), (4, 4, 3)),
     "on_first_channels": Case(lambda d: OnFirstChannels(3, ActNorm([3], dtype=d)), IMAGE, IMAGE),
+    "on_data_conditional": Case(
+        lambda d: OnData(Chain([affine(d, condition_channels=3), Squeeze()]), IMAGE, 2), (4, 4, 6), (96,), (4, 4, 3)
+    ),
     "fine_grained_conditional": Case(
         functools.partial(fine_grained, context_filters=1), (4, 4, 1), (4, 4, 1), (4, 4, 1)
     ),
@@ -259,6 +263,7 @@ CASES = {
     "logistic_mixture_coupling_paper": Case(
         functools.partial(logistic_mixture, scale="exp", least_log_scale=None), IMAGE, IMAGE
     ),
+    "logistic_mixture_coupling_margin": Case(functools.partial(logistic_mixture, margin=0.05), IMAGE, IMAGE),
     "logistic_mixture_coupling_gated": Case(gated_coupling, IMAGE, IMAGE),
     "logistic_mixture": Case(elementwise_mixture, (), ()),
     "affine_coupling_tanh": Case(functools.partial(affine, scale="tanh", order="scale_then_shift"), IMAGE, IMAGE),

@@ -12,7 +12,17 @@ from tfflows.cli.selection import overrides, select_experiment
 
 
 def flags(**values):
-    unset = ("dataset", "experiment", "variant", "steps", "batch_size", "precision", "tf32", "evaluate_train")
+    unset = (
+        "dataset",
+        "experiment",
+        "variant",
+        "steps",
+        "batch_size",
+        "precision",
+        "tf32",
+        "evaluate_train",
+        "holdout",
+    )
     defaults = {**dict.fromkeys(unset), "scale": "paper", "set": []}
     return types.SimpleNamespace(**{**defaults, **values})
 

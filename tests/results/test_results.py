@@ -67,11 +67,11 @@ def test_what_is_unverified_is_not_expected(directory, expected, experiment):
 def test_parameter_counts_are_the_sum_of_their_parts(directory):
     parts = (
         "invertible_conv", "coupling_networks", "masked_convs", "actnorm", "split_priors", "top_prior", "classifier",
-        "dequantizer",
+        "dequantizer", "augmenter",
     )  # fmt: skip
     with open(directory / "parameters.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len({(row["paper"], row["experiment"], row["variant"]) for row in rows}) == len(rows) == 65
+    assert len({(row["paper"], row["experiment"], row["variant"]) for row in rows}) == len(rows) == 89
     for row in rows:
         # Of MaCow's code of February 2019 only the totals are known.
         if any(row[part] for part in parts):

@@ -15,6 +15,7 @@ from tfflows.bijectors.logistic_mixture_coupling import LogisticMixtureCoupling
 from tfflows.bijectors.logit import Logit
 from tfflows.bijectors.masked_conv import MaskedConv
 from tfflows.bijectors.multiscale import Level, MultiScale
+from tfflows.bijectors.on_data import OnData
 from tfflows.bijectors.permutation import Permutation, Reverse
 from tfflows.bijectors.squeeze import Squeeze, Unsqueeze
 
@@ -36,6 +37,7 @@ __all__ = [
     "Logit",
     "MaskedConv",
     "MultiScale",
+    "OnData",
     "OnFirstChannels",
     "OnHalves",
     "Permutation",

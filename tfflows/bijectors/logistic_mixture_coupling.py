@@ -14,6 +14,9 @@ class LogisticMixtureCoupling(Coupling):
     and l are what the network gives for a. Log-determinant: `sum ln f - ln F - ln(1 - F) + s` over b, f the density of F.
     The paper's form is `scale='exp'` (`s = r`) with `least_log_scale=None`.
 
+    With a `margin` m the logit is of `(1 - 2 m) F(b) + m`, which keeps it within `logit(1 - m)`. All is finite then, but the map
+    is not onto: latent to data, what nothing maps to becomes the mixture's quantile 1e-5 or 1 - 1e-5.
+
     The direction latent to data solves for b by a bracketing root finder; its gradients are those of the implicit function.
 
     #### Examples
@@ -26,7 +29,8 @@ class LogisticMixtureCoupling(Coupling):
 
     #### References
 
-    Ho et al. 2019, eq. 12 to 14; the bounds of s and l: the released code.
+    Ho et al. 2019, eq. 12 to 14; the bounds of s and l: the released code. A margin of 0.05: the released VFlow code (Chen et al.
+    2020).
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class LogisticMixtureCoupling(Coupling):
         num_components,
         scale="tanh",
         least_log_scale=logistic_mixture.LEAST_LOG_SCALE,
+        margin=0.0,
         conditioning_half="first",
         conditional=False,
         event_ndims=3,
@@ -50,6 +55,7 @@ class LogisticMixtureCoupling(Coupling):
           num_components: Python `int` K.
           scale: `'tanh'` (`s = tanh(r)`, released code) or `'exp'` (`s = r`, paper); `'sigmoid'` as in Glow.
           least_log_scale: Python `float`, lower bound of the `l_k` (released code: -7); None for none (paper).
+          margin: Python `float` m in [0, 1/2).
           conditioning_half: `'first'` or `'second'`: which half passes unchanged.
           conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
             gets None).
@@ -59,15 +65,17 @@ class LogisticMixtureCoupling(Coupling):
           name: As in TFP.
 
         Raises:
-          ValueError: if `num_components` is not positive or `scale` is unknown.
+          ValueError: if `num_components` is not positive, `scale` is unknown or `margin` out of its range.
         """
         parameters = dict(locals())
         if num_components < 1:
             raise ValueError(f"num_components must be at least 1, got {num_components}.")
         if scale not in LOG_SCALES:
             raise ValueError(f"scale must be one of {tuple(LOG_SCALES)}, got {scale!r}.")
+        if not 0 <= margin < 0.5:
+            raise ValueError(f"margin must be at least 0 and below 1/2, got {margin}.")
         self.num_components = num_components
-        self._form = (num_components, LOG_SCALES[scale], least_log_scale)
+        self._form = (num_components, LOG_SCALES[scale], least_log_scale, margin)
         self._parameters_per_channel = 2 + 3 * num_components
         super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
 

@@ -21,15 +21,16 @@ from tfflows.training.signals import stop_on_sigterm
 
 PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
+VALIDATION_PER_IMAGE_FILE = "validation_bits_per_dim.npy"
 NOISE_SEED = 0  # the same noise whatever the seed of training
 
 
 def make_evaluator(session):
-    """An `Evaluator` of the session's model on its test images."""
+    """An `Evaluator` of the session's model on what is measured on the way: images held out, else the test images."""
     return Evaluator(
         session.strategy,
         session.model,
-        session.test_source,
+        session.validation_source,
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=session.flags.jit,
@@ -95,15 +96,26 @@ def _fingerprint(variables):
 def evaluate_and_record(session, evaluator, step, hours):
     """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison.
 
-    Where the experiment says `evaluate_train`, the images that it trains on are measured too, as they are.
+    Where training images are held out, these are measured too; where the experiment says `evaluate_train`, the images that it
+    trains on, as they are.
+
+    Args:
+      session: `Session`.
+      evaluator: From `make_evaluator`.
+      step: Python `int`, of the parameters.
+      hours: Python `float`, of training.
     """
-    result = evaluator.evaluate()
+    held_out = session.experiment.holdout > 0
+    validation = evaluator.evaluate() if held_out else None
+    result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
     train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
     if not session.chief:
         return None
     if train is not None:
         np.save(session.workdir / TRAIN_PER_IMAGE_FILE, train.per_image)
-    return _keep(session, result, make_record(session, result, step, hours, train))
+    if held_out:
+        np.save(session.workdir / VALIDATION_PER_IMAGE_FILE, validation.per_image)
+    return _keep(session, result, make_record(session, result, step, hours, train, validation))
 
 
 def _keep(session, result, record):
@@ -116,15 +128,17 @@ def _keep(session, result, record):
     return record
 
 
-def make_record(session, result, step, hours, train=None):
-    """The `Record` of a result: `BitsPerDim` of the test images and, if there is one, of the training images."""
+def make_record(session, result, step, hours, train=None, validation=None):
+    """The `Record` of a result: `BitsPerDim` of the test images and, if asked for, of those trained on and those held out."""
     experiment, flags = session.experiment, session.flags
     metrics = session.workdir / METRICS_FILE
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
     importance = describe_importance(result, flags.importance_samples) if flags.importance_samples > 1 else None
     # One curve a run: that of its plain evaluations.
     has_curve = importance is None and flags.evaluation_images is None
-    curve = [*(point for point in curves.evaluation_curve(lines) if point[0] < step), (step, result.mean)]
+    last = result if validation is None else validation
+    on_the_way = curves.evaluation_curve(lines, evaluated_split(experiment))
+    curve = [*(point for point in on_the_way if point[0] < step), (step, last.mean)]
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
     return Record(
         paper=session.reproduction.paper,
@@ -147,6 +161,7 @@ def make_record(session, result, step, hours, train=None):
         seconds_per_step=experiment.batch_size / float(np.median(speeds)) if speeds else None,
         execution=describe_execution(session),
         train=None if train is None else describe_train(result, train),
+        validation=None if validation is None else describe_validation(validation),
         train_curve=(tuple(curves.training_curve(lines, [step for step, _ in curve])) or None) if has_curve else None,
         evaluation_images=flags.evaluation_images,
         importance=importance,
@@ -164,6 +179,20 @@ def describe_train(test, train):
         "gap": gap,
         "gap_standard_error": gap_standard_error,
     }
+
+
+def describe_validation(validation):
+    """`Record.validation` of `BitsPerDim`."""
+    return {
+        "value": validation.mean,
+        "standard_error": validation.standard_error,
+        "num_images": len(validation.per_image),
+    }
+
+
+def evaluated_split(experiment):
+    """What the evaluations on the way are called in the log: `test`, or `validation` where training images are held out."""
+    return "validation" if experiment.holdout else "test"
 
 
 def describe_importance(result, samples):

@@ -41,6 +41,12 @@ def define_flags():
         "evaluate_train", None, "Measure the images that are trained on too, for the gap between test and training."
     )
     integer(
+        "holdout",
+        None,
+        "Hold out so many training images, the last ones: they are measured on the way instead of the test images.",
+        lower_bound=0,
+    )
+    integer(
         "importance_samples",
         1,
         "With --mode=evaluate: noise draws an image, for the importance-weighted bound.",
@@ -80,7 +86,10 @@ def define_flags():
     integer("checkpoint_every", 1000, "Steps between checkpoints.", lower_bound=1)
     integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)
     flags.DEFINE_enum(
-        "select", "last", ["last", "best_test"], "Checkpoint to report. The papers take the best on the test set."
+        "select",
+        "last",
+        ["last", "best_test"],
+        "Checkpoint to report. The papers take the best on the test set; with --holdout it is the best on the images held out.",
     )
     # Pictures.
     flags.DEFINE_list("temperature", ["0.7", "1.0"], "Temperatures of the samples, comma-separated.")

@@ -32,6 +32,7 @@ def select_experiment(reproduction, flags):
         "precision": flags.precision,
         "tf32": flags.tf32,
         "evaluate_train": flags.evaluate_train,
+        "holdout": flags.holdout,
     }
     experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
     return override(experiment, flags.set)

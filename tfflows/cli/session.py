@@ -11,7 +11,6 @@ from tfflows.cli.selection import WATCHING, overrides, select_experiment
 from tfflows.cli.start_up import trim_graph_optimizer
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
-from tfflows.training.experiment import ADDED_FIELDS
 from tfflows.training.moving_average import average_name
 from tfflows.training.named_variables import count_parameters, named_variables
 from tfflows.training.strategies import is_chief, make_strategy
@@ -41,14 +40,24 @@ class Session:
         """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
+        added_fields = self.experiment.added_fields
         prepare_workdir(
-            self.workdir, described, FREE_FIELDS, chief=self.chief, added_fields=ADDED_FIELDS, create=create
+            self.workdir, described, FREE_FIELDS, chief=self.chief, added_fields=added_fields, create=create
         )
 
     @functools.cached_property
     def train_source(self):
         """Training images."""
-        return self.load("train", max_images=self.experiment.train_images or None)
+        return self.load(
+            "train", max_images=self.experiment.train_images or None, holdout=self.experiment.holdout or None
+        )
+
+    @functools.cached_property
+    def validation_source(self):
+        """What is measured on the way: the training images that are held out; where there are none, the test images."""
+        if not self.experiment.holdout:
+            return self.test_source
+        return self.load("holdout", holdout=self.experiment.holdout)
 
     @functools.cached_property
     def test_source(self):

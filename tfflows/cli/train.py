@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from tfflows.cli.evaluate import evaluate_and_record, make_evaluator
+from tfflows.cli.evaluate import evaluate_and_record, evaluated_split, make_evaluator
 from tfflows.cli.pictures import write_samples
 from tfflows.training.initialize import initialize_from_data
 from tfflows.training.loop import LoopSettings, train
@@ -91,6 +91,7 @@ def run(session):
             initialize=initialize,
             evaluate=evaluate,
             accumulate=flags.accumulate,
+            evaluated_split=evaluated_split(experiment),
         )
         if state.step < experiment.num_steps:
             return

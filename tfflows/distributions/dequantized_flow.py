@@ -5,11 +5,15 @@ import math
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector
+from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer
+from tfflows.distributions.importance import log_mean_weight
 from tfflows.distributions.quantization import bits_per_dim, center, quantize, to_images
 from tfflows.math.random import fold_in, normal_rows
 
 LOSS_UNITS = ("bits_per_dim", "nats")
+
+_WITH_DROPOUT = ("dequantizer", "augmenter")
 
 
 class DequantizedFlow(tf.Module):
@@ -21,7 +25,10 @@ class DequantizedFlow(tf.Module):
     `flow` is any `tfd.TransformedDistribution` of a standard normal on vectors or images; a condition reaches its bijector as
     `condition=`. With `dropout` that condition is `{'dropout': RowKeys}` in training and None else.
 
-    Source: Glow, eq. 2; Theis et al. 2016; r other than uniform: Ho et al. 2019, section 3.1.
+    Or it is an `AugmentedFlow`, whose own bound then stands for `ln p(v)`, its noise drawn with u: bits/dim still count the M
+    dimensions of the images alone.
+
+    Source: Glow, eq. 2; Theis et al. 2016; r other than uniform: Ho et al. 2019, section 3.1; augmented: Chen et al. 2020, eq. 7.
     """
 
     # What `training_loss` reports.
@@ -40,10 +47,10 @@ class DequantizedFlow(tf.Module):
         """Creates the model.
 
         Args:
-          flow: `tfd.TransformedDistribution`.
+          flow: `tfd.TransformedDistribution` or `AugmentedFlow`.
           num_bits: Python `int`, 1 to 8.
           dequantizer: As in `tfflows.distributions.dequantizers`; default: uniform.
-          dropout: Python `bool`, whether flow and dequantizer take keys of dropout masks in training.
+          dropout: Python `bool`, whether flow, dequantizer and augmenter take keys of dropout masks in training.
           loss_unit: `'bits_per_dim'` or `'nats'` (an image), of `training_loss`.
           noise_at_init: Python `bool`, whether the flow's data-dependent init sees dequantized images, or the lower edges of
             their bins.
@@ -61,6 +68,7 @@ class DequantizedFlow(tf.Module):
         self.dropout = dropout
         self.loss_unit = loss_unit
         self._noise_at_init = noise_at_init
+        self._is_augmented = isinstance(flow, AugmentedFlow)
 
     @property
     def image_shape(self):
@@ -98,11 +106,21 @@ class DequantizedFlow(tf.Module):
           condition: What the flow's bijector takes as `condition=`, if it takes one.
         """
         v, log_prob = self._dequantized(images, keys)
-        return self.elbo_of_dequantized(v, condition) - log_prob
+        return self.elbo_of_dequantized(v, condition, keys) - log_prob
 
-    def elbo_of_dequantized(self, v, condition=None):
-        """`ln p(v) - M ln n`, nats, shape `[B]`: the bound without the dequantizer's part."""
-        log_prob = self.flow.log_prob(v, bijector_kwargs=self._kwargs(condition))
+    def elbo_of_dequantized(self, v, condition=None, keys=None, dropout_keys=None):
+        """`ln p(v) - M ln n`, nats, shape `[B]`: the bound without the dequantizer's part.
+
+        Args:
+          v: float `[B, H, W, C]`.
+          condition: As in `elbo`.
+          keys: `RowKeys` of an augmented flow's noise; else not used.
+          dropout_keys: `RowKeys` of its augmenter's dropout.
+        """
+        if self._is_augmented:
+            log_prob = self.flow.elbo(v, keys, condition, dropout_keys)
+        else:
+            log_prob = self.flow.log_prob(v, bijector_kwargs=self._kwargs(condition))
         return log_prob - self.num_dimensions * self.num_bits * math.log(2.0)
 
     def importance_weighted_log_prob(self, images, keys, num_samples, condition=None):
@@ -116,14 +134,7 @@ class DequantizedFlow(tf.Module):
           num_samples: Python `int` S.
           condition: As in `elbo`.
         """
-
-        def add_sample(sample, running):
-            elbo = tf.cast(self.elbo(images, fold_in(keys, sample), condition), tf.float64)
-            return sample + 1, tf.reduce_logsumexp(tf.stack([running, elbo]), axis=0)
-
-        start = tf.fill([tf.shape(images)[0]], tf.constant(-math.inf, tf.float64))
-        _, total = tf.while_loop(lambda sample, _: sample < num_samples, add_sample, (tf.constant(0), start))
-        return total - math.log(num_samples)
+        return log_mean_weight(lambda keys: self.elbo(images, keys, condition), keys, num_samples, tf.shape(images)[0])
 
     def training_loss(self, images, labels, keys):
         """Loss an image (minus the bound, in `loss_unit`) and the metrics to log, all of shape `[B]`: here bits/dim.
@@ -137,8 +148,8 @@ class DequantizedFlow(tf.Module):
           `(loss, metrics)`: a tensor and a dictionary of tensors with at least `bits_per_dim`.
         """
         dropout_keys, condition = self._training_condition(labels, keys)
-        v, log_prob = self._dequantized(images, keys, dropout_keys)
-        elbo = self.elbo_of_dequantized(v, condition) - log_prob
+        v, log_prob = self._dequantized(images, keys, dropout_keys["dequantizer"])
+        elbo = self.elbo_of_dequantized(v, condition, keys, dropout_keys["augmenter"]) - log_prob
         bits = bits_per_dim(elbo, self.num_dimensions)
         return -elbo if self.loss_unit == "nats" else bits, {"bits_per_dim": bits}
 
@@ -147,26 +158,31 @@ class DequantizedFlow(tf.Module):
         return labels if getattr(self.flow.bijector, "takes_condition", False) and not self.dropout else None
 
     def _training_condition(self, labels, keys):
-        """Keys of the dequantizer's dropout, and the flow's condition."""
+        """Keys of the dropout of dequantizer and augmenter, and the flow's condition."""
         if not self.dropout:
-            return None, self.condition_of(labels)
+            return dict.fromkeys(_WITH_DROPOUT), self.condition_of(labels)
         keys = fold_in(keys, "dropout")
-        return fold_in(keys, "dequantizer"), {"dropout": fold_in(keys, "flow")}
+        return {name: fold_in(keys, name) for name in _WITH_DROPOUT}, {"dropout": fold_in(keys, "flow")}
 
     def initialize(self, images, labels, keys):
         """Data-dependent init from one batch, eagerly and outside `strategy.run`; returns its latent."""
         dropout_keys, condition = self._training_condition(labels, keys)
         centered = self._centered(images)
-        noise = self.dequantizer.initialize(centered, keys, dropout_keys) / 2**self.num_bits
+        noise = self.dequantizer.initialize(centered, keys, dropout_keys["dequantizer"]) / 2**self.num_bits
         v = centered + noise if self._noise_at_init else centered
+        if self._is_augmented:
+            return self.flow.initialize(v, keys, condition, dropout_keys["augmenter"])
         bijector = self.flow.bijector
         if not isinstance(bijector, Bijector):
             return bijector.inverse(v)
         return bijector.initialize(v, condition)
 
     def encode(self, images, keys, condition=None):
-        """Whitened latents `[B, ...]` of uint8 images, noise included."""
-        return self.flow.bijector.inverse(self.dequantize(images, keys), **self._kwargs(condition))
+        """Whitened latents `[B, ...]` of uint8 images, all noise included."""
+        v = self.dequantize(images, keys)
+        if self._is_augmented:
+            return self.flow.encode(v, keys, condition)
+        return self.flow.bijector.inverse(v, **self._kwargs(condition))
 
     def decode(self, latents, condition=None):
         """uint8 images of whitened latents."""
@@ -174,6 +190,8 @@ class DequantizedFlow(tf.Module):
 
     def decode_values(self, latents, condition=None):
         """Continuous images `v` of whitened latents, before rounding."""
+        if self._is_augmented:
+            return self.flow.decode(latents, condition)
         return self.flow.bijector.forward(latents, **self._kwargs(condition))
 
     def sample(self, num_samples, keys, temperature=1.0, condition=None):

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 Point = tuple[int, float]
 
 
-def evaluation_curve(lines: Iterable[Mapping]) -> list[Point]:
-    """`(step, test bits/dim)` of each evaluation on the way."""
-    return [(line["step"], line["test_bits_per_dim"]) for line in lines if "test_bits_per_dim" in line]
+def evaluation_curve(lines: Iterable[Mapping], split: str = "test") -> list[Point]:
+    """`(step, bits/dim)` of each evaluation of a split, `test` or `validation`, on the way."""
+    name = f"{split}_bits_per_dim"
+    return [(line["step"], line[name]) for line in lines if name in line]
 
 
 def training_curve(lines: Iterable[Mapping], steps: Sequence[int]) -> list[Point]:

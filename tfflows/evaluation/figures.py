@@ -73,7 +73,8 @@ def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) 
     single = [
         FigureData(
             f"{FIGURES_DIRECTORY}/{record.paper}-{record.name}.png",
-            f"{record.experiment}, scale {record.scale}, seed {record.seed}",
+            f"{record.experiment}, scale {record.scale}, seed {record.seed}"
+            + (", images held out of training" if record.validation else ""),
             record.paper,
             {"": {"": [record.curve]}},
         )

@@ -21,6 +21,7 @@ def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
         "classifier": "Classifier",
         "dequantizer": "Dequantizer",
         "context_network": "of these its context network",
+        "augmenter": "Augmenter",
         "source": "Source",
         "note": "Note",
     }

@@ -18,6 +18,7 @@ SELECTIONS = ("last", "best_test")
 PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "execution")
 
 _TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
+_VALIDATION_FIELDS = {"value", "standard_error", "num_images"}
 _IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
 # A file name has at most 255 characters on most systems, and one that is being written has a suffix.
 _LONGEST_NAME = 220
@@ -47,10 +48,12 @@ class Record:
       command: the command line.
       overrides: the fields of the experiment, at this scale, that were changed, with their values.
       date: when it was obtained, ISO 8601.
-      curve: optional (step, bits/dim) pairs, steps increasing.
+      curve: optional (step, bits/dim) pairs, steps increasing; of the images held out where there is `validation`.
       seconds_per_step: optional median time of a training step.
       train: optional dict for the images that were trained on, measured as those of the split were: `value`,
         `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
+      validation: optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
+        `num_images`.
       train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
       evaluation_images: the first so many images of the split alone were evaluated; None: all.
       importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the
@@ -87,6 +90,7 @@ class Record:
     train_curve: tuple[tuple[int, float], ...] | None = None
     evaluation_images: int | None = None
     importance: Mapping[str, float] | None = None
+    validation: Mapping[str, float] | None = None
 
     def __post_init__(self):
         for name in ("paper", "experiment", "dataset", "split", "metric"):
@@ -124,6 +128,8 @@ class Record:
                 object.__setattr__(self, name, _checked_curve(getattr(self, name)))
         if self.train is not None:
             _check_train(self.train, self.value)
+        if self.validation is not None:
+            _check_validation(self.validation)
         if self.evaluation_images not in (None, self.num_images):
             raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}")
         if self.importance is not None:
@@ -214,6 +220,15 @@ def _check_train(train, value):
         raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}")
     if not math.isclose(train["gap"], value - train["value"], rel_tol=1e-9, abs_tol=1e-9):
         raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}")
+
+
+def _check_validation(validation):
+    if not isinstance(validation, Mapping) or validation.keys() != _VALIDATION_FIELDS:
+        raise ValueError(f"validation must have {sorted(_VALIDATION_FIELDS)}, not {validation!r}")
+    _require_number("value of validation", validation["value"], -math.inf)
+    _require_number("standard_error of validation", validation["standard_error"], 0)
+    if type(validation["num_images"]) is not int or validation["num_images"] < 1:
+        raise ValueError(f"num_images of validation must be an integer of at least 1, not {validation['num_images']!r}")
 
 
 def _check_importance(importance):

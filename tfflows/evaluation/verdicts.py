@@ -101,6 +101,10 @@ def format_comparison(comparison: Comparison) -> str:
         )
         lines.append(f"  noise       {importance['noise_standard_error']:.4f} (standard error over the noise)")
         lines.append(f"  ELBO        {format_value(importance['elbo'], importance['elbo_standard_error'])}")
+    if record.validation is not None:
+        validation = record.validation
+        value = format_value(validation["value"], validation["standard_error"])
+        lines.append(f"  validation  {value} ({validation['num_images']:,} training images held out)")
     if record.train is not None:
         train = record.train
         lines.append(f"  train       {format_train(train)} ({train['num_images']:,} images trained on)")

@@ -1,6 +1,7 @@
 """Weights by the variable names of the released Flow++ code."""
 
 import collections
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -10,6 +11,19 @@ from tfflows.distributions.dequantizers import VariationalDequantizer
 from tfflows.interop.places import Place, assign, halves, values_by_name, variable_of, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks.gated_blocks import GatedConvolution
+
+
+class ContextNames(NamedTuple):
+    """What the authors call the parts of a context network."""
+
+    first: str
+    convolution: str
+    position: str
+    mixer: str
+    norms: tuple[str, str]
+
+
+DEQUANTIZER_NAMES = ContextNames("proj", "c", "pos_emb_dq", "dqattn", ("dqln", "ln"))
 
 
 def load_weights(model, source):
@@ -42,12 +56,13 @@ def released_places(model):
     numbers = collections.Counter()
     places = []
     if isinstance(model.dequantizer, VariationalDequantizer):
-        places += _context(model.dequantizer.context_network, "context_proc")
-        places += _steps(model.dequantizer.bijector, numbers)
-    return places + _steps(model.flow.bijector, numbers)
+        places += context_places(model.dequantizer.context_network, "context_proc")
+        places += step_places(model.dequantizer.bijector, numbers)
+    return places + step_places(model.flow.bijector, numbers)
 
 
-def _steps(chain, numbers):
+def step_places(chain, numbers):
+    """The `Place`s of a chain's steps, `numbers` (a `Counter` by kind) counted on."""
     steps = [bijector for bijector in chain.bijectors if isinstance(bijector, Chain)]
     return [place for step in steps for bijector in step.bijectors for place in _layer(bijector, numbers)]
 
@@ -109,19 +124,20 @@ def _channel_order(coupling, filters):
     return np.concatenate([pairs[:, 1], pairs[:, 0]])
 
 
-def _context(network, scope):
-    places = _convolution(network.first, f"{scope}/proj")
+def context_places(network, scope, names=DEQUANTIZER_NAMES):
+    """The `Place`s of a context network; names: of its parts."""
+    places = _convolution(network.first, f"{scope}/{names.first}")
     if network.mixer != "none":
-        places.append(whole(network.position, f"{scope}/pos_emb_dq"))
+        places.append(whole(network.position, f"{scope}/{names.position}"))
     for number, block in enumerate(network.blocks):
-        norms = iter(("dqln", "ln"))
+        norms = iter(names.norms)
         for layer in block:
             if isinstance(layer, GatedConvolution):
-                places += _gated_convolution(layer, f"{scope}/c{number}")
+                places += _gated_convolution(layer, f"{scope}/{names.convolution}{number}")
             elif isinstance(layer, keras.layers.LayerNormalization):
                 places += _layer_norm(layer, f"{scope}/{next(norms)}{number}")
             else:
-                places += _mixer(layer, f"{scope}/dqattn{number}")
+                places += _mixer(layer, f"{scope}/{names.mixer}{number}")
     return places
 
 

@@ -10,6 +10,7 @@ Source: Ho et al. 2019, section 3.2.
 
 import tensorflow as tf
 
+from tfflows.math.bounded_logit import bounded_logit, bounded_logit_inverse
 from tfflows.math.shapes import sizes_of
 
 # Log-scales are not below this in the released Flow++.
@@ -162,8 +163,10 @@ def _normalized(terms):
     return top + tf.math.log(total), exponentials / total
 
 
-def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE):
+def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE, margin=0.0):
     """The coupling's elementwise map, data to latent: `y = mixture_logit(x) exp(s) + t` and `ln dy/dx`.
+
+    With a margin m the logit is of `(1 - 2 m) F + m` in the place of F; see `tfflows.math.bounded_logit`.
 
     Args:
       x: Float `Tensor` `[..., C]`.
@@ -171,19 +174,30 @@ def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=
       num_components: Python `int` K.
       log_scale_of: From r to s.
       least_log_scale: Python `float`, lower bound of the mixture's log-scales; None for none.
+      margin: Python `float` m in [0, 1/2).
 
     Returns:
       `(y, log_derivative)`, each like `x`.
     """
     log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, least_log_scale)
     y, log_derivative = mixture_logit(_to_column(x), *mixture)
+    if margin:
+        y, log_bounded = bounded_logit(y, margin)
+        log_derivative += log_bounded
     return _from_column(y * tf.exp(log_scale) + shift, x), _from_column(log_derivative + log_scale, x)
 
 
-def decode(y, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE):
-    """The inverse of `encode`: `(x, ln dx/dy)`; arguments as there."""
+def decode(y, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE, margin=0.0):
+    """The inverse of `encode`: `(x, ln dx/dy)`; arguments as there.
+
+    With a margin not every y is one of `encode`; x of the others is the mixture's quantile 1e-5, or 1 - 1e-5.
+    """
     log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, least_log_scale)
-    x, log_derivative = mixture_logit_inverse((_to_column(y) - shift) * tf.exp(-log_scale), *mixture)
+    logit, log_bounded = (_to_column(y) - shift) * tf.exp(-log_scale), 0.0
+    if margin:
+        logit, log_bounded = bounded_logit_inverse(logit, margin)
+    x, log_derivative = mixture_logit_inverse(logit, *mixture)
+    log_derivative += log_bounded
     return _from_column(x, y), _from_column(log_derivative - log_scale, y)
 
 

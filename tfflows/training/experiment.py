@@ -4,9 +4,6 @@ import dataclasses
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
-# Fields that experiments have not always had, with the values that all runs before had.
-ADDED_FIELDS = {"precision": "float32", "tf32": False, "ema_decay": 0.0, "evaluate_train": False}
-
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -29,12 +26,17 @@ class Experiment:
       evaluate_every: Steps between evaluations on test images; 0: at the end only.
       evaluate_train: Whether the images that are trained on are measured at the end too, as the test images are.
       train_images: Train on the first so many images only; 0: on all.
+      holdout: So many training images, the last ones, are not trained on: evaluations on the way are of these, those of the test
+        images come at the end. 0: none.
       precision: `float32`, or `mixed_bfloat16`: networks compute in bfloat16, all else in float32.
       tf32: Whether GPUs may round the factors of float32 products to TF32's ten bits.
       scale: `paper` for the published size, `small` or `claims` for reduced ones.
       source: Where the settings stand.
       note: What a reader has to know.
     """
+
+    # Fields that experiments have not always had, with the values that all runs before had.
+    added_fields = {"precision": "float32", "tf32": False, "ema_decay": 0.0, "evaluate_train": False, "holdout": 0}
 
     name: str
     dataset: str
@@ -51,6 +53,7 @@ class Experiment:
     evaluate_every: int = 0
     evaluate_train: bool = False
     train_images: int = 0
+    holdout: int = 0
     ema_decay: float = 0.0
     precision: str = "float32"
     tf32: bool = False
@@ -61,6 +64,8 @@ class Experiment:
     def __post_init__(self):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
+        if self.holdout < 0:
+            raise ValueError(f"holdout must be at least 0, got {self.holdout}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), 0 for no average, got {self.ema_decay}.")
 

@@ -84,6 +84,7 @@ def train(
     initialize: Callable[[], None],
     evaluate: Callable[[], BitsPerDim],
     accumulate=1,
+    evaluated_split="test",
 ) -> TrainingState:
     """Trains to `num_steps` or until SIGTERM, from the newest good checkpoint of `workdir` if it has one.
 
@@ -103,6 +104,7 @@ def train(
       initialize: Called once, before the first step of a fresh run.
       evaluate: Gives the bits/dim that `evaluate_every` logs.
       accumulate: Parts of a replica's batch.
+      evaluated_split: What `evaluate` measures, for the names in the log: `test` or `validation`.
 
     Returns:
       The state at the end; `state.step < num_steps` after SIGTERM.
@@ -160,7 +162,8 @@ def train(
             last = state.step == num_steps
             if _is_evaluated(state.step, last, settings):
                 with metrics.paused():
-                    _evaluate(evaluate, state, logger, checkpoints if settings.keep_best else None, progress)
+                    kept = checkpoints if settings.keep_best else None
+                    _evaluate(evaluate, state, logger, kept, progress, evaluated_split)
             if state.step % settings.checkpoint_every == 0 and not last:
                 save()
         save()
@@ -176,11 +179,10 @@ def _is_evaluated(step, last, settings):
     return settings.evaluate_every > 0 and step % settings.evaluate_every == 0
 
 
-def _evaluate(evaluate, state, logger, checkpoints, progress):
+def _evaluate(evaluate, state, logger, checkpoints, progress, split):
     result = evaluate()
-    progress.write(f"step {state.step}: test bits/dim {result.mean:.4f} +- {result.standard_error:.4f}")
-    logger.log(
-        state.step, {"test_bits_per_dim": result.mean, "test_bits_per_dim_standard_error": result.standard_error}
-    )
+    progress.write(f"step {state.step}: {split} bits/dim {result.mean:.4f} +- {result.standard_error:.4f}")
+    name = f"{split}_bits_per_dim"
+    logger.log(state.step, {name: result.mean, f"{name}_standard_error": result.standard_error})
     if checkpoints is not None:
         checkpoints.save_best(state.step, result.mean)

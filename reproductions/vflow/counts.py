@@ -1,0 +1,93 @@
+"""How many parameters a VFlow has, by closed forms; the tests compare them with built models."""
+
+from reproductions.flowpp.experiments import parse_stages
+
+KINDS = ("invertible_conv", "coupling_networks", "actnorm", "dequantizer", "augmenter")
+
+
+def count_parameters(experiment, count=None):
+    """Trained parameters of an experiment, `int`, on images of three channels.
+
+    Args:
+      experiment: `VFlowExperiment`.
+      count: `experiment -> int`, of a built model, which takes long; used where there is no closed form.
+    """
+    if not has_closed_form(experiment):
+        return count(experiment)
+    return sum(count_by_kind(experiment)[kind] for kind in KINDS)
+
+
+def has_closed_form(experiment):
+    """Whether the experiment is built of what the published ones are."""
+    mixers = (experiment.mixer, experiment.dequantization_mixer, experiment.augmenter_mixer, experiment.context_mixer)
+    parts = (experiment.coupling, experiment.dequantization, experiment.augmenter)
+    return "maximum" not in mixers and parts == ("logistic_mixture", "variational", "flow")
+
+
+def count_by_kind(experiment):
+    """`{kind: int}`: the flow in three kinds, dequantizer and augmenter whole, `context_network` of the dequantizer's."""
+    size, channels, z_channels = experiment.image_size, 3, experiment.augment_channels
+    main = {"width": experiment.width, "num_blocks": experiment.num_blocks, "mixer": experiment.mixer, "context": 0}
+    counts = flow(experiment, experiment.stages, channels + z_channels, experiment.invertible_conv, main)
+    context = context_network(experiment, size, 2 * channels)
+    kinds = (("dequantizer", "dequantization", channels), ("augmenter", "augmenter", z_channels))
+    for kind, prefix, own_channels in kinds:
+        networks = {
+            "width": getattr(experiment, f"{prefix}_width") or experiment.width,
+            "num_blocks": getattr(experiment, f"{prefix}_blocks"),
+            "mixer": getattr(experiment, f"{prefix}_mixer"),
+            "context": experiment.context_width,
+        }
+        stages = getattr(experiment, f"{prefix}_stages")
+        own = flow(experiment, stages, own_channels, experiment.noise_invertible_conv, networks) if own_channels else {}
+        counts[kind] = sum(own.values()) + context if own_channels else 0
+    return {**counts, "context_network": context}
+
+
+def flow(experiment, description, channels, invertible_conv, networks):
+    """Of the stages that `description` names, on squares of the experiment's size."""
+    height = width = experiment.image_size
+    counts = {"invertible_conv": 0, "coupling_networks": 0, "actnorm": 0}
+    for kind, num_steps in parse_stages(description):
+        if kind == "squeeze":
+            height, width, channels = height // 2, width // 2, 4 * channels
+            continue
+        positions = height * width // (2 if kind == "checkerboard" else 1)
+        half = channels if kind == "checkerboard" else channels // 2
+        counts["actnorm"] += num_steps * 4 * positions * half
+        counts["invertible_conv"] += num_steps * 2 * half**2 * invertible_conv
+        counts["coupling_networks"] += num_steps * conditioner(experiment, positions, half, **networks)
+    return counts
+
+
+def conditioner(experiment, positions, channels, width, num_blocks, mixer, context):
+    """The table of positions, the first and the last convolution, the blocks between."""
+    norm = experiment.weight_norm
+    filters = channels * (2 + 3 * experiment.num_components)
+    last_width = 2 * width if experiment.last_nonlinearity else width
+    ends = convolution(9 * channels, width, norm) + convolution(9 * last_width, filters, norm)
+    one = residual_unit(width, 1, mixer, norm, True)
+    if context:
+        one += convolution(2 * context, width, norm)
+    return positions * width + ends + num_blocks * one
+
+
+def context_network(experiment, size, channels):
+    """What a flow of noise knows of the image."""
+    width, mixer, norm = experiment.context_width, experiment.context_mixer, experiment.weight_norm
+    position = size * size // 2 * width if mixer != "none" else 0
+    unit = residual_unit(width, 9, mixer, norm, experiment.context_layer_norm)
+    return position + convolution(9 * channels, width, norm) + experiment.context_blocks * unit
+
+
+def residual_unit(width, last_kernel, mixer, weight_norm, layer_norm):
+    """Gated convolution and attention, or the first alone, each with its layer norm."""
+    total = convolution(18 * width, width, weight_norm) + convolution(last_kernel * 2 * width, 2 * width, weight_norm)
+    if mixer != "none":
+        total += convolution(width, 3 * width, weight_norm) + convolution(width, 2 * width, weight_norm)
+    return total + 2 * width * layer_norm * (1 if mixer == "none" else 2)
+
+
+def convolution(fan_in, filters, weight_norm):
+    """Kernel and bias, and with weight norm the gains."""
+    return fan_in * filters + filters * (2 if weight_norm else 1)

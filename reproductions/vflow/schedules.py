@@ -1,0 +1,22 @@
+"""The learning rates of the released VFlow code, as data; those of ImageNet are Flow++'s.
+
+Every schedule begins at exactly 0. Where a decay goes on "until at most 3e-4", it stays at the first value that is.
+"""
+
+from reproductions.flowpp import schedules as flowpp
+from tfflows.training.schedules import Constant, GeometricDecay, Linear
+
+SCHEDULES = {
+    "cifar10": (
+        Linear(2_000, 0.0, 1.2e-3),
+        Constant(50_000, 1.2e-3),
+        GeometricDecay(None, 1.2e-3, 0.99999, floor=3e-4),
+    ),
+    "imagenet32": flowpp.SCHEDULES["imagenet32"],
+    "imagenet64": flowpp.SCHEDULES["imagenet64"],
+}
+
+
+def build_schedule(experiment):
+    """As Flow++'s, of these schedules."""
+    return flowpp.build_schedule(experiment, SCHEDULES)
