@@ -35,6 +35,14 @@ MACOW_TABLE_1_RELEASE = tuple(f"{arm}_release" for arm in MACOW_TABLE_1)
 MACOW_TABLE_2 = ("claims_fine_grained_5bit", "claims_var_5bit")
 MACOW_SEEDS = (0, 1)
 
+VFLOW_TABLE_2 = ("claims_3_channels", "claims_4_channels", "claims_6_channels")
+VFLOW_GAP = ("claims_gap_3_channels", "claims_gap_6_channels")
+# The remark on q = N(0, I), and parameters traded for bits.
+VFLOW_OTHERS = ("claims_6_channels_normal", "claims_6_channels_narrow")
+# VFlow's channels around other flows.
+VFLOW_AROUND = (("glow", "claims_augmented"), ("macow", "claims_two_levels"), ("macow", "claims_two_levels_augmented"))
+VFLOW_SEEDS = (0, 1)
+
 # Study by study, and in it seed by seed, so that a queue that was cut short holds whole comparisons.
 ARMS = [
     *(
@@ -55,4 +63,11 @@ ARMS = [
         for seed in MACOW_SEEDS
         for experiment in experiments
     ),
+    *(
+        ArmRun("vflow", experiment, seed)
+        for experiments in (VFLOW_TABLE_2, VFLOW_GAP, VFLOW_OTHERS)
+        for seed in VFLOW_SEEDS
+        for experiment in experiments
+    ),
+    *(ArmRun(paper, experiment, seed) for seed in VFLOW_SEEDS for paper, experiment in VFLOW_AROUND),
 ]

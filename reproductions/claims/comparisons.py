@@ -2,6 +2,8 @@
 
 import dataclasses
 
+MEAN, LEAST = "mean", "least"
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -16,7 +18,8 @@ class Comparison:
       paper_effect: Its size in the paper, in words; empty if the paper gives none.
       lower_paper: Whose experiment the better arm is, if not of the paper that makes the claim.
       higher_paper: The same of the other arm.
-      along_curve: Judge the mean over the evaluations of a run (how fast it converges) instead of its end.
+      along_curve: What is judged of the evaluations of a run instead of the last one's images: `MEAN` (how fast it converges) or
+        `LEAST`, the difference where it is least (better at all stages).
     """
 
     paper: str
@@ -27,7 +30,7 @@ class Comparison:
     paper_effect: str = ""
     lower_paper: str = ""
     higher_paper: str = ""
-    along_curve: bool = False
+    along_curve: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What Glow claims in figure 3 and section 5, as comparisons of arms."""
 
-from reproductions.claims.comparisons import Comparison, Cost
+from reproductions.claims.comparisons import MEAN, Comparison, Cost
 
 PROTOCOL = "CIFAR-10 averaged over 2x2 blocks (16x16), 3,000 steps of batch 32, L=3, K=4, 84 channels (paper: 32x32, K=32, 512)"
 _NAMES = {"reverse": "reversing the channels", "shuffle": "a fixed shuffle", "invertible": "the 1x1 convolution"}
@@ -25,7 +25,7 @@ def _permutations(better, worse, coupling):
             claim=f"with {coupling} coupling {_NAMES[better]} converges faster than {_NAMES[worse]} (figure 3)",
             lower=_arm(better, coupling),
             higher=_arm(worse, coupling),
-            along_curve=True,
+            along_curve=MEAN,
         ),
     ]
 
@@ -44,7 +44,7 @@ COMPARISONS = [
             claim=f"with {_NAMES[permutation]} affine coupling converges faster than additive (section 5)",
             lower=_arm(permutation, "affine"),
             higher=_arm(permutation, "additive"),
-            along_curve=True,
+            along_curve=MEAN,
         )
         for permutation in _NAMES
     ),

@@ -10,14 +10,14 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from reproductions.claims import flowpp, glow, macow, per_image  # noqa: E402
+from reproductions.claims import flowpp, glow, macow, per_image, vflow  # noqa: E402
 from reproductions.claims.arms import ARMS  # noqa: E402
-from reproductions.claims.comparisons import GapComparison  # noqa: E402
+from reproductions.claims.comparisons import LEAST, MEAN, GapComparison  # noqa: E402
 from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
 from tfflows.evaluation.records import load_records  # noqa: E402
 from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
 
-PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow}
+PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow}
 
 
 def records_of(paper, experiment, results):
@@ -81,13 +81,14 @@ def judge(comparison, protocol, results):
     common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
     if not comparison.along_curve:
         return judge_bits_per_dim(comparison.paper, comparison.name, comparison.claim, lower, higher, **common)
-    differences = [curve_mean(higher_records[seed]) - curve_mean(records[seed]) for seed in sorted(records)]
+    measure, quantity = ALONG_CURVE[comparison.along_curve]
+    differences = [measure(higher_records[seed], records[seed]) for seed in sorted(records)]
     difference, error, verdict = judge_seeds(differences)
     return Claim(
         paper=comparison.paper,
         name=comparison.name,
         claim=comparison.claim,
-        quantity="test bits/dim, mean over the evaluations of a run",
+        quantity=quantity,
         arms=(lower.summary(), higher.summary()),
         difference=difference,
         standard_error=error,
@@ -115,9 +116,30 @@ def _judge_gap(comparison, results):
     )
 
 
-def curve_mean(record):
-    """Mean test bits/dim over a run's evaluations: lower for a run that falls sooner or further."""
-    return float(np.mean([bits for _, bits in record.curve]))
+def mean_difference(higher, lower):
+    """Of two records the difference of mean bits/dim over the evaluations: positive if `lower` falls sooner or further."""
+    return float(np.mean([bits for _, bits in higher.curve]) - np.mean([bits for _, bits in lower.curve]))
+
+
+def least_difference(higher, lower):
+    """Of two records the least difference at an evaluation: positive if `lower` is lower at all of them.
+
+    Raises:
+      ValueError: if they were not evaluated at the same steps.
+    """
+    steps = [[step for step, _ in record.curve] for record in (higher, lower)]
+    if steps[0] != steps[1]:
+        raise ValueError(
+            f"{higher.experiment} and {lower.experiment} were evaluated at other steps: {steps[0]} and {steps[1]}."
+        )
+    return float(min(a - b for (_, a), (_, b) in zip(higher.curve, lower.curve, strict=True)))
+
+
+# What is judged along a curve, and its name.
+ALONG_CURVE = {
+    MEAN: (mean_difference, "test bits/dim, mean over the evaluations of a run"),
+    LEAST: (least_difference, "validation bits/dim, least difference over the evaluations of a run"),
+}
 
 
 def judge_seeds(differences):

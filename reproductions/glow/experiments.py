@@ -243,7 +243,20 @@ _CLAIMS = [
     for permutation in ("reverse", "shuffle", "invertible")
 ]
 
-EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _OWN + _CLAIMS}
+# VFlow's three more channels around the full arm, at its number of parameters.
+_AUGMENTED = dataclasses.replace(
+    _CLAIMS[-1],
+    name="claims_augmented",
+    width=40,
+    augment_channels=3,
+    augmenter="flow",
+    augmenter_width=16,
+    augmenter_steps=2,
+    source="VFlow, section 4, reduced",
+    note="claims study of VFlow",
+)
+
+EXPERIMENTS = {experiment.name: experiment for experiment in [*_PUBLISHED, *_OWN, *_CLAIMS, _AUGMENTED]}
 
 
 def small(experiment):

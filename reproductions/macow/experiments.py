@@ -337,11 +337,28 @@ _CLAIMS_ARMS = {
 }
 
 
+# With and without VFlow's three more channels at one number of parameters: with six, three levels would have twice as many.
+_AUGMENTED = {
+    "augment_channels": 3,
+    "augmenter": "flow",
+    "augmenter_width": 16,
+    "augmenter_steps": 2,
+    "steps": "1, 2",
+    "widths": "16, 48",
+}
+_TWO_LEVELS = {"factors": "", "source": "VFlow, section 4, reduced", "note": "claims study of VFlow"}
+_CLAIMS_OF_VFLOW = {
+    "two_levels": {"steps": "1, 5", "widths": "16, 148", **_TWO_LEVELS},
+    "two_levels_augmented": {**_AUGMENTED, **_TWO_LEVELS},
+}
+
+
 def _claims_of_variant(variant):
-    """The arms of the claims study of a variant; of the paper's, two on 5 bits too."""
+    """The arms of the claims study of a variant; of the paper's, two on 5 bits too, and those of VFlow's study."""
     arms = dict(_CLAIMS_ARMS[variant])
     if variant == "paper":
         arms |= {f"{arm}_5bit": {**arms[arm], "num_bits": 5} for arm in ("fine_grained", "var")}
+        arms |= _CLAIMS_OF_VFLOW
     suffix = "" if variant == "paper" else "_release"
     published = EXPERIMENTS[f"cifar10_fine_grained{suffix}"]
     return [

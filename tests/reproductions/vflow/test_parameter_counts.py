@@ -108,7 +108,8 @@ def test_what_has_no_closed_form_is_counted():
     for changes in ({"augmenter": "normal"}, {"mixer": "maximum"}, {"dequantization": "uniform"}):
         experiment = dataclasses.replace(EXPERIMENTS["cifar10"], **changes)
         assert count_parameters(experiment, lambda asked, own=experiment: 7 * (asked is own)) == 7
-    assert all(has_closed_form(form) for own in EXPERIMENTS.values() for form in (own, small(own)))
+    without = {name for name, own in EXPERIMENTS.items() if not (has_closed_form(own) and has_closed_form(small(own)))}
+    assert without == {"claims_6_channels_normal"}
 
 
 def test_beside_the_sizes_that_the_paper_prints():

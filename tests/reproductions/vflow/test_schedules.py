@@ -42,7 +42,8 @@ def test_where_the_decay_ends():
 def test_those_of_imagenet_are_flowpps():
     for name in ("imagenet32", "imagenet64"):
         assert SCHEDULES[name] is flowpp.SCHEDULES[name]
-    assert {experiment.schedule for experiment in EXPERIMENTS.values()} == set(SCHEDULES)
+    published = [experiment for experiment in EXPERIMENTS.values() if experiment.scale == "paper"]
+    assert {experiment.schedule for experiment in published} == set(SCHEDULES)
 
 
 def test_an_unknown_name_is_refused():
