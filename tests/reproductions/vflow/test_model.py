@@ -178,3 +178,11 @@ def test_experiments_have_sources():
     for experiment in EXPERIMENTS.values():
         assert isinstance(experiment, VFlowExperiment) and experiment.source
         assert experiment.coupling_margin == 0.05 and experiment.mixing_noise == 0.01
+
+
+@pytest.mark.slow
+def test_compiled_by_xla():
+    """The noise is other there: the loss is near, and finite."""
+    plain, compiled = Step()(), Step(jit_compile=True)()
+    assert np.isfinite(list(compiled.values())).all()
+    np.testing.assert_allclose(compiled["bits_per_dim"], plain["bits_per_dim"], rtol=0.02)
