@@ -87,7 +87,9 @@ def one_step_a_part(experiment):
     return dataclasses.replace(experiment, **steps)
 
 
-@pytest.mark.parametrize("name", ["cifar10_var", "imagenet64_org", "celeba_hq_uniform"])
+@pytest.mark.parametrize(
+    "name", ["cifar10_var", *(pytest.param(n, marks=pytest.mark.slow) for n in ("imagenet64_org", "celeba_hq_uniform"))]
+)
 @pytest.mark.parametrize("variant", ["", "_release"])
 def test_closed_forms_are_those_of_built_models(name, variant):
     experiment = one_step_a_part(EXPERIMENTS[f"{name}{variant}"])
