@@ -115,16 +115,20 @@ def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathL
     return stored.store(record, path_of(directory, record.paper, record.dataset, record.name), _PROVENANCE)
 
 
-def load_log_likelihoods(directory: str | os.PathLike, paper: str, dataset: str) -> tuple[LogLikelihoodRecord, ...]:
-    """The records of a study, by dimensions, steps and iterations; none if there is no such directory.
+def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], tuple[LogLikelihoodRecord, ...]]:
+    """The records below the directory of all records, by (paper, dataset), each sorted by dimensions, steps, iterations.
 
     Raises:
       ValueError: if a file is no valid record, or does not lie where its fields say.
     """
-    records = []
-    for path in path_of(directory, paper, dataset, "any").parent.glob("*.json"):
+    studies: dict[tuple[str, str], list[LogLikelihoodRecord]] = {}
+    for path in sorted(pathlib.Path(directory).glob("*/*/*.json")):
         record = stored.load(LogLikelihoodRecord, path)
         if path != path_of(directory, record.paper, record.dataset, record.name):
             raise ValueError(f"{path}: its fields belong to {record.paper}/{record.dataset}/{record.name}.json")
-        records.append(record)
-    return tuple(sorted(records, key=lambda record: (record.dimensions, record.steps, record.iterations)))
+        studies.setdefault((record.paper, record.dataset), []).append(record)
+    return {study: tuple(sorted(records, key=_order)) for study, records in studies.items()}
+
+
+def _order(record):
+    return record.dimensions, record.steps, record.iterations, len(record.seeds)

@@ -22,6 +22,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_integer("seeds", NUM_SEEDS, "So many seeds, 0, 1, ...", lower_bound=1, flag_values=values)
     flags.DEFINE_string("workdir", "workdirs/vflow/checkerboard", "A folder a cell.", flag_values=values)
     flags.DEFINE_string("results_dir", "results/obtained", "Where records go.", flag_values=values)
+    flags.DEFINE_string("pictures_dir", "results/pictures", "Where --mode=figures writes.", flag_values=values)
     flags.DEFINE_integer(
         "threads", 1, "Of a process: a matrix is too small for two; start two processes instead.",
         lower_bound=0, flag_values=values,
@@ -45,7 +46,7 @@ def main(arguments=None):
         if values.mode == "figures":
             from reproductions.vflow.toy.figures import draw_figures
 
-            for path in draw_figures(values.iterations, values.seeds, values.workdir, values.results_dir):
+            for path in draw_figures(values.iterations, values.seeds, values.workdir, values.pictures_dir):
                 print(path)
             return 0
         diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, values.results_dir)
