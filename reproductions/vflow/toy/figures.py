@@ -59,9 +59,9 @@ def load_model(cell: Cell, iterations, num_seeds, workdir):
       FileNotFoundError: if the cell is not trained to its end.
     """
     directory = cell_directory(cell, iterations, num_seeds, workdir)
-    if not directory.is_dir() or Progress(cell, range(num_seeds), iterations, directory).iteration < iterations:
-        raise FileNotFoundError(f"{directory} holds no finished training: train with --cells={cell.name} first.")
     progress = Progress(cell, range(num_seeds), iterations, directory)
+    if progress.iteration < iterations:
+        raise FileNotFoundError(f"{directory} holds no finished training: train with --cells={cell.name} first.")
     return tf.nest.map_structure(lambda value: value[:, :1], merge(progress.state.parameters, progress.fixed))
 
 

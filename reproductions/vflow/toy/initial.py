@@ -12,7 +12,10 @@ from tfflows.math.random import derive_seed
 
 
 def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
-    """Parameters before any data: rotations, He-normal hidden layers, output layers of zeros, actnorm at the identity.
+    """Parameters before any data: rotations, random hidden layers, output layers of zeros, actnorm at the identity.
+
+    Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
+    of one input lie at the same place.
 
     Args:
       cell: The cell.
@@ -36,11 +39,13 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
 def _flow_parameters(shapes, seed):
     """Of one seed, `[L, ...]`, as NumPy arrays."""
     parameters = {name: np.zeros(shape) for name, shape in shapes.items()}
-    for layer in ("hidden_1_weight", "hidden_2_weight"):
-        normal = tf.random.stateless_normal(
-            shapes[layer], [derive_seed(seed, layer), 0], dtype=tf.float64, alg="philox"
-        )
-        parameters[layer] = np.sqrt(2 / shapes[layer][-1]) * normal.numpy()
+    for layer in ("hidden_1", "hidden_2"):
+        bound = shapes[f"{layer}_weight"][-1] ** -0.5
+        for name in (f"{layer}_weight", f"{layer}_bias"):
+            uniform = tf.random.stateless_uniform(
+                shapes[name], [derive_seed(seed, name), 0], -bound, bound, tf.float64, alg="philox"
+            )
+            parameters[name] = uniform.numpy()
     if "lower" in shapes:
         steps, dimensions, _ = shapes["lower"]
         rotations = [

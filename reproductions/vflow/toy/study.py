@@ -101,7 +101,7 @@ def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLike
 def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
     """Trains a cell up to so many iterations, from where it was."""
     progress = Progress(cell, seeds, iterations, directory)
-    run = build_run(cell, progress.fixed, seeds, BLOCK)
+    run = build_run(cell, progress.fixed, seeds, iterations, BLOCK)
     said = time.monotonic()
     while progress.iteration < iterations:
         begin, start = time.monotonic(), progress.iteration

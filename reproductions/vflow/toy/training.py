@@ -1,5 +1,6 @@
 """Training of a cell: many iterations a call, compiled as a whole by XLA, all seeds at once."""
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -74,18 +75,24 @@ def loss_and_gradients(cell: Cell, parameters, fixed, x, noise):
     return losses, tape.gradient(total, parameters)
 
 
-def adam(state: State, gradients, iteration, learning_rate=LEARNING_RATE) -> State:
+def learning_rate_at(iteration, num_iterations, peak=LEARNING_RATE):
+    """`peak (1 + cos(pi t / T)) / 2` for iteration t = 1 ... T: from its peak to zero."""
+    progress = tf.cast(iteration, tf.float32) / num_iterations
+    return peak * 0.5 * (1 + tf.cos(math.pi * progress))
+
+
+def adam(state: State, gradients, iteration, learning_rate) -> State:
     """One update by Adam (Kingma & Ba 2015), moments corrected for their start at zero.
 
     Args:
       state: The state before.
       gradients: By flow and name.
       iteration: Integer scalar, 1 for the first.
-      learning_rate: Python `float`.
+      learning_rate: Python `float` or scalar `Tensor`.
     """
     dtype = tf.nest.flatten(gradients)[0].dtype
     count = tf.cast(iteration, dtype)
-    rate = learning_rate * tf.sqrt(1 - _BETA_2**count) / (1 - _BETA_1**count)
+    rate = tf.cast(learning_rate, dtype) * tf.sqrt(1 - _BETA_2**count) / (1 - _BETA_1**count)
     first = tf.nest.map_structure(lambda m, g: m + (1 - _BETA_1) * (g - m), state.first_moments, gradients)
     second = tf.nest.map_structure(lambda v, g: v + (1 - _BETA_2) * (g * g - v), state.second_moments, gradients)
     parameters = tf.nest.map_structure(
@@ -94,17 +101,16 @@ def adam(state: State, gradients, iteration, learning_rate=LEARNING_RATE) -> Sta
     return State(parameters, first, second)
 
 
-def build_run(cell: Cell, fixed, seeds, block=BLOCK, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, jit=True):
+def build_run(cell: Cell, fixed, seeds, num_iterations, block=BLOCK, batch_size=BATCH_SIZE):
     """The compiled function that trains for up to `block` iterations.
 
     Args:
       cell: The cell.
       fixed: What is not trained, as from `initial_parameters`.
       seeds: Python integers, S of them.
+      num_iterations: Python `int`, of the whole training, for the learning rate.
       block: Python `int`, how many iterations' samples a call draws.
       batch_size: Python `int`, samples an iteration.
-      learning_rate: Python `float`.
-      jit: Whether XLA compiles it.
 
     Returns:
       a function `(state, start, count) -> (state, losses)`: from iteration `start` on, `count` of at most `block`; the losses
@@ -117,7 +123,9 @@ def build_run(cell: Cell, fixed, seeds, block=BLOCK, batch_size=BATCH_SIZE, lear
 
         def iterate(i, state, total):
             losses, gradients = loss_and_gradients(cell, state.parameters, fixed, x[i], noise[i])
-            return i + 1, adam(state, gradients, start + i + 1, learning_rate), total + losses
+            iteration = start + i + 1
+            rate = learning_rate_at(iteration, num_iterations)
+            return i + 1, adam(state, gradients, iteration, rate), total + losses
 
         _, state, total = tf.while_loop(
             lambda i, *_: i < count,
@@ -126,7 +134,7 @@ def build_run(cell: Cell, fixed, seeds, block=BLOCK, batch_size=BATCH_SIZE, lear
         )
         return state, total / tf.cast(count, dtype)
 
-    return tf.function(run, jit_compile=jit, autograph=False)
+    return tf.function(run, jit_compile=True, autograph=False)
 
 
 def _zeros_like(parameters):

@@ -6,7 +6,15 @@ import pytest
 import tensorflow as tf
 
 from reproductions.vflow.toy.cells import Cell
-from reproductions.vflow.toy.training import State, adam, build_run, draw, initial_state, loss_and_gradients
+from reproductions.vflow.toy.training import (
+    State,
+    adam,
+    build_run,
+    draw,
+    initial_state,
+    learning_rate_at,
+    loss_and_gradients,
+)
 from tests.reproductions.vflow.toy.random_models import random_model
 
 CELL = Cell(2, 4)
@@ -17,7 +25,7 @@ SEEDS = (0, 7)
 def train():
     """A function that trains in calls of so many iterations each, and gives the state and the mean losses of each call."""
     trained, fixed = random_model(CELL, SEEDS, tf.float32)
-    run = build_run(CELL, fixed, SEEDS, block=100, batch_size=16)
+    run = build_run(CELL, fixed, SEEDS, 400, block=100, batch_size=16)
 
     def train(counts):
         state, start, losses = initial_state(trained), 0, []
@@ -66,7 +74,7 @@ def iterate(seeds, count):
     x, noise = draw(CELL, seeds, "train", 0, count, 8, tf.float64)
     for i in range(count):
         losses, gradients = loss_and_gradients(CELL, state.parameters, fixed, x[i], noise[i])
-        state = adam(state, gradients, i + 1)
+        state = adam(state, gradients, i + 1, 1e-3)
     return state, losses.numpy()
 
 
@@ -89,3 +97,8 @@ def test_adam_is_keras_adam():
         optimizer.apply([gradient], [variable])
         state = adam(state, {"flow": {"weight": gradient}}, tf.constant(iteration, tf.int64), 1e-3)
     np.testing.assert_allclose(state.parameters["flow"]["weight"], variable.numpy(), rtol=2e-6)
+
+
+def test_learning_rate_falls_to_zero():
+    rates = [float(learning_rate_at(tf.constant(iteration, tf.int64), 100, 2.0)) for iteration in (0, 50, 75, 100)]
+    np.testing.assert_allclose(rates, [2, 1, 1 - np.sqrt(0.5), 0], atol=1e-6)
