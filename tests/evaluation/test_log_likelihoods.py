@@ -10,6 +10,7 @@ from tfflows.evaluation.expected import Expected
 from tfflows.evaluation.log_likelihoods import LogLikelihoodRecord, load_log_likelihoods, write_log_likelihoods
 from tfflows.evaluation.log_likelihoods_page import label, log_likelihoods_page
 from tfflows.evaluation.log_likelihoods_plot import plot_log_likelihoods
+from tfflows.evaluation.tables import stale_files, write_tables
 
 
 def record(steps=3, dimensions=10, values=(-3.5, -3.52), **changes):
@@ -118,3 +119,14 @@ def test_plot_is_a_function_of_the_records(tmp_path):
 def test_record_is_plain_json(tmp_path):
     content = json.loads(write_log_likelihoods(record(), tmp_path).read_text())
     assert content["seeds"] == [0, 1] and content["training_curve"] == [[50, -4.0], [100, -3.6]]
+
+
+def test_tables_have_a_page_and_a_plot_of_each_study(results):
+    written = record(3, 10)
+    write_log_likelihoods(written, results / "obtained")
+    assert {"vflow_checkerboard.md", "figures/vflow_checkerboard_log_likelihoods.png"} <= set(stale_files(results))
+    write_tables(results)
+    assert stale_files(results) == []
+    assert "-3.51 ± 0.01" in (results / "vflow_checkerboard.md").read_text()
+    write_log_likelihoods(record(3, 2), results / "obtained")
+    assert stale_files(results) == ["vflow_checkerboard.md"]
