@@ -74,7 +74,7 @@ def plot_arms(
     margin = 0.05 * (max(highest) - min(lowest)) or 0.1
     axes[0].set_ylim(min(lowest) - margin, max(highest) + margin)
     figure.suptitle(title)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _settled(mean):
@@ -87,7 +87,7 @@ def plot_curve(curve: Curve, path: str | os.PathLike, title: str = "") -> pathli
     return plot_arms({title: {"bits/dim": [curve]}}, path)
 
 
-def _save(figure: Figure, path: str | os.PathLike) -> pathlib.Path:
+def save_figure(figure: Figure, path: str | os.PathLike) -> pathlib.Path:
     """Saves a figure with no trace of when and by what, so that equal data give an equal file."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,10 @@ from tfflows.evaluation.benchmarks_page import benchmarks_page
 from tfflows.evaluation.claims import CLAIMS_DIRECTORY, load_claims
 from tfflows.evaluation.claims_page import claims_page
 from tfflows.evaluation.expected import load_expected
-from tfflows.evaluation.figures import collect_figures
+from tfflows.evaluation.figures import FIGURES_DIRECTORY, collect_figures
+from tfflows.evaluation.log_likelihoods import load_log_likelihoods
+from tfflows.evaluation.log_likelihoods_page import OPTIMA, log_likelihoods_page
+from tfflows.evaluation.log_likelihoods_plot import plot_log_likelihoods
 from tfflows.evaluation.paper_page import paper_page
 from tfflows.evaluation.published_pages import parameters_page, unverified_page
 from tfflows.evaluation.readme_block import replace_block, results_block
@@ -24,6 +27,7 @@ from tfflows.evaluation.records import OBTAINED_DIRECTORY, load_records
 from tfflows.training.workdir import atomic_write
 
 README = "../README.md"
+PICTURES_DIRECTORY = "pictures"
 
 
 def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
@@ -49,9 +53,14 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     if benchmarks:
         before = load_benchmarks(directory / BENCHMARKS_DIRECTORY / BEFORE_DIRECTORY)
         pages["benchmarks.md"] = benchmarks_page(benchmarks, before)
+    titles = dict(zip(papers.paper, papers.title, strict=True))
+    for (paper, dataset), studied in load_log_likelihoods(directory / OBTAINED_DIRECTORY).items():
+        printed = [row for row in expected if row.paper == paper]
+        shown = _study_figures(directory, paper, dataset)
+        pages[f"{paper}_{dataset}.md"] = log_likelihoods_page(titles[paper], dataset, studied, printed, shown)
     readme = directory.parent / "README.md"
     if readme.is_file():
-        block = results_block(dict(zip(papers.paper, papers.title, strict=True)), expected, records, claims)
+        block = results_block(titles, expected, records, claims)
         pages[README] = replace_block(readme.read_text(encoding="utf-8"), block)
     return pages
 
@@ -66,6 +75,7 @@ def stale_files(results_directory: str | pathlib.Path) -> list[str]:
     ]
     records = load_records(directory / OBTAINED_DIRECTORY)
     figures = [figure.file for figure in collect_figures(directory, records)]
+    figures += [_study_plot(*study) for study in load_log_likelihoods(directory / OBTAINED_DIRECTORY)]
     return stale + [file for file in figures if not (directory / file).is_file()]
 
 
@@ -77,6 +87,11 @@ def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
         atomic_write(directory / name, text)
         paths.append(directory / name)
     records = load_records(directory / OBTAINED_DIRECTORY)
+    for study, studied in load_log_likelihoods(directory / OBTAINED_DIRECTORY).items():
+        longest = max(record.iterations for record in studied)
+        optimum = float(OPTIMA[study[1]][1]) if study[1] in OPTIMA else None
+        drawn = [record for record in studied if record.iterations == longest]
+        paths.append(plot_log_likelihoods(drawn, directory / _study_plot(*study), optimum))
     return paths + [figure.draw(directory) for figure in collect_figures(directory, records)]
 
 
@@ -93,6 +108,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in write_tables(options.results):
         print(path)
     return 0
+
+
+def _study_plot(paper: str, dataset: str) -> str:
+    return f"{FIGURES_DIRECTORY}/{paper}_{dataset}_log_likelihoods.png"
+
+
+def _study_figures(directory: pathlib.Path, paper: str, dataset: str) -> list[str]:
+    """The plot that is drawn with the tables, then the pictures that the study left."""
+    pictures = sorted((directory / PICTURES_DIRECTORY).glob(f"{paper}_{dataset}_*.png"))
+    return [_study_plot(paper, dataset), *(f"{PICTURES_DIRECTORY}/{path.name}" for path in pictures)]
 
 
 def _read(directory: pathlib.Path, name: str) -> pd.DataFrame:

@@ -1,0 +1,87 @@
+"""What a cell's model says of a point: its density, or for VFlow bounds on it (Chen et al. 2020, eq. 4 and 6)."""
+
+import math
+
+import tensorflow as tf
+
+from reproductions.vflow.toy import flow
+from reproductions.vflow.toy.cells import DATA_DIMENSIONS, WIDTH, Cell
+
+# The two flows of a model, and q(z|x) where it is Gaussian.
+PRIOR, POSTERIOR = "prior", "posterior"
+
+
+def trained_shapes(cell: Cell, width=WIDTH) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Shapes of what a cell trains for one seed, by flow and name; the first axis counts the steps."""
+    flows = {PRIOR: _stacked(cell.prior_steps, flow.step_shapes(cell.dimensions, 0, width))}
+    if cell.has_glow_posterior:
+        steps = flow.step_shapes(cell.latent_dimensions, DATA_DIMENSIONS, width)
+        flows[POSTERIOR] = _stacked(cell.posterior_steps, steps)
+    elif cell.has_gaussian_posterior:
+        outputs = 2 * cell.latent_dimensions
+        flows[POSTERIOR] = _stacked(1, flow.network_shapes(DATA_DIMENSIONS, outputs, width))
+    return flows
+
+
+def count_parameters(cell: Cell, width=WIDTH) -> int:
+    """How many numbers one model of a cell trains: of the triangular matrices the strict triangles."""
+    count = 0
+    for shapes in trained_shapes(cell, width).values():
+        for name, (steps, *shape) in shapes.items():
+            if name in ("lower", "upper"):
+                count += steps * shape[0] * (shape[0] - 1) // 2
+            else:
+                count += steps * math.prod(shape)
+    return count
+
+
+def sample_posterior(cell: Cell, parameters, x, noise):
+    """`z ~ q(z|x)` made of noise, and `ln q(z|x)`.
+
+    Args:
+      cell: A cell of VFlow.
+      parameters: By flow and name, `[L, S, ...]`.
+      x: `[S, 2, B]`.
+      noise: Standard normal, `[S, D_z, B]`.
+
+    Returns:
+      `z`, `[S, D_z, B]`, and `ln q(z|x)`, `[S, B]`, in nats.
+    """
+    if cell.has_gaussian_posterior:
+        (step,) = flow.step_parameters(parameters[POSTERIOR])
+        mean, log_scale = tf.split(flow.network(step, x), 2, axis=-2)
+        z, log_det = mean + tf.exp(log_scale) * noise, tf.reduce_sum(log_scale, axis=-2)
+    else:
+        z, log_det = flow.glow(parameters[POSTERIOR], noise, x)
+    return z, flow.normal_log_prob(noise) - log_det
+
+
+def log_weight(cell: Cell, parameters, x, noise=None):
+    """`ln p(x)` of Glow, or `ln p(x, z) - ln q(z|x)` of VFlow for the `z` that the noise gives.
+
+    Args:
+      cell: The cell.
+      parameters: By flow and name, `[L, S, ...]`.
+      x: `[S, 2, B]`.
+      noise: Standard normal, `[S, D_z, B]`; None for Glow.
+
+    Returns:
+      `[S, B]`, in nats. Its mean over the noise is a lower bound of `ln p(x)`, as is the logarithm of the mean of its
+      exponential over several draws.
+    """
+    if not cell.latent_dimensions:
+        latent, log_det = flow.glow(parameters[PRIOR], x)
+        return flow.normal_log_prob(latent) + log_det
+    z, posterior_log_prob = sample_posterior(cell, parameters, x, noise)
+    latent, log_det = flow.glow(parameters[PRIOR], tf.concat([x, z], axis=-2))
+    return flow.normal_log_prob(latent) + log_det - posterior_log_prob
+
+
+def importance_weighted(log_weights):
+    """`ln (1/K) sum_k exp(w_k)` over the first axis of `[K, ...]`, in nats."""
+    count = tf.cast(tf.shape(log_weights)[0], log_weights.dtype)
+    return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(count)
+
+
+def _stacked(steps, shapes):
+    return {name: (steps, *shape) for name, shape in shapes.items()}

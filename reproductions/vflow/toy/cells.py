@@ -1,0 +1,95 @@
+"""The cells of the checkerboard study: data alone (Chen et al. 2020, section 5 and figures 2 to 4)."""
+
+import dataclasses
+from collections.abc import Sequence
+
+DATA_DIMENSIONS = 2
+DIMENSIONS = (2, 4, 6, 8, 10)  # section 5
+STEPS = (2, 3, 4, 5, 10, 15, 20)  # section 5
+WIDTH = 50  # hidden units of each of the two hidden layers, section 5
+BATCH_SIZE = 64  # fresh samples an iteration, section 5
+ITERATIONS = 100_000  # section 5
+NUM_SEEDS = 5  # section 5
+TEST_POINTS = 1_000  # section 5
+IMPORTANCE_SAMPLES = 100  # section 5
+LEARNING_RATE = 2e-3  # not printed, like its decay: deviation 4 of the README
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One model of the study.
+
+    Attributes:
+      steps: L, the total number of Glow steps, 20 at most in the paper.
+      dimensions: D, of x and z together: 2 is Glow, more is VFlow.
+    """
+
+    steps: int
+    dimensions: int
+
+    def __post_init__(self):
+        if self.dimensions < DATA_DIMENSIONS:
+            raise ValueError(f"A cell has at least {DATA_DIMENSIONS} dimensions, not {self.dimensions}.")
+        least = 2 if self.has_glow_posterior else 1
+        if self.steps < least:
+            raise ValueError(f"A cell of {self.dimensions} dimensions has at least {least} steps, not {self.steps}.")
+
+    @property
+    def name(self) -> str:
+        return f"{self.steps}x{self.dimensions}"
+
+    @property
+    def model(self) -> str:
+        return "Glow" if self.dimensions == DATA_DIMENSIONS else "VFlow"
+
+    @property
+    def latent_dimensions(self) -> int:
+        """D_z, of the augmented variable z."""
+        return self.dimensions - DATA_DIMENSIONS
+
+    @property
+    def has_glow_posterior(self) -> bool:
+        """Whether q(z|x) is one conditional Glow step, which needs two dimensions of z at least."""
+        return self.latent_dimensions >= 2
+
+    @property
+    def has_gaussian_posterior(self) -> bool:
+        """Whether q(z|x) is N(mu(x), sigma(x)^2): for one dimension of z, which has no halves to couple (figure 4)."""
+        return self.latent_dimensions == 1
+
+    @property
+    def prior_steps(self) -> int:
+        """L_p: a Glow step in q counts among the L steps, a Gaussian does not."""
+        return self.steps - self.has_glow_posterior
+
+    @property
+    def posterior_steps(self) -> int:
+        """L_q."""
+        return int(self.has_glow_posterior)
+
+
+# Those with printed numbers first, then the shallow ones: what is interrupted has then the most cells.
+PAPER_CELLS = (Cell(3, 10), Cell(3, 2), Cell(20, 2))
+GRID = PAPER_CELLS + tuple(
+    cell for steps in STEPS for cell in (Cell(steps, size) for size in DIMENSIONS) if cell not in PAPER_CELLS
+)
+# Figure 4 alone.
+VISUALIZED_CELLS = (Cell(2, 2), Cell(2, 3))
+
+
+def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
+    """Cells by their names `STEPSxDIMENSIONS`, such as `3x10`; `all` stands for the grid and figure 4's.
+
+    Raises:
+      ValueError: if a name is none, or there is no such cell.
+    """
+    cells: list[Cell] = []
+    for name in names:
+        if name == "all":
+            cells += [*GRID, *VISUALIZED_CELLS]
+            continue
+        steps, times, dimensions = name.partition("x")
+        if not (times and steps.isdecimal() and dimensions.isdecimal()):
+            raise ValueError(f"A cell is STEPSxDIMENSIONS, such as 3x10, or all; got {name!r}.")
+        cells.append(Cell(int(steps), int(dimensions)))
+    return tuple(dict.fromkeys(cells))

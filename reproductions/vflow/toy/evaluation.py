@@ -1,0 +1,69 @@
+"""Log-likelihoods of a cell's models on test points."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from reproductions.vflow.toy.bound import importance_weighted, log_weight
+from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, TEST_POINTS, Cell
+from reproductions.vflow.toy.training import draw, draw_noise
+from tfflows.math.random import fold_in, row_keys
+
+# Draws of z for all points at once: small enough that a hidden layer stays below 100 MB.
+_DRAWS = 10
+
+
+class LogLikelihoods(NamedTuple):
+    """Of each test point, in nats, NumPy float64 `[S, N]`; for Glow both are its log density.
+
+    Attributes:
+      importance_weighted: `ln (1/K) sum_k p(x, z_k) / q(z_k|x)`.
+      elbo: the mean of `ln p(x, z_k) - ln q(z_k|x)` over the same draws.
+    """
+
+    importance_weighted: np.ndarray
+    elbo: np.ndarray
+
+
+def log_weights(cell: Cell, parameters, seeds, x, num_samples=IMPORTANCE_SAMPLES):
+    """`ln p(x, z_k) - ln q(z_k|x)` for draws k of z; for Glow its log density, once.
+
+    Args:
+      cell: The cell.
+      parameters: By flow and name, `[L, S, ...]`.
+      seeds: Python integers, S of them, for the draws.
+      x: `[S, 2, N]`.
+      num_samples: Python `int` K.
+
+    Returns:
+      NumPy float64 `[K, S, N]`, in nats; K is 1 for Glow.
+    """
+    num_samples = num_samples if cell.latent_dimensions else 1
+    num_points = x.shape[-1]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def some(parameters, start):
+        draws = min(_DRAWS, num_samples)
+        keys = [fold_in(row_keys(seed, start=start), "evaluation") for seed in seeds]
+        noise = tf.unstack(draw_noise(cell, keys, draws, num_points, x.dtype))
+        # Side by side in the batch: one large product instead of several small ones.
+        tiled = tf.concat([x] * draws, axis=-1)
+        weights = log_weight(cell, parameters, tiled, tf.concat(noise, axis=-1))
+        return tf.stack(tf.split(weights, draws, axis=-1))
+
+    parts = [some(parameters, tf.constant(start, tf.int64)) for start in range(0, num_samples, _DRAWS)]
+    return tf.concat(parts, axis=0)[:num_samples].numpy().astype(np.float64)
+
+
+def points_to_test(cell: Cell, seeds, num_points=TEST_POINTS, dtype=tf.float32):
+    """A seed's own test points, the same for all cells: `[S, 2, N]`."""
+    x, _ = draw(cell, seeds, "test", 0, 1, num_points, dtype)
+    return x[0]
+
+
+def evaluate(cell: Cell, parameters, seeds, num_points=TEST_POINTS, num_samples=IMPORTANCE_SAMPLES) -> LogLikelihoods:
+    """Log-likelihoods of fresh points; arguments as for `log_weights` and `points_to_test`."""
+    x = points_to_test(cell, seeds, num_points)
+    weights = log_weights(cell, parameters, seeds, x, num_samples)
+    return LogLikelihoods(importance_weighted(tf.constant(weights)).numpy(), weights.mean(axis=0))

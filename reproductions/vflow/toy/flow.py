@@ -1,0 +1,124 @@
+"""Glow steps on vectors, for several seeds at once: pure functions of stacked parameters.
+
+Every parameter has the leading axes `[L, S]`, steps and seeds, and data are `[S, D, B]`: the batch lies innermost, where small
+matrices multiply fastest. The seeds are independent models that share their kernels.
+"""
+
+import math
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+Parameters = Mapping[str, tf.Tensor]
+
+# Of a step's invertible linear map, what is not trained.
+FIXED = ("permutation", "sign")
+
+
+def num_conditioning(dimensions):
+    """How many of the dimensions a coupling leaves as they are: half, of an odd number the larger part."""
+    return dimensions - dimensions // 2
+
+
+def network_shapes(inputs, outputs, width):
+    """Shapes of a network with two hidden layers, by name, without the leading axes."""
+    return {
+        "hidden_1_weight": (width, inputs),
+        "hidden_1_bias": (width, 1),
+        "hidden_2_weight": (width, width),
+        "hidden_2_bias": (width, 1),
+        "output_weight": (outputs, width),
+        "output_bias": (outputs, 1),
+    }
+
+
+def step_shapes(dimensions, condition_dimensions, width):
+    """Shapes of what a Glow step trains, by name, without the leading axes.
+
+    Of `lower` and `upper` the strict triangles alone are used.
+    """
+    conditioning = num_conditioning(dimensions)
+    outputs = 2 * (dimensions - conditioning)
+    return {
+        "actnorm_bias": (dimensions, 1),
+        "actnorm_log_scale": (dimensions, 1),
+        "lower": (dimensions, dimensions),
+        "upper": (dimensions, dimensions),
+        "log_diagonal": (dimensions, 1),
+        **network_shapes(conditioning + condition_dimensions, outputs, width),
+    }
+
+
+def step_parameters(parameters: Parameters):
+    """Cuts stacked parameters `[L, S, ...]` into a list of L mappings of `[S, ...]`."""
+    cut = {name: tf.unstack(value) for name, value in parameters.items()}
+    return [dict(zip(cut, values, strict=True)) for values in zip(*cut.values(), strict=True)]
+
+
+def actnorm(step: Parameters, x):
+    """`(x + bias) exp(log_scale)` for `[S, D, B]`, and its log-determinant `[S, 1]`, in nats."""
+    log_scale = step["actnorm_log_scale"]
+    return (x + step["actnorm_bias"]) * tf.exp(log_scale), tf.reduce_sum(log_scale, axis=-2)
+
+
+def linear_matrix(step: Parameters):
+    """`W = P L (U + diag(s))`, `[S, D, D]`: L unit lower, U strictly upper triangular (Glow, eq. 10)."""
+    lower, upper = step["lower"], step["upper"]
+    identity = tf.eye(lower.shape[-1], dtype=lower.dtype)
+    strictly_lower = tf.linalg.band_part(tf.ones_like(identity), -1, 0) - identity
+    diagonal = step["sign"] * tf.exp(step["log_diagonal"])
+    upper = upper * tf.transpose(strictly_lower) + diagonal * identity
+    return tf.matmul(step["permutation"], tf.matmul(lower * strictly_lower + identity, upper))
+
+
+def linear(step: Parameters, x):
+    """`W x` for `[S, D, B]`, and `ln |det W|`, `[S, 1]`."""
+    return tf.matmul(linear_matrix(step), x), tf.reduce_sum(step["log_diagonal"], axis=-2)
+
+
+def network(step: Parameters, x):
+    """Two hidden layers with ReLU: `[S, inputs, B] -> [S, outputs, B]`."""
+    hidden = tf.nn.relu(tf.matmul(step["hidden_1_weight"], x) + step["hidden_1_bias"])
+    hidden = tf.nn.relu(tf.matmul(step["hidden_2_weight"], hidden) + step["hidden_2_bias"])
+    return tf.matmul(step["output_weight"], hidden) + step["output_bias"]
+
+
+def coupling(step: Parameters, x, condition=None):
+    """`[a, b] -> [a, (b + t) exp(tanh r)]` with `(t, r)` the network's halves at `[a, condition]`.
+
+    Args:
+      step: Parameters of a step.
+      x: `[S, D, B]`.
+      condition: `[S, C, B]` or None.
+
+    Returns:
+      the result, and its log-determinant `[S, B]`.
+    """
+    conditioning, transformed = tf.split(x, [num_conditioning(x.shape[-2]), -1], axis=-2)
+    inputs = conditioning if condition is None else tf.concat([conditioning, condition], axis=-2)
+    shift, raw_scale = tf.split(network(step, inputs), 2, axis=-2)
+    log_scale = tf.tanh(raw_scale)
+    transformed = (transformed + shift) * tf.exp(log_scale)
+    return tf.concat([conditioning, transformed], axis=-2), tf.reduce_sum(log_scale, axis=-2)
+
+
+def glow_step(step: Parameters, x, condition=None):
+    """Actnorm, invertible linear map, coupling: `[S, D, B]` and the log-determinant `[S, B]`."""
+    x, actnorm_log_det = actnorm(step, x)
+    x, linear_log_det = linear(step, x)
+    x, coupling_log_det = coupling(step, x, condition)
+    return x, coupling_log_det + (actnorm_log_det + linear_log_det)
+
+
+def glow(parameters: Parameters, x, condition=None):
+    """All steps of stacked parameters, one after the other: `[S, D, B]` and the log-determinant `[S, B]`."""
+    log_dets = []
+    for step in step_parameters(parameters):
+        x, log_det = glow_step(step, x, condition)
+        log_dets.append(log_det)
+    return x, tf.add_n(log_dets)
+
+
+def normal_log_prob(x):
+    """`ln N(x; 0, I)` over the dimensions of `[S, D, B]`: `[S, B]`, in nats."""
+    return -0.5 * tf.reduce_sum(tf.square(x), axis=-2) - 0.5 * x.shape[-2] * math.log(2 * math.pi)

@@ -1,0 +1,99 @@
+"""Initial parameters of a cell, each seed's its own."""
+
+import numpy as np
+import tensorflow as tf
+
+from reproductions.vflow.toy import flow
+from reproductions.vflow.toy.bound import POSTERIOR, PRIOR, sample_posterior, trained_shapes
+from reproductions.vflow.toy.cells import WIDTH, Cell
+from tfflows.math import actnorm
+from tfflows.math.invertible_conv import lu_factors, orthogonal_matrix
+from tfflows.math.random import derive_seed
+
+
+def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
+    """Parameters before any data: rotations, random hidden layers, output layers of zeros, actnorm at the identity.
+
+    Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
+    of one input lie at the same place.
+
+    Args:
+      cell: The cell.
+      seeds: Python integers, S of them; each seed's model is the same whatever the others.
+      width: Hidden units.
+      dtype: Of the parameters.
+
+    Returns:
+      `(trained, fixed)`, each by flow and name, `[L, S, ...]`.
+    """
+    trained, fixed = {}, {}
+    for name, shapes in trained_shapes(cell, width).items():
+        stacks = [_flow_parameters(shapes, derive_seed(seed, cell.name, name)) for seed in seeds]
+        arrays = {key: np.stack([stack[key] for stack in stacks], axis=1) for key in stacks[0]}
+        tensors = {key: tf.constant(array, dtype) for key, array in arrays.items()}
+        fixed[name] = {key: tensors.pop(key) for key in flow.FIXED if key in tensors}
+        trained[name] = tensors
+    return trained, fixed
+
+
+def _flow_parameters(shapes, seed):
+    """Of one seed, `[L, ...]`, as NumPy arrays."""
+    parameters = {name: np.zeros(shape) for name, shape in shapes.items()}
+    for layer in ("hidden_1", "hidden_2"):
+        bound = shapes[f"{layer}_weight"][-1] ** -0.5
+        for name in (f"{layer}_weight", f"{layer}_bias"):
+            uniform = tf.random.stateless_uniform(
+                shapes[name], [derive_seed(seed, name), 0], -bound, bound, tf.float64, alg="philox"
+            )
+            parameters[name] = uniform.numpy()
+    if "lower" in shapes:
+        steps, dimensions, _ = shapes["lower"]
+        rotations = [
+            orthogonal_matrix(dimensions, [derive_seed(seed, "rotation"), i], tf.float64) for i in range(steps)
+        ]
+        permutation, lower, upper, diagonal = (
+            np.stack(factors) for factors in zip(*map(lu_factors, rotations), strict=True)
+        )
+        parameters |= {"permutation": permutation, "lower": lower, "upper": upper}
+        parameters["sign"] = np.sign(diagonal)[..., np.newaxis]
+        parameters["log_diagonal"] = np.log(np.abs(diagonal))[..., np.newaxis]
+    return parameters
+
+
+def initialize_actnorm(cell: Cell, trained, fixed, x, noise=None):
+    """Parameters whose actnorms give a batch mean 0 and standard deviation 1, step after step (Glow, section 3.1).
+
+    Args:
+      cell: The cell.
+      trained, fixed: As from `initial_parameters`.
+      x: `[S, 2, B]`.
+      noise: `[S, D_z, B]`; None for Glow.
+
+    Returns:
+      `trained` with other `actnorm_bias` and `actnorm_log_scale`.
+    """
+    trained = dict(trained)
+    if cell.has_glow_posterior:
+        trained[POSTERIOR] = _initialize_flow(trained[POSTERIOR], fixed[POSTERIOR], noise, x)
+    if cell.latent_dimensions:
+        z, _ = sample_posterior(cell, merge(trained, fixed), x, noise)
+        x = tf.concat([x, z], axis=-2)
+    trained[PRIOR] = _initialize_flow(trained[PRIOR], fixed[PRIOR], x)
+    return trained
+
+
+def merge(trained, fixed):
+    """What is trained and what is not in one mapping a flow, as the functions of `bound` take it."""
+    return {name: {**trained[name], **fixed[name]} for name in trained}
+
+
+def _initialize_flow(trained, fixed, x, condition=None):
+    biases, log_scales = [], []
+    for step in flow.step_parameters({**trained, **fixed}):
+        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+        step["actnorm_bias"] = -mean
+        step["actnorm_log_scale"] = -tf.math.log(tf.sqrt(variance) + actnorm.EPSILON)
+        biases.append(step["actnorm_bias"])
+        log_scales.append(step["actnorm_log_scale"])
+        x, _ = flow.glow_step(step, x, condition)
+    return {**trained, "actnorm_bias": tf.stack(biases), "actnorm_log_scale": tf.stack(log_scales)}

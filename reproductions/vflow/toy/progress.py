@@ -1,0 +1,96 @@
+"""How far a cell's training is: on disk after every so many iterations, so that it goes on where it was."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from reproductions.vflow.toy.initial import initial_parameters, initialize_actnorm
+from reproductions.vflow.toy.training import BLOCK, State, draw, initial_state
+
+# The batch from which actnorm is initialized: its moments should be those of the data.
+INITIAL_BATCH = 1000
+
+
+class Progress:
+    """State of a cell's training, restored from its directory if there is one.
+
+    Attributes:
+      fixed: what is not trained, by flow and name.
+      iteration: how many iterations were done.
+      seconds: wall-clock seconds that they took.
+    """
+
+    def __init__(self, cell, seeds, num_iterations, directory: pathlib.Path):
+        """Creates the state, or restores it.
+
+        Args:
+          cell: the cell.
+          seeds: Python integers.
+          num_iterations: how many iterations there will be, for the size of the curve.
+          directory: where the state is kept; made if need be.
+
+        Raises:
+          ValueError: if the directory holds the state of other seeds or iterations.
+        """
+        trained, self.fixed = initial_parameters(cell, seeds)
+        x, noise = draw(cell, seeds, "initialization", 0, 1, INITIAL_BATCH)
+        trained = initialize_actnorm(cell, trained, self.fixed, x[0], noise[0])
+        self._variables = tf.nest.map_structure(tf.Variable, initial_state(trained)._asdict())
+        self._iteration = tf.Variable(0, dtype=tf.int64)
+        self._seconds = tf.Variable(0.0, dtype=tf.float64)
+        # Mean bound of the training samples, a row a block.
+        self._curve = tf.Variable(tf.zeros([-(-num_iterations // BLOCK), len(seeds)]))
+        checkpoint = tf.train.Checkpoint(
+            **self._variables, iteration=self._iteration, seconds=self._seconds, curve=self._curve
+        )
+        self._manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=1)
+        if self._manager.latest_checkpoint:
+            try:
+                checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
+            except (ValueError, AssertionError) as error:
+                raise ValueError(
+                    f"{directory} holds the training of other seeds or iterations; give another --workdir."
+                ) from error
+
+    @property
+    def state(self) -> State:
+        """Parameters and moments as tensors."""
+        return State(**tf.nest.map_structure(tf.convert_to_tensor, self._variables))
+
+    @property
+    def iteration(self) -> int:
+        return int(self._iteration)
+
+    @property
+    def seconds(self) -> float:
+        return float(self._seconds)
+
+    def curve(self, num_points=20):
+        """At most so many `(iteration, mean bound over the blocks since the point before and over seeds)`, in nats."""
+        means = np.asarray(self._curve, np.float64).mean(axis=1)[: -(-self.iteration // BLOCK)]
+        parts = np.array_split(means, min(num_points, len(means)))
+        ends = np.cumsum([len(part) for part in parts])
+        return [
+            (min(int(end) * BLOCK, self.iteration), float(part.mean())) for end, part in zip(ends, parts, strict=True)
+        ]
+
+    def advance(self, state: State, count, losses, seconds):
+        """Takes over what a call of the compiled function gave for `count` iterations.
+
+        Raises:
+          ArithmeticError: if a loss is not finite.
+        """
+        if not np.all(np.isfinite(losses)):
+            raise ArithmeticError(
+                f"The loss of a seed is not finite after iteration {self.iteration} ({losses}): train with fewer steps, "
+                "or other seeds."
+            )
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, state._asdict())
+        self._curve[self.iteration // BLOCK].assign(-losses)
+        self._iteration.assign_add(count)
+        self._seconds.assign_add(seconds)
+
+    def save(self):
+        """Keeps the state on disk, in place of the one before."""
+        self._manager.save(checkpoint_number=self.iteration)

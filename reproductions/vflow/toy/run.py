@@ -1,0 +1,67 @@
+"""The checkerboard study of VFlow (Chen et al. 2020, section 5): a 35-cell grid of steps and dimensions, five seeds each.
+
+--mode=train runs every cell of --cells that has no record yet; --mode=figures draws figures 2 to 4 from what was run.
+"""
+
+import sys
+
+import tensorflow as tf
+from absl import flags
+
+from reproductions.vflow.toy.cells import ITERATIONS, NUM_SEEDS, parse_cells
+from reproductions.vflow.toy.study import DATASET, run_cells
+
+
+def define_flags() -> flags.FlagValues:
+    """The command's flags, apart from those of the other data sets."""
+    values = flags.FlagValues()
+    flags.DEFINE_enum("dataset", DATASET, [DATASET], "The data.", flag_values=values)
+    flags.DEFINE_enum("mode", "train", ["train", "figures"], "What to do.", flag_values=values)
+    flags.DEFINE_list("cells", ["all"], "Cells STEPSxDIMENSIONS, such as 3x10,3x2,20x2, or all.", flag_values=values)
+    flags.DEFINE_integer("iterations", ITERATIONS, "Training iterations a cell.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("seeds", NUM_SEEDS, "So many seeds, 0, 1, ...", lower_bound=1, flag_values=values)
+    flags.DEFINE_string("workdir", "workdirs/vflow/checkerboard", "A folder a cell.", flag_values=values)
+    flags.DEFINE_string("results_dir", "results/obtained", "Where records go.", flag_values=values)
+    flags.DEFINE_string("pictures_dir", "results/pictures", "Where --mode=figures writes.", flag_values=values)
+    flags.DEFINE_integer(
+        "threads", 1, "Of a process: a matrix is too small for two; start two processes instead.",
+        lower_bound=0, flag_values=values,
+    )  # fmt: skip
+    return values
+
+
+def main(arguments=None):
+    """Runs the command; `arguments` as in `sys.argv`."""
+    arguments = sys.argv if arguments is None else arguments
+    values = define_flags()
+    if any(argument in ("--help", "-h", "--helpshort") for argument in arguments[1:]):
+        print(f"{__doc__}\n{values.get_help()}")
+        return 0
+    try:
+        unknown = values(arguments)[1:]
+        if unknown:
+            raise ValueError(f"Unknown arguments: {' '.join(unknown)}. Flags begin with --; see --help.")
+        cells = parse_cells(values.cells)
+        _set_threads(values.threads)
+        if values.mode == "figures":
+            from reproductions.vflow.toy.figures import draw_figures
+
+            for path in draw_figures(values.iterations, values.seeds, values.workdir, values.pictures_dir):
+                print(path)
+            return 0
+        diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, values.results_dir)
+    except (flags.Error, ValueError, FileNotFoundError, FileExistsError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 1 if diverged else 0
+
+
+def _set_threads(count):
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError:
+        pass  # TensorFlow is at work already, as in a test: it keeps its threads
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The queue of the study: trains and evaluates each cell that has no record yet."""
+
+import math
+import pathlib
+import time
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from reproductions.vflow.toy.bound import count_parameters
+from reproductions.vflow.toy.cells import BATCH_SIZE, IMPORTANCE_SAMPLES, TEST_POINTS, Cell
+from reproductions.vflow.toy.evaluation import evaluate
+from reproductions.vflow.toy.initial import merge
+from reproductions.vflow.toy.progress import Progress
+from reproductions.vflow.toy.training import BLOCK, build_run
+from tfflows.evaluation.log_likelihoods import LogLikelihoodRecord, file_name, path_of, write_log_likelihoods
+from tfflows.evaluation.provenance import collect_provenance
+from tfflows.training.workdir import WorkdirError, lock_workdir
+
+PAPER, DATASET = "vflow", "checkerboard"
+RESULTS = "results"
+# Iterations between two checkpoints, and seconds between two lines of progress.
+_CHECKPOINT_EVERY = 10 * BLOCK
+_SECONDS_A_LINE = 30
+
+
+def record_path(cell: Cell, iterations, num_seeds, results_dir) -> pathlib.Path:
+    """Where a cell's record lies."""
+    return path_of(results_dir, PAPER, DATASET, file_name(cell.steps, cell.dimensions, iterations, num_seeds))
+
+
+def cell_directory(cell: Cell, iterations, num_seeds, workdir) -> pathlib.Path:
+    """Where a cell's training lives."""
+    return pathlib.Path(workdir) / file_name(cell.steps, cell.dimensions, iterations, num_seeds)
+
+
+def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir) -> list[str]:
+    """Runs what has no record, one cell after the other; cells that another process is at are left to it.
+
+    Returns:
+      names of the cells whose training diverged.
+    """
+    rest = [cell for cell in cells if not record_path(cell, iterations, num_seeds, results_dir).exists()]
+    print(f"{len(cells) - len(rest)} of {len(cells)} cells have their record.", flush=True)
+    diverged = []
+    pace = _Pace(rest, iterations)
+    for cell in rest:
+        directory = cell_directory(cell, iterations, num_seeds, workdir)
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with lock_workdir(directory):
+                if record_path(cell, iterations, num_seeds, results_dir).exists():
+                    continue  # the other process has finished it
+                record = run_cell(cell, iterations, num_seeds, directory, pace)
+        except WorkdirError:
+            print(f"{cell.name}: another process is at it.", flush=True)
+            continue
+        except ArithmeticError as error:
+            print(f"{cell.name}: {error}", flush=True)
+            diverged.append(cell.name)
+            continue
+        path = write_log_likelihoods(record, results_dir)
+        print(f"{cell.name}: {record.mean:.4f} ± {record.standard_deviation:.4f} nats, {path}", flush=True)
+    return diverged
+
+
+def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLikelihoodRecord:
+    """Trains a cell from where it was, and evaluates it.
+
+    Raises:
+      ArithmeticError: if the loss is not finite.
+      ValueError: if the directory belongs to another training.
+    """
+    seeds = range(num_seeds)
+    progress = train_cell(cell, iterations, seeds, directory, pace)
+    parameters = merge(progress.state.parameters, progress.fixed)
+    found = evaluate(cell, parameters, seeds, TEST_POINTS, IMPORTANCE_SAMPLES)
+    values = found.importance_weighted
+    provenance = collect_provenance()
+    return LogLikelihoodRecord(
+        paper=PAPER,
+        dataset=DATASET,
+        model=cell.model,
+        steps=cell.steps,
+        dimensions=cell.dimensions,
+        iterations=iterations,
+        batch_size=BATCH_SIZE,
+        seeds=tuple(seeds),
+        test_points=TEST_POINTS,
+        importance_samples=IMPORTANCE_SAMPLES if cell.latent_dimensions else None,
+        log_likelihoods=values.mean(axis=1).tolist(),
+        standard_errors=(values.std(axis=1, ddof=1) / math.sqrt(TEST_POINTS)).tolist(),
+        elbos=found.elbo.mean(axis=1).tolist(),
+        parameters=count_parameters(cell),
+        training_curve=progress.curve(),
+        seconds=progress.seconds,
+        **provenance,
+    )
+
+
+def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
+    """Trains a cell up to so many iterations, from where it was."""
+    progress = Progress(cell, seeds, iterations, directory)
+    run = build_run(cell, progress.fixed, seeds, iterations, BLOCK)
+    said = time.monotonic()
+    while progress.iteration < iterations:
+        begin, start = time.monotonic(), progress.iteration
+        count = min(BLOCK, iterations - start)
+        state, losses = run(progress.state, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
+        losses = losses.numpy()
+        end = time.monotonic()
+        progress.advance(state, count, losses, end - begin)
+        if progress.iteration % _CHECKPOINT_EVERY == 0 or progress.iteration == iterations:
+            progress.save()
+        if pace is not None and end - said > _SECONDS_A_LINE:
+            said = end
+            milliseconds = 1000 * (end - begin) / count
+            print(
+                f"{cell.name}: iteration {progress.iteration:,} of {iterations:,}, training bound {-losses.mean():.3f} nats, "
+                f"{milliseconds:.2f} ms an iteration, {pace.left(cell, progress.iteration, milliseconds)} left",
+                flush=True,
+            )
+    return progress
+
+
+class _Pace:
+    """What is left to do, in time: an iteration takes about as long as the cell has steps, of D = 10 twice as long."""
+
+    def __init__(self, cells, iterations):
+        self._cells = cells
+        self._iterations = iterations
+
+    def left(self, cell, iteration, milliseconds):
+        later = self._cells[self._cells.index(cell) + 1 :]
+        share = sum(map(self._cost, later)) / self._cost(cell)
+        seconds = milliseconds / 1000 * (self._iterations - iteration + share * self._iterations)
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes:02d} min"
+
+    @staticmethod
+    def _cost(cell):
+        return cell.steps * (1 + (cell.dimensions - 2) / 8)

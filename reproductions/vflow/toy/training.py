@@ -1,0 +1,141 @@
+"""Training of a cell: many iterations a call, compiled as a whole by XLA, all seeds at once."""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from reproductions.vflow.toy import checkerboard
+from reproductions.vflow.toy.bound import log_weight
+from reproductions.vflow.toy.cells import BATCH_SIZE, LEARNING_RATE, Cell
+from reproductions.vflow.toy.initial import merge
+from tfflows.math.random import fold_in, normal_rows, row_keys, uniform_rows
+
+# Iterations whose samples are drawn at once: enough that what a call costs is nothing beside them.
+BLOCK = 1000
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+
+
+class State(NamedTuple):
+    """What training changes: parameters and Adam's moments, each by flow and name, `[L, S, ...]`."""
+
+    parameters: dict
+    first_moments: dict
+    second_moments: dict
+
+
+def initial_state(parameters) -> State:
+    """The state before the first iteration."""
+    return State(parameters, _zeros_like(parameters), _zeros_like(parameters))
+
+
+def draw(cell: Cell, seeds, stream, start, num_batches, batch_size, dtype=tf.float32):
+    """Points of the checkerboard and the noise of z, batches `start ... start + num_batches - 1` of a stream.
+
+    A seed's batch depends on the seed, the stream and the batch's number alone; the noise of z under XLA is another than
+    without it.
+
+    Args:
+      cell: The cell, for the size of z.
+      seeds: Python integers, S of them.
+      stream: Python `str`, such as `'train'`.
+      start: Integer, number of the first batch.
+      num_batches: Python `int` N.
+      batch_size: Python `int` B.
+      dtype: Of the numbers.
+
+    Returns:
+      `x`, `[N, S, 2, B]`, and the noise, `[N, S, D_z, B]`, of no dimension for Glow.
+    """
+    keys = [fold_in(row_keys(seed, start=start), stream) for seed in seeds]
+    uniforms = [uniform_rows(fold_in(key, "x"), num_batches, [3, batch_size], dtype) for key in keys]
+    x = checkerboard.from_uniforms(tf.stack(uniforms, axis=1))
+    return x, draw_noise(cell, keys, num_batches, batch_size, dtype)
+
+
+def draw_noise(cell: Cell, keys, num_batches, batch_size, dtype=tf.float32):
+    """Standard normal noise of z, `[N, S, D_z, B]`, for `RowKeys` of each seed."""
+    size = cell.latent_dimensions
+    if not size:
+        return tf.zeros([num_batches, len(keys), 0, batch_size], dtype)
+    normals = [normal_rows(fold_in(key, "z"), num_batches, [size, batch_size], dtype) for key in keys]
+    return tf.stack(normals, axis=1)
+
+
+def loss_and_gradients(cell: Cell, parameters, fixed, x, noise):
+    """The mean over a batch of minus the bound, `[S]`, in nats, and its gradients.
+
+    The seeds share no parameter, so that the gradient of their sum is that of each.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(parameters)
+        losses = -tf.reduce_mean(log_weight(cell, merge(parameters, fixed), x, noise), axis=-1)
+        total = tf.reduce_sum(losses)
+    return losses, tape.gradient(total, parameters)
+
+
+def learning_rate_at(iteration, num_iterations, peak=LEARNING_RATE):
+    """`peak (1 + cos(pi t / T)) / 2` for iteration t = 1 ... T: from its peak to zero."""
+    progress = tf.cast(iteration, tf.float32) / num_iterations
+    return peak * 0.5 * (1 + tf.cos(math.pi * progress))
+
+
+def adam(state: State, gradients, iteration, learning_rate) -> State:
+    """One update by Adam (Kingma & Ba 2015), moments corrected for their start at zero.
+
+    Args:
+      state: The state before.
+      gradients: By flow and name.
+      iteration: Integer scalar, 1 for the first.
+      learning_rate: Python `float` or scalar `Tensor`.
+    """
+    dtype = tf.nest.flatten(gradients)[0].dtype
+    count = tf.cast(iteration, dtype)
+    rate = tf.cast(learning_rate, dtype) * tf.sqrt(1 - _BETA_2**count) / (1 - _BETA_1**count)
+    first = tf.nest.map_structure(lambda m, g: m + (1 - _BETA_1) * (g - m), state.first_moments, gradients)
+    second = tf.nest.map_structure(lambda v, g: v + (1 - _BETA_2) * (g * g - v), state.second_moments, gradients)
+    parameters = tf.nest.map_structure(
+        lambda value, m, v: value - rate * m / (tf.sqrt(v) + _EPSILON), state.parameters, first, second
+    )
+    return State(parameters, first, second)
+
+
+def build_run(cell: Cell, fixed, seeds, num_iterations, block=BLOCK, batch_size=BATCH_SIZE):
+    """The compiled function that trains for up to `block` iterations.
+
+    Args:
+      cell: The cell.
+      fixed: What is not trained, as from `initial_parameters`.
+      seeds: Python integers, S of them.
+      num_iterations: Python `int`, of the whole training, for the learning rate.
+      block: Python `int`, how many iterations' samples a call draws.
+      batch_size: Python `int`, samples an iteration.
+
+    Returns:
+      a function `(state, start, count) -> (state, losses)`: from iteration `start` on, `count` of at most `block`; the losses
+      are means over these iterations, `[S]`, in nats. Where a long training is cut changes no bit of it.
+    """
+
+    def run(state, start, count):
+        dtype = tf.nest.flatten(state.parameters)[0].dtype
+        x, noise = draw(cell, seeds, "train", start, block, batch_size, dtype)
+
+        def iterate(i, state, total):
+            losses, gradients = loss_and_gradients(cell, state.parameters, fixed, x[i], noise[i])
+            iteration = start + i + 1
+            rate = learning_rate_at(iteration, num_iterations)
+            return i + 1, adam(state, gradients, iteration, rate), total + losses
+
+        _, state, total = tf.while_loop(
+            lambda i, *_: i < count,
+            iterate,
+            (tf.constant(0, tf.int64), State(*state), tf.zeros([len(seeds)], dtype)),
+        )
+        return state, total / tf.cast(count, dtype)
+
+    return tf.function(run, jit_compile=True, autograph=False)
+
+
+def _zeros_like(parameters):
+    return tf.nest.map_structure(tf.zeros_like, parameters)
