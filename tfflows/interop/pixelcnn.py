@@ -55,7 +55,7 @@ def _layers(network, stream):
         yield from (network.above, network.row_above, network.left)
         if stream is not None:
             yield stream.first
-        for step in network._steps:
+        for step in network.steps:
             if step.kind == POSITION:
                 units = [
                     *(stream.positions[step.number] if stream is not None else []),

@@ -37,12 +37,16 @@ class _ExponentialGain(WeightNormLayer):
 
         Returns:
           Outputs of mean 0 and standard deviation `init_scale` in each channel. What the layer gives from then on has these
-          moments with the compatibility `fixed`; with `released` its gain is the third root of that.
+          moments with the compatibility `fixed` (a channel that is constant has a gain of 1); with `released` its gain is the
+          third root of that.
         """
         kernel = tf.cast(self._unit_kernel(), self.compute_dtype)
         response = tf.cast(self._convolve(tf.cast(x, self.compute_dtype), kernel), self.variable_dtype)
         mean, variance = tf.nn.moments(response, axes=[0, 1, 2])
         scale = self.init_scale * tf.math.rsqrt(variance + _VARIANCE_EPSILON)
+        if self.compatibility == FIXED:
+            # The top of a ladder is 0 at first: a gain of 1e4 would make its first step the last.
+            scale = tf.where(variance > _VARIANCE_EPSILON, scale, tf.ones_like(scale))
         self.gain.assign(_KEPT[self.compatibility] * tf.math.log(scale))
         self.bias.assign(-mean * scale)
         return tf.cast((response - mean) * scale, self.compute_dtype)

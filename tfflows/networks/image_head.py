@@ -33,6 +33,7 @@ class ImageHead(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if scale not in (2, 1, 0.5):
             raise ValueError(f"An image is 2, 1 or 0.5 times as wide as the features, got {scale}.")
+        self.scale = scale
         options = {"compatibility": compatibility, "seed": seed, "dtype": self.dtype_policy}
         if scale == 2:
             self.last = ExponentialGainConv2DTranspose(channels, 5, **options)

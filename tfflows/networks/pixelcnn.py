@@ -92,10 +92,10 @@ class PixelCNN(keras.layers.Layer):
         self.above = convolution((2, 3), DOWN, "above", channels=channels + 1)
         self.row_above = convolution((1, 3), DOWN, "row_above", channels=channels + 1)
         self.left = convolution((2, 1), DOWN_RIGHT, "left", channels=channels + 1)
-        self._steps = u_shape(NUM_LEVELS, num_blocks)
+        self.steps = u_shape(NUM_LEVELS, num_blocks)
         self._num_first = NUM_LEVELS * num_blocks
         self.positions, self.halvings, self.doublings = [], [], []
-        for step in self._steps:
+        for step in self.steps:
             name = f"{step.kind}{step.number}"
             if step.kind == POSITION:
                 vertical_feature = feature_channels if injection == "both" else 0
@@ -154,7 +154,7 @@ class PixelCNN(keras.layers.Layer):
             shift_down(run(self.row_above, x)) + shift_right(run(self.left, x)),
         )
         kept = [streams]
-        for step in self._steps:
+        for step in self.steps:
             if step.kind == POSITION:
                 if step.number == self._num_first:
                     streams = kept.pop()
