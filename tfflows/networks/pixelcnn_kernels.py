@@ -48,26 +48,39 @@ class HorizontalUnit:
         self._vertical_skip = kernel
 
     def row_terms(self, above, vertical, feature):
-        """What is added to the two convolutions of each pixel.
+        """What is added to the two convolutions of each pixel, `[W, B, 3 F]`, one after the other on the channels.
 
         Args:
-          above: Pair of `[W, B, 2 F]`: what the convolutions saw in the row before.
+          above: `[W, B, 4 F]`: what the two convolutions saw in the row before.
           vertical: `[W, B, F]`, the vertical stream's unit of this position.
           feature: `[W, B, F]`, or None.
         """
-        first = self._first.from_above(above[0]) + _dense(concat_elu(vertical), self._vertical_skip) + self._skip.bias
+        above_first, above_second = tf.split(above, 2, axis=-1)
+        first = (
+            self._first.from_above(above_first) + _dense(concat_elu(vertical), self._vertical_skip) + self._skip.bias
+        )
         if feature is not None:
             first += feature
-        return first, self._second.from_above(above[1])
+        return tf.concat([first, self._second.from_above(above_second)], axis=-1)
 
     def __call__(self, x, left, terms, skip):
-        """The pixel, and what its convolutions see: `(out, (first, second))`; `left` is that pair of its left neighbour."""
+        """The pixel, and what its convolutions see: `(out, seen)`.
+
+        Args:
+          x: `[B, F]`.
+          left: `[B, 4 F]`, `seen` of the left neighbour.
+          terms: `[B, 3 F]`, of `row_terms`.
+          skip: `[B, F]`, what the horizontal stream had in the first half; None there.
+        """
+        left_first, left_second = tf.split(left, 2, axis=-1)
+        first_term, second_term = tf.split(terms, [self.width, 2 * self.width], axis=-1)
         first = concat_elu(x)
-        hidden = terms[0] + self._first.from_left(left[0], first)
+        hidden = first_term + self._first.from_left(left_first, first)
         if self._own_skip is not None:
             hidden += tf.matmul(concat_elu(skip), self._own_skip)
         second = concat_elu(hidden)
-        return x + gate(terms[1] + self._second.from_left(left[1], second)), (first, second)
+        out = x + gate(second_term + self._second.from_left(left_second, second))
+        return out, tf.concat([first, second], axis=-1)
 
 
 class Halving:

@@ -8,6 +8,8 @@ loops.
 Source: Ramachandran et al. 2017.
 """
 
+import functools
+
 import tensorflow as tf
 
 from tfflows.math.discretized_logistic_mixture import sample
@@ -77,10 +79,17 @@ class _Sampler:
         self._uniforms = [tf.transpose(tensor, [1, 2, 0, 3]) for tensor in (component_uniforms, uniforms)]
         group = 2 ** (self._num_levels - 1)
 
+        # Rows in which as much is active are traced once.
+        row_of = {
+            active: tf.function(functools.partial(self._row, active), autograph=False)
+            for active in range(self._num_levels)
+        }
+
         def body(number, carried, rows):
             for phase in range(group):
                 index = number * group + phase
-                row, carried = self._row(index, phase, carried)
+                active = next(level for level in reversed(range(self._num_levels)) if phase % 2**level == 0)
+                row, carried = row_of[active](index, carried)
                 rows = rows.write(index, row)
             return number + 1, carried, rows
 
@@ -99,17 +108,17 @@ class _Sampler:
         def levels(make):
             return [make(width // 2**level) for level in range(self._num_levels)]
 
-        def units(shape_of):
+        def units(make):
             # Of each unit, what its two convolutions saw in the row before.
             return [
-                [[tf.zeros(shape_of(width // 2**number)) for _ in range(2)] for _ in (*level.first, *level.second)]
+                [make(width // 2**number) for _ in (*level.first, *level.second)]
                 for number, level in enumerate(self._kernels.levels)
             ]
 
         return {
             "image": [tf.zeros([batch, 1, width, self._network.channels + 1]) for _ in range(2)],
-            "vertical": units(lambda size: [batch, 1, size, 2 * channels]),
-            "horizontal": units(lambda size: [size, batch, 2 * channels]),
+            "vertical": units(lambda size: [tf.zeros([batch, 1, size, 2 * channels]) for _ in range(2)]),
+            "horizontal": units(lambda size: tf.zeros([size, batch, 4 * channels])),
             # The last row of the first half at each level, which the next coarse row sees.
             "vertical_half": levels(lambda size: tf.zeros([batch, 1, size, channels])),
             "horizontal_half": levels(lambda size: tf.zeros([size, batch, channels])),
@@ -118,10 +127,9 @@ class _Sampler:
             "horizontal_doubled": levels(lambda size: tf.zeros([size, batch, channels])),
         }
 
-    def _row(self, index, phase, carried):
-        """A row of the image, `[W, B, 3]`, and what is carried on; phase: Python `int`, `index` modulo the group."""
+    def _row(self, active, index, carried):
+        """A row of the image, `[W, B, 3]`, and what is carried on; active: Python `int`, the coarsest level that changes."""
         carried = tf.nest.map_structure(lambda tensor: tensor, carried)  # a copy, to be changed
-        active = next(level for level in reversed(range(self._num_levels)) if phase % 2**level == 0)
         exists = tf.cast(index > 0, tf.float32)
         second_last, last = carried["image"]
         terms = {}
@@ -129,6 +137,7 @@ class _Sampler:
         self._vertical_row(0, active, index, start, carried, terms)
         terms["image"] = self._kernels.first_layers.row_terms(last, exists)
         terms["left_above"] = by_column(last)
+        terms["uniforms"] = [tf.gather(tensor, index) for tensor in self._uniforms]
         row = self._pixels(index, active, carried, terms)
         with_ones = tf.concat([row, tf.ones_like(row[..., :1])], axis=-1)
         carried["image"] = [last, tf.transpose(with_ones, [1, 0, 2])[:, tf.newaxis]]
@@ -144,12 +153,12 @@ class _Sampler:
         def run(place, unit, x, skip):
             vertical, horizontal, number = unit
             vertical_feature, horizontal_feature = self._features[number]
-            at_row = None if vertical_feature is None else vertical_feature[row][:, tf.newaxis]
+            at_row = None if vertical_feature is None else tf.gather(vertical_feature, row)[:, tf.newaxis]
             x, before[place] = vertical(x, before[place], skip, at_row)
             terms[number] = horizontal.row_terms(
                 carried["horizontal"][level][place],
                 by_column(x),
-                None if horizontal_feature is None else horizontal_feature[row],
+                None if horizontal_feature is None else tf.gather(horizontal_feature, row),
             )
             return x
 
@@ -186,15 +195,12 @@ class _Sampler:
         # What the left neighbour left, and what the row gathers.
         left = {
             "image": tf.zeros([batch, self._network.channels + 1]),
-            "units": [[[tf.zeros([batch, 2 * channels])] * 2 for _ in range(num_units[level])] for level in levels],
+            "units": [[tf.zeros([batch, 4 * channels])] * num_units[level] for level in levels],
             "half": [tf.zeros([batch, channels]) for _ in levels],
         }
         gathered = {
             "image": arrays(width, 3),
-            "units": [
-                [[arrays(width // 2**level, 2 * channels) for _ in range(2)] for _ in range(num_units[level])]
-                for level in levels
-            ],
+            "units": [[arrays(width // 2**level, 4 * channels) for _ in range(num_units[level])] for level in levels],
             "half": [arrays(width // 2**level, channels) for level in levels],
             "coarse": [arrays(width // 2 ** (level + 1), channels) for level in range(active)],
         }
@@ -216,8 +222,7 @@ class _Sampler:
             maximum_iterations=width // group,
         )
         for level in levels:
-            for place, pair in enumerate(gathered["units"][level]):
-                carried["horizontal"][level][place] = [array.stack() for array in pair]
+            carried["horizontal"][level] = [array.stack() for array in gathered["units"][level]]
             carried["horizontal_half"][level] = gathered["half"][level].stack()
             if level < active:
                 coarse = gathered["coarse"][level].stack()
@@ -227,10 +232,10 @@ class _Sampler:
     def _pixel(self, index, column, phase, active, left, gathered, doubled, carried, terms):
         """One pixel `[B, 3]`; `left`, `gathered` and `doubled` take what it leaves."""
         exists = tf.cast(column > 0, tf.float32)
-        left_above = terms["left_above"][tf.maximum(column - 1, 0)]
-        x = terms["image"][column] + self._kernels.first_layers(left_above, left["image"], exists)
+        left_above = tf.gather(terms["left_above"], tf.maximum(column - 1, 0))
+        x = tf.gather(terms["image"], column) + self._kernels.first_layers(left_above, left["image"], exists)
         x = self._horizontal(0, column, phase, active, x, left, gathered, doubled, carried, terms)
-        component_uniforms, uniforms = (tensor[index, column] for tensor in self._uniforms)
+        component_uniforms, uniforms = (tf.gather(tensor, column) for tensor in terms["uniforms"])
         return sample(self._kernels.last(x), self._num_components, component_uniforms, uniforms, **self._options)
 
     def _horizontal(self, level, column, phase, active, x, left, gathered, doubled, carried, terms):
@@ -240,12 +245,10 @@ class _Sampler:
 
         def run(place, unit, x, skip):
             _, horizontal, number = unit
-            at_pixel = [term[column] for term in terms[number]]
-            x, left["units"][level][place] = horizontal(x, left["units"][level][place], at_pixel, skip)
-            gathered["units"][level][place] = [
-                array.write(column, seen)
-                for array, seen in zip(gathered["units"][level][place], left["units"][level][place], strict=True)
-            ]
+            at_pixel = tf.gather(terms[number], column)
+            x, seen = horizontal(x, left["units"][level][place], at_pixel, skip)
+            left["units"][level][place] = seen
+            gathered["units"][level][place] = gathered["units"][level][place].write(column, seen)
             return x
 
         for place, unit in enumerate(units.first):
@@ -256,9 +259,11 @@ class _Sampler:
         else:
             half = x
             if level == active:
-                x = carried["horizontal_doubled"][level][column]
+                x = tf.gather(carried["horizontal_doubled"][level], column)
             elif phase % 2 == 0:
-                coarse = kernels.halvings[level](left["half"][level], half, terms["half", level][column // 2])
+                coarse = kernels.halvings[level](
+                    left["half"][level], half, tf.gather(terms["half", level], column // 2)
+                )
                 coarse = self._horizontal(
                     level + 1, column // 2, phase // 2, active, coarse, left, gathered, doubled, carried, terms
                 )
