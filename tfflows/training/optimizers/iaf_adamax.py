@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfflows.training.optimizers.slot_operations import read, subtract, write
+from tfflows.training.optimizers.slot_operations import Additions
 from tfflows.training.optimizers.update_rule import UpdateRule
 
 
@@ -25,14 +25,23 @@ class IAFAdamax(UpdateRule):
         self.epsilon = epsilon
 
     def scalars(self, step, learning_rate):
-        del step
-        return {"learning_rate": learning_rate}
+        dtype = step.dtype
+        kernel = {
+            "beta1_power": tf.constant(0.0, dtype),  # no bias is corrected
+            "lr": learning_rate,
+            "beta1": tf.constant(self.beta_1, dtype),
+            "beta2": tf.constant(self.beta_2, dtype),
+            "epsilon": tf.constant(0.0, dtype),
+        }
+        return {"kernel": kernel, "additions": Additions(self.epsilon / self.beta_2)}
 
     def update(self, variable, gradient, slots, scalars):
         momentum, norm = slots
-        m = write(momentum, self.beta_1 * read(momentum) + (1 - self.beta_1) * gradient)
-        u = write(norm, tf.maximum(self.beta_2 * read(norm) + self.epsilon, tf.abs(gradient)))
-        subtract(variable, scalars["learning_rate"] * m / u)
+        # Before the kernel multiplies it by beta_2: the norm's epsilon, by one operation more.
+        scalars["additions"].add_to(norm)
+        tf.raw_ops.ResourceApplyAdaMax(
+            var=variable.handle, m=momentum.handle, v=norm.handle, grad=gradient, **scalars["kernel"]
+        )
 
     def get_config(self):
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfflows.training.optimizers.slot_operations import read, subtract, write
+from tfflows.training.optimizers.slot_operations import Additions
 from tfflows.training.optimizers.update_rule import UpdateRule
 
 
@@ -25,14 +25,25 @@ class PixelCNNAdam(UpdateRule):
         self.epsilon = epsilon
 
     def scalars(self, step, learning_rate):
-        first, second = (1 - tf.pow(tf.constant(beta, step.dtype), step) for beta in (self.beta_1, self.beta_2))
-        return {"rate": learning_rate / first, "inverse_second": 1 / second}
+        beta_1, beta_2 = tf.constant(self.beta_1, step.dtype), tf.constant(self.beta_2, step.dtype)
+        kernel = {
+            "beta1_power": tf.pow(beta_1, step),
+            "beta2_power": tf.pow(beta_2, step),
+            "lr": learning_rate,
+            "beta1": beta_1,
+            "beta2": beta_2,
+            "epsilon": tf.constant(0.0, step.dtype),
+        }
+        return {"kernel": kernel, "additions": Additions((1 - self.beta_2) / self.beta_2 * self.epsilon)}
 
     def update(self, variable, gradient, slots, scalars):
         momentum, velocity = slots
-        m = write(momentum, self.beta_1 * read(momentum) + (1 - self.beta_1) * gradient)
-        v = write(velocity, self.beta_2 * read(velocity) + (1 - self.beta_2) * tf.square(gradient))
-        subtract(variable, scalars["rate"] * m * tf.math.rsqrt(v * scalars["inverse_second"] + self.epsilon))
+        # The kernel knows no epsilon within the root: the slot holds w = v + epsilon (1 - beta_2**t), which follows
+        # w = beta_2 w + (1 - beta_2) (g**2 + epsilon).
+        scalars["additions"].add_to(velocity)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=momentum.handle, v=velocity.handle, grad=gradient, **scalars["kernel"]
+        )
 
     def get_config(self):
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
