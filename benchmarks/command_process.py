@@ -57,8 +57,13 @@ def seconds_of_forward_pass(model, batch_size):
     """Time of one traced evaluation of the density of `batch_size` images: the arithmetic of a data-dependent init."""
     import tensorflow as tf
 
-    log_prob = tf.function(model.flow.log_prob)
-    values = tf.random.stateless_uniform([batch_size, *model.image_shape], [0, 0], -0.5, 0.5)
+    shape = [batch_size, *model.image_shape]
+    if hasattr(model, "flow"):
+        log_prob, values = tf.function(model.flow.log_prob), tf.random.stateless_uniform(shape, [0, 0], -0.5, 0.5)
+    else:
+        from tfflows.math.random import row_keys
+
+        log_prob, values = tf.function(lambda images: model.elbo(images, row_keys(0))), tf.zeros(shape, tf.uint8)
     log_prob(values).numpy()
     begin = time.time()
     log_prob(values).numpy()

@@ -18,6 +18,21 @@ def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=Fals
     """
     import tensorflow as tf
 
+    count = len(images)
+    log_prob = tf.function(model.flow.log_prob, jit_compile=jit_compile)
+    latents = tf.function(lambda: tf.random.normal([count, *model.flow.distribution.event_shape]))
+    forward = tf.function(model.flow.bijector.forward, jit_compile=jit_compile)
+    return {
+        TRAINING_STEP: training_step(strategy, model, make_optimizer, images, jit_compile),
+        LOG_PROB: lambda: log_prob(values).numpy(),
+        SAMPLE: lambda: forward(latents()).numpy(),
+    }
+
+
+def training_step(strategy, model, make_optimizer, images, jit_compile=False):
+    """The task `training step` of any model that the driver trains; arguments as for `flow_tasks`."""
+    import tensorflow as tf
+
     from tfflows.training.named_variables import named_variables
     from tfflows.training.train_step import make_train_step
 
@@ -35,14 +50,7 @@ def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=Fals
         "index": tf.range(count, dtype=tf.int64),
         "step": tf.zeros([count], tf.int64),
     }
-    log_prob = tf.function(model.flow.log_prob, jit_compile=jit_compile)
-    latents = tf.function(lambda: tf.random.normal([count, *model.flow.distribution.event_shape]))
-    forward = tf.function(model.flow.bijector.forward, jit_compile=jit_compile)
-    return {
-        TRAINING_STEP: lambda: float(step(batch)["loss"]),
-        LOG_PROB: lambda: log_prob(values).numpy(),
-        SAMPLE: lambda: forward(latents()).numpy(),
-    }
+    return lambda: float(step(batch)["loss"])
 
 
 # What a network's input takes of the outputs of the one before: nothing in float32, yet the graph has to wait for it.

@@ -19,6 +19,7 @@ from tfflows.bijectors import (
     CheckerboardMerge,
     CheckerboardSplit,
     GaussianPrior,
+    InverseAutoregressive,
     InvertibleConv,
     InvertibleConvLU,
     Level,
@@ -36,7 +37,15 @@ from tfflows.bijectors import (
     SwapHalves,
     Unsqueeze,
 )
-from tfflows.networks import CouplingNetwork, EluCouplingNetwork, GatedConditioner, MaskedNetwork, TopPrior, ZeroConv2D
+from tfflows.networks import (
+    AutoregressiveNetwork,
+    CouplingNetwork,
+    EluCouplingNetwork,
+    GatedConditioner,
+    MaskedNetwork,
+    TopPrior,
+    ZeroConv2D,
+)
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -125,6 +134,10 @@ def masked_conv(dtype, kind="masked", order="A", kernel_size=(3, 3), affine=True
     network = MaskedNetwork(filters, kernel_size, kind, order, 6, context_filters, dtype=dtype)
     network.build([None, 4, 4, channels])
     return MaskedConv(network, affine, conditional=context_filters > 0, dtype=dtype)
+
+
+def inverse_autoregressive(dtype):
+    return InverseAutoregressive(AutoregressiveNetwork(2, 4, dtype=dtype), conditional=True, dtype=dtype)
 
 
 def uneven_coupling(dtype, channels, transformed, context_filters=0):
@@ -241,6 +254,7 @@ CASES = {
         (4, 3, 2),
         (4, 3, 3),
     ),
+    "inverse_autoregressive": Case(inverse_autoregressive, (2, 3, 2), (2, 3, 2), (2, 3, 4), bounded=False),
     "uneven_coupling": Case(functools.partial(uneven_coupling, channels=3, transformed=2), (4, 4, 3), (4, 4, 3)),
     "on_first_channels": Case(lambda d: OnFirstChannels(3, ActNorm([3], dtype=d)), IMAGE, IMAGE),
     "on_data_conditional": Case(

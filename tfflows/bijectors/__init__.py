@@ -8,6 +8,7 @@ from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling, Couplin
 from tfflows.bijectors.first_channels import OnFirstChannels
 from tfflows.bijectors.gaussian_prior import GaussianPrior
 from tfflows.bijectors.halves import OnHalves, SwapHalves
+from tfflows.bijectors.inverse_autoregressive import InverseAutoregressive
 from tfflows.bijectors.invertible_conv import InvertibleConv
 from tfflows.bijectors.invertible_conv_lu import InvertibleConvLU
 from tfflows.bijectors.logistic_mixture import LogisticMixtureLogitCDF
@@ -29,6 +30,7 @@ __all__ = [
     "CheckerboardSplit",
     "Coupling",
     "GaussianPrior",
+    "InverseAutoregressive",
     "InvertibleConv",
     "InvertibleConvLU",
     "Level",

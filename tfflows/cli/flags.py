@@ -24,6 +24,12 @@ def define_flags():
     text("dataset", None, "Data set; takes the paper's own experiment on it. folder:DIR reads your own images.")
     text("experiment", None, "Experiment, if not the paper's own for --dataset. --list shows them.")
     text("variant", None, "Of a paper that exists in several forms, such as MaCow: paper (default) or release.")
+    text(
+        "stage",
+        "all",
+        "Of a paper that trains in stages, such as AGAVE: vae, pixelcnn or joint. all: one after the other; with another --mode "
+        "than train the last.",
+    )
     boolean("list", False, "Print a table of the experiments and exit.")
     flags.DEFINE_enum("mode", "train", MODES, "train also evaluates and samples at its end.")
     flags.DEFINE_enum("scale", "paper", ["paper", "small"], "small: the same structure, minutes on two CPU cores.")

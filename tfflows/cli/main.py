@@ -9,6 +9,7 @@ from absl import app, flags, logging
 from tfflows.cli import evaluate, pictures, train
 from tfflows.cli.flags import define_flags
 from tfflows.cli.listing import experiment_table
+from tfflows.cli.selection import select_experiment
 from tfflows.cli.session import Session
 from tfflows.evaluation.expected import find_expected
 from tfflows.training.checkpoints import CheckpointError
@@ -77,4 +78,28 @@ def run(reproduction, values):
         printed = {name: row.value for name, row in printed.items() if row is not None}
         print(experiment_table(reproduction, values.scale == "small", printed))
         return
-    _MODES[values.mode](Session(reproduction, values))
+    if values.mode != "train":
+        _MODES[values.mode](Session(reproduction, values, _only_stage(reproduction, values)))
+        return
+    only = _only_stage(reproduction, values)
+    for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
+        session = Session(reproduction, values, stage)
+        # A finished stage is not measured again on the way to the next one.
+        if stage in session.earlier_stages and not only and session.has_result():
+            continue
+        if not train.run(session):
+            break
+
+
+def _only_stage(reproduction, values):
+    """The stage that --stage names; None for `all`.
+
+    Raises:
+      ValueError: if the experiment has no such stage.
+    """
+    if values.stage == "all":
+        return None
+    stages = reproduction.stages(select_experiment(reproduction, values))
+    if values.stage not in stages:
+        raise ValueError(f"Unknown stage {values.stage!r}; this experiment has: all, {', '.join(stages)}.")
+    return values.stage

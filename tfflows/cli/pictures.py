@@ -4,7 +4,9 @@ import numpy as np
 
 from tfflows.cli.flags import image_numbers, temperatures
 from tfflows.data import evaluation_batches
+from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
+from tfflows.evaluation.image_model_samples import write_image_model_samples
 from tfflows.evaluation.interpolation import write_interpolation
 from tfflows.evaluation.latents import is_conditional
 from tfflows.evaluation.manipulation import write_manipulation
@@ -24,6 +26,9 @@ def write_samples(session):
     flags = session.flags
     if not session.chief:
         return []
+    if isinstance(session.model, ImageModel):
+        directory = session.workdir / DIRECTORY
+        return write_image_model_samples(session.model, directory, flags.samples, temperatures(), flags.sample_seed)
     return write_sample_grids(
         session.model,
         session.workdir / DIRECTORY,
@@ -38,6 +43,7 @@ def write_samples(session):
 
 def run_interpolate(session):
     """A strip between each pair of test images that --images names."""
+    _check_is_flow(session, "interpolate")
     session.restore()
     numbers = image_numbers()
     if len(numbers) % 2:
@@ -60,6 +66,7 @@ def run_interpolate(session):
 
 def run_manipulate(session):
     """The test images that --images names, moved along the direction of --attribute (or of each)."""
+    _check_is_flow(session, "manipulate")
     step = session.restore()
     directions = _directions(session, step)
     names = directions.names if session.flags.attribute is None else [session.flags.attribute]
@@ -80,6 +87,13 @@ def run_manipulate(session):
         )
         paths.append(path)
     _announce(session, paths)
+
+
+def _check_is_flow(session, mode):
+    if isinstance(session.model, ImageModel):
+        raise ValueError(
+            f"--mode={mode} moves the latents of a flow, and {session.experiment.name} is none: use sample."
+        )
 
 
 def _directions(session, step):

@@ -20,13 +20,16 @@ class Reproduction:
       title: One line for `--help`.
       experiments: By name; the first on a data set is the paper's own for it.
       small: `experiment -> experiment`, sized for two CPU cores.
-      build_model: `(experiment, image_shape, num_classes, seed) -> DequantizedFlow`.
+      build_model: `(experiment, image_shape, num_classes, seed) -> DequantizedFlow` or `ImageModel`.
       build_optimizer: `(experiment, learning_rate schedule) -> keras.optimizers.Optimizer`.
       load_weights: `(model, path)`, weights by the authors' names.
       extend_count: `(experiment, count) -> int`: its parameters, from `count(experiment)` of smaller experiments where equal
         blocks make that exact, since building a deep model takes long.
       build_schedule: `experiment -> keras LearningRateSchedule`, the learning rate as a function of the step 0, 1, ...; by
         default a linear warm-up to its `learning_rate` over its `warmup_steps`.
+      stages: `experiment -> {stage: experiment}` in the order in which they are trained; the last one is the experiment itself.
+      parts_of_stages: `model -> {stage: {name in the model of that stage: tf.Variable}}`: what the model of the last stage takes
+        over from those before.
       variants: The forms that the whole paper exists in, if more than one, the default first: values of the field `variant` of
         its experiments. Those of another variant have its name at the end of theirs.
     """
@@ -40,6 +43,8 @@ class Reproduction:
     load_weights: Callable
     extend_count: Callable = staticmethod(lambda experiment, count: count(experiment))
     build_schedule: Callable = staticmethod(_linear_warmup)
+    stages: Callable = staticmethod(lambda experiment: {"joint": experiment})
+    parts_of_stages: Callable = staticmethod(lambda model: {})
     variants: tuple[str, ...] = ()
 
     def default_experiment(self, dataset, variant=None) -> Experiment:

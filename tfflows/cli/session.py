@@ -24,17 +24,23 @@ FREE_FIELDS = ("num_steps", *WATCHING)
 class Session:
     """Built from flags, each part when it is first asked for."""
 
-    def __init__(self, reproduction, flags):
+    def __init__(self, reproduction, flags, stage=None):
+        """Args: reproduction: `Reproduction`; flags: values of the flags; stage: name of a stage, None for the last."""
         self.reproduction = reproduction
         self.flags = flags
-        self.experiment = select_experiment(reproduction, flags)
-        self.overrides = overrides(reproduction, flags, self.experiment)
+        selected = select_experiment(reproduction, flags)
+        self.overrides = overrides(reproduction, flags, selected)
+        stages = reproduction.stages(selected)
+        *self.earlier_stages, last = stages
+        self.stage = stage or last
+        self.experiment = stages[self.stage]
         tf.config.experimental.enable_tensor_float_32_execution(self.experiment.tf32)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         trim_graph_optimizer()
         self.chief = is_chief(self.strategy)
-        name = f"{self.experiment.name}-{self.experiment.scale}-seed{flags.seed}"
-        self.workdir = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
+        name = f"{selected.name}-{selected.scale}-seed{flags.seed}"
+        base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
+        self.workdir = base if self.stage == last else base / self.stage
 
     def prepare_workdir(self, create=True):
         """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
@@ -115,6 +121,32 @@ class Session:
     def model_variables(self):
         """`{model/...: variable}`."""
         return {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
+
+    def has_result(self):
+        """Whether a run to the end left its record in the workdir."""
+        return any((self.workdir / "results").rglob("*.json"))
+
+    def take_over_earlier_stages(self):
+        """Gives the model of the last stage what those before it trained: the averages of parameters, if there are any.
+
+        Raises:
+          FileNotFoundError: if one of them was not trained.
+        """
+        for stage in self.earlier_stages if self.stage not in self.earlier_stages else ():
+            part = self.reproduction.parts_of_stages(self.model)[stage]
+            named = {f"model/{name}": variable for name, variable in part.items()}
+            if self.experiment.ema_decay:
+                named = {
+                    average_name(name) if variable.trainable else name: variable for name, variable in named.items()
+                }
+            checkpoints = Checkpoints(self.workdir / stage / "checkpoints", named, chief=self.chief)
+            step = checkpoints.restore_latest(partial=True)
+            if step is None:
+                raise FileNotFoundError(
+                    f"No checkpoint of the stage {stage!r} in {self.workdir / stage}: train it first, with --stage={stage} or "
+                    "--stage=all, or all at once with --set pretraining_steps=0."
+                )
+            logging.info("Took over step %d of the stage %s.", step, stage)
 
     @property
     def trained_variables(self):

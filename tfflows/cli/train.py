@@ -16,7 +16,11 @@ from tfflows.training.workdir import lock_workdir
 
 
 def run(session):
-    """Trains, then evaluates, samples and writes the result record. Goes on where an earlier run stopped."""
+    """Trains, then evaluates, samples and writes the result record. Goes on where an earlier run stopped.
+
+    Returns:
+      Whether it came to the end, or was stopped.
+    """
     flags, experiment, strategy = session.flags, session.experiment, session.strategy
     check_batch_divides(experiment.batch_size, strategy, flags.accumulate)
     if flags.select == "best_test" and not experiment.evaluate_every:
@@ -46,6 +50,7 @@ def run(session):
         if flags.init_from:
             session.reproduction.load_weights(model, flags.init_from)
         else:
+            session.take_over_earlier_stages()
             initialize_from_data(
                 strategy,
                 model,
@@ -94,8 +99,9 @@ def run(session):
             evaluated_split=evaluated_split(experiment),
         )
         if state.step < experiment.num_steps:
-            return
+            return False
         finish(session, evaluator, state, averages)
+    return True
 
 
 def finish(session, evaluator, state, averages):

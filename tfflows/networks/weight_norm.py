@@ -14,7 +14,7 @@ _MOMENT_EPSILON = 1e-6
 _MASKED_NORM_EPSILON = 1e-8
 
 
-class _WeightNorm(keras.layers.Layer):
+class WeightNormLayer(keras.layers.Layer):
     """`conv(x, g v / ||v||) + bias`: v, g and bias, the data-dependent init, and what a policy casts.
 
     A subclass convolves; in its kernels the output channels lie on the axis `_filters_axis`.
@@ -98,7 +98,7 @@ def unbiased_moments(x):
     return mean, tf.sqrt(variance * count / tf.maximum(count - 1, 1))
 
 
-class WeightNormConv2D(_WeightNorm):
+class WeightNormConv2D(WeightNormLayer):
     """`conv(x, g v / ||v||) + bias`, zeros as padding; v ~ N(0, 0.05^2), g = ||v||, bias 0; then `initialize`.
 
     With stride s output (i, j) is centred on input (s i, s j), as in PyTorch with a padding of half a kernel.
@@ -145,7 +145,7 @@ class WeightNormConv2D(_WeightNorm):
         return (*outer, *sides, self.filters)
 
 
-class WeightNormConv2DTranspose(_WeightNorm):
+class WeightNormConv2DTranspose(WeightNormLayer):
     """Transposed convolution with weight norm, a norm an output channel, kernel 3x3, stride 2: `[B, 2 H, 2 W, filters]`.
 
     The transpose of `WeightNormConv2D` of stride 2. Source: released MaCow.
@@ -171,7 +171,7 @@ class WeightNormConv2DTranspose(_WeightNorm):
         return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
 
 
-class MaskedConv2D(_WeightNorm):
+class MaskedConv2D(WeightNormLayer):
     """A masked convolution with weight norm, of one of the kinds of `tfflows.math.masked_convolution`.
 
     Of kind `shifted` the kernel is dense, `g v / ||v||`. Of kind `masked` it is `exp(gain) v m / (||v m|| + 1e-8)` with the mask

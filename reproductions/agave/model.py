@@ -1,0 +1,127 @@
+"""AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
+
+from reproductions.agave.experiments import IAF_VAE, PIXELCNN
+from tfflows.distributions.auxiliary_guided import AuxiliaryGuided
+from tfflows.distributions.latent_images import LatentImages
+from tfflows.distributions.pixelcnn_images import PixelCNNImages
+from tfflows.math.random import derive_seed
+from tfflows.networks import FeatureStream, IAFLadder, ImageHead, PixelCNN
+from tfflows.training.named_variables import named_variables
+from tfflows.training.optimizers import IAFAdamax, PixelCNNAdam
+from tfflows.training.schedules import GeometricDecay, Linear, LinearWarmup, Piecewise
+
+
+def build(experiment, image_shape, num_classes, seed):
+    """The model of an experiment, over uint8 images.
+
+    Args:
+      experiment: `AgaveExperiment`.
+      image_shape: Integers `[H, W, 3]`.
+      num_classes: Not used: no model of the paper is conditional.
+      seed: Python `int` of the initial parameters.
+
+    Returns:
+      `AuxiliaryGuided`, `LatentImages` or `PixelCNNImages`; losses are in nats an image.
+
+    Raises:
+      ValueError: if the experiment is conditional, or the image's sides do not fit its networks.
+    """
+    del num_classes
+    if experiment.conditional:
+        raise ValueError(f"{experiment.name} is conditional, but no AGAVE is.")
+    if experiment.model == PIXELCNN:
+        return pixelcnn(experiment, image_shape, derive_seed(seed, "pixelcnn"))
+    latent = vae(experiment, image_shape, derive_seed(seed, "vae"))
+    if experiment.model == IAF_VAE:
+        return latent
+    return AuxiliaryGuided(
+        latent,
+        pixelcnn(experiment, image_shape, derive_seed(seed, "pixelcnn"), experiment.width),
+        feature_stream(experiment, image_shape, derive_seed(seed, "stream")),
+        weight=experiment.kl_weight,
+        auxiliary=experiment.auxiliary,
+        least_kl=experiment.joint_least_kl,
+        pretrained=experiment.pretraining_steps > 0,
+    )
+
+
+def vae(experiment, image_shape, seed):
+    """Encoder and decoder, of which the auxiliary image comes (Kingma et al. 2016)."""
+    options = {"compatibility": experiment.compatibility, "dtype": experiment.precision}
+    channels = image_shape[-1]
+    ladder = IAFLadder(
+        experiment.vae_width,
+        experiment.latent_channels,
+        experiment.vae_depth,
+        experiment.vae_blocks,
+        channels,
+        seed=derive_seed(seed, "ladder"),
+        **options,
+    )
+    ladder.latent_shapes(image_shape)  # says what is wrong with the sides
+    head = ImageHead(
+        experiment.vae_width, 2 / experiment.auxiliary_factor, channels, seed=derive_seed(seed, "head"), **options
+    )
+    return LatentImages(
+        ladder,
+        head,
+        image_shape,
+        experiment.auxiliary_levels,
+        experiment.scale_per_colour,
+        experiment.open_edges,
+        experiment.least_kl,
+    )
+
+
+def pixelcnn(experiment, image_shape, seed, feature_channels=0):
+    """The autoregressive decoder (Salimans et al. 2017), conditioned where there are features."""
+    network = PixelCNN(
+        experiment.width,
+        10 * experiment.num_components,
+        experiment.num_blocks,
+        feature_channels=feature_channels,
+        injection=experiment.injection,
+        # After pretraining what sees the features begins at 0, so that nothing is lost.
+        feature_init_scale=0.0 if experiment.pretraining_steps else 1.0,
+        dropout_rate=experiment.dropout_rate,
+        channels=image_shape[-1],
+        seed=seed,
+        dtype=experiment.precision,
+    )
+    return PixelCNNImages(network, experiment.num_components, image_shape)
+
+
+def feature_stream(experiment, image_shape, seed):
+    """What the decoder of the pixels sees of f(z) (section 3.2)."""
+    return FeatureStream(
+        experiment.width,
+        experiment.num_blocks,
+        experiment.features,
+        experiment.dropout_rate,
+        image_shape[-1],
+        seed=seed,
+        dtype=experiment.precision,
+    )
+
+
+def parts_of_stages(model):
+    """`{stage: {name in that stage's model: variable}}` of an `AuxiliaryGuided`: what it takes over from pretraining."""
+    pixels = named_variables(model.pixels)
+    return {
+        "vae": named_variables(model.vae),
+        "pixelcnn": {name: variable for name, variable in pixels.items() if "/feature/" not in name},
+    }
+
+
+def optimizer(experiment, learning_rate):
+    """Adamax as the released IAF has it, or Adam as the released PixelCNN++ has it."""
+    return {"adamax": IAFAdamax, "adam": PixelCNNAdam}[experiment.optimizer](learning_rate)
+
+
+def build_schedule(experiment):
+    """Linear warm-up from 0 over `warmup_steps`, then constant, or a factor `decay` a step."""
+    peak, warmup = experiment.learning_rate, experiment.warmup_steps
+    if experiment.decay == 1:
+        return LinearWarmup(peak, warmup)
+    pieces = [Linear(warmup, 0.0, peak)] if warmup else []
+    return Piecewise([*pieces, GeometricDecay(None, peak, experiment.decay)])

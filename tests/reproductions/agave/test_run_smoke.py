@@ -1,0 +1,79 @@
+"""One step of the real run for every experiment, at its own image size, its model as small as can be."""
+
+import functools
+import math
+
+import pytest
+
+from reproductions.agave.experiments import EXPERIMENTS
+from reproductions.agave.run import AGAVE
+from tests.cli.running import record_of, run, small_source
+from tests.reproductions.distinct import distinct_experiments
+from tfflows.cli import session, train
+
+# What a graph depends on. Experiments that share it are one test by default; by default only one of the guided ones runs.
+FIELDS = ("image_size", "model", "auxiliary", "auxiliary_size")
+NUM_IMAGES = 8
+SMALL = {
+    "width": 2,
+    "num_blocks": 1,
+    "num_components": 1,
+    "vae_width": 2,
+    "latent_channels": 2,
+    "vae_blocks": 1,
+    "init_batch_size": NUM_IMAGES,
+    "evaluation_batch_size": NUM_IMAGES,
+}
+FEW = [
+    pytest.param(*case.values, marks=pytest.mark.slow) if case.values[0].startswith("cifar10_aux") else case
+    for case in distinct_experiments(EXPERIMENTS, FIELDS, "claims_no_auxiliary")
+]
+
+
+def arguments(name, workdir, **changes):
+    return (
+        f"--experiment={name}",
+        f"--workdir={workdir}",
+        "--steps=1",
+        "--batch_size=2",
+        *(f"--set={field}={value}" for field, value in {**SMALL, **changes}.items()),
+        "--samples=1",
+        "--temperature=1",
+    )
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch, without_graph_optimization):
+    monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_one_step(name, tmp_path, capsys):
+    experiment = EXPERIMENTS[name]
+    run(*arguments(name, tmp_path, pretraining_steps=0), reproduction=AGAVE)
+    record = record_of(tmp_path)
+    assert math.isfinite(record["value"]) and record["num_images"] == NUM_IMAGES and record["steps"] == 1
+    assert (record["paper"], record["experiment"], record["dataset"]) == ("agave", name, experiment.dataset)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index")) == ["step-1.index"]
+    assert len(list((tmp_path / "pictures").glob("samples*.png"))) == 1
+    assert "not comparable" in capsys.readouterr().out
+
+
+def test_stages(tmp_path, capsys, monkeypatch):
+    """Both halves are trained, then the whole, which begins with what they have."""
+    monkeypatch.setattr(train, "write_samples", lambda session: [])  # takes as long as all else
+    name, changes = "claims_guided", {"pretraining_steps": 1}
+    with pytest.raises(FileNotFoundError, match="No checkpoint of the stage 'vae'.*--stage=vae"):
+        run(*arguments(name, tmp_path, **changes), "--stage=joint", reproduction=AGAVE)
+    run(*arguments(name, tmp_path, **changes), "--stage=pixelcnn", reproduction=AGAVE)
+    assert record_of(tmp_path / "pixelcnn")["experiment"] == f"{name}_pixelcnn"
+    run(*arguments(name, tmp_path, **changes), "--stage=all", reproduction=AGAVE)
+    assert record_of(tmp_path / "vae")["experiment"] == f"{name}_vae"
+    assert record_of(tmp_path)["experiment"] == name
+    capsys.readouterr()
+    run(*arguments(name, tmp_path, **changes), "--stage=vae", "--mode=evaluate", reproduction=AGAVE)
+    assert f"{name}_vae" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="Unknown stage 'prior'; this experiment has: all, vae, pixelcnn, joint"):
+        run(*arguments(name, tmp_path, **changes), "--stage=prior", reproduction=AGAVE)
+    with pytest.raises(ValueError, match="is none: use sample"):
+        run(*arguments(name, tmp_path, **changes), "--mode=interpolate", reproduction=AGAVE)

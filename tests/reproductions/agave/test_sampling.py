@@ -1,0 +1,63 @@
+"""Cached samples are those of a loop that runs the whole network for each pixel, under the same uniform numbers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfflows.networks import FeatureStream, PixelCNN
+from tfflows.networks.pixelcnn_sampling import cached_sample, naive_sample
+
+pytestmark = pytest.mark.usefixtures("without_graph_optimization")
+
+BATCH, HEIGHT, WIDTH, COMPONENTS, CHANNELS = 2, 8, 12, 2, 4
+
+
+def uniform(*shape, seed):
+    return tf.random.stateless_uniform(shape, [seed, 1], 1e-5, 1 - 1e-5)
+
+
+def network_and_features(injection, num_blocks):
+    """Scattered weights, so that biases and gains count."""
+    options = {} if injection is None else {"feature_channels": CHANNELS, "injection": injection}
+    network = PixelCNN(CHANNELS, 10 * COMPONENTS, num_blocks, seed=3, **options)
+    features = None
+    if injection is not None:
+        stream = FeatureStream(CHANNELS, num_blocks, seed=4)
+        features = stream.initialize(uniform(BATCH, HEIGHT, WIDTH, 3, seed=5))
+    network.initialize(2 * uniform(BATCH, HEIGHT, WIDTH, 3, seed=6) - 1, features)
+    for index, variable in enumerate(network.trainable_variables):
+        variable.assign(variable + 0.1 * tf.random.stateless_normal(variable.shape, [index, 2]))
+    return network, features
+
+
+@pytest.mark.parametrize(
+    ("injection", "num_blocks"), [(None, 2), ("both", 1), pytest.param("horizontal", 1, marks=pytest.mark.slow)]
+)
+def test_cached_samples_are_the_naive_ones(injection, num_blocks):
+    network, features = network_and_features(injection, num_blocks)
+    uniforms = uniform(BATCH, HEIGHT, WIDTH, COMPONENTS, seed=1), uniform(BATCH, HEIGHT, WIDTH, 3, seed=2)
+
+    def run(sampler, **options):
+        return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features, **options), autograph=False)()
+
+    naive = run(naive_sample)
+    assert np.abs(naive).max() <= 1 and np.std(naive) > 0.2
+    np.testing.assert_allclose(run(cached_sample), naive, atol=1e-4)
+    few = run(naive_sample, num_pixels=5).numpy().reshape([BATCH, -1, 3])
+    np.testing.assert_array_equal(few[:, :5], naive.numpy().reshape([BATCH, -1, 3])[:, :5])
+    assert not few[:, 5:].any()
+
+
+@pytest.mark.slow
+def test_xla_compiles_cached_sampling():
+    network, features = network_and_features("both", 1)
+    uniforms = uniform(BATCH, 4, 4, COMPONENTS, seed=1), uniform(BATCH, 4, 4, 3, seed=2)
+    features = FeatureStream(CHANNELS, 1, seed=4).initialize(uniform(BATCH, 4, 4, 3, seed=5))
+
+    def run(jit_compile):
+        sampler = tf.function(
+            lambda: cached_sample(network, COMPONENTS, *uniforms, features), jit_compile=jit_compile, autograph=False
+        )
+        return sampler()
+
+    np.testing.assert_allclose(run(True), run(None), atol=1e-4)

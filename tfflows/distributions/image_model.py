@@ -1,0 +1,75 @@
+"""What models of images that are no flow have in common."""
+
+import math
+
+import tensorflow as tf
+
+from tfflows.bijectors.memory import REVERSIBLE, memory_mode
+from tfflows.math.random import fold_in
+
+
+class ImageModel(tf.Module):
+    """Log-probabilities of uint8 images `[B, H, W, C]`, or lower bounds on them, in nats; see `DequantizedFlow` for the methods.
+
+    A subclass implements `elbo(images, keys)`, `training_loss`, `initialize` and `sample`.
+    """
+
+    # What `training_loss` reports.
+    metric_names = ("bits_per_dim",)
+
+    def __init__(self, image_shape, name):
+        """Args: image_shape: Python `int`s `[H, W, C]`; name: Python `str`."""
+        super().__init__(name=name)
+        self._image_shape = tf.TensorShape(image_shape)
+
+    @property
+    def image_shape(self):
+        """Static shape `[H, W, C]`."""
+        return self._image_shape
+
+    @property
+    def num_dimensions(self):
+        """Python `int`, `H * W * C`: what bits are counted over."""
+        return self.image_shape.num_elements()
+
+    def condition_of(self, labels):
+        """None: no such model is given labels."""
+        del labels
+
+    def elbo(self, images, keys, condition=None):
+        """One-sample bound on `ln P(images)`, nats `[B]`; keys: `RowKeys`; condition: None."""
+        raise TypeError(f"{type(self).__name__} does not say what its bound is.")
+
+    def importance_weighted_log_prob(self, images, keys, num_samples, condition=None):
+        """`ln (1/S) sum_s exp(elbo_s)`, nats, float64 `[B]`: a tighter bound (Burda et al. 2016), in memory of one sample.
+
+        Args:
+          images: uint8 `[B, H, W, C]`.
+          keys: `RowKeys`.
+          num_samples: Python `int` S.
+          condition: None.
+        """
+
+        def add_sample(sample, running):
+            elbo = tf.cast(self.elbo(images, fold_in(keys, sample), condition), tf.float64)
+            return sample + 1, tf.reduce_logsumexp(tf.stack([running, elbo]), axis=0)
+
+        start = tf.fill([tf.shape(images)[0]], tf.constant(-math.inf, tf.float64))
+        _, total = tf.while_loop(lambda sample, _: sample < num_samples, add_sample, (tf.constant(0), start))
+        return total - math.log(num_samples)
+
+    def _checked(self, images):
+        images = tf.convert_to_tensor(images)
+        if images.dtype != tf.uint8 or not images.shape[1:].is_compatible_with(self.image_shape):
+            raise ValueError(
+                f"The model is of uint8 images {self.image_shape}, got a batch of {images.dtype.name} of shape {images.shape}."
+            )
+        return images
+
+
+def refuse_reversible():
+    """Raises `ValueError` in the memory mode `reversible`."""
+    if memory_mode() == REVERSIBLE:
+        raise ValueError(
+            "Only flows can be rebuilt from their latents: use --memory=recompute, which keeps blocks' inputs."
+        )

@@ -1,0 +1,71 @@
+"""Weights by the variable names of the released IAF code (its TensorFlow side)."""
+
+import numpy as np
+
+from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
+from tfflows.interop.sources import read_source
+from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, IAFLadder, ImageHead
+
+
+def load_weights(part, source, scope=""):
+    """Sets the variables of an IAF-VAE, or of a part of it, from weights by the authors' names.
+
+    Args:
+      part: What `released_places` takes.
+      source: A mapping by the authors' names (`IAF_0_0/up_conv1/V`, `x_enc/g`, `dec_log_stdv`, ...; `model/` before them is
+        dropped), the path of an `.npz` file (of such names, or of `var/<name>` beside other arrays) or of a TF1 checkpoint.
+      scope: Python `str` before the names of a single layer.
+
+    Raises:
+      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
+      FileNotFoundError: if there is nothing at the path.
+    """
+    weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
+    assign(released_places(part, scope), weights)
+
+
+def export_weights(part, scope=""):
+    """The inverse of `load_weights`: `{authors' name: array}`."""
+    return values_by_name(released_places(part, scope))
+
+
+def released_places(part, scope=""):
+    """The `Place`s of the variables of a `LatentImages`, an `IAFLadder`, an `ImageHead` or a single layer."""
+    if hasattr(part, "ladder"):
+        return [*_ladder(part.ladder), *_layer(part.head.last, "x_dec/"), whole(part.log_scale, "dec_log_stdv")]
+    if isinstance(part, IAFLadder):
+        return _ladder(part)
+    if isinstance(part, ImageHead):
+        return _layer(part.last, "x_dec/")
+    if isinstance(part, AutoregressiveNetwork):
+        return _network(part, scope)
+    return _layer(part, scope)
+
+
+def _ladder(ladder):
+    places = [*_layer(ladder.encoder, "x_enc/"), whole(ladder.top, "h_top")]
+    for place, (up, down) in enumerate(zip(ladder.bottom_up, ladder.top_down, strict=True)):
+        level, block = divmod(place, ladder.num_blocks)
+        scope = f"IAF_{level}_{block}/"
+        places += _layer(up.first, f"{scope}up_conv1/") + _layer(up.second, f"{scope}up_conv3/")
+        places += _layer(down.first, f"{scope}down_conv1/") + _network(down.network, f"{scope}ar_multiconv2d/")
+        places += _layer(down.second, f"{scope}down_{'deconv' if down.doubles else 'conv'}2/")
+    return places
+
+
+def _network(network, scope):
+    names = {"layer_0": "hidden1", "layer_1": "hidden2", "layer_out_0": "shift", "layer_out_1": "log_scale"}
+    return [place for name, own in names.items() for place in _layer(getattr(network, own), f"{scope}{name}/")]
+
+
+def _layer(layer, scope):
+    direction = whole(layer.direction, f"{scope}V")
+    if isinstance(layer, AutoregressiveConv2D):
+        # A masked kernel is 0 under its mask, there and here, even where a file has other values.
+        direction = Place(
+            variable_of(layer.direction),
+            (f"{scope}V",),
+            split=lambda value: [value],
+            join=lambda parts: parts[0] * np.asarray(layer.live_taps, parts[0].dtype),
+        )
+    return [direction, whole(layer.gain, f"{scope}g"), whole(layer.bias, f"{scope}b")]

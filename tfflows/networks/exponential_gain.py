@@ -1,0 +1,154 @@
+"""Convolutions with weight norm whose gains are logarithms: the layers of the released IAF."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfflows.math.autoregressive import causal_mask
+from tfflows.networks.weight_norm import WeightNormLayer
+
+RELEASED, FIXED = COMPATIBILITIES = ("released", "fixed")
+
+_VARIANCE_EPSILON = 1e-10
+# The released code keeps a third of the gain that it means, as its predecessor used the exponential of three times it.
+_KEPT = {RELEASED: 1 / 3, FIXED: 1.0}
+
+
+class _ExponentialGain(WeightNormLayer):
+    """`conv(x, exp(g) v / ||v||) + bias`; data-dependent init after the response of the direction alone."""
+
+    def __init__(self, filters, kernel_size, init_scale, compatibility, seed, **kwargs):
+        super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
+        if compatibility not in COMPATIBILITIES:
+            raise ValueError(f"compatibility must be one of {COMPATIBILITIES}, got {compatibility!r}.")
+        self.compatibility = compatibility
+
+    def _initial_gain(self, direction):
+        return tf.zeros([self.filters], direction.dtype)
+
+    def _unit_kernel(self):
+        direction = tf.convert_to_tensor(self.direction)
+        return direction * tf.math.rsqrt(self._squared_norm(direction))
+
+    def effective_kernel(self):
+        return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))
+
+    def initialize(self, x):
+        """Data-dependent init from a batch `[B, H, W, C]`.
+
+        Returns:
+          Outputs of mean 0 and standard deviation `init_scale` in each channel. What the layer gives from then on has these
+          moments with the compatibility `fixed` (a channel that is constant has a gain of 1); with `released` its gain is the
+          third root of that.
+        """
+        kernel = tf.cast(self._unit_kernel(), self.compute_dtype)
+        response = tf.cast(self._convolve(tf.cast(x, self.compute_dtype), kernel), self.variable_dtype)
+        mean, variance = tf.nn.moments(response, axes=[0, 1, 2])
+        scale = self.init_scale * tf.math.rsqrt(variance + _VARIANCE_EPSILON)
+        if self.compatibility == FIXED:
+            # The top of a ladder is 0 at first: a gain of 1e4 would make its first step the last.
+            scale = tf.where(variance > _VARIANCE_EPSILON, scale, tf.ones_like(scale))
+        self.gain.assign(_KEPT[self.compatibility] * tf.math.log(scale))
+        self.bias.assign(-mean * scale)
+        return tf.cast((response - mean) * scale, self.compute_dtype)
+
+
+class ExponentialGainConv2D(_ExponentialGain):
+    """`conv(x, exp(g) v / ||v||) + bias`, SAME, a norm an output channel; v ~ N(0, 0.05^2), g and bias 0; then `initialize`.
+
+    Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`. Source: released IAF code.
+    """
+
+    def __init__(self, filters, kernel_size=3, strides=1, init_scale=0.1, compatibility=RELEASED, seed=0, **kwargs):
+        """Creates the layer.
+
+        Args:
+          filters: Python `int`, output channels.
+          kernel_size: Python `int`.
+          strides: Python `int`.
+          init_scale: Python `float`, see `initialize`.
+          compatibility: `'released'` or `'fixed'`, see `initialize`.
+          seed: Python `int` of v.
+          **kwargs: As in Keras.
+
+        Raises:
+          ValueError: if the compatibility is unknown.
+        """
+        super().__init__(filters, kernel_size, init_scale, compatibility, seed, **kwargs)
+        self.strides = strides
+
+    def build(self, input_shape):
+        self._build((*self.kernel_size, input_shape[-1], self.filters))
+
+    def _convolve(self, x, kernel):
+        return tf.nn.conv2d(x, kernel, strides=self.strides, padding="SAME")
+
+    def compute_output_shape(self, input_shape):
+        *outer, height, width, _ = input_shape
+        sides = (None if side is None else -(-side // self.strides) for side in (height, width))
+        return (*outer, *sides, self.filters)
+
+
+class ExponentialGainConv2DTranspose(_ExponentialGain):
+    """The transpose of an `ExponentialGainConv2D` of stride 2: `[B, H, W, C] -> [B, 2 H, 2 W, filters]`.
+
+    With the compatibility `released` a norm is taken over the output channels, for each input channel; with `fixed` over the
+    input channels, for each output channel.
+    """
+
+    _filters_axis = -2
+
+    def __init__(self, filters, kernel_size=3, init_scale=0.1, compatibility=RELEASED, seed=0, **kwargs):
+        """Args: as for `ExponentialGainConv2D`."""
+        super().__init__(filters, kernel_size, init_scale, compatibility, seed, **kwargs)
+
+    def build(self, input_shape):
+        self._build((*self.kernel_size, self.filters, input_shape[-1]))
+
+    def _squared_norm(self, direction):
+        axis = 2 if self.compatibility == RELEASED else 3
+        return tf.reduce_sum(tf.square(direction), axis=[0, 1, axis], keepdims=True)
+
+    def effective_kernel(self):
+        return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))[:, tf.newaxis]
+
+    def _convolve(self, x, kernel):
+        batch, height, width = tf.unstack(tf.shape(x)[:3])
+        out = tf.nn.conv2d_transpose(x, kernel, [batch, 2 * height, 2 * width, self.filters], strides=2, padding="SAME")
+        return tf.ensure_shape(out, self.compute_output_shape(x.shape))
+
+    def compute_output_shape(self, input_shape):
+        *outer, height, width, _ = input_shape
+        return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
+
+
+class AutoregressiveConv2D(_ExponentialGain):
+    """A 3x3 convolution of which the taps that are not before the own pixel and channel are dead: `exp(g) v m / ||v m||`.
+
+    The order is that of `tfflows.math.autoregressive`. Entries of v under the mask m are 0 and stay it.
+
+    Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: Kingma et al. 2016; released code.
+    """
+
+    def __init__(self, filters, strict=False, init_scale=1.0, compatibility=RELEASED, seed=0, **kwargs):
+        """Args: strict: Python `bool`, whether the own group of channels is not seen; rest as for `ExponentialGainConv2D`."""
+        super().__init__(filters, 3, init_scale, compatibility, seed, **kwargs)
+        self.strict = strict
+
+    def build(self, input_shape):
+        self.live_taps = causal_mask(input_shape[-1], self.filters, self.strict)
+        self._build((*self.kernel_size, input_shape[-1], self.filters))
+
+    def _initial_direction(self, shape, dtype):
+        return self._initializer(shape, dtype) * tf.constant(self.live_taps, dtype)
+
+    def _unit_kernel(self):
+        direction = tf.convert_to_tensor(self.direction)
+        direction *= tf.constant(self.live_taps, direction.dtype)
+        return direction * tf.math.rsqrt(self._squared_norm(direction))
+
+    def _convolve(self, x, kernel):
+        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+
+    def num_live_parameters(self):
+        """Entries of v that are not under the mask, gains and biases: Python `int`."""
+        return int(np.sum(self.live_taps)) + 2 * self.filters

@@ -1,0 +1,272 @@
+"""The residual ladder of Kingma et al. 2016: encoder and decoder of a VAE whose posterior is an inverse autoregressive flow."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfflows.bijectors.inverse_autoregressive import InverseAutoregressive
+from tfflows.math.random import derive_seed, fold_in, normal_rows
+from tfflows.networks.autoregressive_network import AutoregressiveNetwork
+from tfflows.networks.data_dependent import call_layer, initialize_layer
+from tfflows.networks.exponential_gain import RELEASED, ExponentialGainConv2D, ExponentialGainConv2DTranspose
+from tfflows.networks.shared_layers import SharedLayers
+
+# Of what a block adds to what passes by it (released code).
+_RESIDUAL_SCALE = 0.1
+_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Evidence(NamedTuple):
+    """What the encoder tells the decoder's block of the same place.
+
+    Attributes:
+      mean: `[B, H, W, Z]`, added to the posterior's mean.
+      log_scale: `[B, H, W, Z]`, added to its log-scale.
+      context: `[B, H, W, width]`, of the autoregressive network.
+    """
+
+    mean: tf.Tensor
+    log_scale: tf.Tensor
+    context: tf.Tensor
+
+
+class BottomUpBlock(keras.layers.Layer):
+    """A block of the encoder: `h -> (h', Evidence)`.
+
+    `[mean, log_scale, context, d] = conv(elu(h))`, `h' = h + 0.1 conv(elu(d))`; halving the sides, h loses every other pixel.
+
+    Source: Kingma et al. 2016, figure 3; released code.
+    """
+
+    def __init__(self, width, latent_channels, halves=False, compatibility=RELEASED, seed=0, **kwargs):
+        """Creates and builds the layers; arguments as for `IAFLadder`; halves: Python `bool`."""
+        super().__init__(autocast=False, **kwargs)
+        options = {"compatibility": compatibility, "dtype": self.dtype_policy}
+        self.halves = halves
+        self._sizes = [latent_channels, latent_channels, width, width]
+        self.first = ExponentialGainConv2D(
+            sum(self._sizes), strides=2 if halves else 1, seed=derive_seed(seed, 1), **options
+        )
+        self.second = ExponentialGainConv2D(width, seed=derive_seed(seed, 2), **options)
+        for layer in (self.first, self.second):
+            layer.build([None, None, None, width])
+        self.built = True
+
+    def call(self, h):
+        return self._run(call_layer, h)
+
+    def initialize(self, h):
+        """Data-dependent init of both convolutions from a batch; returns the output on it."""
+        return self._run(initialize_layer, h)
+
+    def _run(self, run, h):
+        mean, log_scale, context, d = tf.split(run(self.first, tf.nn.elu(h)), self._sizes, axis=-1)
+        passing = h[:, ::2, ::2] if self.halves else h
+        evidence = (tf.cast(mean, self.variable_dtype), tf.cast(log_scale, self.variable_dtype), context)
+        return passing + _RESIDUAL_SCALE * run(self.second, tf.nn.elu(d)), evidence
+
+
+class TopDownBlock(keras.layers.Layer):
+    """A block of the decoder, with a latent `z`: `h -> h'`.
+
+    `[p, r, context, e] = conv(elu(h))`; prior `N(p)`; posterior `z = IAF(z_0; contexts)`, `z_0 ~ N(r + evidence)`;
+    `h' = h + 0.1 conv(elu([z, e]))`, doubling the sides by a transposed convolution and h by its nearest neighbour.
+
+    Source: Kingma et al. 2016, figure 3; released code.
+    """
+
+    def __init__(self, width, latent_channels, doubles=False, compatibility=RELEASED, seed=0, **kwargs):
+        """Creates and builds the layers; arguments as for `IAFLadder`; doubles: Python `bool`."""
+        super().__init__(autocast=False, **kwargs)
+        options = {"compatibility": compatibility, "dtype": self.dtype_policy}
+        self.doubles = doubles
+        self._sizes = [*[latent_channels] * 4, width, width]
+        self.first = ExponentialGainConv2D(sum(self._sizes), seed=derive_seed(seed, 1), **options)
+        self.first.build([None, None, None, width])
+        network = AutoregressiveNetwork(latent_channels, width, seed=derive_seed(seed, "network"), **options)
+        self.network = network
+        self._flow = InverseAutoregressive(network, conditional=True, dtype=self.variable_dtype)
+        last = ExponentialGainConv2DTranspose if doubles else ExponentialGainConv2D
+        self.second = last(width, seed=derive_seed(seed, 2), **options)
+        self.second.build([None, None, None, latent_channels + width])
+        self.built = True
+
+    def call(self, h, evidence, noise):
+        """`(h', kl)` of a draw from the posterior: `ln q(z) - ln p(z)` of each number, nats `[B, H, W, Z]`."""
+        return self._run(call_layer, self._flow.inverse_and_log_derivatives, h, evidence, noise, from_prior=False)
+
+    def initialize(self, h, evidence, noise):
+        """Data-dependent init of all layers from a batch; `z_0` is drawn from the prior, as in the released code."""
+        flow = self._flow.initialize_and_log_derivatives
+        return self._run(initialize_layer, flow, h, evidence, noise, from_prior=True)
+
+    def decode(self, h, noise):
+        """`h'` of a latent drawn from the prior."""
+        prior_mean, prior_log_scale, *_, e = self._split(call_layer, h)
+        return self._output(call_layer, h, prior_mean + tf.exp(prior_log_scale) * noise, e)
+
+    def _split(self, run, h):
+        *gaussians, context, e = tf.split(run(self.first, tf.nn.elu(h)), self._sizes, axis=-1)
+        return [*(tf.cast(part, self.variable_dtype) for part in gaussians), context, e]
+
+    def _run(self, run, flow, h, evidence, noise, from_prior):
+        prior_mean, prior_log_scale, mean, log_scale, context, e = self._split(run, h)
+        evidence = Evidence(*evidence)
+        mean, log_scale = mean + evidence.mean, log_scale + evidence.log_scale
+        if from_prior:
+            start = prior_mean + tf.exp(prior_log_scale) * noise
+        else:
+            start = mean + tf.exp(log_scale) * noise
+        log_posterior = log_normal(start, mean, log_scale)
+        z, log_derivatives = flow(start, {"context": context + evidence.context})
+        kl = log_posterior - log_derivatives - log_normal(z, prior_mean, prior_log_scale)
+        return self._output(run, h, z, e), kl
+
+    def _output(self, run, h, z, e):
+        branch = run(self.second, tf.nn.elu(tf.concat([tf.cast(z, self.compute_dtype), e], axis=-1)))
+        passing = double(h) if self.doubles else h
+        return passing + _RESIDUAL_SCALE * branch
+
+
+def log_normal(x, mean, log_scale):
+    """`ln N(x; mean, exp(log_scale)^2)`, elementwise."""
+    return -0.5 * tf.square((x - mean) * tf.exp(-log_scale)) - log_scale - _HALF_LOG_TWO_PI
+
+
+def double(x):
+    """Each pixel four times: `[B, H, W, C] -> [B, 2 H, 2 W, C]`."""
+    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+
+
+class IAFLadder(keras.layers.Layer):
+    """Images to features by way of latents, `[B, H, W, C] -> [B, H / 2, W / 2, width]`.
+
+    A convolution of stride 2; then the encoder goes up `depth x num_blocks` blocks, of which the first of each depth but the
+    first halves the sides; then the decoder goes the same way down, from a learned vector, with a latent in each block that is
+    given what the encoder said there.
+
+    Called with `(x, noise)`, images in [-1/2, 1/2] and standard normal numbers `[B, H_l, W_l, latent_channels]` for the
+    blocks from the top down (`draw_noise`); gives the features and the `ln q(z) - ln p(z)` of each latent number, from the
+    top down. The topmost block's second convolution is not used, but kept, as in the released code.
+
+    Source: Kingma et al. 2016, section 5 and appendix; released code.
+    """
+
+    def __init__(
+        self, width, latent_channels, depth=1, num_blocks=20, channels=3, compatibility=RELEASED, seed=0, **kwargs
+    ):
+        """Creates and builds the layers.
+
+        Args:
+          width: Python `int`, channels of what passes by the blocks.
+          latent_channels: Python `int` Z; one of width and Z divides the other.
+          depth: Python `int`, resolutions.
+          num_blocks: Python `int`, blocks a resolution.
+          channels: Python `int`, of the images.
+          compatibility: As for `ExponentialGainConv2D`.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+        """
+        super().__init__(autocast=False, **kwargs)
+        self.width = width
+        self.latent_channels = latent_channels
+        self.depth = depth
+        self.num_blocks = num_blocks
+        options = {"compatibility": compatibility, "dtype": self.dtype_policy}
+        self.encoder = ExponentialGainConv2D(width, 5, strides=2, seed=derive_seed(seed, "encoder"), **options)
+        self.encoder.build([None, None, None, channels])
+        self.bottom_up, self.top_down = [], []
+        for level in range(depth):
+            for block in range(num_blocks):
+                changes = level > 0 and block == 0
+                sizes = (width, latent_channels, changes)
+                self.bottom_up.append(BottomUpBlock(*sizes, seed=derive_seed(seed, level, block, "up"), **options))
+                self.top_down.append(TopDownBlock(*sizes, seed=derive_seed(seed, level, block, "down"), **options))
+        self.top = self.add_weight(shape=(width,), initializer="zeros", name="top", autocast=False)
+        self._up = SharedLayers(lambda unit, h: unit[0](h), [[block] for block in self.bottom_up], recomputed=True)
+        self._down = SharedLayers(
+            lambda unit, h, evidence, noise: unit[0](h, evidence, noise),
+            [[block] for block in self.top_down],
+            recomputed=True,
+        )
+        self._prior = SharedLayers(
+            lambda unit, h, noise: unit[0].decode(h, noise), [[block] for block in self.top_down]
+        )
+        self.built = True
+
+    def latent_shapes(self, image_shape):
+        """`[H_l, W_l, Z]` of the latents of images `[H, W, C]`, from the top down.
+
+        Raises:
+          ValueError: if the sides cannot be halved as often.
+        """
+        height, width, _ = image_shape
+        if height % 2**self.depth or width % 2**self.depth:
+            raise ValueError(
+                f"{self.name} halves the sides {self.depth} times: they must be multiples of {2**self.depth}, got "
+                f"{list(image_shape)}."
+            )
+        shapes = [
+            [height // 2 ** (level + 1), width // 2 ** (level + 1), self.latent_channels]
+            for level in range(self.depth)
+            for _ in range(self.num_blocks)
+        ]
+        return shapes[::-1]
+
+    def draw_noise(self, keys, num_images, image_shape):
+        """Standard normal numbers for each block, from the top down; keys: `RowKeys`."""
+        shapes = self.latent_shapes(image_shape)
+        return [normal_rows(fold_in(keys, place), num_images, shape) for place, shape in enumerate(shapes)]
+
+    def call(self, x, noise):
+        last = len(self.bottom_up) - 1
+
+        def up(number, h):
+            # Of the topmost block only the first convolution is of use.
+            return self._up(number, h) if number < last else self.bottom_up[number](h)
+
+        return self._run(call_layer, up, self._down, x, noise)
+
+    def initialize(self, x, noise):
+        """Data-dependent init, layer after layer, from a batch; returns what the call gives."""
+
+        def up(number, h):
+            return initialize_layer(self.bottom_up[number], h)
+
+        def down(number, *inputs):
+            return initialize_layer(self.top_down[number], *inputs)
+
+        return self._run(initialize_layer, up, down, x, noise)
+
+    def _run(self, run, up, down, x, noise):
+        h = run(self.encoder, tf.cast(x, self.compute_dtype))
+        evidence = []
+        for number in range(len(self.bottom_up)):
+            h, own = up(number, h)
+            evidence.append(own)
+        h = self._top(tf.shape(h)[0], h.shape[1:3]) + self._unused()
+        kl = []
+        for number, noise_of_block in zip(reversed(range(len(self.top_down))), noise, strict=True):
+            h, own = down(number, h, evidence[number], noise_of_block)
+            kl.append(own)
+        return h, kl
+
+    def decode(self, noise):
+        """Features of latents drawn from the prior; noise as for the call."""
+        h = self._top(tf.shape(noise[0])[0], noise[0].shape[1:3])
+        for number, noise_of_block in zip(reversed(range(len(self.top_down))), noise, strict=True):
+            h = self._prior(number, h, noise_of_block)
+        return h
+
+    def _top(self, num_images, sides):
+        top = tf.cast(tf.convert_to_tensor(self.top), self.compute_dtype)
+        return tf.broadcast_to(top, tf.stack([num_images, *sides, self.width]))
+
+    def _unused(self):
+        """0, with a gradient of 0 for what the loss does not depend on."""
+        total = tf.add_n(
+            [tf.reduce_sum(tf.convert_to_tensor(variable)) for variable in self.bottom_up[-1].second.variables]
+        )
+        return tf.cast(0 * total, self.compute_dtype)

@@ -1,0 +1,198 @@
+"""PixelCNN++: two streams of gated residual units that see what comes before each pixel."""
+
+import keras
+import tensorflow as tf
+
+from tfflows.math.random import derive_seed, fold_in
+from tfflows.networks.data_dependent import call_layer, initialize_layer
+from tfflows.networks.gated_residual import GatedResidual
+from tfflows.networks.shared_layers import SharedLayers
+from tfflows.networks.shifted_convolution import (
+    DOWN,
+    DOWN_RIGHT,
+    ShiftedConv2D,
+    ShiftedConv2DTranspose,
+    shift_down,
+    shift_right,
+)
+from tfflows.networks.u_shape import HALVE, POSITION, u_shape
+
+INJECTIONS = ("both", "horizontal")
+NUM_LEVELS = 3
+
+
+class PixelCNN(keras.layers.Layer):
+    """`[B, H, W, C] -> [B, H, W, filters]`; outputs at a pixel depend on pixels before it in raster order, and on no other.
+
+    The vertical stream sees all rows above, the horizontal one these and the pixels to the left in the own row. Each goes down
+    through three resolutions and up again with skip connections; at each of `6 R + 2` positions a gated residual unit of the
+    vertical stream (kernel 2x3), then one of the horizontal stream (2x2) that sees it.
+
+    With `feature_channels` the units of a position also see a map that does not depend on the pixels: called with
+    `(x, features, dropout_keys)`, a list of `[B, H_l, W_l, feature_channels]` for the positions.
+
+    Sides must be multiples of 4. Float32 comes out under any policy.
+
+    Source: Salimans et al. 2017; released code. Features: Lucas & Verbeek 2018, section 3.2.
+    """
+
+    def __init__(
+        self,
+        width,
+        filters,
+        num_blocks=5,
+        feature_channels=0,
+        injection="both",
+        feature_init_scale=1.0,
+        dropout_rate=0.0,
+        channels=3,
+        seed=0,
+        **kwargs,
+    ):
+        """Creates and builds the layers.
+
+        Args:
+          width: Python `int` F, channels of the streams.
+          filters: Python `int`, output channels.
+          num_blocks: Python `int` R, units a resolution.
+          feature_channels: Python `int`, channels of the features, 0 for none.
+          injection: `'both'` streams see the features, or `'horizontal'` alone.
+          feature_init_scale: Python `float`, as for `GatedResidual`.
+          dropout_rate: Python `float`.
+          channels: Python `int`, of the images.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+
+        Raises:
+          ValueError: if the injection is unknown.
+        """
+        super().__init__(autocast=False, **kwargs)
+        if injection not in INJECTIONS:
+            raise ValueError(f"injection must be one of {INJECTIONS}, got {injection!r}.")
+        self.width = width
+        self.filters = filters
+        self.num_blocks = num_blocks
+        self.channels = channels
+        self.feature_channels = feature_channels
+        policy = {"dtype": self.dtype_policy}
+        options = {"feature_init_scale": feature_init_scale, "dropout_rate": dropout_rate, **policy}
+
+        def built(layer, channels):
+            layer.build([None, None, None, channels])
+            return layer
+
+        def convolution(kernel_size, shift, name, strides=1, channels=width):
+            layer = ShiftedConv2D(width, kernel_size, shift, strides, seed=derive_seed(seed, name), **policy)
+            return built(layer, channels)
+
+        def transposed(shift, name):
+            return built(ShiftedConv2DTranspose(width, shift, seed=derive_seed(seed, name), **policy), width)
+
+        # One channel more tells where the image ends.
+        self.above = convolution((2, 3), DOWN, "above", channels=channels + 1)
+        self.row_above = convolution((1, 3), DOWN, "row_above", channels=channels + 1)
+        self.left = convolution((2, 1), DOWN_RIGHT, "left", channels=channels + 1)
+        self.steps = u_shape(NUM_LEVELS, num_blocks)
+        self._num_first = NUM_LEVELS * num_blocks
+        self.positions, self.halvings, self.doublings = [], [], []
+        for step in self.steps:
+            name = f"{step.kind}{step.number}"
+            if step.kind == POSITION:
+                vertical_feature = feature_channels if injection == "both" else 0
+                vertical = GatedResidual(
+                    width, (2, 3), DOWN, width if step.is_second else 0, vertical_feature,
+                    seed=derive_seed(seed, name, "vertical"), **options,
+                )  # fmt: skip
+                horizontal = GatedResidual(
+                    width, (2, 2), DOWN_RIGHT, 2 * width if step.is_second else width, feature_channels,
+                    seed=derive_seed(seed, name, "horizontal"), **options,
+                )  # fmt: skip
+                self.positions.append([vertical, horizontal])
+            elif step.kind == HALVE:
+                self.halvings.append(
+                    [
+                        convolution((2, 3), DOWN, f"{name}/vertical", 2),
+                        convolution((2, 2), DOWN_RIGHT, f"{name}/horizontal", 2),
+                    ]
+                )
+            else:
+                self.doublings.append(
+                    [transposed(DOWN, f"{name}/vertical"), transposed(DOWN_RIGHT, f"{name}/horizontal")]
+                )
+        self.last = built(ShiftedConv2D(filters, 1, seed=derive_seed(seed, "last"), **policy), width)
+        self._shared = SharedLayers(_call_position, self.positions, recomputed=True)
+        self.built = True
+
+    def call(self, x, features=None, dropout_keys=None):
+        return self._run(call_layer, self._shared, x, features, dropout_keys)
+
+    def initialize(self, x, features=None, dropout_keys=None):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+
+        def run_position(number, *inputs):
+            return _run_position(initialize_layer, self.positions[number], *inputs)
+
+        return self._run(initialize_layer, run_position, x, features, dropout_keys)
+
+    def initialize_features(self, x, features, dropout_keys=None):
+        """As `initialize`, but of what sees the features alone; everything else stays what it is."""
+
+        def run(layer, *inputs):
+            return layer.initialize_feature(*inputs)
+
+        def run_position(number, *inputs):
+            return _run_position(run, self.positions[number], *inputs)
+
+        return self._run(call_layer, run_position, x, features, dropout_keys)
+
+    def _run(self, run, run_position, x, features, dropout_keys):
+        self._check(x, features)
+        x = tf.cast(x, self.compute_dtype)
+        x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
+        streams = (
+            shift_down(run(self.above, x)),
+            shift_down(run(self.row_above, x)) + shift_right(run(self.left, x)),
+        )
+        kept = [streams]
+        for step in self.steps:
+            if step.kind == POSITION:
+                if step.number == self._num_first:
+                    streams = kept.pop()
+                skips = kept.pop() if step.is_second else (None, None)
+                keys = None if dropout_keys is None else fold_in(dropout_keys, step.number)
+                feature = None if features is None else features[step.number]
+                streams = run_position(step.number, *streams, *skips, feature, keys)
+            else:
+                layers = (self.halvings if step.kind == HALVE else self.doublings)[step.number]
+                streams = tuple(run(layer, stream) for layer, stream in zip(layers, streams, strict=True))
+            if not step.is_second:
+                kept.append(streams)
+        return tf.cast(run(self.last, tf.nn.elu(streams[1])), self.variable_dtype)
+
+    def _check(self, x, features):
+        if any(side is not None and side % 2 ** (NUM_LEVELS - 1) for side in x.shape[1:3]):
+            raise ValueError(f"{self.name} halves the sides twice: they must be multiples of 4, got {x.shape}.")
+        wanted = len(self.positions) if self.feature_channels else None
+        if wanted != (None if features is None else len(features)):
+            raise ValueError(
+                f"{self.name} needs {wanted or 'no'} features, one a position; got "
+                f"{'none' if features is None else len(features)}."
+            )
+
+    def compute_output_shape(self, input_shape, *rest):
+        return (*input_shape[:-1], self.filters)
+
+
+def _run_position(run, blocks, vertical, horizontal, vertical_skip, horizontal_skip, feature, dropout_keys):
+    """The unit of the vertical stream, then that of the horizontal stream, each by `run`."""
+    vertical_block, horizontal_block = blocks
+    vertical_keys, horizontal_keys = (
+        None if dropout_keys is None else fold_in(dropout_keys, name) for name in ("vertical", "horizontal")
+    )
+    vertical = run(vertical_block, vertical, vertical_skip, feature, vertical_keys)
+    skip = vertical if horizontal_skip is None else tf.concat([vertical, horizontal_skip], axis=-1)
+    return vertical, run(horizontal_block, horizontal, skip, feature, horizontal_keys)
+
+
+def _call_position(blocks, *inputs):
+    return _run_position(call_layer, blocks, *inputs)

@@ -1,0 +1,147 @@
+"""Convolutions with weight norm that see the rows above, the columns to the left, or all around: the layers of PixelCNN++."""
+
+import tensorflow as tf
+
+from tfflows.networks.weight_norm import WeightNormLayer
+
+SAME, DOWN, DOWN_RIGHT = SHIFTS = ("same", "down", "down_right")
+
+_VARIANCE_EPSILON = 1e-10
+
+
+class _PixelCNNLayer(WeightNormLayer):
+    """Gains start at 1; data-dependent init takes the moments of what the direction alone gives, before it is cropped."""
+
+    def __init__(self, filters, kernel_size, shift, strides, init_scale, seed, **kwargs):
+        super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
+        if shift not in SHIFTS:
+            raise ValueError(f"shift must be one of {SHIFTS}, got {shift!r}.")
+        self.shift = shift
+        self.strides = strides
+
+    def _initial_gain(self, direction):
+        return tf.ones([self.filters], direction.dtype)
+
+    def _convolve(self, x, kernel):
+        return self._crop(self._full(x, kernel))
+
+    def _crop(self, full):
+        return full
+
+    def initialize(self, x):
+        """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it.
+
+        Each output channel gets mean 0 and standard deviation `init_scale`; with an `init_scale` of 0 gain and bias, and so the
+        output, become exactly 0.
+        """
+        direction = tf.convert_to_tensor(self.direction)
+        inverse_norm = tf.math.rsqrt(self._squared_norm(direction))
+        kernel = direction * (inverse_norm if self._filters_axis == -1 else inverse_norm[:, tf.newaxis])
+        full = self._full(tf.cast(x, self.compute_dtype), tf.cast(kernel, self.compute_dtype))
+        full = tf.cast(full, self.variable_dtype)
+        mean, variance = tf.nn.moments(full, axes=[0, 1, 2])
+        factor = self.init_scale * tf.math.rsqrt(variance + _VARIANCE_EPSILON)
+        self.gain.assign(factor)
+        self.bias.assign(-mean * factor)
+        return tf.cast(self._crop((full - mean) * factor), self.compute_dtype)
+
+
+class ShiftedConv2D(_PixelCNNLayer):
+    """`conv(x, g v / ||v||) + bias`, a norm an output channel; v ~ N(0, 0.05^2), g = 1, bias 0; then `initialize`.
+
+    What output (i, j) sees with a kernel `(height, width)`: with shift `down` rows up to i and columns around j; with
+    `down_right` rows up to i and columns up to j; with `same` all around. With stride 2 outputs (2 i, 2 j) of these are kept (but
+    `same` is padded as TensorFlow does it).
+
+    Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`. Source: Salimans et al. 2017; released PixelCNN++ code.
+    """
+
+    def __init__(self, filters, kernel_size, shift=SAME, strides=1, init_scale=1.0, seed=0, **kwargs):
+        """Creates the layer.
+
+        Args:
+          filters: Python `int`, output channels.
+          kernel_size: Python `int`, or `(height, width)`.
+          shift: `'same'`, `'down'` or `'down_right'`.
+          strides: Python `int`.
+          init_scale: Python `float`, standard deviation of the outputs after `initialize`.
+          seed: Python `int` of v.
+          **kwargs: As in Keras.
+
+        Raises:
+          ValueError: if the shift is unknown.
+        """
+        super().__init__(filters, kernel_size, shift, strides, init_scale, seed, **kwargs)
+
+    def build(self, input_shape):
+        self._build((*self.kernel_size, input_shape[-1], self.filters))
+
+    def _full(self, x, kernel):
+        if self.kernel_size == (1, 1):
+            rows = tf.matmul(tf.reshape(x, [-1, kernel.shape[2]]), kernel[0, 0])
+            out = tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [self.filters]], axis=0))
+            return tf.ensure_shape(out, [*x.shape[:-1], self.filters])
+        if self.shift == SAME:
+            return tf.nn.conv2d(x, kernel, strides=self.strides, padding="SAME")
+        height, width = self.kernel_size
+        side = (width - 1) // 2
+        columns = [side, side] if self.shift == DOWN else [width - 1, 0]
+        # As padding of the convolution itself it would cost no copy, but on CPU the gradient then takes nearly twice as long.
+        padded = tf.pad(x, [[0, 0], [height - 1, 0], columns, [0, 0]])
+        return tf.nn.conv2d(padded, kernel, strides=self.strides, padding="VALID")
+
+    def compute_output_shape(self, input_shape):
+        *outer, height, width, _ = input_shape
+        sides = (None if side is None else -(-side // self.strides) for side in (height, width))
+        return (*outer, *sides, self.filters)
+
+
+class ShiftedConv2DTranspose(_PixelCNNLayer):
+    """Transposed convolution of stride 2 with weight norm: `[B, H, W, C] -> [B, 2 H, 2 W, filters]`.
+
+    Kernels are 2x3 with shift `down`, 2x2 with `down_right`, 3x3 with `same`: outputs (2 i, .) and (2 i + 1, .) come of row i.
+
+    Source: released PixelCNN++ code.
+    """
+
+    _filters_axis = -2
+    _kernel_sizes = {DOWN: (2, 3), DOWN_RIGHT: (2, 2), SAME: (3, 3)}
+
+    def __init__(self, filters, shift=SAME, init_scale=1.0, seed=0, **kwargs):
+        """Args: as for `ShiftedConv2D`."""
+        super().__init__(filters, self._kernel_sizes.get(shift, (1, 1)), shift, 2, init_scale, seed, **kwargs)
+
+    def build(self, input_shape):
+        self._build((*self.kernel_size, self.filters, input_shape[-1]))
+
+    def _full(self, x, kernel):
+        batch, height, width = tf.unstack(tf.shape(x)[:3])
+        if self.shift == SAME:
+            size = [batch, 2 * height, 2 * width, self.filters]
+            return tf.nn.conv2d_transpose(x, kernel, size, strides=2, padding="SAME")
+        rows, columns = self.kernel_size
+        size = [batch, 2 * height + rows - 1, 2 * width + columns - 1, self.filters]
+        return tf.nn.conv2d_transpose(x, kernel, size, strides=2, padding="VALID")
+
+    def _crop(self, full):
+        if self.shift == SAME:
+            return full
+        side = 1 if self.shift == DOWN else 0
+        return full[:, :-1, side:-1]
+
+    def call(self, x):
+        return tf.ensure_shape(super().call(x), self.compute_output_shape(x.shape))
+
+    def compute_output_shape(self, input_shape):
+        *outer, height, width, _ = input_shape
+        return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
+
+
+def shift_down(x):
+    """Each row one lower; zeros in the first: `[B, H, W, C]`."""
+    return tf.pad(x, [[0, 0], [1, 0], [0, 0], [0, 0]])[:, :-1]
+
+
+def shift_right(x):
+    """Each column one further right; zeros in the first."""
+    return tf.pad(x, [[0, 0], [0, 0], [1, 0], [0, 0]])[:, :, :-1]
