@@ -122,7 +122,8 @@ def _keep(session, result, record):
     """Writes a result, prints its comparison and returns its record."""
     np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
     write_record(record, session.workdir / "results", overwrite=True)
-    if session.flags.results_dir:
+    # Stages on the way to a model are no experiments of the paper.
+    if session.flags.results_dir and session.stage not in session.earlier_stages:
         write_record(record, session.flags.results_dir, overwrite=True)
     print(format_comparison(compare_with(record, printed_values())), flush=True)
     return record

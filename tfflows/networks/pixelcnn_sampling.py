@@ -21,7 +21,7 @@ def cached_sample(network, num_components, component_uniforms, uniforms, feature
     """Images `[B, H, W, 3]` in [-1, 1] of given uniform numbers.
 
     Args:
-      network: `PixelCNN` of images of three channels, in float32.
+      network: `PixelCNN` of images of three channels; whatever its policy, pixels are computed in float32.
       num_components: Python `int` K.
       component_uniforms: `[B, H, W, K]` in (0, 1), static H and W, multiples of 4.
       uniforms: `[B, H, W, 3]` in (0, 1).
@@ -70,8 +70,10 @@ class _Sampler:
         if features is None:
             return None, None
         seen = concat_elu(features[number])
-        first = None if vertical.feature is None else tf.transpose(vertical.feature(seen), [1, 0, 2, 3])
-        return first, tf.transpose(horizontal.feature(seen), [1, 2, 0, 3])
+        first = None
+        if vertical.feature is not None:
+            first = tf.transpose(tf.cast(vertical.feature(seen), tf.float32), [1, 0, 2, 3])
+        return first, tf.transpose(tf.cast(horizontal.feature(seen), tf.float32), [1, 2, 0, 3])
 
     def run(self, component_uniforms, uniforms):
         batch, height, width, _ = component_uniforms.shape
