@@ -2,7 +2,7 @@
 # make test   lint, then the tests
 # make tables regenerate results/*.md from the recorded data
 # make bench  regenerate results/benchmarks.md: times and memory, other libraries beside ours (15 minutes on 2 cores)
-# make bench-flowpp   the same for what a paper adds; also bench-macow, bench-agave
+# make bench-flowpp   the same for what a paper adds; also bench-macow, bench-vflow, bench-agave
 # make lint   style alone
 # make clean  remove caches, build products and the demonstration's workdir
 
@@ -22,7 +22,7 @@ DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tables bench bench-flowpp bench-macow bench-agave clean
+.PHONY: help demo test lint tables bench bench-flowpp bench-macow bench-vflow bench-agave clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -n 7
@@ -46,7 +46,7 @@ bench: $(INSTALLED_BENCH)
 	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
 
 # What a paper adds is compared with no other library.
-bench-flowpp bench-macow bench-agave: bench-%: $(INSTALLED)
+bench-flowpp bench-macow bench-vflow bench-agave: bench-%: $(INSTALLED)
 	$(BIN)/python -m benchmarks.run --paper=$*; status=$$?; \
 	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
 

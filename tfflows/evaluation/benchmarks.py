@@ -19,6 +19,7 @@ PAPER_TOPICS = {
     "macow": (
         "macow_inverse", "macow_sampling", "macow_step", "macow_unit", "macow_start_up", "macow_memory"
     ),
+    "vflow": ("vflow_step", "vflow_memory"),
     "agave": ("agave_sampling", "agave_step", "agave_start_up", "agave_memory"),
 }  # fmt: skip
 TOPICS = tuple(topic for topics in PAPER_TOPICS.values() for topic in topics)
