@@ -7,12 +7,15 @@ from reproductions.vflow.toy import flow
 from reproductions.vflow.toy.bound import POSTERIOR, PRIOR, sample_posterior, trained_shapes
 from reproductions.vflow.toy.cells import WIDTH, Cell
 from tfflows.math import actnorm
-from tfflows.math.invertible_conv import lu_factors, orthogonal_matrix
+from tfflows.math.invertible_conv import lu_factors
 from tfflows.math.random import derive_seed
+
+# Standard deviation of what is added to the identity before it is made a rotation again.
+ROTATION_NOISE = 0.3
 
 
 def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
-    """Parameters before any data: rotations, random hidden layers, output layers of zeros, actnorm at the identity.
+    """Parameters before any data: near permutations, random hidden layers, output layers of zeros, actnorm at the identity.
 
     Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
     of one input lie at the same place.
@@ -28,7 +31,7 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
     """
     trained, fixed = {}, {}
     for name, shapes in trained_shapes(cell, width).items():
-        stacks = [_flow_parameters(shapes, derive_seed(seed, cell.name, name)) for seed in seeds]
+        stacks = [_flow_parameters(shapes, name, derive_seed(seed, cell.name, name)) for seed in seeds]
         arrays = {key: np.stack([stack[key] for stack in stacks], axis=1) for key in stacks[0]}
         tensors = {key: tf.constant(array, dtype) for key, array in arrays.items()}
         fixed[name] = {key: tensors.pop(key) for key in flow.FIXED if key in tensors}
@@ -36,28 +39,46 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
     return trained, fixed
 
 
-def _flow_parameters(shapes, seed):
+def _flow_parameters(shapes, name, seed):
     """Of one seed, `[L, ...]`, as NumPy arrays."""
-    parameters = {name: np.zeros(shape) for name, shape in shapes.items()}
+    parameters = {key: np.zeros(shape) for key, shape in shapes.items()}
     for layer in ("hidden_1", "hidden_2"):
         bound = shapes[f"{layer}_weight"][-1] ** -0.5
-        for name in (f"{layer}_weight", f"{layer}_bias"):
+        for key in (f"{layer}_weight", f"{layer}_bias"):
             uniform = tf.random.stateless_uniform(
-                shapes[name], [derive_seed(seed, name), 0], -bound, bound, tf.float64, alg="philox"
+                shapes[key], [derive_seed(seed, key), 0], -bound, bound, tf.float64, alg="philox"
             )
-            parameters[name] = uniform.numpy()
+            parameters[key] = uniform.numpy()
     if "lower" in shapes:
         steps, dimensions, _ = shapes["lower"]
-        rotations = [
-            orthogonal_matrix(dimensions, [derive_seed(seed, "rotation"), i], tf.float64) for i in range(steps)
+        matrices = [
+            _linear_matrix(dimensions, name == PRIOR, i, [derive_seed(seed, "linear"), i]) for i in range(steps)
         ]
         permutation, lower, upper, diagonal = (
-            np.stack(factors) for factors in zip(*map(lu_factors, rotations), strict=True)
+            np.stack(factors) for factors in zip(*map(lu_factors, matrices), strict=True)
         )
         parameters |= {"permutation": permutation, "lower": lower, "upper": upper}
         parameters["sign"] = np.sign(diagonal)[..., np.newaxis]
         parameters["log_diagonal"] = np.log(np.abs(diagonal))[..., np.newaxis]
     return parameters
+
+
+def _linear_matrix(dimensions, separates_data, step, seed):
+    """A permutation times a rotation near the identity, `[D, D]`, float64.
+
+    The permutation of a step but the first exchanges the two sides of the coupling. That of the first step in p(x, z), where
+    `separates_data`, puts the two dimensions of x on either side: were they on one, the coupling could tell neither from the
+    other, and were they mixed evenly, training would end in worse optima.
+    """
+    conditioning = flow.num_conditioning(dimensions)
+    order = list(range(dimensions))
+    if step:
+        order = order[conditioning:] + order[:conditioning]
+    elif separates_data:
+        order.insert(conditioning, order.pop(1))
+    noise = tf.random.stateless_normal([dimensions, dimensions], seed, dtype=tf.float64, alg="philox")
+    q, r = np.linalg.qr(np.eye(dimensions) + ROTATION_NOISE * noise.numpy())
+    return tf.constant(np.eye(dimensions)[order] @ (q * np.sign(np.diag(r))))
 
 
 def initialize_actnorm(cell: Cell, trained, fixed, x, noise=None):

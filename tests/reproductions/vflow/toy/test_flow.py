@@ -8,6 +8,7 @@ import tensorflow as tf
 from reproductions.vflow.toy import flow, training
 from reproductions.vflow.toy.bound import PRIOR, count_parameters, sample_posterior, trained_shapes
 from reproductions.vflow.toy.cells import Cell
+from reproductions.vflow.toy.initial import initial_parameters
 from tests.reproductions.vflow.toy.random_models import WIDTH, merged_model, random_model
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, InvertibleConvLU
 
@@ -113,3 +114,19 @@ def test_parameters_are_counted(cell):
         for steps, size, _ in [part["lower"]]
     )
     assert count_parameters(cell, WIDTH) == stored - unused
+
+
+@pytest.mark.parametrize(("dimensions", "sides"), [(2, (0, 1)), (3, (0, 2)), (10, (0, 5))])
+def test_initial_maps_put_x_on_both_sides_and_then_exchange_them(dimensions, sides):
+    cell = Cell(3, dimensions)
+    trained, fixed = initial_parameters(cell, SEEDS, WIDTH, tf.float64)
+    matrices = [flow.linear_matrix(step) for step in flow.step_parameters({**trained[PRIOR], **fixed[PRIOR]})]
+    for matrix in matrices:
+        np.testing.assert_allclose(tf.matmul(matrix, matrix, transpose_b=True)[0], np.eye(dimensions), atol=1e-12)
+    # Of each dimension of the data, and of the second step's inputs, the row where most of it goes.
+    rows = np.argmax(np.abs(matrices[0][0]), axis=0)
+    assert (rows[0], rows[1]) == sides
+    conditioning = flow.num_conditioning(dimensions)
+    exchanged = np.argmax(np.abs(matrices[1][0]), axis=0)
+    assert np.all(exchanged[conditioning:] < dimensions - conditioning)
+    assert np.all(exchanged[:conditioning] >= dimensions - conditioning)
