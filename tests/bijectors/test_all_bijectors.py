@@ -343,6 +343,15 @@ CASES = {
     "multiscale_conditional": Case(spatially_conditional_multiscale, (8, 8, 1), (64,), (8, 8, 1)),
 }
 ALL = pytest.mark.parametrize("name", CASES)
+# XLA takes long over these, and compiles others of the same classes in every run.
+LONG_TO_COMPILE = (
+    "masked_conv_conditional",
+    "shifted_conv_additive",
+    "fine_grained_conditional",
+    "logistic_mixture_coupling_second_half",
+    "logistic_mixture_coupling_vector",
+    "logistic_mixture_coupling_paper",
+)
 # These hold no floating-point parameters, and move values of any dtype.
 WITHOUT_DTYPE = [
     name
@@ -466,7 +475,9 @@ def everything(bijector, x, z, kwargs):
     return [latent, ildj, data, fldj], [tf.convert_to_tensor(g) for g in gradients if g is not None]
 
 
-@ALL
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG_TO_COMPILE else []) for name in CASES]
+)
 def test_graph_and_compiled_equal_eager(name):
     bijector = build(name)
     x, z, kwargs = data_of(name, [2]), latent_of(name, [2]), kwargs_of(name, [2])
