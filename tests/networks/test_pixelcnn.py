@@ -101,7 +101,7 @@ def assert_same(found, expected):
             np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-4 * scale + 1e-6)
 
 
-@pytest.mark.parametrize("form", ["unconditional", "conditional"])
+@pytest.mark.parametrize("form", ["unconditional", pytest.param("conditional", marks=pytest.mark.slow)])
 def test_a_graph_gives_what_eager_mode_gives_and_traces_equal_positions_once(num_runs, form):
     made, stream = network(form, num_blocks=2, dropout_rate=0.5)
     x, features, keys = pixels(2), features_of(stream, 2), fold_in(row_keys(5), "dropout")

@@ -179,6 +179,7 @@ def test_stages_of_experiments():
 # ------------------------------------------------------------------------------------------------------------ samples
 
 
+@pytest.mark.slow
 def test_samples_belong_to_their_place():
     model = initialized("small_auxiliary")
     draw = tf.function(lambda start: model.sample_with_means(2, row_keys(0, start=start)), autograph=False)

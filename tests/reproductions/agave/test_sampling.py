@@ -31,7 +31,12 @@ def network_and_features(injection, num_blocks):
 
 
 @pytest.mark.parametrize(
-    ("injection", "num_blocks"), [(None, 2), ("both", 1), pytest.param("horizontal", 1, marks=pytest.mark.slow)]
+    ("injection", "num_blocks"),
+    [
+        ("both", 1),
+        pytest.param(None, 2, marks=pytest.mark.slow),
+        pytest.param("horizontal", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_cached_samples_are_the_naive_ones(injection, num_blocks):
     network, features = network_and_features(injection, num_blocks)
