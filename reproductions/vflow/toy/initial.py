@@ -4,9 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from reproductions.vflow.toy import flow
-from reproductions.vflow.toy.bound import POSTERIOR, PRIOR, sample_posterior, trained_shapes
+from reproductions.vflow.toy.bound import PRIOR, trained_shapes
 from reproductions.vflow.toy.cells import WIDTH, Cell
-from tfflows.math import actnorm
 from tfflows.math.invertible_conv import lu_factors
 from tfflows.math.random import derive_seed
 
@@ -15,7 +14,7 @@ ROTATION_NOISE = 0.3
 
 
 def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
-    """Parameters before any data: near permutations, random hidden layers, output layers of zeros, actnorm at the identity.
+    """Parameters before training: near permutations, random hidden layers, output layers of zeros, actnorm at the identity.
 
     Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
     of one input lie at the same place.
@@ -81,40 +80,6 @@ def _linear_matrix(dimensions, separates_data, step, seed):
     return tf.constant(np.eye(dimensions)[order] @ (q * np.sign(np.diag(r))))
 
 
-def initialize_actnorm(cell: Cell, trained, fixed, x, noise=None):
-    """Parameters whose actnorms give a batch mean 0 and standard deviation 1, step after step (Glow, section 3.1).
-
-    Args:
-      cell: The cell.
-      trained, fixed: As from `initial_parameters`.
-      x: `[S, 2, B]`.
-      noise: `[S, D_z, B]`; None for Glow.
-
-    Returns:
-      `trained` with other `actnorm_bias` and `actnorm_log_scale`.
-    """
-    trained = dict(trained)
-    if cell.has_glow_posterior:
-        trained[POSTERIOR] = _initialize_flow(trained[POSTERIOR], fixed[POSTERIOR], noise, x)
-    if cell.latent_dimensions:
-        z, _ = sample_posterior(cell, merge(trained, fixed), x, noise)
-        x = tf.concat([x, z], axis=-2)
-    trained[PRIOR] = _initialize_flow(trained[PRIOR], fixed[PRIOR], x)
-    return trained
-
-
 def merge(trained, fixed):
     """What is trained and what is not in one mapping a flow, as the functions of `bound` take it."""
     return {name: {**trained[name], **fixed[name]} for name in trained}
-
-
-def _initialize_flow(trained, fixed, x, condition=None):
-    biases, log_scales = [], []
-    for step in flow.step_parameters({**trained, **fixed}):
-        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
-        step["actnorm_bias"] = -mean
-        step["actnorm_log_scale"] = -tf.math.log(tf.sqrt(variance) + actnorm.EPSILON)
-        biases.append(step["actnorm_bias"])
-        log_scales.append(step["actnorm_log_scale"])
-        x, _ = flow.glow_step(step, x, condition)
-    return {**trained, "actnorm_bias": tf.stack(biases), "actnorm_log_scale": tf.stack(log_scales)}

@@ -5,11 +5,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from reproductions.vflow.toy.initial import initial_parameters, initialize_actnorm
-from reproductions.vflow.toy.training import BLOCK, State, draw, initial_state
-
-# The batch from which actnorm is initialized: its moments should be those of the data.
-INITIAL_BATCH = 1000
+from reproductions.vflow.toy.initial import initial_parameters
+from reproductions.vflow.toy.training import BLOCK, State, initial_state
 
 
 class Progress:
@@ -34,8 +31,6 @@ class Progress:
           ValueError: if the directory holds the state of other seeds or iterations.
         """
         trained, self.fixed = initial_parameters(cell, seeds)
-        x, noise = draw(cell, seeds, "initialization", 0, 1, INITIAL_BATCH)
-        trained = initialize_actnorm(cell, trained, self.fixed, x[0], noise[0])
         self._variables = tf.nest.map_structure(tf.Variable, initial_state(trained)._asdict())
         self._iteration = tf.Variable(0, dtype=tf.int64)
         self._seconds = tf.Variable(0.0, dtype=tf.float64)

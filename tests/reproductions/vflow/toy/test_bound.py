@@ -36,7 +36,7 @@ def test_mean_weight_of_vflow_is_the_marginal_density():
         weights = log_weight(cell, parameters, x, line) + flow.normal_log_prob(line)
         latent, log_det = flow.glow(parameters[PRIOR], tf.concat([x, line], axis=-2))
         marginal = tf.reduce_sum(tf.exp(flow.normal_log_prob(latent) + log_det), -1) * spacing
-        assert np.all(marginal > 1e-4)
+        assert np.all(marginal > 1e-6)
         np.testing.assert_allclose(tf.reduce_sum(tf.exp(weights), -1) * spacing, marginal, rtol=1e-3)
 
 
