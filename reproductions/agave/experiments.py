@@ -30,6 +30,7 @@ class AgaveExperiment(Experiment):
       auxiliary_levels: Bins of a colour of the auxiliary image.
       open_edges: Whether its outer bins have the tails.
       scale_per_colour: Whether its logistics have a scale for each colour, or one for all.
+      initial_log_scale: Of these scales, the image within [-1/2, 1/2].
       width: Channels of the PixelCNN++'s streams and of the features.
       num_blocks: Its units a resolution.
       num_components: Logistics of a mixture.
@@ -55,6 +56,7 @@ class AgaveExperiment(Experiment):
     auxiliary_levels: int = 256
     open_edges: bool = False
     scale_per_colour: bool = True
+    initial_log_scale: float = 0.0
     width: int = 160
     num_blocks: int = 5
     num_components: int = 10
@@ -182,6 +184,7 @@ _CLAIMS_SIZE = {
     "num_steps": 3000,
     "warmup_steps": 300,
     "dropout_rate": 0.0,  # too few steps to overfit
+    "initial_log_scale": -2.0,  # Adamax takes a thousand steps to come there from the published 0
     "ema_decay": 0.99,
     "evaluate_every": 600,
     "scale": "claims",

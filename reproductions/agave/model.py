@@ -70,6 +70,7 @@ def vae(experiment, image_shape, seed):
         experiment.scale_per_colour,
         experiment.open_edges,
         experiment.least_kl,
+        experiment.initial_log_scale,
     )
 
 

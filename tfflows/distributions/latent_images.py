@@ -33,6 +33,7 @@ class LatentImages(ImageModel):
         scale_per_colour=False,
         open_edges=False,
         least_kl=0.0,
+        initial_log_scale=0.0,
         name="latent_images",
     ):
         """Creates the model.
@@ -46,6 +47,7 @@ class LatentImages(ImageModel):
           open_edges: Python `bool`, whether the outer bins have the tails.
           least_kl: Python `float`, nats: KL of a channel of latents, summed over its places and averaged over the images of a
             device, that training does not press below ("free bits").
+          initial_log_scale: Python `float`, of the logistics at first, y within [-1/2, 1/2].
           name: Python `str`.
         """
         super().__init__(image_shape, name)
@@ -53,7 +55,8 @@ class LatentImages(ImageModel):
         self.ladder = ladder
         self.head = head
         self._layer_variables = [variable.value for layer in (ladder, head) for variable in layer.variables]
-        self.log_scale = tf.Variable(tf.zeros([channels] if scale_per_colour else []), name="log_scale")
+        shape = [channels] if scale_per_colour else []
+        self.log_scale = tf.Variable(tf.fill(shape, float(initial_log_scale)), name="log_scale")
         self._factor = round(2 / head.scale)  # the features have half the sides of x
         self._num_levels = num_levels
         self._open_edges = open_edges
