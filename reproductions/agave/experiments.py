@@ -139,7 +139,7 @@ _PUBLISHED = [
     _cifar10("cifar10_no_auxiliary", "eq. 6", kl_weight=1.0, auxiliary=False, note="the two networks without the loss"),
     _cifar10(
         "cifar10_pixelcnn",
-        "Salimans et al. 2017, table 1; released code",
+        "Salimans et al. 2017; released code",
         model=PIXELCNN,
         init_batch_size=16,
         pretraining_steps=0,
@@ -151,7 +151,7 @@ _PUBLISHED = [
     ),
     _cifar10(
         "cifar10_iaf_vae",
-        "Kingma et al. 2016, table 3; released code",
+        "released code, its README",
         model=IAF_VAE,
         batch_size=256,
         init_batch_size=256,
@@ -232,7 +232,7 @@ def small(experiment):
 def stages(experiment):
     """`{stage: experiment}` in their order: VAE and PixelCNN++ by themselves, then both together; `joint` alone without these.
 
-    The VAE is trained on the auxiliary image with a KL of weight 1, the PixelCNN++ without features (section 4.1: independently).
+    The VAE is trained on the auxiliary image with a KL of weight 1, the PixelCNN++ without features; both independently.
     """
     if experiment.model != AGAVE or not experiment.pretraining_steps:
         return {"joint": experiment}

@@ -93,7 +93,7 @@ def pixelcnn(experiment, image_shape, seed, feature_channels=0):
 
 
 def feature_stream(experiment, image_shape, seed):
-    """What the decoder of the pixels sees of f(z) (section 3.2)."""
+    """What the decoder of the pixels sees of f(z) (section 3)."""
     return FeatureStream(
         experiment.width,
         experiment.num_blocks,

@@ -26,7 +26,7 @@ class InverseAutoregressive(Bijector):
 
     #### References
 
-    Kingma et al. 2016, eq. 10 and section 4.
+    Kingma et al. 2016.
     """
 
     def __init__(

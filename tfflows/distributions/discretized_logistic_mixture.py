@@ -23,7 +23,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
 
     #### References
 
-    Salimans et al. 2017, section 2.1 and 2.2.
+    Salimans et al. 2017, section 2.
     """
 
     def __init__(

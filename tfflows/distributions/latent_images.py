@@ -19,7 +19,7 @@ class LatentImages(ImageModel):
 
     #### References
 
-    Kingma et al. 2016; auxiliary images: Lucas & Verbeek 2018, section 3.1 and 4.2.
+    Kingma et al. 2016; auxiliary images: Lucas & Verbeek 2018, sections 3 and 4.2.
     """
 
     metric_names = ("bits_per_dim", "kl")
@@ -148,7 +148,7 @@ def total_kl(kl):
 def free_kl(kl, least_kl):
     """`sum_c max(least_kl, mean over images of KL_c)`, c the channels of latents of all blocks; nats `[B]`, equal for all images.
 
-    With `least_kl` 0 it is `total_kl`. Source: Kingma et al. 2016, eq. 15; in the released code the mean is over the images of a
+    With `least_kl` 0 it is `total_kl`. Source: Kingma et al. 2016; in the released code the mean is over the images of a
     device, as here.
     """
     if not least_kl:

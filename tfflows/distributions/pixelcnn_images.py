@@ -20,7 +20,7 @@ class PixelCNNImages(ImageModel):
 
     #### References
 
-    Salimans et al. 2017; conditioned: Lucas & Verbeek 2018, section 3.2.
+    Salimans et al. 2017; conditioned: Lucas & Verbeek 2018, section 3.
     """
 
     def __init__(self, network, num_components, image_shape, name="pixelcnn"):

@@ -3,7 +3,7 @@
 The order is by pixels from the last to the first and, within a pixel, by channels. A 3x3 kernel sees of the other pixels those
 after its own in raster order: the right neighbour and the row below.
 
-Source: Kingma et al. 2016, section 4; released code.
+Source: Kingma et al. 2016; released code.
 """
 
 import math

@@ -4,7 +4,7 @@ Parameters of K components lie on the last axis, `[..., 10 K]`: K logits, then f
 raw coefficients. With `c = tanh(raw)` of the blocks red, green and blue and pixels `x = (k - 127.5) / 127.5` in [-1, 1]:
 `mu_R = m_R`, `mu_G = m_G + c_1 x_R`, `mu_B = m_B + c_2 x_R + c_3 x_G`. Log-scales are at least -7.
 
-Source: Salimans et al. 2017, section 2.1 and 2.2; released PixelCNN++ code.
+Source: Salimans et al. 2017, section 2; released PixelCNN++ code.
 """
 
 import math

@@ -17,7 +17,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
     ELU(masked 3x3 + context), ELU(masked 3x3), and a strictly masked 3x3 convolution for each of the two, times 0.1. Called with
     `(z, condition)`: None, a context `[B, H, W, width]`, or a dictionary that holds it as `context`.
 
-    Source: Kingma et al. 2016, section 4 and appendix; released code (`ar_multiconv2d`).
+    Source: Kingma et al. 2016; released code (`ar_multiconv2d`).
     """
 
     def __init__(self, channels, width, compatibility=RELEASED, seed=0, **kwargs):

@@ -18,7 +18,7 @@ class FeatureStream(keras.layers.Layer):
     The first layer is a 3x3 convolution of the image and a channel of ones; at each position stands a unit of 3x3 convolutions,
     in the second half with what the first half gave over a skip connection. Called with `(image, dropout_keys)`.
 
-    Source: Lucas & Verbeek 2018, section 3.2, which says that the layers are as many and not masked.
+    Source: Lucas & Verbeek 2018, section 3, which says that the layers are as many and not masked.
     """
 
     def __init__(self, width, num_blocks=5, kind=GATED, dropout_rate=0.0, channels=3, seed=0, **kwargs):

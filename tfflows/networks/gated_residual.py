@@ -18,7 +18,7 @@ class GatedResidual(keras.layers.Layer):
     Called with `(x, skip, feature, dropout_keys)`, `[B, H, W, filters]` and skip and feature of their own numbers of channels, or
     None; keys are `RowKeys`, None for no dropout.
 
-    Source: Salimans et al. 2017, section 2.5; released code. Features: Lucas & Verbeek 2018, section 3.2.
+    Source: Salimans et al. 2017, section 2; released code. Features: Lucas & Verbeek 2018, section 3.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class BottomUpBlock(keras.layers.Layer):
 
     `[mean, log_scale, context, d] = conv(elu(h))`, `h' = h + 0.1 conv(elu(d))`; halving the sides, h loses every other pixel.
 
-    Source: Kingma et al. 2016, figure 3; released code.
+    Source: Kingma et al. 2016; released code.
     """
 
     def __init__(self, width, latent_channels, halves=False, compatibility=RELEASED, seed=0, **kwargs):
@@ -74,7 +74,7 @@ class TopDownBlock(keras.layers.Layer):
     `[p, r, context, e] = conv(elu(h))`; prior `N(p)`; posterior `z = IAF(z_0; contexts)`, `z_0 ~ N(r + evidence)`;
     `h' = h + 0.1 conv(elu([z, e]))`, doubling the sides by a transposed convolution and h by its nearest neighbour.
 
-    Source: Kingma et al. 2016, figure 3; released code.
+    Source: Kingma et al. 2016; released code.
     """
 
     def __init__(self, width, latent_channels, doubles=False, compatibility=RELEASED, seed=0, **kwargs):
@@ -151,7 +151,7 @@ class IAFLadder(keras.layers.Layer):
     blocks from the top down (`draw_noise`); gives the features and the `ln q(z) - ln p(z)` of each latent number, from the
     top down. The topmost block's second convolution is not used, but kept, as in the released code.
 
-    Source: Kingma et al. 2016, section 5 and appendix; released code.
+    Source: Kingma et al. 2016; released code.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class PixelCNN(keras.layers.Layer):
 
     Sides must be multiples of 4. Float32 comes out under any policy.
 
-    Source: Salimans et al. 2017; released code. Features: Lucas & Verbeek 2018, section 3.2.
+    Source: Salimans et al. 2017; released code. Features: Lucas & Verbeek 2018, section 3.
     """
 
     def __init__(
