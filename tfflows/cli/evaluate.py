@@ -11,6 +11,7 @@ from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.expected import load_expected
 from tfflows.evaluation.gap import train_test_gap
 from tfflows.evaluation.importance import ImportanceEvaluator
+from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.evaluation.provenance import collect_provenance
 from tfflows.evaluation.records import Record, write_record
 from tfflows.evaluation.verdicts import compare_with, format_comparison
@@ -109,13 +110,28 @@ def evaluate_and_record(session, evaluator, step, hours):
     validation = evaluator.evaluate() if held_out else None
     result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
     train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
+    terms = _terms(session) if hasattr(session.model, "terms") else None
     if not session.chief:
         return None
     if train is not None:
         np.save(session.workdir / TRAIN_PER_IMAGE_FILE, train.per_image)
     if held_out:
         np.save(session.workdir / VALIDATION_PER_IMAGE_FILE, validation.per_image)
-    return _keep(session, result, make_record(session, result, step, hours, train, validation))
+    return _keep(session, result, make_record(session, result, step, hours, train, validation, terms))
+
+
+def _terms(session):
+    """`Record.terms` of a model of latents and pixels, over the test images."""
+    evaluator = Evaluator(
+        session.strategy,
+        session.model,
+        session.test_source,
+        batch_size=session.experiment.evaluation_batch_size,
+        seed=NOISE_SEED,
+        jit_compile=session.flags.jit,
+        measure=measure_terms(session.model),
+    )
+    return describe_terms(evaluator.values())
 
 
 def _keep(session, result, record):
@@ -129,8 +145,18 @@ def _keep(session, result, record):
     return record
 
 
-def make_record(session, result, step, hours, train=None, validation=None):
-    """The `Record` of a result: `BitsPerDim` of the test images and, if asked for, of those trained on and those held out."""
+def make_record(session, result, step, hours, train=None, validation=None, terms=None):
+    """The `Record` of a result: `BitsPerDim` of the test images and, if asked for, of those trained on and those held out.
+
+    Args:
+      session: `Session`.
+      result: `BitsPerDim` or `ImportanceBitsPerDim`.
+      step: Python `int`, of the parameters.
+      hours: Python `float`, of training.
+      train: None, or `BitsPerDim` of images trained on.
+      validation: None, or `BitsPerDim` of images held out.
+      terms: `Record.terms`.
+    """
     experiment, flags = session.experiment, session.flags
     metrics = session.workdir / METRICS_FILE
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
@@ -163,6 +189,7 @@ def make_record(session, result, step, hours, train=None, validation=None):
         execution=describe_execution(session),
         train=None if train is None else describe_train(result, train),
         validation=None if validation is None else describe_validation(validation),
+        terms=terms,
         train_curve=(tuple(curves.training_curve(lines, [step for step, _ in curve])) or None) if has_curve else None,
         evaluation_images=flags.evaluation_images,
         importance=importance,

@@ -40,19 +40,31 @@ class Evaluator:
     that two models are compared under the same noise.
     """
 
-    def __init__(self, strategy, model, source, *, batch_size, seed=0, jit_compile=False):
-        """Args: model: `DequantizedFlow`; source: `ImageSource`; batch_size: over all replicas; seed: of the noise."""
+    def __init__(self, strategy, model, source, *, batch_size, seed=0, jit_compile=False, measure=None):
+        """Creates the evaluator.
+
+        Args:
+          strategy: `tf.distribute.Strategy` of the model.
+          model: `DequantizedFlow` or like it.
+          source: `ImageSource`.
+          batch_size: Python `int`, over all replicas.
+          seed: Python `int`, of the noise.
+          jit_compile: Python `bool`.
+          measure: `(images, labels, keys) -> [B, ...]`, what `values` are; default: the model's bits/dim.
+        """
         self._strategy = strategy
         self._batch_size = round_up_to_replicas(batch_size, strategy)
         self._seed = seed
         self._take(source)
 
-        def bits(images, labels, index):
-            keys = fold_in(row_keys(seed, 0, index[0]), "evaluation")
+        def bits(images, labels, keys):
             elbo = model.elbo(images, keys, model.condition_of(labels))
             return bits_per_dim(elbo, model.num_dimensions)
 
-        compiled = tf.function(bits, jit_compile=True) if jit_compile else bits
+        def keyed(images, labels, index):
+            return (measure or bits)(images, labels, fold_in(row_keys(seed, 0, index[0]), "evaluation"))
+
+        compiled = tf.function(keyed, jit_compile=True) if jit_compile else keyed
 
         @tf.function
         def evaluate_batch(batch):
@@ -78,9 +90,15 @@ class Evaluator:
 
     def evaluate(self) -> BitsPerDim:
         """One pass over the split."""
-        per_image = np.full([self._source.num_images], np.nan)
+        return BitsPerDim(self.values())
+
+    def values(self) -> np.ndarray:
+        """One pass over the split: what is measured, float64 `[num_images, ...]`."""
+        per_image = None
         for batch in self._batches:
-            bits, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
+            values, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
+            if per_image is None:
+                per_image = np.full([self._source.num_images, *values.shape[1:]], np.nan)
             real = mask > 0
-            per_image[index[real]] = bits[real]
-        return BitsPerDim(per_image)
+            per_image[index[real]] = values[real]
+        return per_image

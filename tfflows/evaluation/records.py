@@ -54,6 +54,8 @@ class Record:
         `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
       validation: optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
         `num_images`.
+      terms: optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, the quantities those of
+        `latent_use.QUANTITIES`.
       train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
       evaluation_images: the first so many images of the split alone were evaluated; None: all.
       importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the
@@ -91,6 +93,7 @@ class Record:
     evaluation_images: int | None = None
     importance: Mapping[str, float] | None = None
     validation: Mapping[str, float] | None = None
+    terms: Mapping[str, Mapping[str, float]] | None = None
 
     def __post_init__(self):
         for name in ("paper", "experiment", "dataset", "split", "metric"):
@@ -130,6 +133,8 @@ class Record:
             _check_train(self.train, self.value)
         if self.validation is not None:
             _check_validation(self.validation)
+        if self.terms is not None:
+            _check_terms(self.terms)
         if self.evaluation_images not in (None, self.num_images):
             raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}")
         if self.importance is not None:
@@ -220,6 +225,14 @@ def _check_train(train, value):
         raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}")
     if not math.isclose(train["gap"], value - train["value"], rel_tol=1e-9, abs_tol=1e-9):
         raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}")
+
+
+def _check_terms(terms):
+    if not isinstance(terms, Mapping) or any(set(term) != {"value", "standard_error"} for term in terms.values()):
+        raise ValueError(f"terms must be a mapping to value and standard_error, not {terms!r}")
+    for name, term in terms.items():
+        _require_number(f"value of {name}", term["value"], -math.inf)
+        _require_number(f"standard_error of {name}", term["standard_error"], 0)
 
 
 def _check_validation(validation):

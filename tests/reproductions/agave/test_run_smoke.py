@@ -3,6 +3,7 @@
 import functools
 import math
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -11,6 +12,7 @@ from reproductions.agave.run import AGAVE
 from tests.cli.running import record_of, run, small_source
 from tests.reproductions.distinct import distinct_experiments
 from tfflows.cli import session, train
+from tfflows.evaluation.latent_use import QUANTITIES
 
 # What a graph depends on. Experiments that share it are one test by default.
 FIELDS = ("image_size", "model", "auxiliary", "auxiliary_size")
@@ -49,6 +51,17 @@ def few_images(monkeypatch, without_graph_optimization):
     monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
 
 
+def assert_has_terms(record, experiment):
+    """The two parts of the bound make up its value."""
+    if experiment.model != "agave":
+        assert record["terms"] is None
+        return
+    assert tuple(record["terms"]) == QUANTITIES
+    terms = {quantity: term["value"] for quantity, term in record["terms"].items()}
+    kl_bits = terms["kl_nats"] / (math.log(2) * 3 * experiment.image_size**2)
+    np.testing.assert_allclose(terms["pixel_bits_per_dim"] + kl_bits, record["value"], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", FEW)
 def test_one_step(name, tmp_path, capsys):
     experiment = EXPERIMENTS[name]
@@ -56,6 +69,7 @@ def test_one_step(name, tmp_path, capsys):
     record = record_of(tmp_path)
     assert math.isfinite(record["value"]) and record["num_images"] == NUM_IMAGES and record["steps"] == 1
     assert (record["paper"], record["experiment"], record["dataset"]) == ("agave", name, experiment.dataset)
+    assert_has_terms(record, experiment)
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index")) == ["step-1.index"]
     assert len(list((tmp_path / "pictures").glob("samples*.png"))) == 1
     assert "not comparable" in capsys.readouterr().out
@@ -75,6 +89,7 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     run(*arguments(name, tmp_path, **changes), "--stage=all", reproduction=AGAVE)
     assert record_of(tmp_path / "vae")["experiment"] == f"{name}_vae"
     assert record_of(tmp_path)["experiment"] == name
+    assert_has_terms(record_of(tmp_path), EXPERIMENTS[name])
     capsys.readouterr()
     run(*arguments(name, tmp_path, **changes), "--stage=vae", "--mode=evaluate", reproduction=AGAVE)
     assert f"{name}_vae" in capsys.readouterr().out
