@@ -43,6 +43,10 @@ VFLOW_OTHERS = ("claims_6_channels_normal", "claims_6_channels_narrow")
 VFLOW_AROUND = (("glow", "claims_augmented"), ("macow", "claims_two_levels"), ("macow", "claims_two_levels_augmented"))
 VFLOW_SEEDS = (0, 1)
 
+AGAVE_VERDICTS = ("guided", "no_auxiliary", "lambda_12", "pixelcnn", "iaf_vae", "lambda_1")
+AGAVE_SWEEPS = ("lambda_4", "lambda_8", "lambda_16", "levels_64", "levels_16", "levels_4", "auxiliary_8", "auxiliary_4")
+AGAVE_SEEDS = (0, 1)  # of what carries a verdict
+
 # Study by study, and in it seed by seed, so that a queue that was cut short holds whole comparisons.
 ARMS = [
     *(
@@ -70,4 +74,6 @@ ARMS = [
         for experiment in experiments
     ),
     *(ArmRun(paper, experiment, seed) for seed in VFLOW_SEEDS for paper, experiment in VFLOW_AROUND),
+    *(ArmRun("agave", f"claims_{arm}", seed) for seed in AGAVE_SEEDS for arm in AGAVE_VERDICTS),
+    *(ArmRun("agave", f"claims_{arm}", 0) for arm in AGAVE_SWEEPS),
 ]

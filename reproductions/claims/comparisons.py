@@ -57,6 +57,31 @@ class GapComparison:
 
 
 @dataclasses.dataclass(frozen=True)
+class TermComparison:
+    """A term of the bound over latents is claimed to be less for `lower` than for `higher`, in every seed.
+
+    Attributes:
+      paper: That makes the claim.
+      name: Unique within the paper.
+      claim: In words.
+      lower: Experiment of the arm where it is claimed to be less.
+      higher: Experiment of the other arm.
+      term: One of `tfflows.evaluation.latent_use.QUANTITIES`.
+      less: Another one that is subtracted from it, or empty.
+      paper_effect: Its size in the paper, in words.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    lower: str
+    higher: str
+    term: str
+    less: str
+    paper_effect: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Cost:
     """How much longer a training step takes with `changes` than with `baseline_changes`.
 

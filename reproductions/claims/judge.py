@@ -10,14 +10,14 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from reproductions.claims import flowpp, glow, macow, per_image, vflow  # noqa: E402
+from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow  # noqa: E402
 from reproductions.claims.arms import ARMS  # noqa: E402
-from reproductions.claims.comparisons import LEAST, MEAN, GapComparison  # noqa: E402
+from reproductions.claims.comparisons import LEAST, MEAN, GapComparison, TermComparison  # noqa: E402
 from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
 from tfflows.evaluation.records import load_records  # noqa: E402
 from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
 
-PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow}
+PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
 
 
 def records_of(paper, experiment, results):
@@ -64,13 +64,15 @@ def load_arm(paper, experiment, results, seeds=None):
 
 
 def judge(comparison, protocol, results):
-    """The `Claim` of a `Comparison`, run by `protocol`, or of a `GapComparison`, which has its own.
+    """The `Claim` of a `Comparison` or `TermComparison`, run by `protocol`, or of a `GapComparison`, which has its own.
 
     Raises:
       FileNotFoundError: if a run is missing.
     """
     if isinstance(comparison, GapComparison):
         return _judge_gap(comparison, results)
+    if isinstance(comparison, TermComparison):
+        return _judge_term(comparison, protocol, results)
     sides = (
         (comparison.lower_paper or comparison.paper, comparison.lower),
         (comparison.higher_paper or comparison.paper, comparison.higher),
@@ -83,18 +85,41 @@ def judge(comparison, protocol, results):
         return judge_bits_per_dim(comparison.paper, comparison.name, comparison.claim, lower, higher, **common)
     measure, quantity = ALONG_CURVE[comparison.along_curve]
     differences = [measure(higher_records[seed], records[seed]) for seed in sorted(records)]
+    return _claim_of_seeds(comparison, quantity, (lower, higher), differences, first.num_images, common)
+
+
+def _judge_term(comparison, protocol, results):
+    lower, records = load_arm(comparison.paper, comparison.lower, results)
+    higher, higher_records = load_arm(comparison.paper, comparison.higher, results)
+    first = next(iter(records.values()))
+    common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
+
+    def value(record):
+        less = record.terms[comparison.less]["value"] if comparison.less else 0.0
+        return record.terms[comparison.term]["value"] - less
+
+    seeds = sorted(records.keys() & higher_records.keys())
+    differences = [value(higher_records[seed]) - value(records[seed]) for seed in seeds]
+    quantity = f"{comparison.term} less {comparison.less}" if comparison.less else comparison.term
+    return _claim_of_seeds(
+        comparison, quantity.replace("_", " "), (lower, higher), differences, first.num_images, common
+    )
+
+
+def _claim_of_seeds(comparison, quantity, arms, differences, num_images, common):
+    """The `Claim` that rests on a difference a seed."""
     difference, error, verdict = judge_seeds(differences)
     return Claim(
         paper=comparison.paper,
         name=comparison.name,
         claim=comparison.claim,
         quantity=quantity,
-        arms=(lower.summary(), higher.summary()),
+        arms=tuple(arm.summary() for arm in arms),
         difference=difference,
         standard_error=error,
         seed_differences=tuple(differences),
         verdict=verdict,
-        num_images=first.num_images,
+        num_images=num_images,
         **common,
     )
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.claims import flowpp, glow, macow, per_image, vflow
+from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
 from reproductions.claims.arms import ARMS, VFLOW_TABLE_2
-from reproductions.claims.comparisons import GapComparison
+from reproductions.claims.comparisons import GapComparison, TermComparison
 from reproductions.claims.judge import judge, judge_seeds, least_difference, load_arm, main, mean_difference
 from reproductions.claims.run import command_of, is_finished, is_kept, keep_values, workdir_of
 from reproductions.glow import model
@@ -78,7 +78,7 @@ def test_verdict_over_seeds(differences, verdict):
     np.testing.assert_allclose(error, np.std(differences, ddof=1) / np.sqrt(3))
 
 
-def _leave_run(arm, results, bits, curve):
+def _leave_run(arm, results, bits, curve, terms=None):
     record = Record(
         paper=arm.paper,
         experiment=arm.experiment,
@@ -103,6 +103,7 @@ def _leave_run(arm, results, bits, curve):
         date="2020-01-01T00:00:00+00:00",
         curve=curve,
         seconds_per_step=0.1,
+        terms=terms,
     )
     write_record(record, results / "obtained")
     np.save(results / "run.npy", bits)
@@ -146,6 +147,7 @@ def test_along_the_curve_the_mean_and_the_least_difference_count():
 
 def test_names_are_unique():
     comparisons = [*glow.COMPARISONS, *glow.COSTS, *flowpp.COMPARISONS, *macow.COMPARISONS, *vflow.COMPARISONS]
+    comparisons += agave.COMPARISONS
     names = [(item.paper, item.name) for item in comparisons]
     assert len(set(names)) == len(names)
 
@@ -215,6 +217,35 @@ def test_verdicts_of_vflow_follow_from_the_runs_of_four_papers(tmp_path, as_clai
         claim = judge(comparison, vflow.PROTOCOL, tmp_path)
         assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
         assert (claim.paper, [arm["seeds"] for arm in claim.arms]) == ("vflow", [[0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize("as_claimed", [True, False])
+def test_verdicts_of_agave_follow_from_the_runs(tmp_path, as_claimed):
+    sign = 1 if as_claimed else -1
+    bits = {"lambda_12": 5.0, "guided": 5.1, "lambda_1": 5.2, "iaf_vae": 5.3, "pixelcnn": 5.25, "no_auxiliary": 5.0}
+    kl = {"guided": 50.0, "lambda_12": 20.0, "no_auxiliary": 1.0}
+    pixels = {"guided": 4.0, "lambda_12": 4.5, "no_auxiliary": 5.0}
+    other = {"guided": 6.0, "no_auxiliary": 5.1}
+    noise = 0.01 * np.random.default_rng(0).normal(size=[200])
+    for arm in [arm for arm in ARMS if arm.paper == "agave"]:
+        name = arm.experiment.removeprefix("claims_")
+        level = sign * bits.get(name, 0.0) + 0.001 * arm.seed + 20
+        terms = {
+            "kl_nats": kl.get(name, 0.0),
+            "pixel_bits_per_dim": pixels.get(name, 0.0),
+            "other_pixel_bits_per_dim": other.get(name, 0.0),
+            "auxiliary_bits_per_dim": pixels.get(name, 0.0),
+        }
+        terms = {key: {"value": sign * value + 0.001 * arm.seed, "standard_error": 0.1} for key, value in terms.items()}
+        _leave_run(arm, tmp_path, level + noise, ((500, level + 1), (3000, level)), terms)
+    for comparison in agave.COMPARISONS:
+        claim = judge(comparison, agave.PROTOCOL, tmp_path)
+        assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
+        assert [arm["seeds"] for arm in claim.arms] == [[0, 1], [0, 1]]
+        if isinstance(comparison, TermComparison):
+            assert claim.quantity.startswith(comparison.term.replace("_", " "))
+    gained = judge(agave.COMPARISONS[1], agave.PROTOCOL, tmp_path)
+    np.testing.assert_allclose(gained.difference, sign * ((6.0 - 4.0) - (5.1 - 5.0)), rtol=1e-6)
 
 
 def test_the_arms_of_vflow_have_one_number_of_parameters():
