@@ -1,5 +1,7 @@
 """A short true run, whose bits/dim must fall within a band that was measured over seeds."""
 
+import pytest
+
 from reproductions.flowpp.run import FLOWPP
 from tests.cli.running import record_of, run
 
@@ -24,6 +26,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_bits_per_dim_of_digits_fall_into_the_band(tmp_path):
     run(*SMALL, f"--workdir={tmp_path}", "--steps=150", reproduction=FLOWPP)
     curve = dict(map(tuple, record_of(tmp_path)["curve"]))

@@ -18,6 +18,7 @@ from tests.reproductions.steps import (
     images,
     train_on_one_batch,
 )
+from tests.slow import slow_but
 from tfflows.math.random import row_keys
 from tfflows.networks import GatedConditioner
 
@@ -88,7 +89,7 @@ def Step(form, replicas=1, **settings):
     return TrainingStep(lambda: built(form), lambda rate: flowpp.optimizer(TINY, rate), replicas, **settings)
 
 
-@ALL_FORMS
+@pytest.mark.parametrize("form", slow_but(("cifar10", "imagenet32"), FORMS))
 def test_learns_and_every_variable_has_a_gradient(form):
     losses, gradients = train_on_one_batch(built(form), lambda rate: flowpp.optimizer(TINY, rate), 0.01)
     assert losses[-1] < losses[0]
@@ -144,13 +145,13 @@ def test_dropout_is_of_training_alone():
     )
 
 
-@pytest.mark.parametrize("memory", ["recompute", "reversible"])
+@pytest.mark.parametrize("memory", slow_but(["recompute"], ["recompute", "reversible"]))
 def test_memory_modes_give_the_same_step(memory):
     """Dropout draws the same masks when a network runs again."""
     assert_same_step(Step("cifar10", scatter=0.02), Step("cifar10", scatter=0.02, memory=memory), 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize(("replicas", "accumulate"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("replicas", "accumulate"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
 def test_a_split_batch_gives_the_step_of_the_whole(replicas, accumulate):
     """Noise, dropout and the clipped gradient alike."""
     whole, split = Step("cifar10", scatter=0.02), Step("cifar10", replicas, scatter=0.02, accumulate=accumulate)

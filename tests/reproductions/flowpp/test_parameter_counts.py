@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.experiments import EXPERIMENTS, FlowPPExperiment
+from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
 from tfflows.evaluation.expected import load_expected
@@ -83,7 +84,7 @@ def test_every_published_experiment_has_its_count():
     assert set(ROWS) == {name for name, experiment in EXPERIMENTS.items() if experiment.scale == "paper"}
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", slow_but(("cifar10", "imagenet64"), ROWS))
 def test_counts(name):
     experiment = EXPERIMENTS[name]
     one, main, dequantizer = (counts_with_blocks(architecture(experiment), *blocks) for blocks in BLOCKS)

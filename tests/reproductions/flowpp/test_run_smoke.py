@@ -9,18 +9,17 @@ import pytest
 from reproductions.flowpp.experiments import EXPERIMENTS
 from reproductions.flowpp.run import FLOWPP
 from tests.cli.running import record_of, run, small_source
-from tests.reproductions.distinct import distinct_experiments
+from tests.slow import slow_but
 from tfflows.cli import session
 
-# What a graph depends on. Experiments that share it are one test by default.
-FIELDS = ("image_size", "stages", "coupling", "mixer", "dequantization", "dequantization_mixer", "weight_norm")
-
+# A model of CIFAR-10, one of ImageNet, and what training images measure.
+BY_DEFAULT = ("cifar10", "imagenet64", "claims_gap_full")
 
 # Actnorm takes the moments of each activation from the init batch: with few images some come out near 0.
 NUM_IMAGES = 16
 
 
-@pytest.mark.parametrize("name", distinct_experiments(EXPERIMENTS, FIELDS, "claims_gap_full"))
+@pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
 def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
     monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
     experiment = EXPERIMENTS[name]

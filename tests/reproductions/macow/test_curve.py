@@ -25,7 +25,8 @@ SMALL = (
 MEASURED = {"paper": ((5.20, 0.20), (4.24, 0.12)), "release": ((5.17, 0.21), (4.14, 0.23))}
 
 
-@pytest.mark.parametrize("variant", ["paper", pytest.param("release", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["paper", "release"])
 def test_bits_per_dim_of_photographs_fall_into_the_band(variant, tmp_path):
     run(*SMALL, f"--variant={variant}", f"--workdir={tmp_path}", "--steps=80", reproduction=MACOW)
     curve = dict(map(tuple, record_of(tmp_path)["curve"]))

@@ -20,6 +20,7 @@ from tests.reproductions.steps import (
     images,
     train_on_one_batch,
 )
+from tests.slow import slow_but
 from tfflows.bijectors import Chain
 from tfflows.data import dataset_spec
 from tfflows.math.random import row_keys
@@ -58,7 +59,7 @@ FORMS = {
     "light": LIGHT,
     "light_release": {**LIGHT, **RELEASE},
 }
-ALL_FORMS = pytest.mark.parametrize("form", [form for form in FORMS if not form.startswith("light")])
+WHOLE_FORMS = [form for form in FORMS if not form.startswith("light")]
 
 
 def test_every_choice_is_tried():
@@ -86,18 +87,8 @@ def Step(form, replicas=1, **settings):
     return TrainingStep(lambda: built(form), lambda rate: macow.optimizer(TINY, rate), replicas, **settings)
 
 
-# The release's steps take longest to trace; its units are checked one by one in the tests of parity.
-LEARNING = pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param(form, marks=[pytest.mark.slow] if "release" in form else [])
-        for form in FORMS
-        if not form.startswith("light")
-    ],
-)
-
-
-@LEARNING
+# A step of eight masked convolutions takes long to trace; its units are checked one by one in the tests of parity.
+@pytest.mark.parametrize("form", slow_but(["paper"], WHOLE_FORMS))
 def test_learns_and_every_variable_has_a_gradient(form):
     losses, gradients = train_on_one_batch(built(form), lambda rate: macow.optimizer(TINY, rate), 0.003)
     assert losses[-1] < losses[0]
@@ -106,7 +97,7 @@ def test_learns_and_every_variable_has_a_gradient(form):
         assert any(np.abs(one).max() > 0 for one in own[:3]), name
 
 
-@ALL_FORMS
+@pytest.mark.parametrize("form", slow_but(["paper", "release"], WHOLE_FORMS))
 def test_inverts(form):
     assert assert_inverts(initialized(form)).shape == [8, *SHAPE]
 
@@ -244,7 +235,10 @@ def test_experiments_have_sources():
         assert isinstance(experiment, MaCowExperiment) and experiment.source
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if not name.endswith("_release")])
+@pytest.mark.parametrize(
+    "name",
+    [name for name, experiment in EXPERIMENTS.items() if (experiment.variant, experiment.scale) == ("paper", "paper")],
+)
 def test_the_paper_warms_up_for_an_epoch_of_the_data_set(name):
     experiment = EXPERIMENTS[name]
     num_images = dataset_spec(experiment.dataset).num_images["train"]

@@ -7,14 +7,14 @@ import pytest
 from reproductions.macow.experiments import EXPERIMENTS
 from reproductions.macow.run import MACOW
 from tests.cli.running import record_of, run, small_source
-from tests.reproductions.distinct import distinct_experiments
+from tests.slow import slow_but
 from tfflows.cli import session
 
-# What a graph depends on, but for its size and the form of the couplings. Experiments that share it are one test by default.
-FIELDS = ("variant", "dequantization")
+# Each variant and each dequantization once.
+BY_DEFAULT = ("cifar10_fine_grained", "cifar10_var_release")
 
 
-@pytest.mark.parametrize("name", distinct_experiments(EXPERIMENTS, FIELDS, "claims_fine_grained"))
+@pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
 def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
     monkeypatch.setattr(session, "load_dataset", small_source)
     experiment = EXPERIMENTS[name]
