@@ -18,3 +18,8 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration() for _ in range(NUM_LOGICAL_DEVICES)],
 )
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that start processes of their own first: begun last, one of them would keep one core waiting for the other."""
+    items.sort(key=lambda item: "tests/training/" not in item.nodeid)
