@@ -7,8 +7,7 @@ import dataclasses
 
 from reproductions.flowpp import experiments as flowpp
 from reproductions.flowpp.experiments import MIXERS, FlowPPExperiment, parse_stages
-
-AUGMENTERS = ("flow", "gaussian", "normal")
+from tfflows.distributions.make_augmenter import AUGMENTERS
 
 
 @dataclasses.dataclass(frozen=True)

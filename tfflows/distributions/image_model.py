@@ -1,11 +1,9 @@
 """What models of images that are no flow have in common."""
 
-import math
-
 import tensorflow as tf
 
 from tfflows.bijectors.memory import REVERSIBLE, memory_mode
-from tfflows.math.random import fold_in
+from tfflows.distributions.importance import log_mean_weight
 
 
 class ImageModel(tf.Module):
@@ -49,14 +47,7 @@ class ImageModel(tf.Module):
           num_samples: Python `int` S.
           condition: None.
         """
-
-        def add_sample(sample, running):
-            elbo = tf.cast(self.elbo(images, fold_in(keys, sample), condition), tf.float64)
-            return sample + 1, tf.reduce_logsumexp(tf.stack([running, elbo]), axis=0)
-
-        start = tf.fill([tf.shape(images)[0]], tf.constant(-math.inf, tf.float64))
-        _, total = tf.while_loop(lambda sample, _: sample < num_samples, add_sample, (tf.constant(0), start))
-        return total - math.log(num_samples)
+        return log_mean_weight(lambda keys: self.elbo(images, keys, condition), keys, num_samples, tf.shape(images)[0])
 
     def _checked(self, images):
         images = tf.convert_to_tensor(images)

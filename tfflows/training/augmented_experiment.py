@@ -2,10 +2,8 @@
 
 import dataclasses
 
+from tfflows.distributions.make_augmenter import AUGMENTERS
 from tfflows.training.experiment import Experiment
-
-# What `tfflows.distributions.make_augmenter` makes.
-AUGMENTERS = ("normal", "gaussian", "flow")
 
 
 @dataclasses.dataclass(frozen=True)
