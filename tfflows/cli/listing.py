@@ -1,6 +1,7 @@
 """The table of `--list`."""
 
 import tensorflow as tf
+import tqdm
 
 from tfflows.data import dataset_spec
 from tfflows.training.named_variables import count_parameters
@@ -17,7 +18,9 @@ def experiment_table(reproduction, small=False, expected=()):
     import pandas as pd  # takes a third of a second, which no other mode needs
 
     rows = []
-    for experiment in reproduction.experiments.values():
+    experiments = reproduction.experiments.values()
+    # Seconds a model of thousands of variables; nothing is shown where there is no terminal.
+    for experiment in tqdm.tqdm(experiments, desc="counting parameters", unit="experiment", leave=False, disable=None):
         if small and experiment.scale == "paper":
             experiment = reproduction.small(experiment)
         printed = dict(expected).get(experiment.name)

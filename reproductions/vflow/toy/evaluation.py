@@ -58,7 +58,7 @@ def log_weights(cell: Cell, parameters, seeds, x, num_samples=IMPORTANCE_SAMPLES
 
 def points_to_test(cell: Cell, seeds, num_points=TEST_POINTS, dtype=tf.float32):
     """A seed's own test points, the same for all cells: `[S, 2, N]`."""
-    x, _ = draw(cell, seeds, "test", 0, 1, num_points, dtype)
+    x, _ = draw(cell, seeds, "test points", 0, 1, num_points, dtype)
     return x[0]
 
 

@@ -111,7 +111,7 @@ def plot_transformations(models, path) -> pathlib.Path:
     """Samples in the spaces of each model, a row a model; one colour a square of the checkerboard."""
     rows = []
     for cell, parameters in models.items():
-        x, noise = draw(cell, [0], "test", 0, 1, _NUM_SAMPLES)
+        x, noise = draw(cell, [0], "figure", 0, 1, _NUM_SAMPLES)
         square = np.floor(x[0, 0].numpy() / 2)
         rows.append((cell, states_of(cell, parameters, x[0], noise[0]), square[0] * 4 + square[1]))
     columns = max(len(states) for _, states, _ in rows)
