@@ -18,7 +18,8 @@ NOTES = [
     f"One affine masked convolution alone on {BATCH_SIZE} images of {CHANNELS} channels, float32, after a data-dependent init, "
     "its last gains not zero; values and log-determinants. *Masked* is the paper's 3x3 kernel, *shifted* the released 2x3 "
     "kernel over the lines before the pixel's own; a letter is the order. *Data to latent* is one pass of its network. *Latent "
-    "to data*: a loop over 3 side - 2 diagonals (masked) or over the lines (shifted), compiled by XLA.",
+    "to data*: a loop over 3 side - 2 diagonals (masked) or over the lines (shifted), compiled by XLA; from 8,192 pixels a batch "
+    "on one loop for each half of it, side by side.",
     "*In raster order*: the plain inverse, a loop over all pixels, each given the patch that its kernel sees; compiled too.",
 ]
 

@@ -4,7 +4,7 @@ from benchmarks.images import image_folder
 from benchmarks.memory import MODES, add
 from benchmarks.topic import Findings, main
 
-BATCH_SIZE = 16
+BATCH_SIZE = 128
 STEPS = 2
 STEPS_OF_LEVELS = "1, 2+2, 2+2, 2"
 MODEL = ["--experiment=cifar10_fine_grained", f"--set=steps={STEPS_OF_LEVELS}"]

@@ -54,6 +54,11 @@ def inverse_scale_then_shift(y, shift, log_scale):
     return (y - shift) * tf.exp(-log_scale)
 
 
+def inverse_scale_then_shift_of_sigmoid(y, shift, raw_scale):
+    """`x = (y - shift) / s`, `s = sigmoid(raw_scale + 2)`: one exponential, without the logarithm."""
+    return (y - shift) * (1 + tf.exp(-2.0 - raw_scale))
+
+
 def interleaved(parameters):
     """Even channels and odd channels of `[..., 2 C]`: two tensors `[..., C]`."""
     shape = tf.concat([tf.shape(parameters)[:-1], [parameters.shape[-1] // 2, 2]], axis=0)

@@ -17,13 +17,13 @@ def sequential_inverse(latents, kernel, kind, order, decode, features=None, comp
       kernel: `Tensor`, shape `[height, width, C, filters]`, as for `masked_convolution.convolve`.
       kind: As there.
       order: As there.
-      decode: `(latents [..., C], hidden [..., filters]) -> (x [..., C], log_det [..., C])`: one pixel, and the part of each
-        of its channels in the log-determinant.
+      decode: `(latents [..., C], hidden [..., filters]) -> (x [..., C], kept [..., K])`: one pixel, and what the
+        log-determinant is made of later, when all pixels are known; K may be 0.
       features: `Tensor` `[B, H, W, filters]`, added to what the convolution gives, or None.
       compute_dtype: Of the convolution; default: that of the kernel.
 
     Returns:
-      `(x, log_det)`: shapes `[B, H, W, C]` and `[B]`.
+      `(x, kept)`: of each pixel what `decode` finds and what it keeps, `[B, H, W, C]` and `[B, H, W, K]`.
 
     Raises:
       ValueError: if the size of the image is not static.
@@ -42,34 +42,32 @@ def sequential_inverse(latents, kernel, kind, order, decode, features=None, comp
     if not front.is_dense:
         live = tf.constant((front.pixels < height * width)[:, :, None, None], latents.dtype)
 
-    batch = tf.shape(latents)[0]
-    place_shape = tf.TensorShape([front.num_slots, latents.shape[0], channels])
-    nothing = tf.ensure_shape(tf.zeros(tf.stack([front.num_slots, batch, channels]), latents.dtype), place_shape)
+    nothing = tf.ensure_shape(tf.zeros_like(by_tick[0]), [front.num_slots, latents.shape[0], channels])
     # The last ticks as seen from each offset, newest first.
     history = {offset: [nothing] * lag for offset, lag in front.longest_lag.items()}
 
-    def body(tick, history, found, log_det):
+    def body(tick, history, found, kept):
         seen = tf.concat([history[tap.offset][tap.lag - 1] for tap in front.taps], axis=-1)
         hidden = _product(tf.cast(seen, compute_dtype), tf.cast(matrix, compute_dtype))
         if features_by_tick is not None:
             hidden += tf.cast(features_by_tick[tick], compute_dtype)
-        x, own_log_det = decode(by_tick[tick], hidden)
+        x, own = decode(by_tick[tick], hidden)
         if live is not None:
-            x, own_log_det = x * live[tick], own_log_det * live[tick]
+            x *= live[tick]
         now = _neighbours(x, history, front.cyclic)
         history = {offset: [now[offset], *earlier[:-1]] for offset, earlier in history.items()}
-        return tick + 1, history, found.write(tick, x), log_det + tf.reduce_sum(own_log_det, axis=[0, 2])
+        return tick + 1, history, found.write(tick, x), kept.write(tick, own)
 
-    found = tf.TensorArray(latents.dtype, front.num_ticks, element_shape=place_shape)
-    log_det = tf.ensure_shape(tf.zeros([batch], latents.dtype), latents.shape[:1])
-    _, _, found, log_det = tf.while_loop(
+    found = tf.TensorArray(latents.dtype, front.num_ticks, element_shape=nothing.shape)
+    kept = tf.TensorArray(latents.dtype, front.num_ticks, element_shape=[*nothing.shape[:-1], None])
+    _, _, found, kept = tf.while_loop(
         lambda tick, *_: tick < front.num_ticks,
         body,
-        (tf.constant(0), history, found, log_det),
+        (tf.constant(0), history, found, kept),
         maximum_iterations=front.num_ticks,
     )
-    x = _from_ticks(found.stack(), front, latents.shape)
-    return from_canonical(x, kind, order), log_det
+    images = (_from_ticks(values.stack(), front, latents.shape) for values in (found, kept))
+    return tuple(from_canonical(values, kind, order) for values in images)
 
 
 def _by_tick(x, front):
@@ -84,8 +82,9 @@ def _by_tick(x, front):
 
 
 def _from_ticks(found, front, shape):
-    """Inverse of `_by_tick`."""
-    batch, height, width, channels = shape
+    """Inverse of `_by_tick`, to images of shape `[B, H, W, ...]`."""
+    batch, height, width, _ = shape
+    channels = found.shape[-1]
     if not front.is_dense:
         num_places = front.num_ticks * front.num_slots
         flat = tf.reshape(found, tf.stack([num_places, tf.shape(found)[2], channels]))

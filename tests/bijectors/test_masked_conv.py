@@ -1,0 +1,48 @@
+"""Masked convolutions cut into parts of a batch; all else of them is among all bijectors."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfflows.bijectors import MaskedConv, masked_conv
+from tfflows.networks import MaskedNetwork
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    monkeypatch.setattr(tf.config.threading, "get_inter_op_parallelism_threads", lambda: 2)
+    monkeypatch.setattr(masked_conv, "_PIXELS_A_PART", 32)
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(1, 1), (4, 2), (5, 1), (6, 2), (None, 1)])
+def test_number_of_parts(two_threads, batch, parts):
+    with tf.Graph().as_default():
+        assert masked_conv._num_parts(tf.TensorShape([batch, 4, 4, 3])) == parts
+    # Nothing runs side by side there.
+    assert masked_conv._num_parts(tf.TensorShape([batch, 4, 4, 3])) == 1
+
+
+@pytest.mark.parametrize("context_filters", [0, 3])
+def test_parts_equal_the_whole_and_so_do_gradients(two_threads, context_filters):
+    network = MaskedNetwork(4, (3, 3), "masked", "B", 6, context_filters, dtype="float64")
+    network.build([None, 4, 4, 2])
+    bijector = MaskedConv(network, conditional=context_filters > 0, dtype=tf.float64)
+    x = tf.random.stateless_normal([6, 4, 4, 2], [0, 1], dtype=tf.float64)
+    condition = {}
+    if context_filters:
+        condition = {"condition": tf.random.stateless_normal([6, 4, 4, context_filters], [0, 2], dtype=tf.float64)}
+    for number, variable in enumerate(bijector.trainable_variables):
+        variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [3, number], dtype=tf.float64))
+
+    def result_and_gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y, log_det = bijector.forward_and_log_det(x, **condition)
+            total = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(log_det)
+        return [y, log_det, *tape.gradient(total, [x, *bijector.trainable_variables])]
+
+    in_parts = tf.function(result_and_gradients)
+    graph = in_parts.get_concrete_function(x).graph
+    assert any(operation.type == "Split" and len(operation.outputs) == 2 for operation in graph.get_operations())
+    for part, whole in zip(in_parts(x), result_and_gradients(x), strict=True):
+        np.testing.assert_allclose(part, whole, atol=1e-12)
