@@ -52,7 +52,9 @@ def assert_gradients(places, gradients, expected, relative=1e-4):
     assert {name for place in places for name in place.names} == set(expected)
     for place, gradient in zip(places, gradients, strict=True):
         (own,), (name,) = place.split(gradient.numpy()), place.names
-        np.testing.assert_allclose(own, expected[name], rtol=0, atol=relative * np.abs(expected[name]).max(), err_msg=name)
+        np.testing.assert_allclose(
+            own, expected[name], rtol=0, atol=relative * np.abs(expected[name]).max(), err_msg=name
+        )
 
 
 @pytest.mark.parametrize("name", LAYERS)
