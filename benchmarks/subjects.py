@@ -33,6 +33,7 @@ def training_step(strategy, model, make_optimizer, images, jit_compile=False):
     """The task `training step` of any model that the driver trains; arguments as for `flow_tasks`."""
     import tensorflow as tf
 
+    from tfflows.training.flat_parameters import build_flat
     from tfflows.training.named_variables import named_variables
     from tfflows.training.train_step import make_train_step
 
@@ -40,9 +41,16 @@ def training_step(strategy, model, make_optimizer, images, jit_compile=False):
     variables = {name: variable for name, variable in named_variables(model).items() if variable.trainable}
     with strategy.scope():
         optimizer = make_optimizer()
-        optimizer.build(list(variables.values()))
+        flat = build_flat(optimizer, variables)
     step = make_train_step(
-        strategy, model, optimizer, variables, global_batch_size=count, seed=0, jit_compile=jit_compile
+        strategy,
+        model,
+        optimizer,
+        variables,
+        global_batch_size=count,
+        seed=0,
+        jit_compile=jit_compile,
+        flat_parameters=flat,
     )
     batch = {
         "image": tf.constant(images),

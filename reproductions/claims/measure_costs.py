@@ -17,6 +17,7 @@ from reproductions.glow import model as glow_model  # noqa: E402
 from reproductions.glow.experiments import EXPERIMENTS  # noqa: E402
 from tfflows.evaluation.claims import Arm, measure_cost, write_claim  # noqa: E402
 from tfflows.evaluation.provenance import collect_provenance  # noqa: E402
+from tfflows.training.flat_parameters import build_flat  # noqa: E402
 from tfflows.training.named_variables import count_parameters, named_variables  # noqa: E402
 from tfflows.training.schedules import LinearWarmup  # noqa: E402
 from tfflows.training.strategies import make_strategy  # noqa: E402
@@ -33,9 +34,9 @@ def make_step(strategy, experiment):
         variables = {name: v for name, v in named_variables(model).items() if v.trainable}
         schedule = LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
         optimizer = glow_model.optimizer(experiment, schedule)
-        optimizer.build(list(variables.values()))
-    step = make_train_step(strategy, model, optimizer, variables, global_batch_size=experiment.batch_size, seed=0)
+        flat = build_flat(optimizer, variables)
     count = experiment.batch_size
+    step = make_train_step(strategy, model, optimizer, variables, global_batch_size=count, seed=0, flat_parameters=flat)
     pixels = np.random.default_rng(0).integers(0, 256, [count, *shape]).astype(np.uint8)
     batch = {
         "image": tf.constant(pixels),

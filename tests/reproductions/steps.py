@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.math.random import row_keys
+from tfflows.training.flat_parameters import build_flat
 from tfflows.training.named_variables import named_variables
 from tfflows.training.strategies import make_strategy
 from tfflows.training.train_step import make_train_step
@@ -43,9 +44,16 @@ class TrainingStep:
         self.trained = {name: v for name, v in named_variables(self.model).items() if v.trainable}
         with self.strategy.scope():
             optimizer = make_optimizer(learning_rate)
-            optimizer.build(list(self.trained.values()))
+            flat = build_flat(optimizer, self.trained)
         self._step = make_train_step(
-            self.strategy, self.model, optimizer, self.trained, global_batch_size=BATCH, seed=3, **settings
+            self.strategy,
+            self.model,
+            optimizer,
+            self.trained,
+            global_batch_size=BATCH,
+            seed=3,
+            flat_parameters=flat,
+            **settings,
         )
 
     def __call__(self, number=0):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import digits, replicas_of
+from tfflows.training.flat_parameters import build_flat
 from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import Adam
@@ -64,8 +65,8 @@ def run(replicas=1, accumulate=1):
     with strategy.scope():
         model = Linears()
         optimizer = Adam(SCHEDULE, global_clipnorm=1.0)
-        optimizer.build(list(model.weights.values()))
-        average = MovingAverage(model.weights, DECAY)
+        flat = build_flat(optimizer, model.weights)
+        average = MovingAverage(flat.variables, DECAY)
     step = make_train_step(
         strategy,
         model,
@@ -75,15 +76,16 @@ def run(replicas=1, accumulate=1):
         seed=3,
         accumulate=accumulate,
         moving_average=average,
+        flat_parameters=flat,
     )
     batches = batches_of(strategy, accumulate)
     norms = [float(step(next(batches))["gradient_norm"]) for _ in range(STEPS)]
-    variables = {**model.weights, **average.variables()}
-    for name, variable in variables.items():
+    for name, variable in {**model.weights, **average.variables()}.items():
         first, *others = replicas_of(strategy, variable)
         assert len(others) == replicas - 1
         for other in others:
             np.testing.assert_array_equal(other, first, name)
+    variables = {**model.weights, **flat.named_parts(average.variables())}
     return norms, {name: variable.numpy() for name, variable in variables.items()}
 
 

@@ -180,9 +180,9 @@ def averaging():
 
 def test_the_average_starts_at_the_initialized_parameters(averaging, tmp_path):
     averaging.run(tmp_path, 1)  # the learning rate of the first step is 0
-    means = averaging.average.variables()
+    means = averaging.averages()
     for name, mean in means.items():
-        np.testing.assert_array_equal(mean, averaging.initial[name.removeprefix("average/")], name)
+        np.testing.assert_array_equal(mean.numpy(), averaging.initial[name.removeprefix("average/")], name)
     assert len(means) == sum(variable.trainable for variable in averaging.model.variables)
 
 
@@ -194,22 +194,22 @@ def test_resumed_bit_for_bit(averaging, tmp_path, steps_per_call):
     averaging.run(tmp_path / "parts", 10, steps_per_call=steps_per_call)
     assert_equal(averaging.values(), expected)
     moved = [n for n in expected if n.startswith("average/") and np.any(expected[n] != expected[n[len("average/") :]])]
-    assert len(moved) == len(averaging.average.variables())
+    assert len(moved) == len(averaging.averages())
 
 
 def test_the_best_checkpoint_holds_both_and_nothing_is_exchanged(averaging, tmp_path):
     seen, results = {}, iter((8.0, 7.0))
 
     def evaluate():
-        with averaging.average.exchanged():
+        with averaging.flat.exchanged(averaging.average):
             seen.update(averaging.values())
         return BitsPerDim(np.array([next(results), 9.0]))
 
     averaging.run(tmp_path, 6, evaluate=evaluate, evaluate_every=4, keep_best=True)
     reader = tf.train.load_checkpoint(str(tmp_path / "best" / "step-6"))
     found = averaging.values()
-    for name, mean in averaging.average.variables().items():
-        parameter = name.removeprefix("average/")
+    for name, part in averaging.averages().items():
+        parameter, mean = name.removeprefix("average/"), part.numpy()
         np.testing.assert_array_equal(seen[parameter], mean)
         np.testing.assert_array_equal(reader.get_tensor(name), mean)
         np.testing.assert_array_equal(reader.get_tensor(parameter), found[parameter])

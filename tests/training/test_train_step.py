@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.training.tiny_runs import EXPERIMENT, assert_close, build_model, digits, replicas_of
 from tfflows.math.random import row_keys
 from tfflows.training import train_step
+from tfflows.training.flat_parameters import build_flat
 from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.named_variables import named_variables
 from tfflows.training.optimizers import GlowAdamax
@@ -36,7 +37,7 @@ def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False, memory="pl
     trained = {name: v for name, v in named_variables(model).items() if v.trainable}
     with strategy.scope():
         optimizer = OPTIMIZERS[optimizer]()
-        optimizer.build(list(trained.values()))
+        flat = build_flat(optimizer, trained)
     train_step = make_train_step(
         strategy,
         model,
@@ -47,6 +48,7 @@ def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False, memory="pl
         accumulate=accumulate,
         jit_compile=jit_compile,
         memory=memory,
+        flat_parameters=flat,
     )
     batches = iter(
         distributed_training_batches(

@@ -9,6 +9,7 @@ from reproductions.glow import model as glow
 from reproductions.glow.experiments import GlowExperiment
 from tfflows.data import load_dataset
 from tfflows.evaluation.bits_per_dim import BitsPerDim
+from tfflows.training.flat_parameters import build_flat
 from tfflows.training.loop import LoopSettings, train
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.named_variables import named_variables
@@ -57,14 +58,16 @@ class Trainer:
         self.schedule = LinearWarmup(experiment.learning_rate, 4)
         with self.strategy.scope():
             optimizer = glow.optimizer(experiment, self.schedule)
-            optimizer.build(list(trained.values()))
-            parameters = {f"model/{name}": variable for name, variable in trained.items()}
-            self.average = MovingAverage(parameters, experiment.ema_decay) if experiment.ema_decay else None
-        self.variables = {
-            **{f"model/{name}": variable for name, variable in named_variables(self.model).items()},
-            **optimizer_variables(optimizer, list(trained)),
+            self.flat = build_flat(optimizer, {f"model/{name}": variable for name, variable in trained.items()})
+            flat = self.flat.variables
+            self.average = MovingAverage(flat, experiment.ema_decay) if experiment.ema_decay else None
+        beside = {
+            **optimizer_variables(optimizer, list(flat)),
             **({} if self.average is None else self.average.variables()),
         }
+        own = {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
+        self.variables = {**own, **self.flat.named_parts(beside)}
+        self.replicated = {**own, **flat, **beside}
         self.initial = self.values()
         self.train_step = make_train_step(
             self.strategy,
@@ -74,8 +77,13 @@ class Trainer:
             global_batch_size=experiment.batch_size,
             seed=0,
             moving_average=self.average,
+            flat_parameters=self.flat,
             **step_settings,
         )
+
+    def averages(self):
+        """`{average/NAME: variable}` of the parameters' averages."""
+        return self.flat.named_parts(self.average.variables())
 
     def values(self):
         """`{name: array}` of parameters and optimizer."""
@@ -84,6 +92,7 @@ class Trainer:
     def initialize(self):
         for name, value in self.initial.items():
             self.variables[name].assign(value)
+        self.flat.gather()
         if self.average is not None:
             self.average.reset()
 
@@ -115,6 +124,7 @@ class Trainer:
             metric_names=["loss", "gradient_norm", *self.model.metric_names],
             settings=LoopSettings(**{"log_every": 2, "checkpoint_every": 3, **settings}),
             initialize=self.initialize,
+            restored=self.flat.gather,
             evaluate=evaluate or (lambda: BitsPerDim(np.array([8.0, 9.0]))),
         )
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfflows.cli.evaluate import evaluate_and_record, evaluated_split, make_evaluator
 from tfflows.cli.pictures import write_samples
+from tfflows.training.flat_parameters import build_flat
 from tfflows.training.initialize import initialize_from_data
 from tfflows.training.loop import LoopSettings, train
 from tfflows.training.moving_average import MovingAverage
@@ -30,8 +31,9 @@ def run(session):
     model, trained = session.model, session.trained_variables
     with strategy.scope():
         optimizer = session.reproduction.build_optimizer(experiment, session.schedule)
-        optimizer.build(list(trained.values()))
-        average = MovingAverage(trained, experiment.ema_decay) if experiment.ema_decay else None
+        flat = build_flat(optimizer, trained)
+        updated = trained if flat is None else flat.variables
+        average = MovingAverage(updated, experiment.ema_decay) if experiment.ema_decay else None
     train_step = make_train_step(
         strategy,
         model,
@@ -43,6 +45,7 @@ def run(session):
         jit_compile=flags.jit,
         memory=flags.memory,
         moving_average=average,
+        flat_parameters=flat,
     )
     evaluator = make_evaluator(session)
 
@@ -59,27 +62,34 @@ def run(session):
                 seed=flags.seed,
                 augmentation=experiment.augmentation,
             )
+        gather()
         if average is not None:
             average.reset()
 
+    def gather():
+        if flat is not None:
+            flat.gather()
+
     def averages():
-        return contextlib.nullcontext() if average is None else average.exchanged()
+        if average is None:
+            return contextlib.nullcontext()
+        return average.exchanged() if flat is None else flat.exchanged(average)
 
     def evaluate():
         with averages():
             return evaluator.evaluate()
 
+    beside = {
+        **optimizer_variables(optimizer, list(updated)),
+        **({} if average is None else average.variables()),
+    }
     with lock_workdir(session.workdir) if session.chief else contextlib.nullcontext():
         state = train(
             strategy,
             train_step,
             source,
             workdir=session.workdir,
-            variables={
-                **session.model_variables,
-                **optimizer_variables(optimizer, list(trained)),
-                **({} if average is None else average.variables()),
-            },
+            variables={**session.model_variables, **(beside if flat is None else flat.named_parts(beside))},
             num_steps=experiment.num_steps,
             global_batch_size=experiment.batch_size,
             seed=flags.seed,
@@ -94,6 +104,7 @@ def run(session):
                 steps_per_call=flags.steps_per_call,
             ),
             initialize=initialize,
+            restored=gather,
             evaluate=evaluate,
             accumulate=flags.accumulate,
             evaluated_split=evaluated_split(experiment),

@@ -83,6 +83,7 @@ def train(
     settings: LoopSettings,
     initialize: Callable[[], None],
     evaluate: Callable[[], BitsPerDim],
+    restored: Callable[[], None] = lambda: None,
     accumulate=1,
     evaluated_split="test",
 ) -> TrainingState:
@@ -103,6 +104,7 @@ def train(
       settings: See `LoopSettings`.
       initialize: Called once, before the first step of a fresh run.
       evaluate: Gives the bits/dim that `evaluate_every` logs.
+      restored: Called once, before the first step of a run that goes on from a checkpoint.
       accumulate: Parts of a replica's batch.
       evaluated_split: What `evaluate` measures, for the names in the log: `test` or `validation`.
 
@@ -119,11 +121,12 @@ def train(
     checkpoints = Checkpoints(
         workdir / "checkpoints", {**variables, **saved.variables()}, settings.max_to_keep, chief=chief
     )
-    restored = checkpoints.restore_latest()
-    if restored is None:
+    restored_step = checkpoints.restore_latest()
+    if restored_step is None:
         initialize()  # not saved: it would be the same again, and sooner done than written
         state = TrainingState()
     else:
+        restored()
         state = saved.load()
         logging.info("Going on from step %d.", state.step)
 
@@ -135,7 +138,7 @@ def train(
         checkpoints.save(state.step)
 
     with (
-        MetricLogger(workdir, restored, chief) as logger,
+        MetricLogger(workdir, restored_step, chief) as logger,
         Progress(num_steps, state.step, global_batch_size, chief=chief) as progress,
         stop_on_sigterm() as stop,
     ):

@@ -27,6 +27,7 @@ def make_train_step(
     jit_compile=False,
     memory="plain",
     moving_average=None,
+    flat_parameters=None,
 ):
     """A traced function that takes a distributed batch through one step.
 
@@ -45,11 +46,13 @@ def make_train_step(
       jit_compile: Whether XLA compiles loss and gradients.
       memory: What is kept for the backward pass, see `tfflows.bijectors.memory`.
       moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
+      flat_parameters: None, or the `FlatParameters` of the variables, whose flat ones optimizer and average are then made of.
 
     Returns:
       A function `batch -> metrics`: scalars `loss`, `gradient_norm` and the model's own, means over the global batch.
     """
     names, trained = list(variables), list(variables.values())
+    updated = trained if flat_parameters is None else list(flat_parameters.variables.values())
 
     def part_sums(images, labels, index, step):
         with traces_apart() if jit_compile else contextlib.nullcontext():
@@ -83,10 +86,12 @@ def make_train_step(
                 (gradients, metrics),
                 options=tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BYTES_PER_BUCKET),
             )
+        if flat_parameters is not None:
+            gradients = flat_parameters.flatten(gradients)
         norm = global_norm(gradients)
         metrics = {**metrics, "gradient_norm": norm}
         if isinstance(optimizer, UpdateRule):
-            optimizer.apply_sums(gradients, trained, norm)  # each replica its own copy of the sums
+            optimizer.apply_sums(gradients, updated, norm)  # each replica its own copy of the sums
             return metrics, ()
         return metrics, gradients
 
@@ -99,7 +104,9 @@ def make_train_step(
         metrics, gradients = strategy.run(replica_step, args=(batch,))
         if gradients:
             # Keras' own optimizers would sum once more inside a replica, and clip what is not summed yet.
-            optimizer.apply(first(gradients), trained)
+            optimizer.apply(first(gradients), updated)
+        if flat_parameters is not None:
+            strategy.run(flat_parameters.spread)
         if moving_average is not None:
             strategy.run(moving_average.update)
         return first(metrics)
