@@ -28,7 +28,7 @@ NAMES = (
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--mode=draw", "<train|evaluate|sample|interpolate|manipulate>"),
+        ("--mode=draw", "<train|evaluate|sample|interpolate|manipulate|reconstruct>"),
         ("--scale=large", "<paper|small>"),
         ("--strategy=tpu", "<auto|one_device|mirrored|multi_worker>"),
         ("--select=best", "<last|best_test>"),

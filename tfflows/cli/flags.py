@@ -9,7 +9,7 @@ from tfflows.training.experiment import PRECISIONS
 
 FLAGS = flags.FLAGS
 
-MODES = ("train", "evaluate", "sample", "interpolate", "manipulate")
+MODES = ("train", "evaluate", "sample", "interpolate", "manipulate", "reconstruct")
 
 
 def define_flags():
@@ -102,7 +102,9 @@ def define_flags():
     integer("samples", 64, "Number of samples.", lower_bound=1)
     integer("sample_seed", 0, "Of the samples' noise.", lower_bound=0, upper_bound=2**31 - 1)
     integer("label", None, "Class of the samples of a conditional model. Default: a row a class.", lower_bound=0)
-    flags.DEFINE_list("images", ["0", "1"], "Test images to interpolate between (pairs) or to manipulate.")
+    flags.DEFINE_list(
+        "images", ["0", "1"], "Test images to interpolate between (pairs), to manipulate or to reconstruct."
+    )
     integer("frames", 9, "Pictures along an interpolation or a manipulation.", lower_bound=2)
     text("attribute", None, "Attribute or class (name or number) to manipulate along. Default: all.")
     number("strength", 1.0, "Manipulation goes from -strength to strength times the direction.", lower_bound=0.0)

@@ -23,6 +23,7 @@ _MODES = {
     "sample": pictures.run_sample,
     "interpolate": pictures.run_interpolate,
     "manipulate": pictures.run_manipulate,
+    "reconstruct": pictures.run_reconstruct,
 }
 
 # What a user can mend; everything else keeps its traceback.

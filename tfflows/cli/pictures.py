@@ -1,4 +1,4 @@
-"""`--mode=sample`, `interpolate` and `manipulate`: PNG files in the workdir's `pictures/`."""
+"""`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the workdir's `pictures/`."""
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tfflows.evaluation.image_model_samples import write_image_model_samples
 from tfflows.evaluation.interpolation import write_interpolation
 from tfflows.evaluation.latents import is_conditional
 from tfflows.evaluation.manipulation import write_manipulation
+from tfflows.evaluation.reconstructions import write_reconstructions
 from tfflows.evaluation.samples import write_sample_grids
 
 DIRECTORY = "pictures"
@@ -87,6 +88,21 @@ def run_manipulate(session):
         )
         paths.append(path)
     _announce(session, paths)
+
+
+def run_reconstruct(session):
+    """The test images that --images names, each beside what the model makes of its latents."""
+    if not hasattr(session.model, "reconstruct"):
+        raise ValueError(
+            f"--mode=reconstruct decodes latents that an encoder draws, and {session.experiment.name} has none; a flow gives "
+            "back each image exactly."
+        )
+    session.restore()
+    numbers = image_numbers()
+    images, _ = _test_images(session, numbers)
+    path = session.workdir / DIRECTORY / f"reconstructions_{'_'.join(map(str, numbers))}.png"
+    write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
+    _announce(session, [path])
 
 
 def _check_is_flow(session, mode):

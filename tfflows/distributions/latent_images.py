@@ -130,6 +130,10 @@ class LatentImages(ImageModel):
         del condition
         return self.to_images(self.prior_means(num_samples, keys, temperature))
 
+    def reconstruct(self, images, keys):
+        """`(f(z),)`, uint8 `[B, H, W, C]`, of z drawn from `q(z | images)`."""
+        return (self.to_images(self.posterior(images, keys)[0]),)
+
     def to_images(self, means):
         """uint8 images as large as x of means of y."""
         levels = tf.clip_by_value(tf.floor(256 * (means + 0.5)), 0.0, 255.0)
