@@ -195,9 +195,9 @@ _CLAIMS_ARMS = {
     "guided": {},
     "no_auxiliary": {"auxiliary": False, "kl_weight": 1.0},
     **{f"lambda_{value}": {"kl_weight": float(value)} for value in (1, 4, 8, 12, 16)},
-    **{f"levels_{value}": {"auxiliary_levels": value} for value in (64, 16, 4)},
-    "auxiliary_8": {"auxiliary_size": 8},
-    "auxiliary_4": {"auxiliary_size": 4},
+    # Other auxiliary images beside that of lambda 8, as in figure 5.
+    **{f"levels_{value}": {"auxiliary_levels": value, "kl_weight": 8.0} for value in (64, 16, 4)},
+    **{f"auxiliary_{size}": {"auxiliary_size": size, "kl_weight": 8.0} for size in (8, 4)},
     "pixelcnn": {"model": PIXELCNN, "width": 30},
     "iaf_vae": {"model": IAF_VAE, "vae_width": 32, "vae_blocks": 6, "scale_per_colour": False},
 }

@@ -66,7 +66,7 @@ class TermComparison:
       claim: In words.
       lower: Experiment of the arm where it is claimed to be less.
       higher: Experiment of the other arm.
-      term: One of `tfflows.evaluation.latent_use.QUANTITIES`.
+      term: One of `tfflows.evaluation.latent_terms.QUANTITIES`.
       less: Another one that is subtracted from it, or empty.
       paper_effect: Its size in the paper, in words.
     """

@@ -8,7 +8,8 @@ import tensorflow as tf
 from tfflows.data.sources import ArraySource
 from tfflows.distributions.auxiliary_guided import Terms
 from tfflows.evaluation.bits_per_dim import Evaluator
-from tfflows.evaluation.latent_use import QUANTITIES, describe_terms, measure_terms
+from tfflows.evaluation.latent_terms import QUANTITIES
+from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.math.random import row_keys
 
 IMAGES = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones([1, 2, 2, 3], np.uint8)

@@ -4,10 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.distributions.quantization import bits_per_dim
-
-# What is measured of an image: the KL, and bits/dim of the pixels given latents of their own image, of the pixels given those of
-# the image before it in its batch, and of the auxiliary image.
-QUANTITIES = ("kl_nats", "pixel_bits_per_dim", "other_pixel_bits_per_dim", "auxiliary_bits_per_dim")
+from tfflows.evaluation.latent_terms import QUANTITIES
 
 
 def measure_terms(model):

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from tfflows.evaluation.expected import BITS_PER_DIM, Expected, cited_elsewhere
 from tfflows.evaluation.figures import FigureData
+from tfflows.evaluation.latent_terms import QUANTITIES
 from tfflows.evaluation.markdown import lines_table, page
 from tfflows.evaluation.provenance import short_commit
 from tfflows.evaluation.records import Record
@@ -44,6 +46,8 @@ def paper_page(
     if plain:
         sections.append(("Means over seeds", _seeds_table(plain)))
         sections.append(("Records", _records_table(plain)))
+    if any(record.terms for record in plain):
+        sections.append(("Terms of the bound", _terms_table([record for record in plain if record.terms])))
     if len(plain) < len(records):
         others = [record for record in records if not record.is_plain]
         sections.append(("With more noise draws an image, or of fewer images", _bounds_table(others)))
@@ -135,6 +139,35 @@ def _other_numbers_table(rows) -> str:
         if row.own and row.metric != BITS_PER_DIM
     ]
     return lines_table(lines) if lines else "None."
+
+
+def _terms_table(records) -> str:
+    """What the latents carry and what the pixels gain by them, means over the seeds of what is otherwise the same run."""
+    groups = {}
+    for record in records:
+        key = {
+            "Experiment": record.experiment,
+            "Scale": record.scale,
+            "Overrides": _overrides(record),
+            "Data set": record.dataset,
+            "Steps": record.steps,
+        }
+        groups.setdefault(tuple(key.items()), []).append(record)
+    lines = []
+    for key, runs in groups.items():
+        kl, own, other, auxiliary = (np.mean([run.terms[name]["value"] for run in runs]) for name in QUANTITIES)
+        lines.append(
+            dict(key)
+            | {
+                "Seeds": len(runs),
+                "KL, nats": f"{kl:.1f}",
+                "Pixels, bits/dim": f"{own:.4f}",
+                "Given another image's latents": f"{other:.4f}",
+                "Lost": f"{other - own:+.4f}",
+                "Auxiliary image, bits/dim": f"{auxiliary:.4f}",
+            }
+        )
+    return lines_table(lines)
 
 
 def _seeds_table(records) -> str:

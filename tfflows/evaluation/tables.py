@@ -16,14 +16,15 @@ from tfflows.evaluation.benchmarks_page import benchmarks_page
 from tfflows.evaluation.claims import CLAIMS_DIRECTORY, load_claims
 from tfflows.evaluation.claims_page import claims_page
 from tfflows.evaluation.expected import load_expected
-from tfflows.evaluation.figures import FIGURES_DIRECTORY, collect_figures
+from tfflows.evaluation.figures import FIGURES_DIRECTORY, FigureData, collect_figures
 from tfflows.evaluation.log_likelihoods import load_log_likelihoods
 from tfflows.evaluation.log_likelihoods_page import OPTIMA, log_likelihoods_page
 from tfflows.evaluation.log_likelihoods_plot import plot_log_likelihoods
 from tfflows.evaluation.paper_page import paper_page
 from tfflows.evaluation.published_pages import parameters_page, unverified_page
 from tfflows.evaluation.readme_block import replace_block, results_block
-from tfflows.evaluation.records import OBTAINED_DIRECTORY, load_records
+from tfflows.evaluation.records import OBTAINED_DIRECTORY, Record, load_records
+from tfflows.evaluation.sweeps import SweepFigure, collect_sweeps
 from tfflows.training.workdir import atomic_write
 
 README = "../README.md"
@@ -40,7 +41,7 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     directory = pathlib.Path(results_directory)
     expected = load_expected(directory)
     records = load_records(directory / OBTAINED_DIRECTORY)
-    figures = collect_figures(directory, records)
+    figures = _figures(directory, records)
     papers = _read(directory, "papers.csv")
     pages = {
         f"{paper.paper}.md": paper_page(paper, papers, expected, records, figures) for paper in papers.itertuples()
@@ -74,7 +75,7 @@ def stale_files(results_directory: str | pathlib.Path) -> list[str]:
         if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
     ]
     records = load_records(directory / OBTAINED_DIRECTORY)
-    figures = [figure.file for figure in collect_figures(directory, records)]
+    figures = [figure.file for figure in _figures(directory, records)]
     figures += [_study_plot(*study) for study in load_log_likelihoods(directory / OBTAINED_DIRECTORY)]
     return stale + [file for file in figures if not (directory / file).is_file()]
 
@@ -92,7 +93,7 @@ def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
         optimum = float(OPTIMA[study[1]][1]) if study[1] in OPTIMA else None
         drawn = [record for record in studied if record.iterations == longest]
         paths.append(plot_log_likelihoods(drawn, directory / _study_plot(*study), optimum))
-    return paths + [figure.draw(directory) for figure in collect_figures(directory, records)]
+    return paths + [figure.draw(directory) for figure in _figures(directory, records)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,6 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in write_tables(options.results):
         print(path)
     return 0
+
+
+def _figures(directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData | SweepFigure, ...]:
+    return (*collect_figures(directory, records), *collect_sweeps(directory, records, FIGURES_DIRECTORY))
 
 
 def _study_plot(paper: str, dataset: str) -> str:

@@ -12,7 +12,7 @@ from reproductions.agave.run import AGAVE
 from tests.cli.running import record_of, run, small_source
 from tests.reproductions.distinct import distinct_experiments
 from tfflows.cli import session, train
-from tfflows.evaluation.latent_use import QUANTITIES
+from tfflows.evaluation.latent_terms import QUANTITIES
 
 # What a graph depends on. Experiments that share it are one test by default.
 FIELDS = ("image_size", "model", "auxiliary", "auxiliary_size")
