@@ -17,14 +17,14 @@ by_size,By size,side,agave,small,cifar10_16,claims,8
 """
 
 
-def terms(kl, own=4.0, other=4.5, auxiliary=5.0):
+def terms(kl, own=4.0, other=4.5, auxiliary=5.0, **more):
     values = {
         "kl_nats": kl,
         "pixel_bits_per_dim": own,
         "other_pixel_bits_per_dim": other,
         "auxiliary_bits_per_dim": auxiliary,
     }
-    return {name: {"value": value, "standard_error": 0.01} for name, value in values.items()}
+    return {name: {"value": value, "standard_error": 0.01} for name, value in (values | more).items()}
 
 
 @pytest.fixture
@@ -65,10 +65,11 @@ def test_one_point_or_no_file_is_no_figure(sweep, results):
 def test_figure_and_terms_are_on_the_page(sweep, results):
     sweep("one", 0, terms(10.0))
     sweep("one", 1, terms(12.0, other=4.7))
-    sweep("two", 0, terms(8.0))
+    sweep("two", 0, terms(8.0, sample_distance=0.25))
     page = build_tables(results)["agave.md"]
     assert "![By lambda](figures/by_lambda.png)" in page
-    assert "| one | claims |  | cifar10_16 | 1,000 | 2 | 11.0 | 4.0000 | 4.6000 | +0.6000 | 5.0000 |" in page
+    assert "| one | claims |  | cifar10_16 | 1,000 | 2 | 11.0 | 4.0000 | 4.6000 | +0.6000 | 5.0000 |  |" in page
+    assert "+0.5000 | 5.0000 | 0.2500 |" in page
     assert "figures/by_lambda.png" in stale_files(results)
     write_tables(results)
     assert stale_files(results) == []

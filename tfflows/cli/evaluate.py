@@ -6,14 +6,17 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from tfflows.data import evaluation_batches
 from tfflows.evaluation import curves
 from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.expected import load_expected
 from tfflows.evaluation.gap import train_test_gap
 from tfflows.evaluation.importance import ImportanceEvaluator
+from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.evaluation.provenance import collect_provenance
 from tfflows.evaluation.records import Record, write_record
+from tfflows.evaluation.sample_distance import LEAST_IMAGES, sample_distance
 from tfflows.evaluation.verdicts import compare_with, format_comparison
 from tfflows.training.any_worker import make_any_worker
 from tfflows.training.logs import METRICS_FILE, read_metrics
@@ -23,6 +26,7 @@ from tfflows.training.signals import stop_on_sigterm
 PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
 VALIDATION_PER_IMAGE_FILE = "validation_bits_per_dim.npy"
+NUM_DISTANCE_IMAGES = 1000
 NOISE_SEED = 0  # the same noise whatever the seed of training
 
 
@@ -131,7 +135,13 @@ def _terms(session):
         jit_compile=session.flags.jit,
         measure=measure_terms(session.model),
     )
-    return describe_terms(evaluator.values())
+    terms = describe_terms(evaluator.values())
+    count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
+    if count >= LEAST_IMAGES:
+        images = next(iter(evaluation_batches(session.test_source, global_batch_size=count)))["image"].numpy()
+        distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
+        terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}
+    return terms
 
 
 def _keep(session, result, record):

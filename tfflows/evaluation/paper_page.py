@@ -7,7 +7,7 @@ import pandas as pd
 
 from tfflows.evaluation.expected import BITS_PER_DIM, Expected, cited_elsewhere
 from tfflows.evaluation.figures import FigureData
-from tfflows.evaluation.latent_terms import QUANTITIES
+from tfflows.evaluation.latent_terms import QUANTITIES, SAMPLE_DISTANCE
 from tfflows.evaluation.markdown import lines_table, page
 from tfflows.evaluation.provenance import short_commit
 from tfflows.evaluation.records import Record
@@ -156,6 +156,7 @@ def _terms_table(records) -> str:
     lines = []
     for key, runs in groups.items():
         kl, own, other, auxiliary = (np.mean([run.terms[name]["value"] for run in runs]) for name in QUANTITIES)
+        distances = [run.terms[SAMPLE_DISTANCE]["value"] for run in runs if SAMPLE_DISTANCE in run.terms]
         lines.append(
             dict(key)
             | {
@@ -165,6 +166,7 @@ def _terms_table(records) -> str:
                 "Given another image's latents": f"{other:.4f}",
                 "Lost": f"{other - own:+.4f}",
                 "Auxiliary image, bits/dim": f"{auxiliary:.4f}",
+                **({"Samples to reconstructions": f"{np.mean(distances):.4f}"} if distances else {}),
             }
         )
     return lines_table(lines)

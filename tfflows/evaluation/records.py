@@ -55,7 +55,7 @@ class Record:
       validation: optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
         `num_images`.
       terms: optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, the quantities those of
-        `latent_terms.QUANTITIES`.
+        `latent_terms`.
       train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
       evaluation_images: the first so many images of the split alone were evaluated; None: all.
       importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.plots import save_figure
 from tfflows.evaluation.records import SELECTIONS, Record
 
@@ -39,9 +40,9 @@ class SweepFigure:
     points: dict[str, list[Record]]
 
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
-        """Bits/dim of the bound and its parts to the left, the KL in nats to the right; means over the seeds, as a PNG file."""
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        bits, nats = figure.subplots(1, 2)
+        """Bits/dim of the bound and its parts, the KL, how far samples lie from reconstructions; means over seeds, as a PNG file."""
+        figure = Figure(figsize=(14, 4), layout="constrained")
+        bits, nats, distance = figure.subplots(1, 3)
         places = np.arange(len(self.points))
 
         def line(axis, label, value_of):
@@ -52,7 +53,10 @@ class SweepFigure:
         for quantity, label in _BITS.items():
             line(bits, label, lambda record, quantity=quantity: record.terms[quantity]["value"])
         line(nats, "KL", lambda record: record.terms["kl_nats"]["value"])
-        for axis, name in ((bits, "bits/dim"), (nats, "KL in nats an image")):
+        if all(SAMPLE_DISTANCE in record.terms for seeds in self.points.values() for record in seeds):
+            line(distance, "samples", lambda record: record.terms[SAMPLE_DISTANCE]["value"])
+        names = {bits: "bits/dim", nats: "KL in nats an image", distance: "from samples to reconstructions of the VAE"}
+        for axis, name in names.items():
             axis.set_xticks(places, list(self.points))
             axis.set(xlabel=self.abscissa, ylabel=name)
             axis.grid(alpha=0.3)
