@@ -40,7 +40,7 @@ class SweepFigure:
     points: dict[str, list[Record]]
 
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
-        """Bits/dim of the bound and its parts, the KL, how far samples lie from reconstructions; means over seeds, as a PNG file."""
+        """Bits/dim of the bound and its parts, KL, distance of samples to reconstructions; means over seeds, as a PNG file."""
         figure = Figure(figsize=(14, 4), layout="constrained")
         bits, nats, distance = figure.subplots(1, 3)
         places = np.arange(len(self.points))
