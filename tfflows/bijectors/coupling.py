@@ -231,7 +231,8 @@ class AffineCoupling(Coupling):
         Args:
           network: Callable `[B, ..., C/2] -> [B, ..., C]`: a built Keras layer, a `tf.Module` or a function. A second
             argument is the condition, if `conditional`.
-          scale: `'sigmoid'` (released Glow), `'exp'` (its paper) or `'tanh'` (`s = exp(tanh r)`, released Flow++).
+          scale: `'sigmoid'` (released Glow), `'exp'` (its paper), `'tanh'` (`s = exp(tanh r)`, released Flow++), or a function
+            of its own `r -> ln s`, elementwise.
           order: `'shift_then_scale'` (released code) or `'scale_then_shift'` (paper).
           parameter_order: Where the network's channels hold shift and raw scale: `'interleaved'` (even and odd channels,
             released code) or `'contiguous'` (first and last half).
@@ -248,15 +249,15 @@ class AffineCoupling(Coupling):
           ValueError: if a choice is unknown.
         """
         parameters = dict(locals())
-        if scale not in coupling.LOG_SCALES:
-            raise ValueError(f"scale must be one of {tuple(coupling.LOG_SCALES)}, got {scale!r}.")
+        if not callable(scale) and scale not in coupling.LOG_SCALES:
+            raise ValueError(f"scale must be one of {tuple(coupling.LOG_SCALES)} or a function, got {scale!r}.")
         if order not in _ORDERS:
             raise ValueError(f"order must be one of {tuple(_ORDERS)}, got {order!r}.")
         if parameter_order not in coupling.CHANNEL_SPLITS:
             raise ValueError(
                 f"parameter_order must be one of {tuple(coupling.CHANNEL_SPLITS)}, got {parameter_order!r}."
             )
-        self._log_scale = coupling.LOG_SCALES[scale]
+        self._log_scale = scale if callable(scale) else coupling.LOG_SCALES[scale]
         self._transform, self._inverse_transform = _ORDERS[order]
         self._split_parameters = coupling.CHANNEL_SPLITS[parameter_order]
         self._is_released_form = (scale, order) == ("sigmoid", "shift_then_scale")

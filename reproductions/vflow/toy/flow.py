@@ -83,8 +83,13 @@ def network(step: Parameters, x):
     return tf.matmul(step["output_weight"], hidden) + step["output_bias"]
 
 
+def bounded_log_scale(raw_scale):
+    """`3 tanh(r / 3)`: the scale is `exp r` for small r, and cannot run away in twenty couplings, as `exp r` does."""
+    return 3 * tf.tanh(raw_scale / 3)
+
+
 def coupling(step: Parameters, x, condition=None):
-    """`[a, b] -> [a, (b + t) exp(tanh r)]` with `(t, r)` the network's halves at `[a, condition]`.
+    """`[a, b] -> [a, (b + t) exp(3 tanh(r / 3))]` with `(t, r)` the network's halves at `[a, condition]`.
 
     Args:
       step: Parameters of a step.
@@ -97,7 +102,7 @@ def coupling(step: Parameters, x, condition=None):
     conditioning, transformed = tf.split(x, [num_conditioning(x.shape[-2]), -1], axis=-2)
     inputs = conditioning if condition is None else tf.concat([conditioning, condition], axis=-2)
     shift, raw_scale = tf.split(network(step, inputs), 2, axis=-2)
-    log_scale = tf.tanh(raw_scale)
+    log_scale = bounded_log_scale(raw_scale)
     transformed = (transformed + shift) * tf.exp(log_scale)
     return tf.concat([conditioning, transformed], axis=-2), tf.reduce_sum(log_scale, axis=-2)
 

@@ -9,12 +9,13 @@ from reproductions.vflow.toy.cells import WIDTH, Cell
 from tfflows.math.invertible_conv import lu_factors
 from tfflows.math.random import derive_seed
 
-# Standard deviation of what is added to the identity before it is made a rotation again.
+# Standard deviation of what is added to the identity before it is made a rotation again: of Glow, and with augmentation.
 ROTATION_NOISE = 0.3
+AUGMENTED_ROTATION_NOISE = 1.0
 
 
 def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
-    """Parameters before training: near permutations, random hidden layers, output layers of zeros, actnorm at the identity.
+    """Parameters before training: rotated permutations, random hidden layers, output layers of zeros, actnorm at the identity.
 
     Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
     of one input lie at the same place.
@@ -29,8 +30,9 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
       `(trained, fixed)`, each by flow and name, `[L, S, ...]`.
     """
     trained, fixed = {}, {}
+    rotation_noise = AUGMENTED_ROTATION_NOISE if cell.latent_dimensions else ROTATION_NOISE
     for name, shapes in trained_shapes(cell, width).items():
-        stacks = [_flow_parameters(shapes, name, derive_seed(seed, cell.name, name)) for seed in seeds]
+        stacks = [_flow_parameters(shapes, name, derive_seed(seed, cell.name, name), rotation_noise) for seed in seeds]
         arrays = {key: np.stack([stack[key] for stack in stacks], axis=1) for key in stacks[0]}
         tensors = {key: tf.constant(array, dtype) for key, array in arrays.items()}
         fixed[name] = {key: tensors.pop(key) for key in flow.FIXED if key in tensors}
@@ -38,7 +40,7 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
     return trained, fixed
 
 
-def _flow_parameters(shapes, name, seed):
+def _flow_parameters(shapes, name, seed, rotation_noise):
     """Of one seed, `[L, ...]`, as NumPy arrays."""
     parameters = {key: np.zeros(shape) for key, shape in shapes.items()}
     for layer in ("hidden_1", "hidden_2"):
@@ -51,7 +53,8 @@ def _flow_parameters(shapes, name, seed):
     if "lower" in shapes:
         steps, dimensions, _ = shapes["lower"]
         matrices = [
-            _linear_matrix(dimensions, name == PRIOR, i, [derive_seed(seed, "linear"), i]) for i in range(steps)
+            linear_matrix(dimensions, name == PRIOR, i, [derive_seed(seed, "linear"), i], rotation_noise)
+            for i in range(steps)
         ]
         permutation, lower, upper, diagonal = (
             np.stack(factors) for factors in zip(*map(lu_factors, matrices), strict=True)
@@ -62,8 +65,8 @@ def _flow_parameters(shapes, name, seed):
     return parameters
 
 
-def _linear_matrix(dimensions, separates_data, step, seed):
-    """A permutation times a rotation near the identity, `[D, D]`, float64.
+def linear_matrix(dimensions, separates_data, step, seed, rotation_noise):
+    """A permutation times a rotation, that near the identity for a small `rotation_noise`, `[D, D]`, float64.
 
     The permutation of a step but the first exchanges the two sides of the coupling. That of the first step in p(x, z), where
     `separates_data`, puts the two dimensions of x on either side: were they on one, the coupling could tell neither from the
@@ -76,7 +79,7 @@ def _linear_matrix(dimensions, separates_data, step, seed):
     elif separates_data:
         order.insert(conditioning, order.pop(1))
     noise = tf.random.stateless_normal([dimensions, dimensions], seed, dtype=tf.float64, alg="philox")
-    q, r = np.linalg.qr(np.eye(dimensions) + ROTATION_NOISE * noise.numpy())
+    q, r = np.linalg.qr(np.eye(dimensions) + rotation_noise * noise.numpy())
     return tf.constant(np.eye(dimensions)[order] @ (q * np.sign(np.diag(r))))
 
 

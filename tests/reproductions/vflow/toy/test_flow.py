@@ -8,9 +8,15 @@ import tensorflow as tf
 from reproductions.vflow.toy import flow
 from reproductions.vflow.toy.bound import PRIOR, count_parameters, trained_shapes
 from reproductions.vflow.toy.cells import Cell
-from reproductions.vflow.toy.initial import initial_parameters
+from reproductions.vflow.toy.initial import (
+    AUGMENTED_ROTATION_NOISE,
+    ROTATION_NOISE,
+    initial_parameters,
+    linear_matrix,
+)
 from tests.reproductions.vflow.toy.random_models import WIDTH, merged_model, random_model
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, InvertibleConvLU
+from tfflows.math.random import derive_seed
 
 SEEDS = (0, 7)
 
@@ -29,7 +35,7 @@ def library_chain(parameters, seed_index):
         conditioning = flow.num_conditioning(dimensions)
         coupling = AffineCoupling(
             keras_network(step, conditioning, 2 * (dimensions - conditioning)),
-            scale="tanh",
+            scale=flow.bounded_log_scale,
             parameter_order="contiguous",
             event_ndims=1,
             transformed_channels=dimensions - conditioning,
@@ -103,17 +109,24 @@ def test_parameters_are_counted(cell):
     assert count_parameters(cell, WIDTH) == stored - unused
 
 
-@pytest.mark.parametrize(("dimensions", "sides"), [(2, (0, 1)), (3, (0, 2)), (10, (0, 5))])
-def test_initial_maps_put_x_on_both_sides_and_then_exchange_them(dimensions, sides):
+@pytest.mark.parametrize(("dimensions", "noise"), [(2, ROTATION_NOISE), (3, AUGMENTED_ROTATION_NOISE)])
+def test_initial_maps_are_orthogonal_and_turned_further_with_augmentation(dimensions, noise):
     cell = Cell(3, dimensions)
     trained, fixed = initial_parameters(cell, SEEDS, WIDTH, tf.float64)
-    matrices = [flow.linear_matrix(step) for step in flow.step_parameters({**trained[PRIOR], **fixed[PRIOR]})]
-    for matrix in matrices:
+    for step, parameters in enumerate(flow.step_parameters({**trained[PRIOR], **fixed[PRIOR]})):
+        matrix = flow.linear_matrix(parameters)
         np.testing.assert_allclose(tf.matmul(matrix, matrix, transpose_b=True)[0], np.eye(dimensions), atol=1e-12)
+        seed = [derive_seed(derive_seed(SEEDS[0], cell.name, PRIOR), "linear"), step]
+        np.testing.assert_allclose(matrix[0], linear_matrix(dimensions, True, step, seed, noise), atol=1e-12)
+
+
+@pytest.mark.parametrize(("dimensions", "sides"), [(2, (0, 1)), (3, (0, 2)), (10, (0, 5))])
+def test_initial_maps_put_x_on_both_sides_and_then_exchange_them(dimensions, sides):
+    first, second = (linear_matrix(dimensions, True, step, [step, 3], 0.1).numpy() for step in range(2))
     # Of each dimension of the data, and of the second step's inputs, the row where most of it goes.
-    rows = np.argmax(np.abs(matrices[0][0]), axis=0)
+    rows = np.argmax(np.abs(first), axis=0)
     assert (rows[0], rows[1]) == sides
     conditioning = flow.num_conditioning(dimensions)
-    exchanged = np.argmax(np.abs(matrices[1][0]), axis=0)
+    exchanged = np.argmax(np.abs(second), axis=0)
     assert np.all(exchanged[conditioning:] < dimensions - conditioning)
     assert np.all(exchanged[:conditioning] >= dimensions - conditioning)
