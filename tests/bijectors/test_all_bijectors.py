@@ -301,6 +301,9 @@ CASES = {
     "affine_coupling": Case(lambda d: convolutional(AffineCoupling, d, 4), IMAGE, IMAGE),
     "affine_coupling_contiguous": Case(functools.partial(affine, parameter_order="contiguous"), IMAGE, IMAGE),
     "affine_coupling_sigmoid_then_shift": Case(functools.partial(affine, order="scale_then_shift"), IMAGE, IMAGE),
+    "affine_coupling_own_scale": Case(
+        functools.partial(affine, scale=lambda raw_scale: 3 * tf.tanh(raw_scale / 3)), IMAGE, IMAGE
+    ),
     "affine_coupling_shift_then_exp": Case(functools.partial(affine, scale="exp"), IMAGE, IMAGE),
     "affine_coupling_paper": Case(
         lambda d: convolutional(
