@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.math import wavefront as wavefront_module
 from tfflows.math.masked_convolution import KINDS, ORDERS, causal_mask, check, convolve
 from tfflows.math.sequential_inverse import sequential_inverse
 from tfflows.math.wavefront import wavefront
@@ -83,6 +84,31 @@ def test_every_pixel_is_found_once_and_after_what_it_sees(kind, kernel_size, siz
     assert all(tap.lag >= 1 for tap in front.taps)
 
 
+@pytest.mark.parametrize("size", [(4, 4), (8, 8), (7, 9), (9, 7), (16, 6), (6, 16), (12, 12), (13, 20)])
+@pytest.mark.parametrize(
+    ("order", "kernel_size"), [("A", (3, 3)), ("B", (3, 3)), ("A", (5, 5)), ("A", (5, 3)), ("B", (3, 5))]
+)
+def test_phases_change_nothing(monkeypatch, order, kernel_size, size):
+    latents = tf.random.stateless_normal([2, *size, CHANNELS], [0, 1], dtype=tf.float64)
+    features = tf.random.stateless_normal([2, *size, CHANNELS], [0, 2], dtype=tf.float64)
+    arguments = (latents, kernel_of("masked", order, kernel_size), "masked", order, decode, features)
+    expected = sequential_inverse(*arguments)
+    monkeypatch.setattr(wavefront_module, "_LEAST_SLOTS", 2)
+    for value, other in zip(sequential_inverse(*arguments), expected, strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-12, atol=1e-12)
+    front = wavefront("masked", kernel_size, *size)
+    assert [phase.start for phase in front.phases] == [0, *(phase.stop for phase in front.phases[:-1])]
+    assert front.phases[-1].stop == front.num_ticks
+    held = sum(np.sum(front.pixels[p.start : p.stop, p.first : p.last] < size[0] * size[1]) for p in front.phases)
+    assert held == size[0] * size[1]
+
+
+def test_phases_of_large_images_save_a_fifth():
+    front = wavefront("masked", (3, 3), 64, 64)
+    computed = sum((phase.stop - phase.start) * (phase.last - phase.first) for phase in front.phases)
+    assert len(front.phases) == 5 and computed < 0.8 * front.num_ticks * front.num_slots
+
+
 @pytest.mark.parametrize("side", [8, 16, 32, 64])
 def test_work_is_that_of_about_one_pass(side):
     """Sequential calls, and places computed in all of them."""
@@ -115,9 +141,11 @@ def test_the_graph_does_not_grow_with_the_image():
     def inverse(latents):
         return sequential_inverse(latents, kernel, "masked", "A", decode)
 
-    graphs = [inverse.get_concrete_function(tf.zeros([2, side, side, CHANNELS], tf.float64)).graph for side in (4, 64)]
-    sizes = [len(graph.as_graph_def().node) for graph in graphs]
-    assert sizes[0] == sizes[1]
+    sizes = {}
+    for side in (4, 32, 64, 256):
+        graph = inverse.get_concrete_function(tf.zeros([2, side, side, CHANNELS], tf.float64)).graph
+        sizes[side] = len(graph.as_graph_def().node)
+    assert sizes[4] == sizes[32] and sizes[64] == sizes[256] < 6 * sizes[32]  # five loops instead of one
 
 
 def test_needs_a_static_size():

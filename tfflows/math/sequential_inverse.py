@@ -46,27 +46,45 @@ def sequential_inverse(latents, kernel, kind, order, decode, features=None, comp
     # The last ticks as seen from each offset, newest first.
     history = {offset: [nothing] * lag for offset, lag in front.longest_lag.items()}
 
-    def body(tick, history, found, kept):
-        seen = tf.concat([history[tap.offset][tap.lag - 1] for tap in front.taps], axis=-1)
-        hidden = _product(tf.cast(seen, compute_dtype), tf.cast(matrix, compute_dtype))
-        if features_by_tick is not None:
-            hidden += tf.cast(features_by_tick[tick], compute_dtype)
-        x, own = decode(by_tick[tick], hidden)
-        if live is not None:
-            x *= live[tick]
-        now = _neighbours(x, history, front.cyclic)
-        history = {offset: [now[offset], *earlier[:-1]] for offset, earlier in history.items()}
-        return tick + 1, history, found.write(tick, x), kept.write(tick, own)
+    def run(phase, history):
+        """The ticks of a phase: the history after them, and what they find and keep."""
+        has_all = phase.last - phase.first == front.num_slots
+        ticks, slots = slice(phase.start, phase.stop), slice(phase.first, phase.last)
+        own_latents, own_live = by_tick[ticks, slots], None if live is None else live[ticks, slots]
+        own_features = None if features_by_tick is None else features_by_tick[ticks, slots]
+        history = tf.nest.map_structure(lambda earlier: earlier[slots], history)
 
-    found = tf.TensorArray(latents.dtype, front.num_ticks, element_shape=nothing.shape)
-    kept = tf.TensorArray(latents.dtype, front.num_ticks, element_shape=[*nothing.shape[:-1], None])
-    _, _, found, kept = tf.while_loop(
-        lambda tick, *_: tick < front.num_ticks,
-        body,
-        (tf.constant(0), history, found, kept),
-        maximum_iterations=front.num_ticks,
-    )
-    images = (_from_ticks(values.stack(), front, latents.shape) for values in (found, kept))
+        def body(tick, history, found, kept):
+            seen = tf.concat([history[tap.offset][tap.lag - 1] for tap in front.taps], axis=-1)
+            hidden = _product(tf.cast(seen, compute_dtype), tf.cast(matrix, compute_dtype))
+            if own_features is not None:
+                hidden += tf.cast(own_features[tick], compute_dtype)
+            x, own = decode(own_latents[tick], hidden)
+            if own_live is not None:
+                x *= own_live[tick]
+            now = _neighbours(x, history, front.cyclic and has_all)
+            history = {offset: [now[offset], *earlier[:-1]] for offset, earlier in history.items()}
+            return tick + 1, history, found.write(tick, x), kept.write(tick, own)
+
+        num_ticks, shape = phase.stop - phase.start, own_latents.shape[1:]
+        found = tf.TensorArray(latents.dtype, num_ticks, element_shape=shape)
+        kept = tf.TensorArray(latents.dtype, num_ticks, element_shape=[*shape[:-1], None])
+        _, history, found, kept = tf.while_loop(
+            lambda tick, *_: tick < num_ticks,
+            body,
+            (tf.constant(0), history, found, kept),
+            maximum_iterations=num_ticks,
+        )
+        around = [phase.first, front.num_slots - phase.last]
+        history = tf.nest.map_structure(lambda earlier: tf.pad(earlier, [around, [0, 0], [0, 0]]), history)
+        return history, [tf.pad(values.stack(), [[0, 0], around, [0, 0], [0, 0]]) for values in (found, kept)]
+
+    results = []
+    for phase in front.phases:
+        history, result = run(phase, history)
+        results.append(result)
+    ticks = [values[0] if len(values) == 1 else tf.concat(values, axis=0) for values in zip(*results, strict=True)]
+    images = (_from_ticks(values, front, latents.shape) for values in ticks)
     return tuple(from_canonical(values, kind, order) for values in images)
 
 

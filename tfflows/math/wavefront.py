@@ -23,6 +23,16 @@ class Tap:
 
 
 @dataclasses.dataclass(frozen=True)
+class Phase:
+    """Ticks `start ... stop - 1`, in which pixels stand in the places `first ... last - 1` alone."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Wavefront:
     """The order in which pixels are found.
 
@@ -33,6 +43,8 @@ class Wavefront:
       places: int array `[H * W]`: where each pixel stands among all `num_ticks * num_slots` places.
       taps: List of `Tap`.
       cyclic: Whether places are neighbours around the end; else nothing lies beyond the ends.
+      phases: All ticks in consecutive `Phase`s, each of which may be computed by itself: nothing lies beyond the ends of one that
+        has not all places, and what a later one sees of an earlier one lies in places that both have.
     """
 
     num_ticks: int
@@ -41,6 +53,7 @@ class Wavefront:
     places: np.ndarray
     taps: tuple[Tap, ...]
     cyclic: bool
+    phases: tuple[Phase, ...]
 
     @property
     def is_dense(self):
@@ -73,7 +86,8 @@ def lines(kernel_size, height, width):
         for column in range(kernel_width)
     ]
     pixels = np.arange(height * width).reshape([height, width])
-    return Wavefront(height, width, pixels, pixels.reshape([-1]), tuple(taps), cyclic=False)
+    phases = (Phase(0, height, 0, width),)
+    return Wavefront(height, width, pixels, pixels.reshape([-1]), tuple(taps), cyclic=False, phases=phases)
 
 
 def diagonals(kernel_size, height, width):
@@ -101,4 +115,35 @@ def diagonals(kernel_size, height, width):
         for right in range(-side, side + 1)
         if up > 0 or right < 0
     ]
-    return Wavefront(num_ticks, num_slots, pixels, places, tuple(taps), cyclic=True)
+    phases = _phases(num_ticks, num_slots, height, width, above, delay)
+    return Wavefront(num_ticks, num_slots, pixels, places, tuple(taps), cyclic=True, phases=phases)
+
+
+# With fewer places a tick costs more by itself than what fewer of them save.
+_LEAST_SLOTS = 32
+
+
+def _phases(num_ticks, num_slots, height, width, above, delay):
+    """At first and at last, when a quarter or half of the places hold pixels, these alone; a fifth of all places less."""
+    whole = (Phase(0, num_ticks, 0, num_slots),)
+    parts = [rows for rows in (num_slots // 4, num_slots // 2) if rows]
+    if num_slots < _LEAST_SLOTS or height < num_slots or not parts:
+        return whole
+    phases, start = [], 0
+    for rows in parts:
+        # The first row that has not begun will see so many rows above it.
+        phases.append(Phase(start, delay * rows, 0, min(rows + above, num_slots)))
+        start = delay * rows
+    last = (height - 1) % num_slots + 1
+    if last < parts[-1]:
+        return whole  # the last rows stand around the end
+    ends = []
+    for rows in parts:
+        # From the tick on in which only the last so many rows are under way.
+        ends.append((delay * (height - rows - 1) + width, rows))
+    ends = [(tick, rows) for tick, rows in reversed(ends) if start < tick < num_ticks]
+    starts = [start, *(tick for tick, _ in ends)]
+    stops = [*starts[1:], num_ticks]
+    firsts = [0, *(last - rows for _, rows in ends)]
+    lasts = [num_slots, *(last for _ in ends)]
+    return (*phases, *map(Phase, starts, stops, firsts, lasts))
