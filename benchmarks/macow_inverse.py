@@ -12,7 +12,7 @@ KINDS = ("masked", "shifted")
 SIZES, RASTER_SIZES = (8, 16, 32, 64), (8, 16, 32)
 # Of the two directions of the library, in times of the one from data to latent; of smaller images both are some calls of Python.
 GOAL, GOAL_FROM = 1.5, 16
-ROUNDS, CALLS = 7, 10
+ROUNDS, CALLS = 15, 10
 
 NOTES = [
     f"One affine masked convolution alone on {BATCH_SIZE} images of {CHANNELS} channels, float32, after a data-dependent init, "
