@@ -3,9 +3,10 @@
 from benchmarks import macows
 from benchmarks.machine import Patience
 from benchmarks.macows import DECODE, ENCODE, RASTER
-from benchmarks.timing import in_turn, milliseconds, ratio
+from benchmarks.timing import in_turn, milliseconds, ratio, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
+from tfflows.evaluation.benchmarks import Measurement
 
 CHANNELS, BATCH_SIZE = 12, 8
 KINDS = ("masked", "shifted")
@@ -13,6 +14,7 @@ SIZES, RASTER_SIZES = (8, 16, 32, 64), (8, 16, 32)
 # Of the two directions of the library, in times of the one from data to latent; of smaller images both are some calls of Python.
 GOAL, GOAL_FROM = 1.5, 16
 ROUNDS, CALLS = 15, 10
+EXTRAPOLATED = "in raster order, extrapolated"
 
 NOTES = [
     f"One affine masked convolution alone on {BATCH_SIZE} images of {CHANNELS} channels, float32, after a data-dependent init, "
@@ -20,7 +22,8 @@ NOTES = [
     "kernel over the lines before the pixel's own; a letter is the order. *Data to latent* is one pass of its network. *Latent "
     "to data*: a loop over 3 side - 2 diagonals (masked) or over the lines (shifted), compiled by XLA; from 8,192 pixels a batch "
     "on one loop for each half of it, side by side.",
-    "*In raster order*: the plain inverse, a loop over all pixels, each given the patch that its kernel sees; compiled too.",
+    "*In raster order*: the plain inverse, a loop over all pixels, each given the patch that its kernel sees; compiled too. "
+    f"*Extrapolated* is the time at side {RASTER_SIZES[-1]} in proportion to the pixels.",
 ]
 
 
@@ -32,14 +35,16 @@ def measure():
             (worker,) = started.values()
             patience = Patience([worker.process])
             tasks = facts[kind]["tasks"]
+            raster = {}
             for order, size in dict.fromkeys(task[:2] for task in tasks):
                 names = [name for *form, name in tasks if form == [order, size]]
-                add(findings, kind, order, size, {name: worker.call((order, size, name)) for name in names}, patience)
+                calls = {name: worker.call((order, size, name)) for name in names}
+                add(findings, kind, order, size, calls, patience, raster)
     return findings
 
 
-def add(findings, kind, order, size, tasks, patience):
-    """Adds the directions of one masked convolution, and their ratios."""
+def add(findings, kind, order, size, tasks, patience, raster):
+    """Adds the directions of one masked convolution, and their ratios; `raster`: `{order: its turns so far}`."""
     case = f"{kind} {order}, {size}x{size}x{CHANNELS}, batch {BATCH_SIZE}"
     samples = in_turn(tasks, ROUNDS, CALLS, patience.watch)
     findings.measurements += [milliseconds(case, "a pass", name, times) for name, times in samples.items()]
@@ -48,6 +53,12 @@ def add(findings, kind, order, size, tasks, patience):
     findings.ratios.append(ratio(case, "a pass", DECODE, ENCODE, turns, goal=goal))
     if RASTER in turns:
         findings.ratios.append(ratio(case, "a pass", DECODE, RASTER, turns))
+        raster[order] = turns[RASTER]
+    elif order in raster:
+        turns[EXTRAPOLATED] = [seconds * (size / RASTER_SIZES[-1]) ** 2 for seconds in raster[order]]
+        part = summary([1000 * seconds for seconds in turns[EXTRAPOLATED]])
+        findings.measurements.append(Measurement(case, "a pass", EXTRAPOLATED, "ms", **part))
+        findings.ratios.append(ratio(case, "a pass", DECODE, EXTRAPOLATED, turns))
 
 
 if __name__ == "__main__":

@@ -45,20 +45,29 @@ def test_too_few_rows_are_refused():
 class Shifted:
     """What it decodes for latents of images is noise around 0, for those of its prior around `shift`."""
 
-    def __init__(self, shift):
-        self.shift = shift
+    def __init__(self, shift, factor=1):
+        self.shift, self.factor = shift, factor
+
+    def enlarged(self, means):
+        return tf.repeat(tf.repeat(means, self.factor, axis=1), self.factor, axis=2)
 
     def posterior(self, images, keys):
-        return 0.1 * normal_rows(keys, tf.shape(images)[0], images.shape[1:]), []
+        return 0.1 * normal_rows(keys, tf.shape(images)[0], self.shape(images)), []
 
     def prior_means(self, num_samples, keys):
-        return self.shift + 0.1 * normal_rows(keys, num_samples, [8, 8, 1])
+        return self.shift + 0.1 * normal_rows(keys, num_samples, [8 // self.factor, 8 // self.factor, 1])
+
+    def shape(self, images):
+        return [images.shape[1] // self.factor, images.shape[2] // self.factor, 1]
 
 
 def test_of_a_model():
     images = np.zeros([200, 8, 8, 1], np.uint8)
     distance, error = sample_distance(Shifted(0.0), images, seed=0, batch_size=64)
     np.testing.assert_allclose(distance, 0, atol=1e-6)  # the same noise on both sides
+    # Of an auxiliary image of 2x2 pixels the cells are halves of a pixel.
+    coarse, _ = sample_distance(Shifted(0.2, factor=4), images, seed=0, batch_size=64)
+    np.testing.assert_allclose(coarse, 16 * 0.2**2, rtol=1e-3)
     moved, error = sample_distance(Shifted(0.2), images, seed=0, batch_size=64)
     np.testing.assert_allclose(moved, 16 * 0.2**2, rtol=1e-3)
     assert 0 <= error < 0.1

@@ -53,9 +53,10 @@ def sample_distance(model, images, seed, batch_size=250):
     """
 
     def features(means):
-        height, width, channels = means.shape[1:]
-        cells = tf.reshape(means, [-1, _CELLS, height // _CELLS, _CELLS, width // _CELLS, channels])
-        return tf.reshape(tf.reduce_mean(cells, axis=[2, 4]), [tf.shape(means)[0], -1])
+        image = model.enlarged(means)  # also of an auxiliary image with fewer pixels than cells
+        height, width, channels = image.shape[1:]
+        cells = tf.reshape(image, [-1, _CELLS, height // _CELLS, _CELLS, width // _CELLS, channels])
+        return tf.reshape(tf.reduce_mean(cells, axis=[2, 4]), [tf.shape(image)[0], -1])
 
     @tf.function(autograph=False)
     def decode(images, start):
