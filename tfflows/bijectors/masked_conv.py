@@ -117,20 +117,23 @@ class MaskedConv(Bijector):
         images = [flatten_batch(x)] if features is None else [flatten_batch(x), features]
         num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
         parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
-        results = zip(*(decode(latents, features, *parameters) for latents, *features in parts), strict=True)
-        y, raw_scales = (tf.concat(values, axis=0) if num_parts > 1 else values[0] for values in results)
-        y = unflatten_batch(y, x)
+        ys, raw_scales = zip(*(decode(latents, features, *parameters) for latents, *features in parts), strict=True)
+        y = unflatten_batch(_joined(ys), x)
         if not self._affine:
             return y, broadcast_log_det(0.0, y, 3)
-        # Outside of the loop: whoever samples has no need of it.
-        log_scales = coupling.log_sigmoid_scale(unflatten_batch(raw_scales, x))
-        return y, -tf.reduce_sum(log_scales, axis=[-3, -2, -1])
+        # Outside of the loop, whoever samples has no need of it; by part, so that they are summed side by side too.
+        log_dets = [-tf.reduce_sum(coupling.log_sigmoid_scale(raw), axis=[-3, -2, -1]) for raw in raw_scales]
+        return y, unflatten_batch(_joined(log_dets), x)
 
     def initialize(self, y, condition=None):
         """Data-dependent init of the network from a batch; returns its latent, in one call of the network."""
         self._check(y)
         parameters = self.network.initialize(flatten_batch(y), self._flat_condition(y, condition))
         return self._encode(y, unflatten_batch(parameters, y))[0]
+
+
+def _joined(parts):
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
 
 
 @functools.cache
