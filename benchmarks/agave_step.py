@@ -23,7 +23,7 @@ NOTES = [
 def measure():
     findings = Findings("AGAVE: step", NOTES)
     makers = {OURS: (agaves.tfflows_agave, (CASE,)), BARE: (agaves.bare_networks, (CASE,))}
-    compare(findings, str(CASE), TRAINING_STEP, makers, ROUNDS, {BARE: GOAL})
+    compare(findings, str(CASE), TRAINING_STEP, makers, ROUNDS, [(OURS, BARE, GOAL)])
     return findings
 
 

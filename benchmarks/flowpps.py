@@ -9,7 +9,7 @@ import functools
 
 from benchmarks.environment import limit_tensorflow
 from benchmarks.images import noise
-from benchmarks.subjects import LEARNING_RATE, SAMPLE, flow_tasks, network_tasks
+from benchmarks.subjects import LEARNING_RATE, SAMPLE, TRAINING_STEP, flow_tasks, network_tasks
 
 # At init a network's outputs have a deviation of 0.1 and all mixtures look alike; brought to 1 they differ as trained ones do.
 _SPREAD = 10.0
@@ -64,6 +64,23 @@ def tfflows_flowpp(case, jit_compile=False, released_inverse=False):
     images = noise(case.batch_size, *IMAGE_SHAPE)
     tasks = flow_tasks(strategy, model, make_optimizer, images, values, jit_compile)
     return tasks, {"parameters": count_parameters(model)}
+
+
+def without_mixtures(case):
+    """As `tfflows_flowpp`, its task `training step` alone, with couplings that add a part of what their networks give.
+
+    What remains beside the networks is splits, actnorms, noise, gradients of all of it and the update.
+    """
+    from tfflows.math import logistic_mixture
+
+    def add_a_part(x, parameters, *form):
+        del form
+        part = parameters[..., : x.shape[-1]]
+        return x + part, part
+
+    logistic_mixture.encode = add_a_part
+    tasks, facts = tfflows_flowpp(case)
+    return {TRAINING_STEP: tasks[TRAINING_STEP]}, facts
 
 
 def sampler(case, jit_compile=False, released_inverse=False):

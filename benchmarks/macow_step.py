@@ -30,7 +30,7 @@ def measure():
             BARE: (macows.bare_networks, (case,)),
             IN_TURN: (macows.bare_networks, (case, True)),
         }
-        compare(findings, str(case), TRAINING_STEP, makers, ROUNDS, {BARE: GOAL, IN_TURN: GOAL})
+        compare(findings, str(case), TRAINING_STEP, makers, ROUNDS, [(OURS, BARE, GOAL), (OURS, IN_TURN, GOAL)])
     return findings
 
 
