@@ -1,11 +1,8 @@
 """What the gated networks of Flow++ are made of, without variables."""
 
-import math
-
 import tensorflow as tf
 
 from tfflows.math.random import kept_rows
-from tfflows.math.shapes import sizes_of
 
 
 def concat_elu(x):
@@ -43,28 +40,3 @@ def dropout_rows(x, rate, keys):
         raise ValueError(f"Dropout needs to know the size of an event, got a batch of shape {x.shape}.")
     kept = kept_rows(keys, tf.shape(x)[0], event_shape, rate)
     return x * (tf.cast(kept, x.dtype) * (1 / (1 - rate)))
-
-
-def self_attention(x, num_heads):
-    """Every position of an image attends to every other: `softmax(q k^T / sqrt(d)) v` for each head of `d = C / num_heads`.
-
-    Args:
-      x: Float `Tensor` `[B, H, W, 3 C]`: q, k and v one after the other on the channels, each with head h at
-        `h d ... (h + 1) d - 1`.
-      num_heads: Python `int`, divides C.
-
-    Returns:
-      `Tensor` `[B, H, W, C]` of the dtype of `x`; the softmax is taken in float32 at least.
-
-    Source: Vaswani et al. 2017; Ho et al. 2019, section 3.4.
-    """
-    batch, height, width, channels = sizes_of(x)
-    head_size = channels // 3 // num_heads
-    parts = tf.reshape(x, [batch, height * width, 3, num_heads, head_size])
-    query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))  # [B, heads, positions, head_size]
-    logits = tf.matmul(query * (1 / math.sqrt(head_size)), key, transpose_b=True)
-    if logits.dtype.size < 4:
-        logits = tf.cast(logits, tf.float32)
-    weights = tf.cast(tf.nn.softmax(logits), value.dtype)
-    out = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-    return tf.ensure_shape(tf.reshape(out, [batch, height, width, channels // 3]), [*x.shape[:-1], channels // 3])

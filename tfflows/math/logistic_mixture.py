@@ -36,7 +36,8 @@ def mixture_logit(x, logits, means, log_scales):
     Returns:
       `(y, log_derivative)`, each `[...]`, in nats.
     """
-    log_pi = _log_weights(logits)
+    log_total, pi = _normalized(logits)
+    log_pi = logits - log_total
     inverse_scales = tf.exp(-log_scales)
     z, small, log_below, log_above = _logistics(x, means, inverse_scales)
     below, above = log_pi + log_below, log_pi + log_above
@@ -56,7 +57,7 @@ def mixture_logit(x, logits, means, log_scales):
             (density_weights - below_weights) * survival + (above_weights - density_weights) * cdf
         )
         d_logits = d_y * (below_weights - above_weights) + d_log_derivative * (
-            density_weights - below_weights - above_weights + tf.exp(log_pi)
+            density_weights - below_weights - above_weights + pi
         )
         d_shifts = d_z * inverse_scales
         return tf.reduce_sum(d_shifts, axis=0), d_logits, -d_shifts, -d_z * z - d_log_derivative * density_weights
@@ -98,13 +99,14 @@ def solve(y, logits, means, log_scales):
     Newton's method within the bracket; bisection where it leaves the bracket or does not halve its steps. Stops when every
     element has its root to rounding.
     """
-    log_pi, inverse_scales = _log_weights(logits), tf.exp(-log_scales)
+    log_total, pi = _normalized(logits)
+    log_pi, inverse_scales = logits - log_total, tf.exp(-log_scales)
     scales = tf.exp(log_scales)
     points = means + scales * y
     low, high = tf.reduce_min(points, axis=0), tf.reduce_max(points, axis=0)
     last_step = _LAST_STEP[y.dtype] * tf.reduce_min(scales, axis=0)
     epsilon = y.dtype.as_numpy_dtype(2 * tf.experimental.numpy.finfo(y.dtype.as_numpy_dtype).eps)
-    start = tf.clip_by_value(tf.reduce_sum(tf.exp(log_pi) * points, axis=0), low, high)
+    start = tf.clip_by_value(tf.reduce_sum(pi * points, axis=0), low, high)
 
     def goes_on(count, x, low, high, step, done):
         del x, low, high, step
@@ -133,10 +135,6 @@ def solve(y, logits, means, log_scales):
     state = (tf.constant(0), start, low, high, high - low, high <= low)
     count, x, *_ = tf.while_loop(goes_on, improve, state)
     return x, count
-
-
-def _log_weights(logits):
-    return logits - tf.reduce_logsumexp(logits, axis=0, keepdims=True)
 
 
 def _logistics(x, means, inverse_scales):

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from tfflows.math.gating import concat_elu, dropout_rows, gate, self_attention
+from tfflows.math.attention import self_attention
+from tfflows.math.gating import concat_elu, dropout_rows, gate
 from tfflows.math.random import derive_seed
 from tfflows.networks.data_dependent import DataDependentConv2D, call_layer, initialize_layer
 

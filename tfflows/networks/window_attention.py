@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfflows.math.gating import self_attention
+from tfflows.math.attention import self_attention
 from tfflows.math.random import derive_seed
 from tfflows.math.shapes import sizes_of
 from tfflows.networks.data_dependent import call_layer, initialize_layer
