@@ -35,6 +35,17 @@ def test_log_abs_det_neither_overflows_nor_underflows(scale):
     np.testing.assert_allclose(invertible_conv.log_abs_det(weight), expected, rtol=1e-6)
 
 
+def test_log_abs_det_of_a_batch_is_that_of_each():
+    weights = tf.random.stateless_normal([2, 3, 5, 5], [1, 2], dtype=tf.float64)
+    upstream = tf.random.stateless_normal([2, 3], [3, 4], dtype=tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        values = invertible_conv.log_abs_det(weights)
+    np.testing.assert_allclose(values, np.linalg.slogdet(weights)[1], rtol=1e-9)
+    expected = upstream[..., None, None] * np.swapaxes(np.linalg.inv(weights), -1, -2)
+    np.testing.assert_allclose(tape.gradient(values, weights, upstream), expected, rtol=1e-9)
+
+
 def test_orthogonal_matrix():
     q = invertible_conv.orthogonal_matrix(12, [3, 0], tf.float64)
     np.testing.assert_allclose(tf.matmul(q, q, transpose_a=True), np.eye(12), atol=1e-12)

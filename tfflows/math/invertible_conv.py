@@ -22,21 +22,21 @@ def matmul_channels(x, weight):
 
 @tf.custom_gradient
 def log_abs_det(weight):
-    """`ln |det weight|` in float64, from a QR decomposition; scalar float64, nats.
+    """`ln |det weight|` in float64, from a QR decomposition; float64 `[...]`, nats.
 
     QR compiles under XLA on CPU where LU-based determinants do not, and neither overflows nor underflows. The gradient is
     `weight^-T`.
 
     Args:
-      weight: Float `Tensor`, shape `[C, C]`.
+      weight: Float `Tensor`, shape `[..., C, C]`.
     """
     double = tf.cast(weight, tf.float64)
     r = tf.linalg.qr(double).r
-    value = tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(r))))
+    value = tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(r))), axis=-1)
 
     def gradient(upstream):
         inverse = tf.linalg.inv(double)
-        return tf.cast(upstream * tf.transpose(inverse), weight.dtype)
+        return tf.cast(upstream[..., tf.newaxis, tf.newaxis] * tf.linalg.matrix_transpose(inverse), weight.dtype)
 
     return value, gradient
 

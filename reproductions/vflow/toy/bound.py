@@ -24,15 +24,8 @@ def trained_shapes(cell: Cell, width=WIDTH) -> dict[str, dict[str, tuple[int, ..
 
 
 def count_parameters(cell: Cell, width=WIDTH) -> int:
-    """How many numbers one model of a cell trains: of the triangular matrices the strict triangles."""
-    count = 0
-    for shapes in trained_shapes(cell, width).values():
-        for name, (steps, *shape) in shapes.items():
-            if name in ("lower", "upper"):
-                count += steps * shape[0] * (shape[0] - 1) // 2
-            else:
-                count += steps * math.prod(shape)
-    return count
+    """How many numbers one model of a cell trains."""
+    return sum(math.prod(shape) for shapes in trained_shapes(cell, width).values() for shape in shapes.values())
 
 
 def sample_posterior(cell: Cell, parameters, x, noise):

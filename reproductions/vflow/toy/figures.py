@@ -10,7 +10,6 @@ from reproductions.vflow.toy import checkerboard, flow
 from reproductions.vflow.toy.bound import PRIOR, importance_weighted, sample_posterior
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, VISUALIZED_CELLS, Cell
 from reproductions.vflow.toy.evaluation import log_weights
-from reproductions.vflow.toy.initial import merge
 from reproductions.vflow.toy.progress import Progress
 from reproductions.vflow.toy.study import DATASET, PAPER, cell_directory
 from reproductions.vflow.toy.training import draw
@@ -62,7 +61,7 @@ def load_model(cell: Cell, iterations, num_seeds, workdir):
     progress = Progress(cell, range(num_seeds), iterations, directory)
     if progress.iteration < iterations:
         raise FileNotFoundError(f"{directory} holds no finished training: train with --cells={cell.name} first.")
-    return tf.nest.map_structure(lambda value: value[:, :1], merge(progress.state.parameters, progress.fixed))
+    return tf.nest.map_structure(lambda value: value[:, :1], progress.state.parameters)
 
 
 def grid_density(cell: Cell | None, parameters, resolution=_RESOLUTION):

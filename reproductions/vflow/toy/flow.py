@@ -9,10 +9,9 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-Parameters = Mapping[str, tf.Tensor]
+from tfflows.math.invertible_conv import log_abs_det
 
-# Of a step's invertible linear map, what is not trained.
-FIXED = ("permutation", "sign")
+Parameters = Mapping[str, tf.Tensor]
 
 
 def num_conditioning(dimensions):
@@ -33,18 +32,13 @@ def network_shapes(inputs, outputs, width):
 
 
 def step_shapes(dimensions, condition_dimensions, width):
-    """Shapes of what a Glow step trains, by name, without the leading axes.
-
-    Of `lower` and `upper` the strict triangles alone are used.
-    """
+    """Shapes of what a Glow step trains, by name, without the leading axes."""
     conditioning = num_conditioning(dimensions)
     outputs = 2 * (dimensions - conditioning)
     return {
         "actnorm_bias": (dimensions, 1),
         "actnorm_log_scale": (dimensions, 1),
-        "lower": (dimensions, dimensions),
-        "upper": (dimensions, dimensions),
-        "log_diagonal": (dimensions, 1),
+        "linear": (dimensions, dimensions),
         **network_shapes(conditioning + condition_dimensions, outputs, width),
     }
 
@@ -59,21 +53,6 @@ def actnorm(step: Parameters, x):
     """`(x + bias) exp(log_scale)` for `[S, D, B]`, and its log-determinant `[S, 1]`, in nats."""
     log_scale = step["actnorm_log_scale"]
     return (x + step["actnorm_bias"]) * tf.exp(log_scale), tf.reduce_sum(log_scale, axis=-2)
-
-
-def linear_matrix(step: Parameters):
-    """`W = P L (U + diag(s))`, `[S, D, D]`: L unit lower, U strictly upper triangular (Glow, eq. 10)."""
-    lower, upper = step["lower"], step["upper"]
-    identity = tf.eye(lower.shape[-1], dtype=lower.dtype)
-    strictly_lower = tf.linalg.band_part(tf.ones_like(identity), -1, 0) - identity
-    diagonal = step["sign"] * tf.exp(step["log_diagonal"])
-    upper = upper * tf.transpose(strictly_lower) + diagonal * identity
-    return tf.matmul(step["permutation"], tf.matmul(lower * strictly_lower + identity, upper))
-
-
-def linear(step: Parameters, x):
-    """`W x` for `[S, D, B]`, and `ln |det W|`, `[S, 1]`."""
-    return tf.matmul(linear_matrix(step), x), tf.reduce_sum(step["log_diagonal"], axis=-2)
 
 
 def network(step: Parameters, x):
@@ -108,20 +87,21 @@ def coupling(step: Parameters, x, condition=None):
 
 
 def glow_step(step: Parameters, x, condition=None):
-    """Actnorm, invertible linear map, coupling: `[S, D, B]` and the log-determinant `[S, B]`."""
+    """Actnorm, invertible linear map, coupling: `[S, D, B]`, and the log-determinant `[S, B]` of all but the linear map."""
     x, actnorm_log_det = actnorm(step, x)
-    x, linear_log_det = linear(step, x)
-    x, coupling_log_det = coupling(step, x, condition)
-    return x, coupling_log_det + (actnorm_log_det + linear_log_det)
+    x, coupling_log_det = coupling(step, tf.matmul(step["linear"], x), condition)
+    return x, coupling_log_det + actnorm_log_det
 
 
 def glow(parameters: Parameters, x, condition=None):
     """All steps of stacked parameters, one after the other: `[S, D, B]` and the log-determinant `[S, B]`."""
-    log_dets = []
+    # Of all linear maps at once.
+    linear_log_dets = tf.reduce_sum(log_abs_det(parameters["linear"]), axis=0)
+    log_dets = [tf.cast(linear_log_dets, x.dtype)[:, tf.newaxis]]
     for step in step_parameters(parameters):
         x, log_det = glow_step(step, x, condition)
         log_dets.append(log_det)
-    return x, tf.add_n(log_dets)
+    return x, sum(log_dets)
 
 
 def normal_log_prob(x):

@@ -6,16 +6,17 @@ import tensorflow as tf
 from reproductions.vflow.toy import flow
 from reproductions.vflow.toy.bound import PRIOR, trained_shapes
 from reproductions.vflow.toy.cells import WIDTH, Cell
-from tfflows.math.invertible_conv import lu_factors
 from tfflows.math.random import derive_seed
 
 # Standard deviation of what is added to the identity before it is made a rotation again: of Glow, and with augmentation.
 ROTATION_NOISE = 0.3
 AUGMENTED_ROTATION_NOISE = 1.0
+# How much of x2, in squares, the first coupling of p(x, z) conditions on; of x1 it is all.
+CONDITIONING_SHARE = 0.5
 
 
 def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
-    """Parameters before training: rotated permutations, random hidden layers, output layers of zeros, actnorm at the identity.
+    """Parameters before training: orthogonal linear maps, random hidden layers, output layers of zeros, actnorm at the identity.
 
     Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
     of one input lie at the same place.
@@ -27,20 +28,18 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
       dtype: Of the parameters.
 
     Returns:
-      `(trained, fixed)`, each by flow and name, `[L, S, ...]`.
+      By flow and name, `[L, S, ...]`.
     """
-    trained, fixed = {}, {}
-    rotation_noise = AUGMENTED_ROTATION_NOISE if cell.latent_dimensions else ROTATION_NOISE
+    parameters = {}
     for name, shapes in trained_shapes(cell, width).items():
-        stacks = [_flow_parameters(shapes, name, derive_seed(seed, cell.name, name), rotation_noise) for seed in seeds]
-        arrays = {key: np.stack([stack[key] for stack in stacks], axis=1) for key in stacks[0]}
-        tensors = {key: tf.constant(array, dtype) for key, array in arrays.items()}
-        fixed[name] = {key: tensors.pop(key) for key in flow.FIXED if key in tensors}
-        trained[name] = tensors
-    return trained, fixed
+        stacks = [_flow_parameters(cell, shapes, name, derive_seed(seed, cell.name, name)) for seed in seeds]
+        parameters[name] = {
+            key: tf.constant(np.stack([stack[key] for stack in stacks], axis=1), dtype) for key in stacks[0]
+        }
+    return parameters
 
 
-def _flow_parameters(shapes, name, seed, rotation_noise):
+def _flow_parameters(cell, shapes, name, seed):
     """Of one seed, `[L, ...]`, as NumPy arrays."""
     parameters = {key: np.zeros(shape) for key, shape in shapes.items()}
     for layer in ("hidden_1", "hidden_2"):
@@ -50,39 +49,53 @@ def _flow_parameters(shapes, name, seed, rotation_noise):
                 shapes[key], [derive_seed(seed, key), 0], -bound, bound, tf.float64, alg="philox"
             )
             parameters[key] = uniform.numpy()
-    if "lower" in shapes:
-        steps, dimensions, _ = shapes["lower"]
-        matrices = [
-            linear_matrix(dimensions, name == PRIOR, i, [derive_seed(seed, "linear"), i], rotation_noise)
-            for i in range(steps)
-        ]
-        permutation, lower, upper, diagonal = (
-            np.stack(factors) for factors in zip(*map(lu_factors, matrices), strict=True)
+    if "linear" in shapes:
+        steps = range(shapes["linear"][0])
+        parameters["linear"] = np.stack(
+            [linear_matrix(cell, name, step, [derive_seed(seed, "linear"), step]) for step in steps]
         )
-        parameters |= {"permutation": permutation, "lower": lower, "upper": upper}
-        parameters["sign"] = np.sign(diagonal)[..., np.newaxis]
-        parameters["log_diagonal"] = np.log(np.abs(diagonal))[..., np.newaxis]
     return parameters
 
 
-def linear_matrix(dimensions, separates_data, step, seed, rotation_noise):
-    """A permutation times a rotation, that near the identity for a small `rotation_noise`, `[D, D]`, float64.
+def linear_matrix(cell: Cell, name, step, seed):
+    """The orthogonal map that a step starts with, `[D, D]`, float64.
 
-    The permutation of a step but the first exchanges the two sides of the coupling. That of the first step in p(x, z), where
-    `separates_data`, puts the two dimensions of x on either side: were they on one, the coupling could tell neither from the
-    other, and were they mixed evenly, training would end in worse optima.
+    The first one of p(x, z) gives its coupling all of x1 and a share of x2 to condition on, in random directions: see deviation 3
+    of the README. All others are a permutation times a rotation, that near the identity for a small noise. The permutation of a
+    step but the first exchanges the two sides of the coupling; x1 and x2 of Glow are on either side.
+
+    Args:
+      cell: The cell.
+      name: Of the flow, `PRIOR` or `POSTERIOR`.
+      step: Python `int`.
+      seed: Two integers.
     """
+    dimensions = cell.dimensions if name == PRIOR else cell.latent_dimensions
     conditioning = flow.num_conditioning(dimensions)
+    normal = tf.random.stateless_normal([dimensions, dimensions], seed, dtype=tf.float64, alg="philox").numpy()
+    if name == PRIOR and cell.latent_dimensions and not step:
+        return _with_shares(normal, conditioning, (1.0, CONDITIONING_SHARE))
     order = list(range(dimensions))
     if step:
         order = order[conditioning:] + order[:conditioning]
-    elif separates_data:
-        order.insert(conditioning, order.pop(1))
-    noise = tf.random.stateless_normal([dimensions, dimensions], seed, dtype=tf.float64, alg="philox")
-    q, r = np.linalg.qr(np.eye(dimensions) + rotation_noise * noise.numpy())
-    return tf.constant(np.eye(dimensions)[order] @ (q * np.sign(np.diag(r))))
+    noise = AUGMENTED_ROTATION_NOISE if cell.latent_dimensions else ROTATION_NOISE
+    return np.eye(dimensions)[order] @ _orthogonal(np.eye(dimensions) + noise * normal)
 
 
-def merge(trained, fixed):
-    """What is trained and what is not in one mapping a flow, as the functions of `bound` take it."""
-    return {name: {**trained[name], **fixed[name]} for name in trained}
+def _with_shares(normal, conditioning, shares):
+    """An orthogonal matrix whose column i has the share `shares[i]` of its square in its first `conditioning` rows."""
+    columns = normal.copy()
+    shares = np.asarray(shares)
+    count = len(shares)
+    top, bottom = columns[:conditioning, :count], columns[conditioning:, :count]
+    top[...] = _orthogonal(top) * np.sqrt(shares)
+    lower = np.flatnonzero(shares < 1)
+    bottom[:, shares == 1] = 0
+    bottom[:, lower] = _orthogonal(bottom[:, lower]) * np.sqrt(1 - shares[lower])
+    return _orthogonal(columns)
+
+
+def _orthogonal(columns):
+    """Columns made orthonormal one after the other, the first one's direction kept."""
+    q, r = np.linalg.qr(columns)
+    return q * np.sign(np.diag(r))

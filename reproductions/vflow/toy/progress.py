@@ -13,7 +13,6 @@ class Progress:
     """State of a cell's training, restored from its directory if there is one.
 
     Attributes:
-      fixed: what is not trained, by flow and name.
       iteration: how many iterations were done.
       seconds: wall-clock seconds that they took.
     """
@@ -30,8 +29,8 @@ class Progress:
         Raises:
           ValueError: if the directory holds the state of other seeds or iterations.
         """
-        trained, self.fixed = initial_parameters(cell, seeds)
-        self._variables = tf.nest.map_structure(tf.Variable, initial_state(trained)._asdict())
+        state = initial_state(initial_parameters(cell, seeds))
+        self._variables = tf.nest.map_structure(tf.Variable, state._asdict())
         self._iteration = tf.Variable(0, dtype=tf.int64)
         self._seconds = tf.Variable(0.0, dtype=tf.float64)
         # Mean bound of the training samples, a row a block.

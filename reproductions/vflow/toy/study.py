@@ -10,7 +10,6 @@ import tensorflow as tf
 from reproductions.vflow.toy.bound import count_parameters
 from reproductions.vflow.toy.cells import BATCH_SIZE, IMPORTANCE_SAMPLES, TEST_POINTS, Cell
 from reproductions.vflow.toy.evaluation import evaluate
-from reproductions.vflow.toy.initial import merge
 from reproductions.vflow.toy.progress import Progress
 from reproductions.vflow.toy.training import BLOCK, build_run
 from tfflows.evaluation.log_likelihoods import LogLikelihoodRecord, file_name, path_of, write_log_likelihoods
@@ -73,8 +72,7 @@ def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLike
     """
     seeds = range(num_seeds)
     progress = train_cell(cell, iterations, seeds, directory, pace)
-    parameters = merge(progress.state.parameters, progress.fixed)
-    found = evaluate(cell, parameters, seeds, TEST_POINTS, IMPORTANCE_SAMPLES)
+    found = evaluate(cell, progress.state.parameters, seeds, TEST_POINTS, IMPORTANCE_SAMPLES)
     values = found.importance_weighted
     provenance = collect_provenance()
     return LogLikelihoodRecord(
@@ -101,7 +99,7 @@ def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLike
 def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
     """Trains a cell up to so many iterations, from where it was."""
     progress = Progress(cell, seeds, iterations, directory)
-    run = build_run(cell, progress.fixed, seeds, iterations, BLOCK)
+    run = build_run(cell, seeds, iterations, BLOCK)
     said = time.monotonic()
     while progress.iteration < iterations:
         begin, start = time.monotonic(), progress.iteration

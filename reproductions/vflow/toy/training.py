@@ -8,7 +8,6 @@ import tensorflow as tf
 from reproductions.vflow.toy import checkerboard
 from reproductions.vflow.toy.bound import log_weight
 from reproductions.vflow.toy.cells import BATCH_SIZE, LEARNING_RATE, Cell
-from reproductions.vflow.toy.initial import merge
 from tfflows.math.random import fold_in, normal_rows, row_keys, uniform_rows
 
 # Iterations whose samples are drawn at once: enough that what a call costs is nothing beside them.
@@ -63,14 +62,14 @@ def draw_noise(cell: Cell, keys, num_batches, batch_size, dtype=tf.float32):
     return tf.stack(normals, axis=1)
 
 
-def loss_and_gradients(cell: Cell, parameters, fixed, x, noise):
+def loss_and_gradients(cell: Cell, parameters, x, noise):
     """The mean over a batch of minus the bound, `[S]`, in nats, and its gradients.
 
     The seeds share no parameter, so that the gradient of their sum is that of each.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(parameters)
-        losses = -tf.reduce_mean(log_weight(cell, merge(parameters, fixed), x, noise), axis=-1)
+        losses = -tf.reduce_mean(log_weight(cell, parameters, x, noise), axis=-1)
         total = tf.reduce_sum(losses)
     return losses, tape.gradient(total, parameters)
 
@@ -101,12 +100,11 @@ def adam(state: State, gradients, iteration, learning_rate) -> State:
     return State(parameters, first, second)
 
 
-def build_run(cell: Cell, fixed, seeds, num_iterations, block=BLOCK, batch_size=BATCH_SIZE):
+def build_run(cell: Cell, seeds, num_iterations, block=BLOCK, batch_size=BATCH_SIZE):
     """The compiled function that trains for up to `block` iterations.
 
     Args:
       cell: The cell.
-      fixed: What is not trained, as from `initial_parameters`.
       seeds: Python integers, S of them.
       num_iterations: Python `int`, of the whole training, for the learning rate.
       block: Python `int`, how many iterations' samples a call draws.
@@ -122,7 +120,7 @@ def build_run(cell: Cell, fixed, seeds, num_iterations, block=BLOCK, batch_size=
         x, noise = draw(cell, seeds, "train", start, block, batch_size, dtype)
 
         def iterate(i, state, total):
-            losses, gradients = loss_and_gradients(cell, state.parameters, fixed, x[i], noise[i])
+            losses, gradients = loss_and_gradients(cell, state.parameters, x[i], noise[i])
             iteration = start + i + 1
             rate = learning_rate_at(iteration, num_iterations)
             return i + 1, adam(state, gradients, iteration, rate), total + losses

@@ -8,7 +8,7 @@ from reproductions.vflow.toy import flow
 from reproductions.vflow.toy.bound import PRIOR, importance_weighted, log_weight, sample_posterior
 from reproductions.vflow.toy.cells import Cell
 from reproductions.vflow.toy.evaluation import evaluate, log_weights, points_to_test
-from tests.reproductions.vflow.toy.random_models import merged_model
+from tests.reproductions.vflow.toy.random_models import random_model
 
 SEEDS = (0, 7)
 
@@ -21,14 +21,14 @@ def grid(half_width, spacing):
 
 def test_glows_density_integrates_to_one():
     cell = Cell(2, 2)
-    density = tf.exp(log_weight(cell, merged_model(cell, SEEDS), grid(30, 0.1)))
+    density = tf.exp(log_weight(cell, random_model(cell, SEEDS), grid(30, 0.1)))
     np.testing.assert_allclose(tf.reduce_sum(density, -1) * 0.1**2, 1, atol=2e-3)
 
 
 def test_mean_weight_of_vflow_is_the_marginal_density():
     # The integral of N(noise) p(x, z) / q(z|x) over the noise is that of p(x, z) over z.
     cell = Cell(2, 3)
-    parameters = merged_model(cell, SEEDS)
+    parameters = random_model(cell, SEEDS)
     spacing = 0.002
     line = tf.broadcast_to(tf.range(-60, 60, spacing, tf.float64), [len(SEEDS), 1, 60_000])
     for point in ([0.5, 0.5], [-3.0, 2.0]):
@@ -42,7 +42,7 @@ def test_mean_weight_of_vflow_is_the_marginal_density():
 
 @pytest.mark.parametrize("cell", [Cell(2, 3), Cell(3, 6)], ids=lambda cell: cell.name)
 def test_posterior_is_a_density_of_what_it_samples(cell):
-    parameters = merged_model(cell, SEEDS)
+    parameters = random_model(cell, SEEDS)
     x = tf.random.stateless_normal([len(SEEDS), 2, 1], [1, 2], dtype=tf.float64, alg="philox")
     noise = tf.random.stateless_normal([len(SEEDS), cell.latent_dimensions, 1], [3, 4], dtype=tf.float64, alg="philox")
     with tf.GradientTape() as tape:
@@ -59,7 +59,7 @@ def test_posterior_is_a_density_of_what_it_samples(cell):
 
 def test_importance_weighted_bound_lies_above_the_elbo_beyond_its_error():
     cell = Cell(2, 4)
-    parameters = merged_model(cell, SEEDS, tf.float32)
+    parameters = random_model(cell, SEEDS, tf.float32)
     weights = log_weights(cell, parameters, SEEDS, points_to_test(cell, SEEDS, 50), 12)
     assert weights.shape == (12, 2, 50) and len(np.unique(weights)) == weights.size
     gain = importance_weighted(weights).numpy() - weights.mean(axis=0)

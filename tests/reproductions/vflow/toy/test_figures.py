@@ -7,7 +7,7 @@ import tensorflow as tf
 from reproductions.vflow.toy import checkerboard, figures
 from reproductions.vflow.toy.cells import Cell
 from reproductions.vflow.toy.training import draw
-from tests.reproductions.vflow.toy.random_models import merged_model
+from tests.reproductions.vflow.toy.random_models import random_model
 
 
 def test_density_of_the_data_is_the_checkerboard_upright():
@@ -21,7 +21,7 @@ def test_density_of_the_data_is_the_checkerboard_upright():
 
 def test_states_begin_with_the_data_and_end_in_the_latent():
     cell = Cell(2, 3)
-    parameters = merged_model(cell, [0], tf.float32)
+    parameters = random_model(cell, [0], tf.float32)
     x, noise = draw(cell, [0], "test", 0, 1, 20)
     states = figures.states_of(cell, parameters, x[0], noise[0])
     assert [state.shape for state in states] == [(3, 20)] * 3
@@ -31,7 +31,7 @@ def test_states_begin_with_the_data_and_end_in_the_latent():
 
 def test_pictures_are_written(tmp_path):
     cells = (Cell(2, 2), Cell(2, 3))
-    models = {cell: merged_model(cell, [0], tf.float32) for cell in cells}
+    models = {cell: random_model(cell, [0], tf.float32) for cell in cells}
     path = figures.plot_transformations(models, tmp_path / "a.png")
     again = figures.plot_transformations(models, tmp_path / "b.png")
     assert path.read_bytes() == again.read_bytes()

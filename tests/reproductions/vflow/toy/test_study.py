@@ -20,8 +20,8 @@ def short_blocks(monkeypatch):
     monkeypatch.setattr(study, "_CHECKPOINT_EVERY", 4)
     compiled = {}  # what is compiled does not depend on where training is cut
 
-    def build_run(cell, fixed, seeds, iterations, block):
-        return compiled.setdefault((cell, seeds), training.build_run(cell, fixed, seeds, iterations, block))
+    def build_run(cell, seeds, iterations, block):
+        return compiled.setdefault((cell, seeds), training.build_run(cell, seeds, iterations, block))
 
     monkeypatch.setattr(study, "build_run", build_run)
 
