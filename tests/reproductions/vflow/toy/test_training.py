@@ -99,6 +99,6 @@ def test_adam_is_keras_adam():
     np.testing.assert_allclose(state.parameters["flow"]["weight"], variable.numpy(), rtol=2e-6)
 
 
-def test_learning_rate_falls_to_zero():
-    rates = [float(learning_rate_at(tf.constant(iteration, tf.int64), 100, 2.0)) for iteration in (0, 50, 75, 100)]
-    np.testing.assert_allclose(rates, [2, 1, 1 - np.sqrt(0.5), 0], atol=1e-6)
+def test_learning_rate_is_constant_and_then_falls_to_zero():
+    rates = [float(learning_rate_at(tf.constant(iteration, tf.int64), 100, 2.0)) for iteration in (1, 70, 85, 100)]
+    np.testing.assert_allclose(rates, [2, 2, 1, 0], atol=1e-6)
