@@ -74,7 +74,7 @@ def linear_matrix(cell: Cell, name, step, seed):
     conditioning = flow.num_conditioning(dimensions)
     normal = tf.random.stateless_normal([dimensions, dimensions], seed, dtype=tf.float64, alg="philox").numpy()
     if name == PRIOR and cell.latent_dimensions and not step:
-        return _with_shares(normal, conditioning, (1.0, CONDITIONING_SHARE))
+        return _first_map(normal, conditioning)
     order = list(range(dimensions))
     if step:
         order = order[conditioning:] + order[:conditioning]
@@ -82,17 +82,13 @@ def linear_matrix(cell: Cell, name, step, seed):
     return np.eye(dimensions)[order] @ _orthogonal(np.eye(dimensions) + noise * normal)
 
 
-def _with_shares(normal, conditioning, shares):
-    """An orthogonal matrix whose column i has the share `shares[i]` of its square in its first `conditioning` rows."""
-    columns = normal.copy()
-    shares = np.asarray(shares)
-    count = len(shares)
-    top, bottom = columns[:conditioning, :count], columns[conditioning:, :count]
-    top[...] = _orthogonal(top) * np.sqrt(shares)
-    lower = np.flatnonzero(shares < 1)
-    bottom[:, shares == 1] = 0
-    bottom[:, lower] = _orthogonal(bottom[:, lower]) * np.sqrt(1 - shares[lower])
-    return _orthogonal(columns)
+def _first_map(normal, conditioning):
+    """An orthogonal matrix with all of x1 and `CONDITIONING_SHARE` of x2, in squares, in its first `conditioning` rows."""
+    top = _orthogonal(normal[:conditioning, :2])
+    bottom = _orthogonal(normal[conditioning:, 1:2])
+    x1 = np.concatenate([top[:, :1], np.zeros_like(bottom)])
+    x2 = np.concatenate([np.sqrt(CONDITIONING_SHARE) * top[:, 1:], np.sqrt(1 - CONDITIONING_SHARE) * bottom])
+    return _orthogonal(np.concatenate([x1, x2, normal[:, 2:]], axis=1))
 
 
 def _orthogonal(columns):

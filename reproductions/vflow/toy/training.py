@@ -13,8 +13,6 @@ from tfflows.math.random import fold_in, normal_rows, row_keys, uniform_rows
 BLOCK = 1000
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
-
-
 # The last so much of a training has a falling learning rate.
 _DECAYED_SHARE = 0.3
 
