@@ -72,6 +72,7 @@ def test_a_record_in_the_wrong_place_is_refused(tmp_path):
         ({"log_likelihoods": (-3.5,)}, "log_likelihoods"),
         ({"elbos": (-3.5, float("nan"))}, "elbos"),
         ({"model": "a model"}, "model"),
+        ({"variant": "N(0, I)"}, "variant"),
     ],
 )
 def test_what_is_not_valid_is_named(changes, message):
@@ -106,6 +107,20 @@ def test_page_has_each_model_beside_what_is_printed():
     assert rows[0].startswith("| Glow | 3 | 2 | 302 | -3.650 ± 0.071 |  |  |")
     assert rows[1].startswith("| VFlow | 3 | 10 | 310 | -3.510 ± 0.014 | -3.51 ± 0.01 | ")
     assert "-3.4657" in text and "![figures/a.png](figures/a.png)" in text
+
+
+def test_a_variant_has_a_file_and_a_table_of_its_own(tmp_path):
+    records = [record(3, 10), record(3, 10, (-3.7, -3.72), variant="normal")]
+    paths = [write_log_likelihoods(item, tmp_path) for item in records]
+    assert paths[1].name == "steps3-dimensions10-iterations100-seeds2-normal.json"
+    (loaded,) = load_log_likelihoods(tmp_path).values()
+    assert loaded == tuple(records)
+    text = log_likelihoods_page("VFlow", "checkerboard", records, [], [])
+    assert text.count("| 3 | -3.510 ± 0.014 |") == 1
+    assert "| 3 | -3.710 ± 0.014 |" in text.split("## Variant: normal")[1]
+    assert "| VFlow (normal) | 3 | 10 | 310 | -3.710 ± 0.014 |" in text
+    both = plot_log_likelihoods(records, tmp_path / "a.png").read_bytes()
+    assert both != plot_log_likelihoods(records[:1], tmp_path / "b.png").read_bytes()
 
 
 def test_plot_is_a_function_of_the_records(tmp_path):

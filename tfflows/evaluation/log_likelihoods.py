@@ -37,6 +37,7 @@ class LogLikelihoodRecord:
       training_curve: (iteration, mean bound in nats of the training samples since the point before, over all seeds).
       seconds: wall-clock seconds of training, all seeds together.
       hardware, versions, commit, command, date: as in `records.Record`.
+      variant: what sets the model apart from the paper's of its steps and dimensions, such as 'normal'; none if empty.
     """
 
     paper: str
@@ -60,11 +61,14 @@ class LogLikelihoodRecord:
     commit: str | None
     command: str
     date: str
+    variant: str = ""
 
     def __post_init__(self):
         for name in ("paper", "dataset", "model"):
             if not _NAME.fullmatch(getattr(self, name)):
                 raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}")
+        if self.variant and not _NAME.fullmatch(self.variant):
+            raise ValueError(f"variant must be a plain name or empty, not {self.variant!r}")
         for name in ("steps", "dimensions", "iterations", "batch_size", "test_points", "parameters"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
@@ -93,12 +97,13 @@ class LogLikelihoodRecord:
     @property
     def name(self) -> str:
         """The name of its file, without the suffix."""
-        return file_name(self.steps, self.dimensions, self.iterations, len(self.seeds))
+        return file_name(self.steps, self.dimensions, self.iterations, len(self.seeds), self.variant)
 
 
-def file_name(steps: int, dimensions: int, iterations: int, num_seeds: int) -> str:
+def file_name(steps: int, dimensions: int, iterations: int, num_seeds: int, variant: str = "") -> str:
     """The name of a record's file, without the suffix."""
-    return f"steps{steps}-dimensions{dimensions}-iterations{iterations}-seeds{num_seeds}"
+    name = f"steps{steps}-dimensions{dimensions}-iterations{iterations}-seeds{num_seeds}"
+    return f"{name}-{variant}" if variant else name
 
 
 def path_of(directory: str | os.PathLike, paper: str, dataset: str, name: str) -> pathlib.Path:
@@ -116,7 +121,7 @@ def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathL
 
 
 def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], tuple[LogLikelihoodRecord, ...]]:
-    """The records below the directory of all records, by (paper, dataset), each sorted by dimensions, steps, iterations.
+    """The records below the directory of all records, by (paper, dataset), each sorted by variant, dimensions, steps, iterations.
 
     Raises:
       ValueError: if a file is no valid record, or does not lie where its fields say.
@@ -131,4 +136,4 @@ def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], 
 
 
 def _order(record):
-    return record.dimensions, record.steps, record.iterations, len(record.seeds)
+    return record.variant, record.dimensions, record.steps, record.iterations, len(record.seeds)

@@ -33,6 +33,8 @@ def log_likelihoods_page(
     for iterations, seeds in dict.fromkeys((record.iterations, len(record.seeds)) for record in records):
         same = [record for record in records if (record.iterations, len(record.seeds)) == (iterations, seeds)]
         sections.append((f"{iterations:,} iterations, {seeds} seed{'s' if seeds > 1 else ''}", _grid(same)))
+        for variant in sorted({record.variant for record in same} - {""}):
+            sections.append((f"Variant: {variant}", _grid(same, variant)))
         sections.append(("Each model", _models(same, expected, dataset)))
     if figures:
         sections.append(("Figures", "\n\n".join(f"![{name}]({name})" for name in figures)))
@@ -41,7 +43,12 @@ def log_likelihoods_page(
 
 def label(record: LogLikelihoodRecord) -> str:
     """What expected.csv calls the model."""
-    return f"{record.model} {record.steps} steps, {record.dimensions} dimensions"
+    return f"{model_name(record)} {record.steps} steps, {record.dimensions} dimensions"
+
+
+def model_name(record: LogLikelihoodRecord) -> str:
+    """The model, with what sets it apart from the paper's."""
+    return f"{record.model} ({record.variant})" if record.variant else record.model
 
 
 def _introduction(dataset, records):
@@ -55,8 +62,9 @@ def _introduction(dataset, records):
     return " ".join(lines)
 
 
-def _grid(records):
-    """Steps against dimensions."""
+def _grid(records, variant=""):
+    """Steps against dimensions, of one variant."""
+    records = [record for record in records if record.variant == variant]
     dimensions = sorted({record.dimensions for record in records})
     cells = {(record.steps, record.dimensions): record for record in records}
     lines = []
@@ -77,7 +85,7 @@ def _models(records, expected, dataset):
         deviation = printed.get((label(record), STANDARD_DEVIATION))
         lines.append(
             {
-                "Model": record.model,
+                "Model": model_name(record),
                 "Steps": record.steps,
                 "Dimensions": record.dimensions,
                 "Parameters": record.parameters,

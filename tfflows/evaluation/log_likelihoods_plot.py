@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from tfflows.evaluation.log_likelihoods import LogLikelihoodRecord
+from tfflows.evaluation.log_likelihoods_page import model_name
 from tfflows.evaluation.plots import save_figure
 
 
@@ -22,18 +23,18 @@ def plot_log_likelihoods(
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    for size in sorted({record.dimensions for record in records}):
-        line = [record for record in records if record.dimensions == size]
+    for variant, size in sorted({(record.variant, record.dimensions) for record in records}):
+        line = [record for record in records if (record.variant, record.dimensions) == (variant, size)]
         for axis, abscissa in zip(axes, ("steps", "parameters"), strict=True):
             points = sorted(line, key=lambda record, abscissa=abscissa: getattr(record, abscissa))
             axis.errorbar(
                 [getattr(record, abscissa) for record in points],
                 [record.mean for record in points],
                 yerr=[record.standard_deviation for record in points],
-                marker="o",
+                marker="x" if variant else "o",
                 markersize=3,
                 capsize=2,
-                label=f"{line[0].model}, D = {size}",
+                label=f"{model_name(line[0])}, D = {size}",
             )
     for axis, name in zip(axes, ("steps", "parameters"), strict=True):
         if optimum is not None:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from reproductions.vflow.toy import flow
 from reproductions.vflow.toy.cells import DATA_DIMENSIONS, WIDTH, Cell
 
-# The two flows of a model, and q(z|x) where it is Gaussian.
+# The two flows of a model, and q(z|x) where it is a trained Gaussian.
 PRIOR, POSTERIOR = "prior", "posterior"
 
 
@@ -40,6 +40,8 @@ def sample_posterior(cell: Cell, parameters, x, noise):
     Returns:
       `z`, `[S, D_z, B]`, and `ln q(z|x)`, `[S, B]`, in nats.
     """
+    if cell.normal_posterior:
+        return noise, flow.normal_log_prob(noise)
     if cell.has_gaussian_posterior:
         (step,) = flow.step_parameters(parameters[POSTERIOR])
         mean, log_scale = tf.split(flow.network(step, x), 2, axis=-2)

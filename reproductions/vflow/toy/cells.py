@@ -1,6 +1,7 @@
 """The cells of the checkerboard study: data alone (Chen et al. 2020, section 5 and figures 2 to 4)."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 DATA_DIMENSIONS = 2
@@ -13,6 +14,9 @@ NUM_SEEDS = 5  # section 5
 TEST_POINTS = 1_000  # section 5
 IMPORTANCE_SAMPLES = 100  # section 5
 LEARNING_RATE = 1e-3  # not printed, like its decay: deviation 4 of the README
+NORMAL = "normal"  # in the name of a cell whose q(z|x) is N(0, I)
+
+_NAME = re.compile(rf"(?P<steps>\d+)x(?P<dimensions>\d+)(?P<normal>-{NORMAL})?", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,21 +26,30 @@ class Cell:
     Attributes:
       steps: L, the total number of Glow steps, 20 at most in the paper.
       dimensions: D, of x and z together: 2 is Glow, more is VFlow.
+      normal_posterior: Whether q(z|x) is N(0, I) and p(x, z) alone is trained (remark 2).
     """
 
     steps: int
     dimensions: int
+    normal_posterior: bool = False
 
     def __post_init__(self):
         if self.dimensions < DATA_DIMENSIONS:
             raise ValueError(f"A cell has at least {DATA_DIMENSIONS} dimensions, not {self.dimensions}.")
+        if self.normal_posterior and not self.latent_dimensions:
+            raise ValueError(f"A cell of {self.dimensions} dimensions has no z, and no q(z|x) to be N(0, I).")
         least = 2 if self.has_glow_posterior else 1
         if self.steps < least:
             raise ValueError(f"A cell of {self.dimensions} dimensions has at least {least} steps, not {self.steps}.")
 
     @property
     def name(self) -> str:
-        return f"{self.steps}x{self.dimensions}"
+        return f"{self.steps}x{self.dimensions}" + (f"-{self.variant}" if self.variant else "")
+
+    @property
+    def variant(self) -> str:
+        """What sets it apart from the paper's cells: `normal`, or nothing."""
+        return NORMAL if self.normal_posterior else ""
 
     @property
     def model(self) -> str:
@@ -50,16 +63,16 @@ class Cell:
     @property
     def has_glow_posterior(self) -> bool:
         """Whether q(z|x) is one conditional Glow step, which needs two dimensions of z at least."""
-        return self.latent_dimensions >= 2
+        return self.latent_dimensions >= 2 and not self.normal_posterior
 
     @property
     def has_gaussian_posterior(self) -> bool:
         """Whether q(z|x) is N(mu(x), sigma(x)^2): for one dimension of z, which has no halves to couple (figure 4)."""
-        return self.latent_dimensions == 1
+        return self.latent_dimensions == 1 and not self.normal_posterior
 
     @property
     def prior_steps(self) -> int:
-        """L_p: a Glow step in q counts among the L steps, a Gaussian does not."""
+        """L_p: a Glow step in q counts among the L steps, a Gaussian or N(0, I) does not."""
         return self.steps - self.has_glow_posterior
 
     @property
@@ -73,12 +86,16 @@ PAPER_CELLS = (Cell(3, 10), Cell(3, 2), Cell(20, 2))
 GRID = PAPER_CELLS + tuple(
     cell for steps in STEPS for cell in (Cell(steps, size) for size in DIMENSIONS) if cell not in PAPER_CELLS
 )
+# Remark 2: beside Glow of as many steps and VFlow's own.
+NORMAL_CELLS = (Cell(3, 4, normal_posterior=True), Cell(3, 10, normal_posterior=True))
 # Figure 4 alone.
 VISUALIZED_CELLS = (Cell(2, 2), Cell(2, 3))
 
 
 def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
-    """Cells by their names `STEPSxDIMENSIONS`, such as `3x10`; `all` stands for the grid and figure 4's.
+    """Cells by their names `STEPSxDIMENSIONS`, such as `3x10`, with q = N(0, I) `3x10-normal`.
+
+    `all` stands for the grid, figure 4's and remark 2's.
 
     Raises:
       ValueError: if a name is none, or there is no such cell.
@@ -86,10 +103,10 @@ def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
     cells: list[Cell] = []
     for name in names:
         if name == "all":
-            cells += [*GRID, *VISUALIZED_CELLS]
+            cells += [*GRID, *VISUALIZED_CELLS, *NORMAL_CELLS]
             continue
-        steps, times, dimensions = name.partition("x")
-        if not (times and steps.isdecimal() and dimensions.isdecimal()):
-            raise ValueError(f"A cell is STEPSxDIMENSIONS, such as 3x10, or all; got {name!r}.")
-        cells.append(Cell(int(steps), int(dimensions)))
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise ValueError(f"A cell is STEPSxDIMENSIONS, such as 3x10, 3x10-{NORMAL}, or all; got {name!r}.")
+        cells.append(Cell(int(found["steps"]), int(found["dimensions"]), normal_posterior=bool(found["normal"])))
     return tuple(dict.fromkeys(cells))

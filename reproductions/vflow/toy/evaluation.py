@@ -52,6 +52,8 @@ def log_weights(cell: Cell, parameters, seeds, x, num_samples=IMPORTANCE_SAMPLES
         weights = log_weight(cell, parameters, tiled, tf.concat(noise, axis=-1))
         return tf.stack(tf.split(weights, draws, axis=-1))
 
+    # Traced by hand: TensorFlow warns of functions that are made again for each cell.
+    some = some.get_concrete_function(parameters, tf.TensorSpec([], tf.int64))
     parts = [some(parameters, tf.constant(start, tf.int64)) for start in range(0, num_samples, _DRAWS)]
     return tf.concat(parts, axis=0)[:num_samples].numpy().astype(np.float64)
 

@@ -1,5 +1,7 @@
 """The checkerboard study of VFlow (Chen et al. 2020, section 5): a 35-cell grid of steps and dimensions, five seeds each.
 
+With -normal at its name a cell has q(z|x) = N(0, I), and p(x, z) alone is trained (remark 2).
+
 --mode=train runs every cell of --cells that has no record yet; --mode=figures draws figures 2 to 4 from what was run.
 """
 
@@ -17,7 +19,9 @@ def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_enum("dataset", DATASET, [DATASET], "The data.", flag_values=values)
     flags.DEFINE_enum("mode", "train", ["train", "figures"], "What to do.", flag_values=values)
-    flags.DEFINE_list("cells", ["all"], "Cells STEPSxDIMENSIONS, such as 3x10,3x2,20x2, or all.", flag_values=values)
+    flags.DEFINE_list(
+        "cells", ["all"], "Cells STEPSxDIMENSIONS, such as 3x10,3x2,3x10-normal, or all.", flag_values=values
+    )
     flags.DEFINE_integer("iterations", ITERATIONS, "Training iterations a cell.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("seeds", NUM_SEEDS, "So many seeds, 0, 1, ...", lower_bound=1, flag_values=values)
     flags.DEFINE_string("workdir", "workdirs/vflow/checkerboard", "A folder a cell.", flag_values=values)

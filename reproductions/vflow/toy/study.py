@@ -25,12 +25,12 @@ _SECONDS_A_LINE = 30
 
 def record_path(cell: Cell, iterations, num_seeds, results_dir) -> pathlib.Path:
     """Where a cell's record lies."""
-    return path_of(results_dir, PAPER, DATASET, file_name(cell.steps, cell.dimensions, iterations, num_seeds))
+    return path_of(results_dir, PAPER, DATASET, _name(cell, iterations, num_seeds))
 
 
 def cell_directory(cell: Cell, iterations, num_seeds, workdir) -> pathlib.Path:
     """Where a cell's training lives."""
-    return pathlib.Path(workdir) / file_name(cell.steps, cell.dimensions, iterations, num_seeds)
+    return pathlib.Path(workdir) / _name(cell, iterations, num_seeds)
 
 
 def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir) -> list[str]:
@@ -79,6 +79,7 @@ def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLike
         paper=PAPER,
         dataset=DATASET,
         model=cell.model,
+        variant=cell.variant,
         steps=cell.steps,
         dimensions=cell.dimensions,
         iterations=iterations,
@@ -119,6 +120,10 @@ def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
                 flush=True,
             )
     return progress
+
+
+def _name(cell, iterations, num_seeds):
+    return file_name(cell.steps, cell.dimensions, iterations, num_seeds, cell.variant)
 
 
 class _Pace:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from reproductions.vflow.toy import flow
 from reproductions.vflow.toy.bound import PRIOR, importance_weighted, log_weight, sample_posterior
@@ -55,6 +56,18 @@ def test_posterior_is_a_density_of_what_it_samples(cell):
         assert float(log_prob[index, 0]) == pytest.approx(float(expected), rel=1e-9)
     other, _ = sample_posterior(cell, parameters, x + 1, noise)
     assert np.any(other != z)
+
+
+def test_with_a_normal_posterior_the_noise_is_z_and_weights_are_divided_by_its_density():
+    cell = Cell(2, 5, normal_posterior=True)
+    parameters = random_model(cell, SEEDS)
+    assert list(parameters) == [PRIOR]
+    x = tf.random.stateless_normal([len(SEEDS), 2, 3], [1, 2], dtype=tf.float64, alg="philox")
+    noise = tf.random.stateless_normal([len(SEEDS), 3, 3], [3, 4], dtype=tf.float64, alg="philox")
+    latent, log_det = flow.glow(parameters[PRIOR], tf.concat([x, noise], axis=-2))
+    joint = flow.normal_log_prob(latent) + log_det
+    expected = joint - tf.reduce_sum(tfp.distributions.Normal(tf.zeros([], x.dtype), 1.0).log_prob(noise), axis=-2)
+    np.testing.assert_allclose(log_weight(cell, parameters, x, noise), expected, rtol=1e-12)
 
 
 def test_importance_weighted_bound_lies_above_the_elbo_beyond_its_error():

@@ -34,14 +34,15 @@ def test_grid_is_the_papers_with_the_printed_cells_first():
 
 
 @pytest.mark.parametrize(
-    ("name", "prior_steps", "posterior_steps"), [("20x2", 20, 0), ("3x10", 2, 1), ("2x4", 1, 1), ("2x3", 2, 0)]
+    ("name", "prior_steps", "posterior_steps"),
+    [("20x2", 20, 0), ("3x10", 2, 1), ("2x4", 1, 1), ("2x3", 2, 0), ("3x10-normal", 3, 0)],
 )
 def test_a_glow_step_in_the_posterior_counts_among_the_steps(name, prior_steps, posterior_steps):
     (cell,) = parse_cells([name])
     assert (cell.prior_steps, cell.posterior_steps) == (prior_steps, posterior_steps)
 
 
-@pytest.mark.parametrize("name", ["3", "x3", "3x", "ax2", "3x1", "1x4", "-1x2"])
+@pytest.mark.parametrize("name", ["3", "x3", "3x", "ax2", "3x1", "1x4", "-1x2", "3x2-normal", "3x10-flow"])
 def test_what_is_no_cell_is_named(name):
     with pytest.raises(ValueError, match="cell"):
         parse_cells([name])
@@ -77,6 +78,19 @@ def test_command_writes_a_record_once_and_goes_on_where_it_was(short_blocks, tmp
     monkeypatch.setattr(study, "run_cell", None)  # calling it would fail
     assert main(whole) == 0
     assert "1 of 1 cells have their record" in capsys.readouterr().out
+
+
+def test_a_cell_with_a_normal_posterior_has_a_record_of_its_own(tmp_path):
+    def run(cells):
+        return main(["run.py", f"--cells={cells}", "--iterations=2", "--seeds=2", f"--workdir={tmp_path / 'work'}",
+                     f"--results_dir={tmp_path / 'obtained'}"])  # fmt: skip
+
+    assert run("2x4,2x4-normal") == 0
+    own, normal = load_log_likelihoods(tmp_path / "obtained")["vflow", "checkerboard"]
+    assert (own.variant, normal.variant) == ("", "normal")
+    assert normal.name == f"{own.name}-normal" and normal.importance_samples == 100
+    assert len(list((tmp_path / "work").iterdir())) == 2
+    assert parse_cells(["2x4-normal"]) == (Cell(2, 4, normal_posterior=True),)
 
 
 def test_a_cell_of_another_process_is_left_to_it(tmp_path, capsys):
