@@ -45,7 +45,7 @@ COMPARISONS = [
     ),
     _comparison(
         "normal_below_3",
-        "with q = N(0, I) and p alone trained, 6 channels reach fewer bits/dim than 3 (remark 2: no more)",
+        "with q = N(0, I) and p alone trained (remark 2), 6 channels reach fewer bits/dim than 3",
         "6_channels_normal",
         "3_channels",
         "no number",
