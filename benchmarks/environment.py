@@ -17,9 +17,9 @@ VARIABLES = {
 }
 
 
-def limit_tensorflow():
+def limit_tensorflow(threads_an_operation=THREADS):
     """Fixes TensorFlow's threads; must come before it runs anything."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)

@@ -7,9 +7,9 @@ the tasks are those of `benchmarks.subjects`.
 import dataclasses
 import functools
 
-from benchmarks.environment import limit_tensorflow
+from benchmarks.environment import THREADS, limit_tensorflow
 from benchmarks.images import noise
-from benchmarks.subjects import LEARNING_RATE, SAMPLE, TRAINING_STEP, flow_tasks, network_tasks
+from benchmarks.subjects import LEARNING_RATE, SAMPLE, flow_tasks, network_tasks
 
 # At init a network's outputs have a deviation of 0.1 and all mixtures look alike; brought to 1 they differ as trained ones do.
 _SPREAD = 10.0
@@ -38,9 +38,12 @@ class Case:
 IMAGE_SHAPE = [32, 32, 3]
 
 
-def tfflows_flowpp(case, jit_compile=False, released_inverse=False):
-    """Ours, with dropout and the variational dequantizer; `released_inverse`: bisection as in the released code."""
-    limit_tensorflow()
+def tfflows_flowpp(case, jit_compile=False, released_inverse=False, num_side_by_side=1):
+    """Ours, with dropout and the variational dequantizer.
+
+    `released_inverse`: bisection as in the released code; `num_side_by_side`: as --side_by_side, of the training step.
+    """
+    limit_tensorflow(1 if num_side_by_side > 1 else THREADS)
     import tensorflow as tf
 
     from benchmarks.released_inverse import bisect
@@ -62,25 +65,8 @@ def tfflows_flowpp(case, jit_compile=False, released_inverse=False):
     make_optimizer = functools.partial(flowpp.optimizer, case.experiment, LEARNING_RATE)
     values = tf.random.stateless_uniform([case.batch_size, *IMAGE_SHAPE], [0, 0], -0.5, 0.5)
     images = noise(case.batch_size, *IMAGE_SHAPE)
-    tasks = flow_tasks(strategy, model, make_optimizer, images, values, jit_compile)
+    tasks = flow_tasks(strategy, model, make_optimizer, images, values, jit_compile, num_side_by_side)
     return tasks, {"parameters": count_parameters(model)}
-
-
-def without_mixtures(case):
-    """As `tfflows_flowpp`, its task `training step` alone, with couplings that add a part of what their networks give.
-
-    What remains beside the networks is splits, actnorms, noise, gradients of all of it and the update.
-    """
-    from tfflows.math import logistic_mixture
-
-    def add_a_part(x, parameters, *form):
-        del form
-        part = parameters[..., : x.shape[-1]]
-        return x + part, part
-
-    logistic_mixture.encode = add_a_part
-    tasks, facts = tfflows_flowpp(case)
-    return {TRAINING_STEP: tasks[TRAINING_STEP]}, facts
 
 
 def sampler(case, jit_compile=False, released_inverse=False):
@@ -89,12 +75,12 @@ def sampler(case, jit_compile=False, released_inverse=False):
     return {SAMPLE: tasks[SAMPLE]}, facts
 
 
-def bare_networks(case, in_turn=False):
+def bare_networks(case, in_turn=False, threads_an_operation=THREADS):
     """The networks of our Flow++ alone, those of the dequantizer too: the same layers, dropout and all, on the same shapes.
 
     With `in_turn` each waits for the one before, as in a flow.
     """
-    limit_tensorflow()
+    limit_tensorflow(threads_an_operation)
     import tensorflow as tf
 
     from reproductions.flowpp import model as flowpp

@@ -5,7 +5,7 @@ TRAINING_STEP, LOG_PROB, SAMPLE = "training step", "log_prob", "sample"
 LEARNING_RATE = 1e-3
 
 
-def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=False):
+def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=False, num_side_by_side=1):
     """A training step on uint8 images (noise, bound, gradients, update), `log_prob` of values and as many samples.
 
     Args:
@@ -15,6 +15,7 @@ def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=Fals
       images: uint8 array `[B, H, W, C]`.
       values: Float `Tensor` like `images`, in [-1/2, 1/2).
       jit_compile: Python `bool`.
+      num_side_by_side: As in `make_train_step`, for the training step alone.
     """
     import tensorflow as tf
 
@@ -23,13 +24,13 @@ def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=Fals
     latents = tf.function(lambda: tf.random.normal([count, *model.flow.distribution.event_shape]))
     forward = tf.function(model.flow.bijector.forward, jit_compile=jit_compile)
     return {
-        TRAINING_STEP: training_step(strategy, model, make_optimizer, images, jit_compile),
+        TRAINING_STEP: training_step(strategy, model, make_optimizer, images, jit_compile, num_side_by_side),
         LOG_PROB: lambda: log_prob(values).numpy(),
         SAMPLE: lambda: forward(latents()).numpy(),
     }
 
 
-def training_step(strategy, model, make_optimizer, images, jit_compile=False):
+def training_step(strategy, model, make_optimizer, images, jit_compile=False, num_side_by_side=1):
     """The task `training step` of any model that the driver trains; arguments as for `flow_tasks`."""
     import tensorflow as tf
 
@@ -50,6 +51,7 @@ def training_step(strategy, model, make_optimizer, images, jit_compile=False):
         global_batch_size=count,
         seed=0,
         jit_compile=jit_compile,
+        num_side_by_side=num_side_by_side,
         flat_parameters=flat,
     )
     batch = {

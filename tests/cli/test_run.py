@@ -166,7 +166,8 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), ("--jit",), ("--memory=reversible",)],
+    [("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), ("--jit",), ("--memory=reversible",)]
+    + [("--side_by_side=3",)],
 )
 def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_path, arguments):
     run(*TINY, "--seed=3", "--steps=3", f"--workdir={tmp_path}", *arguments)
@@ -185,6 +186,7 @@ def test_other_arithmetic_is_recorded_and_told_apart(whole, tmp_path, capsys):
         "jit": False,
         "memory": "plain",
         "accumulate": 1,
+        "side_by_side": 1,
         "steps_per_call": 1,
     }
     assert whole["execution"] == defaults and not {"precision", "tf32"} & set(whole["overrides"])

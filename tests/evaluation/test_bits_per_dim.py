@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images, random_source, tiny_model
+from tfflows.distributions.quantization import bits_per_dim
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.math.random import fold_in, row_keys
 from tfflows.training.strategies import make_strategy
@@ -53,6 +54,19 @@ def test_a_model_gives_equal_values_however_the_split_is_cut(replicas, batch_siz
     result = bits_of_tiny_model(replicas, batch_size)
     assert np.all(np.isfinite(result.per_image))
     np.testing.assert_allclose(result.per_image, bits_of_tiny_model(1, COUNT).per_image, rtol=1e-5)
+
+
+def test_parts_side_by_side_give_the_same():
+    model, sizes = tiny_model.__wrapped__(), []
+
+    def measure(images, labels, keys):
+        del labels
+        sizes.append(images.shape[0])
+        return bits_per_dim(model.elbo(images, keys), model.num_dimensions)
+
+    evaluator = Evaluator(replicated(1), model, random_source(COUNT), batch_size=4, num_side_by_side=3, measure=measure)
+    np.testing.assert_allclose(evaluator.evaluate().per_image, bits_of_tiny_model(1, COUNT).per_image, rtol=1e-5)
+    assert sizes == [2, 1, 1]
 
 
 def test_a_model_gives_its_own_bound_on_each_image():

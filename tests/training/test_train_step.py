@@ -30,7 +30,7 @@ OPTIMIZERS = {
 
 
 @functools.cache
-def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False, memory="plain", depth=1):
+def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False, memory="plain", depth=1, side_by_side=1):
     """Metrics of each of three steps, and the parameters after them."""
     strategy = make_strategy("mirrored", replicas)
     model = build_model(strategy, dataclasses.replace(EXPERIMENT, depth=depth))
@@ -48,6 +48,7 @@ def run(optimizer="sgd", replicas=1, accumulate=1, jit_compile=False, memory="pl
         accumulate=accumulate,
         jit_compile=jit_compile,
         memory=memory,
+        num_side_by_side=side_by_side,
         flat_parameters=flat,
     )
     batches = iter(
@@ -80,6 +81,17 @@ SPLITS = [(2, 1), (4, 1), (1, 4), (2, 2)]
 def test_a_split_batch_gives_the_loss_and_the_update_of_the_whole(optimizer, replicas, accumulate):
     metrics, parameters = run(optimizer, replicas, accumulate)
     expected_metrics, expected_parameters = run(optimizer)
+    for values, expected in zip(metrics, expected_metrics, strict=True):
+        assert_close(values, expected, rtol=2e-5)
+    assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("side_by_side", "accumulate", "memory"), [(3, 1, "plain"), (2, 2, "plain"), (2, 1, "reversible")]
+)
+def test_parts_side_by_side_give_the_same(side_by_side, accumulate, memory):
+    metrics, parameters = run("adamax", 1, accumulate, memory=memory, depth=2, side_by_side=side_by_side)
+    expected_metrics, expected_parameters = run("adamax", depth=2)
     for values, expected in zip(metrics, expected_metrics, strict=True):
         assert_close(values, expected, rtol=2e-5)
     assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)

@@ -39,6 +39,7 @@ def make_evaluator(session):
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=session.flags.jit,
+        num_side_by_side=session.flags.side_by_side,
     )
 
 
@@ -245,7 +246,7 @@ def describe_importance(result, samples):
 
 
 # Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.
-_EXECUTION_FLAGS = ("jit", "memory", "accumulate", "steps_per_call")
+_EXECUTION_FLAGS = ("jit", "memory", "accumulate", "side_by_side", "steps_per_call")
 
 
 def describe_execution(session):

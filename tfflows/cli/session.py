@@ -13,6 +13,7 @@ from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
 from tfflows.training.named_variables import count_parameters, named_variables
+from tfflows.training.side_by_side import use_cores
 from tfflows.training.strategies import is_chief, make_strategy
 from tfflows.training.variable_names import short_variable_names
 from tfflows.training.workdir import prepare_workdir
@@ -35,6 +36,8 @@ class Session:
         self.stage = stage or last
         self.experiment = stages[self.stage]
         tf.config.experimental.enable_tensor_float_32_execution(self.experiment.tf32)
+        if flags.side_by_side > 1:
+            use_cores(flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         trim_graph_optimizer()
         self.chief = is_chief(self.strategy)

@@ -44,6 +44,7 @@ def run(session):
         accumulate=flags.accumulate,
         jit_compile=flags.jit,
         memory=flags.memory,
+        num_side_by_side=flags.side_by_side,
         moving_average=average,
         flat_parameters=flat,
     )

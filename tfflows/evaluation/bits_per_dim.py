@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.random import fold_in, row_keys
 from tfflows.training.inputs import distributed_evaluation_batches, round_up_to_replicas
+from tfflows.training.side_by_side import side_by_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Evaluator:
     that two models are compared under the same noise.
     """
 
-    def __init__(self, strategy, model, source, *, batch_size, seed=0, jit_compile=False, measure=None):
+    def __init__(
+        self, strategy, model, source, *, batch_size, seed=0, jit_compile=False, num_side_by_side=1, measure=None
+    ):
         """Creates the evaluator.
 
         Args:
@@ -50,6 +53,7 @@ class Evaluator:
           batch_size: Python `int`, over all replicas.
           seed: Python `int`, of the noise.
           jit_compile: Python `bool`.
+          num_side_by_side: As in `make_train_step`.
           measure: `(images, labels, keys) -> [B, ...]`, what `values` are; default: the model's bits/dim.
         """
         self._strategy = strategy
@@ -70,7 +74,8 @@ class Evaluator:
         def evaluate_batch(batch):
             def replica(batch):
                 mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
-                return compiled(batch["image"], batch["label"], batch["index"]), batch["index"], mask
+                rows = (batch["image"], batch["label"], batch["index"])
+                return side_by_side(compiled, rows, num_side_by_side), batch["index"], mask
 
             return tuple(strategy.gather(value, axis=0) for value in strategy.run(replica, args=(batch,)))
 

@@ -9,6 +9,7 @@ from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.math.random import row_keys
 from tfflows.training.optimizers import UpdateRule
 from tfflows.training.optimizers.update_rule import global_norm
+from tfflows.training.side_by_side import side_by_side
 
 # Gradients travel between workers in buckets of about this size: few enough to cost no round trips, several so that the first
 # leave while the last are computed.
@@ -26,6 +27,7 @@ def make_train_step(
     accumulate=1,
     jit_compile=False,
     memory="plain",
+    num_side_by_side=1,
     moving_average=None,
     flat_parameters=None,
 ):
@@ -45,6 +47,7 @@ def make_train_step(
       accumulate: Parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
       memory: What is kept for the backward pass, see `tfflows.bijectors.memory`.
+      num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.training.side_by_side`.
       moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
       flat_parameters: None, or the `FlatParameters` of the variables, whose flat ones optimizer and average are then made of.
 
@@ -59,12 +62,14 @@ def make_train_step(
             return loss_and_gradients(images, labels, index, step)
 
     def loss_and_gradients(images, labels, index, step):
-        keys = row_keys(seed, step[0], index[0])
+        def losses_of(images, labels, index):
+            return model.training_loss(images, labels, row_keys(seed, step[0], index[0]))
+
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in trained:
                 tape.watch(variable)
             with memory_scope(memory):
-                losses, metrics = model.training_loss(images, labels, keys)
+                losses, metrics = side_by_side(losses_of, (images, labels, index), num_side_by_side)
             loss = tf.reduce_sum(losses) / global_batch_size
         gradients = tape.gradient(loss, trained)
         unreached = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
