@@ -1,4 +1,4 @@
-"""Replicas on one machine beside one device, at the same global batch: `python -m benchmarks.data_parallel`."""
+"""Replicas on one machine, and parts of a batch side by side, beside one device: `python -m benchmarks.data_parallel`."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ NOTES = [
     "By the true command at global batch 32 (cifar10 at scale small: K=4, L=3, width 64), on the same two cores: one device, the "
     "CPU split into two (`--virtual_devices=2`), and two processes (`--strategy=multi_worker`) of one thread each. What is over "
     "1 is what replication costs: half batches, the sum of gradients, for two processes the network stack. Peak memory of two "
-    "processes is that of both.",
+    "processes is that of both. *--side_by_side=2*: one device, halves of the batch at a time, each operation on one thread.",
 ]
 
 
@@ -62,6 +62,7 @@ def measure():
             ONE_DEVICE: lambda: run_command(flags, STEPS),
             "two virtual devices": lambda: run_command([*flags, "--virtual_devices=2"], STEPS),
             "two processes": lambda: two_processes(flags),
+            "--side_by_side=2": lambda: run_command([*flags, "--side_by_side=2"], STEPS),
         }
         findings.measurements, findings.ratios = compare_commands("batch 32", runs, 2, BLOCK, ONE_DEVICE)
     return findings

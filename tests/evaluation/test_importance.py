@@ -69,12 +69,12 @@ def test_the_seed_is_that_of_the_noise():
     assert np.abs(results[0].per_image - results[2].per_image).min() > 0
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_model_gives_its_own_bound(jit_compile):
+@pytest.mark.parametrize("how", [{}, {"jit_compile": True}, {"num_side_by_side": 3}])
+def test_a_model_gives_its_own_bound(how):
     model = tiny_model()
     keys = fold_in(row_keys(0), "importance")
     expected = model.importance_weighted_log_prob(random_images(4), keys, 3)
-    result = evaluator(model, num_samples=3, count=4, jit_compile=jit_compile).evaluate()
+    result = evaluator(model, num_samples=3, count=4, **how).evaluate()
     np.testing.assert_allclose(result.per_image, -expected / np.log(2.0) / 64, rtol=1e-5)
     assert expected.dtype == tf.float64 and np.all(result.per_image <= result.elbo.per_image)
 

@@ -68,6 +68,7 @@ def _evaluate_importance(session, step, hours):
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=flags.jit,
+        num_side_by_side=flags.side_by_side,
     )
     sums = session.workdir / f"{_per_image_name(flags)}-sums.npz"
     measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}

@@ -81,8 +81,8 @@ def define_flags():
     integer(
         "side_by_side",
         1,
-        "Without a GPU: compute so many parts of each device's batch side by side, each operation on one thread. Give the number "
-        "of cores: faster than all cores at each operation.",
+        "Train and evaluate without a GPU and without --jit: compute so many parts of each device's batch side by side, each "
+        "operation on one thread. Give the number of cores: faster than all cores at each operation.",
         lower_bound=1,
     )
     flags.DEFINE_enum(

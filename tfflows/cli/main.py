@@ -71,6 +71,10 @@ def run(reproduction, values):
         raise ValueError(
             "--importance_samples and --evaluation_images need --mode=evaluate: train first, then evaluate."
         )
+    if values.side_by_side > 1 and (values.jit or values.mode not in ("train", "evaluate")):
+        raise ValueError(
+            "--side_by_side needs --mode=train or evaluate, without --jit: XLA compiles a batch into one program, not into parts."
+        )
     if values.list:
         printed = {
             name: find_expected(evaluate.printed_values(), reproduction.paper, name)

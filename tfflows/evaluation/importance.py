@@ -15,6 +15,7 @@ from tfflows.evaluation.log_weights import LogWeights
 from tfflows.math.random import fold_in, row_keys
 from tfflows.training.inputs import distributed_evaluation_batches, round_up_to_replicas
 from tfflows.training.progress import Progress
+from tfflows.training.side_by_side import side_by_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,17 @@ class ImportanceEvaluator:
     """
 
     def __init__(
-        self, strategy, model, source, *, num_samples, batch_size, seed=0, jit_compile=False, samples_per_call=16
+        self,
+        strategy,
+        model,
+        source,
+        *,
+        num_samples,
+        batch_size,
+        seed=0,
+        jit_compile=False,
+        num_side_by_side=1,
+        samples_per_call=16,
     ):
         """Creates the evaluator.
 
@@ -58,6 +69,7 @@ class ImportanceEvaluator:
           batch_size: Images at a time, over all replicas.
           seed: Of the noise.
           jit_compile: Whether by XLA.
+          num_side_by_side: As in `make_train_step`.
           samples_per_call: Samples of a batch in one call of the device.
 
         Raises:
@@ -74,15 +86,15 @@ class ImportanceEvaluator:
         self._batches = distributed_evaluation_batches(strategy, source, global_batch_size=self._batch_size, seed=seed)
 
         def log_weights(images, labels, index, first_sample):
-            keys = fold_in(row_keys(seed, 0, index[0]), "importance")
-            condition = model.condition_of(labels)
+            def sample_of(sample):
+                def elbo(images, labels, index):
+                    keys = fold_in(row_keys(seed, 0, index[0]), "importance")
+                    return model.elbo(images, fold_in(keys, sample), model.condition_of(labels))
+
+                return side_by_side(elbo, (images, labels, index), num_side_by_side)
+
             samples = first_sample + tf.range(self._samples_per_call)
-            return tf.map_fn(
-                lambda sample: model.elbo(images, fold_in(keys, sample), condition),
-                samples,
-                fn_output_signature=tf.float32,
-                parallel_iterations=1,
-            )
+            return tf.map_fn(sample_of, samples, fn_output_signature=tf.float32, parallel_iterations=1)
 
         compiled = tf.function(log_weights, jit_compile=True) if jit_compile else log_weights
 
