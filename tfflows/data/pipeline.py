@@ -16,6 +16,7 @@ from tfflows.data.sources import (
     read_file,
     read_in_order,
 )
+from tfflows.data.tuner import without_tuner
 
 # What a random number is for, so that no two uses share one.
 _ORDER, _CROP, _AUGMENT, _FILES = range(4)
@@ -298,4 +299,4 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options.deterministic = True
     # Rows are cut by first_row and num_rows; a second cut by tf.distribute would lose images.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return without_tuner(dataset.prefetch(tf.data.AUTOTUNE).with_options(options))

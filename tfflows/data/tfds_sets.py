@@ -16,6 +16,7 @@ from tfflows.data.sources import (
     RecordSource,
     read_in_order,
 )
+from tfflows.data.tuner import without_tuner
 
 # A split that decodes to at most this many bytes is held in memory: reading is then random access.
 IN_MEMORY_BYTES = 2**30
@@ -171,7 +172,7 @@ def _read_in_memory(builder, stored_split, first, last, image_shape, prepare):
     images = np.zeros([last - first, *image_shape], np.uint8)
     labels = np.zeros([last - first], np.int32)
     num_read = 0
-    for image_batch, label_batch in dataset.batch(512).prefetch(2).as_numpy_iterator():
+    for image_batch, label_batch in without_tuner(dataset.batch(512).prefetch(2)).as_numpy_iterator():
         rows = slice(num_read, num_read + len(image_batch))
         images[rows], labels[rows] = image_batch, label_batch
         num_read = rows.stop
@@ -188,7 +189,7 @@ def _file_names(builder, stored_split) -> list[str]:
     num_stored = builder.info.splits[stored_split].num_examples
     records = read_in_order(_record_files(builder, stored_split, 0, num_stored)).batch(64)
     parsed = records.map(lambda batch: tf.io.parse_example(batch, feature)["image/filename"])
-    return [name.decode() for name in parsed.unbatch().as_numpy_iterator()]
+    return [name.decode() for name in without_tuner(parsed.unbatch()).as_numpy_iterator()]
 
 
 def _record_files(builder, stored_split, first, last) -> list[RecordFile]:
