@@ -113,12 +113,15 @@ def solve(y, logits, means, log_scales):
         return (count < _MAX_EVALUATIONS) & ~tf.reduce_all(done)
 
     def improve(count, x, low, high, step, done):
-        z, small, log_below, log_above = _logistics(x, means, inverse_scales)
-        log_cdf, below_weights = _normalized(log_pi + log_below)
-        log_survival, above_weights = _normalized(log_pi + log_above)
-        cdf, survival = _sigmoids(z, small)
-        slope = tf.reduce_sum((below_weights * survival + above_weights * cdf) * inverse_scales, axis=0)
-        excess = (log_cdf - log_survival)[0] - y
+        z = (x - means) * inverse_scales
+        # sigmoid(z) = exp(min(z, 0)) sigmoid(|z|): its first factor is scaled together with pi_k, so that none needs a logarithm.
+        larger = tf.sigmoid(tf.abs(z))
+        top_below, below = _scaled(log_pi + tf.minimum(z, 0), larger)
+        top_above, above = _scaled(log_pi - tf.maximum(z, 0), larger)
+        cdf, survival = tf.reduce_sum(below, axis=0), tf.reduce_sum(above, axis=0)
+        excess = (top_below + tf.math.log(cdf)) - (top_above + tf.math.log(survival)) - y
+        slopes = below * (tf.sigmoid(-z) / cdf) + above * (tf.sigmoid(z) / survival)
+        slope = tf.reduce_sum(slopes * inverse_scales, axis=0)
         low, high = tf.where(excess < 0, x, low), tf.where(excess > 0, x, high)
         newton = tf.math.divide_no_nan(excess, slope)
         target = x - newton
@@ -151,6 +154,12 @@ def _sigmoids(z, small):
     small = small * large
     positive = z >= 0
     return tf.where(positive, large, small), tf.where(positive, small, large)
+
+
+def _scaled(terms, factors):
+    """`m = max_k terms_k`, and `factors_k exp(terms_k - m)`."""
+    top = tf.reduce_max(terms, axis=0)
+    return top, factors * tf.exp(terms - top)
 
 
 def _normalized(terms):
