@@ -38,17 +38,17 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
 tables: $(INSTALLED)
-	$(BIN)/python -m tfflows.evaluation.tables results/
+	$(BIN)/python -m reproductions.tables results/
 
 # A topic that fails leaves its earlier result, and fails the target after the page is made.
 bench: $(INSTALLED_BENCH)
 	$(BIN)/python -m benchmarks.run; status=$$?; \
-	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
+	  $(BIN)/python -m reproductions.tables results/ && exit $$status
 
 # What a paper adds is compared with no other library.
 bench-flowpp bench-macow bench-vflow bench-agave: bench-%: $(INSTALLED)
 	$(BIN)/python -m benchmarks.run --paper=$*; status=$$?; \
-	  $(BIN)/python -m tfflows.evaluation.tables results/ && exit $$status
+	  $(BIN)/python -m reproductions.tables results/ && exit $$status
 
 # The environment is made once, and brought up to date when what it must hold has changed.
 $(INSTALLED): setup.cfg pyproject.toml

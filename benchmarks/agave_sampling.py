@@ -7,7 +7,7 @@ from benchmarks.subjects import SAMPLE
 from benchmarks.timing import in_turn, ratio, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 CASE = Case(num_blocks=5, vae_blocks=20, batch_size=16)
 NUM_PIXELS = 2

@@ -57,8 +57,8 @@ def tfflows_agave(case):
     """Ours, with dropout: the training step."""
     limit_tensorflow()
     from reproductions.agave import model as agave
+    from tfflows.devices.strategies import make_strategy
     from tfflows.training.named_variables import count_parameters
-    from tfflows.training.strategies import make_strategy
 
     strategy = make_strategy()
     model = _model(case, strategy)
@@ -115,7 +115,7 @@ def sampler(case, num_pixels):
     limit_tensorflow()
     import tensorflow as tf
 
-    from tfflows.cli.start_up import trim_graph_optimizer
+    from reproductions.driver.start_up import trim_graph_optimizer
     from tfflows.math.random import row_keys
     from tfflows.networks.pixelcnn_sampling import naive_sample
     from tfflows.training.named_variables import count_parameters

@@ -77,9 +77,9 @@ def main(paper, started, num_steps, result, run_flags):
     sys.argv = [str(ROOT / "reproductions" / paper / "run.py"), *run_flags]
 
     reproduction = getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
-    from tfflows.cli import main as command
-    from tfflows.cli import train
-    from tfflows.training.progress import Progress
+    from reproductions.driver import main as command
+    from reproductions.driver import train
+    from tfflows.progress import Progress
 
     events.mark("imports")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.timing import ratio, summary
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 STEP = "a step of the loop"
 

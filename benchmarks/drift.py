@@ -4,7 +4,7 @@ from benchmarks.environment import limit_tensorflow
 from benchmarks.images import noise
 from benchmarks.timing import summary
 from benchmarks.topic import Findings, main
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 DEPTHS = (4, 8, 16, 32, 64)
 SIZE, BATCH = 16, 16

@@ -5,7 +5,7 @@ from benchmarks.machine import Patience
 from benchmarks.timing import in_turn, milliseconds, ratio, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
-from tfflows.evaluation.benchmarks import Measurement, Ratio
+from reproductions.reporting.benchmarks import Measurement, Ratio
 
 # One coupling of the CIFAR-10 model on 8 images.
 COMPONENTS, ELEMENTS = 32, 8 * 32 * 16 * 3

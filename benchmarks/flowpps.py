@@ -48,10 +48,10 @@ def tfflows_flowpp(case, jit_compile=False, released_inverse=False, num_side_by_
 
     from benchmarks.released_inverse import bisect
     from reproductions.flowpp import model as flowpp
+    from tfflows.devices.strategies import make_strategy
     from tfflows.math import logistic_mixture
     from tfflows.math.random import row_keys
     from tfflows.training.named_variables import count_parameters
-    from tfflows.training.strategies import make_strategy
 
     if released_inverse:
         logistic_mixture.solve = bisect

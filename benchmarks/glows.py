@@ -58,8 +58,8 @@ def tfflows_glow(case, jit_compile=False):
     import tensorflow as tf
 
     from reproductions.glow import model as glow_model
+    from tfflows.devices.strategies import make_strategy
     from tfflows.training.named_variables import count_parameters
-    from tfflows.training.strategies import make_strategy
 
     strategy = make_strategy()
     experiment = _experiment(case)

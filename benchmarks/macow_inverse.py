@@ -6,7 +6,7 @@ from benchmarks.macows import DECODE, ENCODE, RASTER
 from benchmarks.timing import in_turn, milliseconds, ratio, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 CHANNELS, BATCH_SIZE = 12, 8
 KINDS = ("masked", "shifted")

@@ -7,7 +7,7 @@ from benchmarks.subjects import LOG_PROB, SAMPLE
 from benchmarks.timing import in_turn, ratio, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 VARIANTS = ("paper", "release")
 # Images, and the sides at which so many are drawn.

@@ -6,7 +6,7 @@ from benchmarks.subjects import SAMPLE, TRAINING_STEP
 from benchmarks.timing import in_turn, milliseconds, ratio, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
-from tfflows.evaluation.benchmarks import Measurement, Ratio
+from reproductions.reporting.benchmarks import Measurement, Ratio
 
 # Side and channels of two levels of the CIFAR-10 model, and its couplings' hidden channels there.
 SHAPES = ((16, 12), (4, 48))

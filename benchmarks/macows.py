@@ -69,8 +69,8 @@ def tfflows_macow(case):
     import tensorflow as tf
 
     from reproductions.macow import model as macow
+    from tfflows.devices.strategies import make_strategy
     from tfflows.math.random import row_keys
-    from tfflows.training.strategies import make_strategy
 
     strategy = make_strategy()
     with strategy.scope():
@@ -200,9 +200,9 @@ def _layer(build, size, channels, batch_size):
     import tensorflow as tf
     import tensorflow_probability as tfp
 
+    from tfflows.devices.strategies import make_strategy
     from tfflows.distributions.dequantized_flow import DequantizedFlow
     from tfflows.math.random import row_keys
-    from tfflows.training.strategies import make_strategy
 
     tfd = tfp.distributions
     shape = [size, size, channels]

@@ -6,7 +6,7 @@ from benchmarks.command import run_command
 from benchmarks.images import image_folder
 from benchmarks.timing import summary
 from benchmarks.topic import Findings, main
-from tfflows.evaluation.benchmarks import Measurement, Ratio
+from reproductions.reporting.benchmarks import Measurement, Ratio
 
 MODES = ("plain", "recompute", "reversible")
 DEPTHS = (4, 8, 16, 32, 64)

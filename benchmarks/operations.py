@@ -10,7 +10,7 @@ from benchmarks.glows import Case
 from benchmarks.subjects import TRAINING_STEP
 from benchmarks.timing import summary
 from benchmarks.topic import Findings, main
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
 STEPS = 20

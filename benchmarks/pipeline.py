@@ -16,7 +16,7 @@ from benchmarks.subjects import TRAINING_STEP
 from benchmarks.timing import in_turn, summary
 from benchmarks.topic import Findings, main
 from benchmarks.workers import workers
-from tfflows.evaluation.benchmarks import Measurement, Ratio
+from reproductions.reporting.benchmarks import Measurement, Ratio
 
 CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
 BATCH_SIZE = 128

@@ -8,7 +8,7 @@ import sys
 import time
 
 from benchmarks.environment import ROOT, VARIABLES
-from tfflows.evaluation.benchmarks import PAPER_TOPICS, TOPICS
+from reproductions.reporting.benchmarks import PAPER_TOPICS, TOPICS
 
 
 def main():

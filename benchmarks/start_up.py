@@ -4,7 +4,7 @@ from benchmarks.command import run_command
 from benchmarks.images import image_folder
 from benchmarks.timing import summary
 from benchmarks.topic import Findings, main
-from tfflows.evaluation.benchmarks import Measurement
+from reproductions.reporting.benchmarks import Measurement
 
 # The largest of the published Glows in number of variables, and the largest image.
 EXPERIMENTS = {"imagenet64": 64, "celeba_hq": 256}

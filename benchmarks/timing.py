@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tfflows.evaluation.benchmarks import Measurement, Ratio
+from reproductions.reporting.benchmarks import Measurement, Ratio
 
 
 @dataclasses.dataclass(frozen=True)

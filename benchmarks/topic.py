@@ -11,8 +11,8 @@ import time
 
 from benchmarks.environment import ROOT, THREADS
 from benchmarks.machine import Others
-from tfflows.evaluation.benchmarks import BEFORE_DIRECTORY, BENCHMARKS_DIRECTORY, Benchmark, write_benchmark
-from tfflows.evaluation.provenance import collect_provenance
+from reproductions.reporting.benchmarks import BEFORE_DIRECTORY, BENCHMARKS_DIRECTORY, Benchmark, write_benchmark
+from reproductions.reporting.provenance import collect_provenance
 
 PEERS = ("torch", "normflows")
 

@@ -6,7 +6,7 @@ from benchmarks.timing import summary
 from benchmarks.topic import Findings, main
 from benchmarks.vflow_step import FLOWPP, VFLOW
 from benchmarks.vflows import Case
-from tfflows.evaluation.benchmarks import Measurement, Ratio
+from reproductions.reporting.benchmarks import Measurement, Ratio
 
 BATCH_SIZE = 16
 MODES = ("plain", "recompute")

@@ -43,9 +43,9 @@ def model_tasks(case):
     from reproductions.flowpp.model import optimizer
     from reproductions.vflow import model as vflow
     from reproductions.vflow.experiments import EXPERIMENTS
+    from tfflows.devices.strategies import make_strategy
     from tfflows.math.random import row_keys
     from tfflows.training.named_variables import count_parameters
-    from tfflows.training.strategies import make_strategy
 
     experiment = dataclasses.replace(EXPERIMENTS["cifar10"], **case.changes)
     strategy = make_strategy()

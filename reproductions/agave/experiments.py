@@ -5,7 +5,7 @@ The paper leaves open much that a training run needs; what is chosen here is num
 
 import dataclasses
 
-from tfflows.training.experiment import Experiment
+from reproductions.experiment import Experiment
 
 AGAVE, IAF_VAE, PIXELCNN = MODELS = ("agave", "iaf_vae", "pixelcnn")
 CHOICES = {

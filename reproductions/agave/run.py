@@ -7,15 +7,15 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-from tfflows.cli.start_up import import_libraries  # noqa: E402
+from reproductions.driver.start_up import import_libraries  # noqa: E402
 
 import_libraries()
 
 from reproductions.agave import model  # noqa: E402
 from reproductions.agave.counts import count_parameters  # noqa: E402
 from reproductions.agave.experiments import EXPERIMENTS, small, stages  # noqa: E402
-from tfflows.cli.main import main  # noqa: E402
-from tfflows.cli.reproduction import Reproduction  # noqa: E402
+from reproductions.driver.main import main  # noqa: E402
+from reproductions.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.agave import load_weights  # noqa: E402
 
 AGAVE = Reproduction(

@@ -13,9 +13,9 @@ sys.path.insert(0, str(ROOT))
 from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow  # noqa: E402
 from reproductions.claims.arms import ARMS  # noqa: E402
 from reproductions.claims.comparisons import LEAST, MEAN, GapComparison, TermComparison  # noqa: E402
-from tfflows.evaluation.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
-from tfflows.evaluation.records import load_records  # noqa: E402
-from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
+from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
+from reproductions.reporting.records import load_records  # noqa: E402
+from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
 
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
 

@@ -6,7 +6,7 @@ README of this folder).
 
 import dataclasses
 
-from tfflows.training.experiment import Experiment
+from reproductions.experiment import Experiment
 
 MIXERS = ("attention", "maximum", "none")
 CHOICES = {

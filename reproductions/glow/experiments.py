@@ -6,7 +6,7 @@ own forms are options of the same fields (see the README of this folder).
 
 import dataclasses
 
-from tfflows.training.augmented_experiment import AugmentedExperiment
+from reproductions.augmented_experiment import AugmentedExperiment
 
 CHOICES = {
     "permutation": ("reverse", "shuffle", "invertible", "invertible_lu", "invertible_lu_paper"),

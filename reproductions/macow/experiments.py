@@ -7,7 +7,7 @@ released later. See the README of this folder.
 import dataclasses
 import math
 
-from tfflows.training.augmented_experiment import AugmentedExperiment
+from reproductions.augmented_experiment import AugmentedExperiment
 
 VARIANTS = ("paper", "release")
 CHOICES = {

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images, random_source, tiny_model
+from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.importance import ImportanceEvaluator
 from tfflows.math.random import fold_in, normal_rows, row_keys
-from tfflows.training.strategies import make_strategy
 
 COUNT = 11
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from reproductions.augmented_experiment import AUGMENTERS
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS as GLOWS
 from reproductions.macow import model as macow
@@ -14,7 +15,6 @@ from reproductions.macow.experiments import EXPERIMENTS as MACOWS
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_steps_of_parts, images, train_on_one_batch
 from tfflows.distributions.make_augmenter import make_augmenter
 from tfflows.math.random import row_keys
-from tfflows.training.augmented_experiment import AUGMENTERS
 from tfflows.training.named_variables import count_parameters
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimization")

@@ -5,11 +5,11 @@ import hashlib
 
 import pytest
 
-from tfflows.evaluation.expected import BITS_PER_DIM, find_expected, load_expected
-from tfflows.evaluation.records import load_records
-from tfflows.evaluation.regressions import find_regressions
-from tfflows.evaluation.tables import stale_files
-from tfflows.evaluation.verdicts import format_comparison
+from reproductions.reporting.expected import BITS_PER_DIM, find_expected, load_expected
+from reproductions.reporting.records import load_records
+from reproductions.reporting.regressions import find_regressions
+from reproductions.reporting.verdicts import format_comparison
+from reproductions.tables import stale_files
 
 # Of the seven columns that hold what the papers print, line ends included.
 PRINTED_SHA256 = "c5b9d4c2ab9c23893842366414ca60983933398b76e10a21d90d0bcd1cc0f214"

@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from reproductions.driver import main as cli
 from reproductions.glow.run import GLOW
 from tests.training.forked import fork, run_scenarios, wait
-from tfflows.cli import main as cli
 from tfflows.training import loop
 
 STEPS = 60

@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from tests.training.forked import fork, run_scenarios, wait
+from tfflows.devices.strategies import make_strategy
 from tfflows.training.checkpoints import CheckpointError, Checkpoints
 from tfflows.training.logs import LogError, MetricLogger
-from tfflows.training.strategies import make_strategy
 
 SIZE = 1 << 19  # 2 MiB a variable
 NAMES = ("model/levels/0/bias", "model/levels/0/kernel", "optimizer/moment")

@@ -351,7 +351,7 @@ def test_faults(scenarios, scenario):
 
 TWO_WORKERS = """
 import os, sys
-from tfflows.training.strategies import is_chief, make_strategy, num_workers, worker_index
+from tfflows.devices.strategies import is_chief, make_strategy, num_workers, worker_index
 strategy = make_strategy("auto")
 import tensorflow as tf
 from tfflows.training.checkpoints import Checkpoints

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import digits, replicas_of
+from tfflows.devices.inputs import distributed_training_batches
+from tfflows.devices.strategies import make_strategy
 from tfflows.training.flat_parameters import build_flat
-from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import Adam
 from tfflows.training.schedules import Constant, Linear, Piecewise
-from tfflows.training.strategies import make_strategy
 from tfflows.training.train_step import make_train_step
 
 BATCH, STEPS, DECAY = 8, 3, 0.9

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.devices.strategies import make_strategy
 from tfflows.training.optimizers import GlowAdamax
 from tfflows.training.schedules import LinearWarmup
-from tfflows.training.strategies import make_strategy
 
 START = np.array([1.0, -2.0, 0.5, 0.0])
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.devices.strategies import make_strategy
 from tfflows.training.optimizers import IAFAdamax, PixelCNNAdam
-from tfflows.training.strategies import make_strategy
 
 START = np.array([1.0, -2.0, 0.5, 0.0])
 RATE = 0.01

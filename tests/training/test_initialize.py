@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import Trainer, assert_close, assert_equal, build_model, digits, replicas_of
+from tfflows.devices.strategies import make_strategy
 from tfflows.training.initialize import equalize_replicas, initialize_from_data
 from tfflows.training.named_variables import named_variables
-from tfflows.training.strategies import make_strategy
 
 
 @functools.cache

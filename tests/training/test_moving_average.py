@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import EXPERIMENT, Trainer, assert_equal, digits, replicas_of
+from tfflows.devices.inputs import distributed_training_batches
+from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
-from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import Adam
-from tfflows.training.strategies import make_strategy
 from tfflows.training.train_step import make_train_step
 
 DECAY = 0.9

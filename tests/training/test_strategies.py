@@ -4,8 +4,8 @@ import re
 import pytest
 import tensorflow as tf
 
-from tfflows.training import strategies
-from tfflows.training.strategies import check_batch_divides, make_strategy
+from tfflows.devices import strategies
+from tfflows.devices.strategies import check_batch_divides, make_strategy
 
 TWO_WORKERS = {
     "cluster": {"worker": ["localhost:1", "localhost:2"]},

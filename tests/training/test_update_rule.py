@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.devices.strategies import make_strategy
 from tfflows.training.optimizers import Adam, GlowAdamax
 from tfflows.training.optimizers.slots import optimizer_variables
 from tfflows.training.schedules import LinearWarmup
-from tfflows.training.strategies import make_strategy
 
 RULES = {"adam": Adam, "glow_adamax": GlowAdamax}
 SLOTS = {"adam": ("momentums", "velocities"), "glow_adamax": ("momentums", "norms")}

@@ -6,10 +6,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tfflows.devices.inputs import distributed_evaluation_batches, round_up_to_replicas
+from tfflows.devices.side_by_side import side_by_side
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.random import fold_in, row_keys
-from tfflows.training.inputs import distributed_evaluation_batches, round_up_to_replicas
-from tfflows.training.side_by_side import side_by_side
 
 
 @dataclasses.dataclass(frozen=True)

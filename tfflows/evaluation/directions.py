@@ -12,7 +12,7 @@ from absl import logging
 
 from tfflows.data import evaluation_batches
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
-from tfflows.training.workdir import atomic_write
+from tfflows.files import atomic_write
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

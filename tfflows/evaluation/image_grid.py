@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfflows.training.workdir import atomic_write
+from tfflows.files import atomic_write
 
 BACKGROUND = 255
 """Grey value between the images and in empty cells."""

@@ -8,14 +8,14 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from tfflows.devices.inputs import distributed_evaluation_batches, round_up_to_replicas
+from tfflows.devices.side_by_side import side_by_side
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.evaluation import log_weights_file
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.evaluation.log_weights import LogWeights
 from tfflows.math.random import fold_in, row_keys
-from tfflows.training.inputs import distributed_evaluation_batches, round_up_to_replicas
-from tfflows.training.progress import Progress
-from tfflows.training.side_by_side import side_by_side
+from tfflows.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 
 from tfflows.evaluation.log_weights import LogWeights
-from tfflows.training.workdir import atomic_write
+from tfflows.files import atomic_write
 
 _FIELDS = [field.name for field in dataclasses.fields(LogWeights)]
 

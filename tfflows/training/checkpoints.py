@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 import tensorflow as tf
 from absl import logging
 
-from tfflows.training.workdir import atomic_write, first_line, fsync_directory
+from tfflows.files import atomic_write, first_line, fsync_directory
 
 _METADATA = "metadata/"  # names that the checkpoint itself adds: metadata/step, metadata/value
 _TEMPORARY_PREFIX = ".writing-"

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.plugins.scalar.summary import scalar_pb
 
-from tfflows.training.workdir import atomic_write, first_line
+from tfflows.files import atomic_write, first_line
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIRECTORY = "tensorboard"

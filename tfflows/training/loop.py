@@ -8,16 +8,16 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.devices.any_worker import make_any_worker
+from tfflows.devices.inputs import distributed_training_batches
+from tfflows.devices.strategies import is_chief
 from tfflows.evaluation.bits_per_dim import BitsPerDim
-from tfflows.training.any_worker import make_any_worker
+from tfflows.progress import Progress
 from tfflows.training.checkpoints import Checkpoints
-from tfflows.training.inputs import distributed_training_batches
 from tfflows.training.logs import MetricLogger
-from tfflows.training.progress import Progress
 from tfflows.training.several_steps import make_several_steps, steps_before
 from tfflows.training.signals import stop_on_sigterm
 from tfflows.training.step_metrics import StepMetrics, TrainingState
-from tfflows.training.strategies import is_chief
 
 
 @dataclasses.dataclass(frozen=True)

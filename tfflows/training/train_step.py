@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from tfflows.bijectors.memory import memory_scope
 from tfflows.bijectors.shared_blocks import traces_apart
+from tfflows.devices.side_by_side import side_by_side
 from tfflows.math.random import row_keys
 from tfflows.training.optimizers import UpdateRule
 from tfflows.training.optimizers.update_rule import global_norm
-from tfflows.training.side_by_side import side_by_side
 
 # Gradients travel between workers in buckets of about this size: few enough to cost no round trips, several so that the first
 # leave while the last are computed.
@@ -47,7 +47,7 @@ def make_train_step(
       accumulate: Parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
       memory: What is kept for the backward pass, see `tfflows.bijectors.memory`.
-      num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.training.side_by_side`.
+      num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
       moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
       flat_parameters: None, or the `FlatParameters` of the variables, whose flat ones optimizer and average are then made of.
 

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from reproductions.reporting.plots import save_figure
 from reproductions.vflow.toy import checkerboard, flow
 from reproductions.vflow.toy.bound import PRIOR, importance_weighted, sample_posterior
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, VISUALIZED_CELLS, Cell
@@ -13,7 +14,6 @@ from reproductions.vflow.toy.evaluation import log_weights
 from reproductions.vflow.toy.progress import Progress
 from reproductions.vflow.toy.study import DATASET, PAPER, cell_directory
 from reproductions.vflow.toy.training import draw
-from tfflows.evaluation.plots import save_figure
 
 DENSITY_CELLS = (Cell(3, 2), Cell(20, 2), Cell(3, 10))
 # Half the side of the pictured square, and points along the side.

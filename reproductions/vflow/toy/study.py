@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from reproductions.reporting.provenance import collect_provenance
 from reproductions.vflow.toy.bound import count_parameters
 from reproductions.vflow.toy.cells import BATCH_SIZE, IMPORTANCE_SAMPLES, TEST_POINTS, Cell
 from reproductions.vflow.toy.evaluation import evaluate
+from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord, file_name, path_of, write_log_likelihoods
 from reproductions.vflow.toy.progress import Progress
 from reproductions.vflow.toy.training import BLOCK, build_run
-from tfflows.evaluation.log_likelihoods import LogLikelihoodRecord, file_name, path_of, write_log_likelihoods
-from tfflows.evaluation.provenance import collect_provenance
 from tfflows.training.workdir import WorkdirError, lock_workdir
 
 PAPER, DATASET = "vflow", "checkerboard"

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from reproductions.agave.experiments import EXPERIMENTS
 from reproductions.agave.run import AGAVE
-from tests.cli.running import record_of, run, small_source
+from reproductions.driver import session, train
 from tests.reproductions.distinct import distinct_experiments
-from tfflows.cli import session, train
+from tests.reproductions.driver.running import record_of, run, small_source
 from tfflows.evaluation.latent_terms import QUANTITIES
 
 # What a graph depends on. Experiments that share it are one test by default.

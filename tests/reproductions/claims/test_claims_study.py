@@ -11,14 +11,14 @@ from reproductions.claims.arms import ARMS, VFLOW_TABLE_2
 from reproductions.claims.comparisons import GapComparison, TermComparison
 from reproductions.claims.judge import judge, judge_seeds, least_difference, load_arm, main, mean_difference
 from reproductions.claims.run import command_of, is_finished, is_kept, keep_values, workdir_of
+from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS
+from reproductions.reporting.claims import write_claim
+from reproductions.reporting.records import Record, write_record
+from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
 from reproductions.vflow import counts as vflow_counts
 from reproductions.vflow.experiments import EXPERIMENTS as VFLOW_EXPERIMENTS
-from tfflows.cli.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
-from tfflows.evaluation.claims import write_claim
-from tfflows.evaluation.records import Record, write_record
-from tfflows.evaluation.verdicts import HELD, REVERSED, UNDECIDED
 from tfflows.training.named_variables import count_parameters
 
 # VFlow's study has one more, with a flow of its own.

@@ -3,7 +3,7 @@
 import pytest
 
 from reproductions.flowpp.run import FLOWPP
-from tests.cli.running import record_of, run
+from tests.reproductions.driver.running import record_of, run
 
 SMALL = (
     "--experiment=cifar10",

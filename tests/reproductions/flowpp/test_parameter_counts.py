@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.experiments import EXPERIMENTS, FlowPPExperiment
+from reproductions.reporting.expected import load_expected
 from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
-from tfflows.evaluation.expected import load_expected
 from tfflows.training.named_variables import count_parameters
 
 RESULTS = pathlib.Path(__file__).parents[3] / "results"

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
+from reproductions.driver import session
 from reproductions.flowpp.experiments import EXPERIMENTS
 from reproductions.flowpp.run import FLOWPP
-from tests.cli.running import record_of, run, small_source
+from tests.reproductions.driver.running import record_of, run, small_source
 from tests.slow import slow_but
-from tfflows.cli import session
 
 # A model of CIFAR-10, one of ImageNet, and what training images measure.
 BY_DEFAULT = ("cifar10", "imagenet64", "claims_gap_full")

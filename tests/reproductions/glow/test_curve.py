@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.running import record_of, run
+from tests.reproductions.driver.running import record_of, run
 
 SMALL = (
     "--experiment=demo",

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from reproductions.driver import session
 from reproductions.glow.experiments import EXPERIMENTS
-from tests.cli.running import record_of, run, small_source
 from tests.reproductions.distinct import distinct_experiments
-from tfflows.cli import session
+from tests.reproductions.driver.running import record_of, run, small_source
 
 # What a graph depends on. Experiments that share it, such as those on bedrooms, towers and churches, are one test by default.
 FIELDS = ("image_size", "levels", "num_bits", "conditional", "permutation", "coupling")

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
+from reproductions.driver import session
 from reproductions.macow.experiments import EXPERIMENTS
 from reproductions.macow.run import MACOW
-from tests.cli.running import record_of, run, small_source
+from tests.reproductions.driver.running import record_of, run, small_source
 from tests.slow import slow_but
-from tfflows.cli import session
 
 # Each variant and each dequantization once.
 BY_DEFAULT = ("cifar10_fine_grained", "cifar10_var_release")

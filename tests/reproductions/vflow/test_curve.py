@@ -3,7 +3,7 @@
 import pytest
 
 from reproductions.vflow.run import VFLOW
-from tests.cli.running import record_of, run
+from tests.reproductions.driver.running import record_of, run
 
 SMALL = (
     "--experiment=cifar10",

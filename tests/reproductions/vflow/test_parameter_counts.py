@@ -12,14 +12,14 @@ import pathlib
 import pytest
 import tensorflow as tf
 
+from reproductions.experiment import override
+from reproductions.reporting.expected import load_expected
 from reproductions.vflow import model as vflow
 from reproductions.vflow.counts import KINDS, count_by_kind, count_parameters, has_closed_form
 from reproductions.vflow.experiments import EXPERIMENTS, small
 from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
-from tfflows.evaluation.expected import load_expected
 from tfflows.training import named_variables
-from tfflows.training.experiment import override
 
 RESULTS = pathlib.Path(__file__).parents[3] / "results"
 with open(RESULTS / "parameters.csv", newline="") as file:

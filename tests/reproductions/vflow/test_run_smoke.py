@@ -7,11 +7,11 @@ import types
 
 import pytest
 
+from reproductions.driver import session
 from reproductions.vflow import run as vflow_run
 from reproductions.vflow.experiments import EXPERIMENTS
 from reproductions.vflow.run import VFLOW, is_toy_study
-from tests.cli.running import record_of, run, small_source
-from tfflows.cli import session
+from tests.reproductions.driver.running import record_of, run, small_source
 
 # By default one experiment: tracing takes long, and the others run the same code.
 DEFAULT = "budget_4_channels"

@@ -5,8 +5,8 @@ import pytest
 
 from reproductions.vflow.toy import progress, study, training
 from reproductions.vflow.toy.cells import DIMENSIONS, GRID, PAPER_CELLS, STEPS, Cell, parse_cells
+from reproductions.vflow.toy.log_likelihoods import load_log_likelihoods
 from reproductions.vflow.toy.run import main
-from tfflows.evaluation.log_likelihoods import load_log_likelihoods
 from tfflows.training.workdir import lock_workdir
 
 CELL = Cell(1, 2)

@@ -1,0 +1,1 @@
+"""AGAVE (Lucas & Verbeek 2018)."""

@@ -1,0 +1,1 @@
+"""The papers' claims, asked at a size that two cores can train."""

@@ -1,0 +1,266 @@
+"""`--mode=evaluate`: bits/dim of the test images, and the record of it."""
+
+import hashlib
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from reproductions.reporting import curves
+from reproductions.reporting.expected import load_expected
+from reproductions.reporting.gap import train_test_gap
+from reproductions.reporting.provenance import collect_provenance
+from reproductions.reporting.records import Record, write_record
+from reproductions.reporting.verdicts import compare_with, format_comparison
+from tfflows.data import evaluation_batches
+from tfflows.devices.any_worker import make_any_worker
+from tfflows.evaluation.bits_per_dim import Evaluator
+from tfflows.evaluation.importance import ImportanceEvaluator
+from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
+from tfflows.evaluation.latent_use import describe_terms, measure_terms
+from tfflows.evaluation.sample_distance import LEAST_IMAGES, sample_distance
+from tfflows.training.logs import METRICS_FILE, read_metrics
+from tfflows.training.named_variables import count_parameters
+from tfflows.training.signals import stop_on_sigterm
+
+PER_IMAGE_FILE = "test_bits_per_dim.npy"
+TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
+VALIDATION_PER_IMAGE_FILE = "validation_bits_per_dim.npy"
+NUM_DISTANCE_IMAGES = 1000
+NOISE_SEED = 0  # the same noise whatever the seed of training
+
+
+def make_evaluator(session):
+    """An `Evaluator` of the session's model on what is measured on the way: images held out, else the test images."""
+    return Evaluator(
+        session.strategy,
+        session.model,
+        session.validation_source,
+        batch_size=session.experiment.evaluation_batch_size,
+        seed=NOISE_SEED,
+        jit_compile=session.flags.jit,
+        num_side_by_side=session.flags.side_by_side,
+    )
+
+
+def run(session):
+    """Evaluates the checkpoint that --select names; prints expected, obtained, difference and verdict."""
+    if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
+        raise ValueError("--importance_samples measures test images alone: leave --evaluate_train out.")
+    step = session.restore()
+    lines = read_metrics(session.workdir / METRICS_FILE) if step else []
+    seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
+    hours = (seconds[-1] if seconds else 0.0) / 3600
+    if session.flags.importance_samples > 1:
+        _evaluate_importance(session, step, hours)
+    else:
+        evaluate_and_record(session, make_evaluator(session), step, hours)
+
+
+def _evaluate_importance(session, step, hours):
+    """As `evaluate_and_record`, by the importance-weighted bound; goes on where an earlier measurement stopped."""
+    flags = session.flags
+    evaluator = ImportanceEvaluator(
+        session.strategy,
+        session.model,
+        session.test_source,
+        num_samples=flags.importance_samples,
+        batch_size=session.experiment.evaluation_batch_size,
+        seed=NOISE_SEED,
+        jit_compile=flags.jit,
+        num_side_by_side=flags.side_by_side,
+    )
+    sums = session.workdir / f"{_per_image_name(flags)}-sums.npz"
+    measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
+    any_worker = make_any_worker(session.strategy)
+    with stop_on_sigterm() as stop:
+        result = evaluator.evaluate(sums, measured, chief=session.chief, stop=lambda: any_worker(stop))
+    if result is None:
+        logging.warning("Stopped; the same command goes on from %s.", sums)
+    elif session.chief:
+        _keep(session, result, make_record(session, result, step, hours))
+
+
+def _per_image_name(flags):
+    """Name of what is measured, without suffix: what the record's name ends with."""
+    parts = [pathlib.Path(PER_IMAGE_FILE).stem]
+    if flags.importance_samples > 1:
+        parts.append(f"samples{flags.importance_samples}")
+    if flags.evaluation_images is not None:
+        parts.append(f"images{flags.evaluation_images}")
+    return "-".join(parts)
+
+
+def _fingerprint(variables):
+    """Of the values of `{name: variable}`."""
+    digest = hashlib.sha256()
+    for name in sorted(variables):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(variables[name].numpy()).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def evaluate_and_record(session, evaluator, step, hours):
+    """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison.
+
+    Where training images are held out, these are measured too; where the experiment says `evaluate_train`, the images that it
+    trains on, as they are.
+
+    Args:
+      session: `Session`.
+      evaluator: From `make_evaluator`.
+      step: Python `int`, of the parameters.
+      hours: Python `float`, of training.
+    """
+    held_out = session.experiment.holdout > 0
+    validation = evaluator.evaluate() if held_out else None
+    result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
+    train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
+    terms = _terms(session) if hasattr(session.model, "terms") else None
+    if not session.chief:
+        return None
+    if train is not None:
+        np.save(session.workdir / TRAIN_PER_IMAGE_FILE, train.per_image)
+    if held_out:
+        np.save(session.workdir / VALIDATION_PER_IMAGE_FILE, validation.per_image)
+    return _keep(session, result, make_record(session, result, step, hours, train, validation, terms))
+
+
+def _terms(session):
+    """`Record.terms` of a model of latents and pixels, over the test images."""
+    evaluator = Evaluator(
+        session.strategy,
+        session.model,
+        session.test_source,
+        batch_size=session.experiment.evaluation_batch_size,
+        seed=NOISE_SEED,
+        jit_compile=session.flags.jit,
+        measure=measure_terms(session.model),
+    )
+    terms = describe_terms(evaluator.values())
+    count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
+    if count >= LEAST_IMAGES:
+        images = next(iter(evaluation_batches(session.test_source, global_batch_size=count)))["image"].numpy()
+        distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
+        terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}
+    return terms
+
+
+def _keep(session, result, record):
+    """Writes a result, prints its comparison and returns its record."""
+    np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
+    write_record(record, session.workdir / "results", overwrite=True)
+    # Stages on the way to a model are no experiments of the paper.
+    if session.flags.results_dir and session.stage not in session.earlier_stages:
+        write_record(record, session.flags.results_dir, overwrite=True)
+    print(format_comparison(compare_with(record, printed_values())), flush=True)
+    return record
+
+
+def make_record(session, result, step, hours, train=None, validation=None, terms=None):
+    """The `Record` of a result: `BitsPerDim` of the test images and, if asked for, of those trained on and those held out.
+
+    Args:
+      session: `Session`.
+      result: `BitsPerDim` or `ImportanceBitsPerDim`.
+      step: Python `int`, of the parameters.
+      hours: Python `float`, of training.
+      train: None, or `BitsPerDim` of images trained on.
+      validation: None, or `BitsPerDim` of images held out.
+      terms: `Record.terms`.
+    """
+    experiment, flags = session.experiment, session.flags
+    metrics = session.workdir / METRICS_FILE
+    lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
+    importance = describe_importance(result, flags.importance_samples) if flags.importance_samples > 1 else None
+    # One curve a run: that of its plain evaluations.
+    has_curve = importance is None and flags.evaluation_images is None
+    last = result if validation is None else validation
+    on_the_way = curves.evaluation_curve(lines, evaluated_split(experiment))
+    curve = [*(point for point in on_the_way if point[0] < step), (step, last.mean)]
+    speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
+    return Record(
+        paper=session.reproduction.paper,
+        experiment=experiment.name,
+        dataset=experiment.dataset.replace(":", "-").replace("/", "-"),
+        split="test",
+        metric="bits_per_dim",
+        value=result.mean,
+        standard_error=result.standard_error,
+        num_images=len(result.per_image),
+        steps=step,
+        batch_size=experiment.batch_size,
+        scale=experiment.scale,
+        seed=flags.seed,
+        select=flags.select,
+        parameters=count_parameters(session.model),
+        hours=hours,
+        overrides=session.overrides,
+        curve=tuple(curve) if has_curve else None,
+        seconds_per_step=experiment.batch_size / float(np.median(speeds)) if speeds else None,
+        execution=describe_execution(session),
+        train=None if train is None else describe_train(result, train),
+        validation=None if validation is None else describe_validation(validation),
+        terms=terms,
+        train_curve=(tuple(curves.training_curve(lines, [step for step, _ in curve])) or None) if has_curve else None,
+        evaluation_images=flags.evaluation_images,
+        importance=importance,
+        **collect_provenance(),
+    )
+
+
+def describe_train(test, train):
+    """`Record.train` of two `BitsPerDim`."""
+    gap, gap_standard_error = train_test_gap(test.per_image, train.per_image)
+    return {
+        "value": train.mean,
+        "standard_error": train.standard_error,
+        "num_images": len(train.per_image),
+        "gap": gap,
+        "gap_standard_error": gap_standard_error,
+    }
+
+
+def describe_validation(validation):
+    """`Record.validation` of `BitsPerDim`."""
+    return {
+        "value": validation.mean,
+        "standard_error": validation.standard_error,
+        "num_images": len(validation.per_image),
+    }
+
+
+def evaluated_split(experiment):
+    """What the evaluations on the way are called in the log: `test`, or `validation` where training images are held out."""
+    return "validation" if experiment.holdout else "test"
+
+
+def describe_importance(result, samples):
+    """`Record.importance` of an `ImportanceBitsPerDim`."""
+    return {
+        "samples": samples,
+        "noise_standard_error": result.noise_standard_error,
+        "effective_samples": float(np.median(result.effective_samples)),
+        "elbo": result.elbo.mean,
+        "elbo_standard_error": result.elbo.standard_error,
+    }
+
+
+# Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.
+_EXECUTION_FLAGS = ("jit", "memory", "accumulate", "side_by_side", "steps_per_call")
+
+
+def describe_execution(session):
+    """How this process computes, for a record."""
+    return {
+        "replicas": session.strategy.num_replicas_in_sync,
+        "precision": session.experiment.precision,
+        "tf32": session.experiment.tf32,
+        **{name: getattr(session.flags, name) for name in _EXECUTION_FLAGS},
+    }
+
+
+def printed_values():
+    """The rows of results/expected.csv of this repository; none where the package was installed without it."""
+    directory = pathlib.Path(__file__).parents[2] / "results"
+    return load_expected(directory) if (directory / "expected.csv").exists() else ()

@@ -1,0 +1,110 @@
+"""The entry point that every reproduction's `run.py` hands its paper to."""
+
+import functools
+import sys
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from reproductions.driver import evaluate, pictures, train
+from reproductions.driver.flags import define_flags
+from reproductions.driver.listing import experiment_table
+from reproductions.driver.selection import select_experiment
+from reproductions.driver.session import Session
+from reproductions.reporting.expected import find_expected
+from tfflows.training.checkpoints import CheckpointError
+from tfflows.training.logs import LogError
+from tfflows.training.step_metrics import TrainingDiverged
+from tfflows.training.workdir import WorkdirError
+
+_MODES = {
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "sample": pictures.run_sample,
+    "interpolate": pictures.run_interpolate,
+    "manipulate": pictures.run_manipulate,
+    "reconstruct": pictures.run_reconstruct,
+}
+
+# What a user can mend; everything else keeps its traceback.
+_USER_ERRORS = (ValueError, FileNotFoundError, CheckpointError, LogError, TrainingDiverged, WorkdirError)
+
+
+def main(reproduction):
+    """Runs a reproduction from the command line."""
+    define_flags()
+    # `--help` prints the documentation and the flags of the main module.
+    for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    sys.modules["__main__"].__doc__ = reproduction.title
+    app.run(functools.partial(_run, reproduction), flags_parser=_parse)
+
+
+def _parse(arguments):
+    """As absl parses flags, but who asks for help gets it with status 0."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error:
+        return app.parse_flags_with_usage(arguments)  # says what is wrong and exits
+    except SystemExit:
+        sys.exit(0)  # help was asked for, and printed
+
+
+def _run(reproduction, arguments):
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
+    tf.get_logger().setLevel("ERROR")
+    try:
+        if len(arguments) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}. Flags begin with --; see --help.")
+        run(reproduction, flags.FLAGS)
+    except _USER_ERRORS as error:
+        if logging.level_debug():
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(reproduction, values):
+    """Runs the mode that the flags name; raises what goes wrong."""
+    if values.mode != "evaluate" and (values.importance_samples > 1 or values.evaluation_images is not None):
+        raise ValueError(
+            "--importance_samples and --evaluation_images need --mode=evaluate: train first, then evaluate."
+        )
+    if values.side_by_side > 1 and (values.jit or values.mode not in ("train", "evaluate")):
+        raise ValueError(
+            "--side_by_side needs --mode=train or evaluate, without --jit: XLA compiles a batch into one program, not into parts."
+        )
+    if values.list:
+        printed = {
+            name: find_expected(evaluate.printed_values(), reproduction.paper, name)
+            for name in reproduction.experiments
+        }
+        printed = {name: row.value for name, row in printed.items() if row is not None}
+        print(experiment_table(reproduction, values.scale == "small", printed))
+        return
+    if values.mode != "train":
+        _MODES[values.mode](Session(reproduction, values, _only_stage(reproduction, values)))
+        return
+    only = _only_stage(reproduction, values)
+    for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
+        session = Session(reproduction, values, stage)
+        # A finished stage is not measured again on the way to the next one.
+        if stage in session.earlier_stages and not only and session.has_result():
+            continue
+        if not train.run(session):
+            break
+
+
+def _only_stage(reproduction, values):
+    """The stage that --stage names; None for `all`.
+
+    Raises:
+      ValueError: if the experiment has no such stage.
+    """
+    if values.stage == "all":
+        return None
+    stages = reproduction.stages(select_experiment(reproduction, values))
+    if values.stage not in stages:
+        raise ValueError(f"Unknown stage {values.stage!r}; this experiment has: all, {', '.join(stages)}.")
+    return values.stage

@@ -1,0 +1,159 @@
+"""`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the workdir's `pictures/`."""
+
+import numpy as np
+
+from reproductions.driver.flags import image_numbers, temperatures
+from tfflows.data import evaluation_batches
+from tfflows.distributions.image_model import ImageModel
+from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
+from tfflows.evaluation.image_model_samples import write_image_model_samples
+from tfflows.evaluation.interpolation import write_interpolation
+from tfflows.evaluation.latents import is_conditional
+from tfflows.evaluation.manipulation import write_manipulation
+from tfflows.evaluation.reconstructions import write_reconstructions
+from tfflows.evaluation.samples import write_sample_grids
+
+DIRECTORY = "pictures"
+
+
+def run_sample(session):
+    """Samples from the checkpoint that --select names, a grid a temperature."""
+    session.restore()
+    _announce(session, write_samples(session))
+
+
+def write_samples(session):
+    """Grids of samples of the session's model as it is; returns their paths."""
+    flags = session.flags
+    if not session.chief:
+        return []
+    if isinstance(session.model, ImageModel):
+        directory = session.workdir / DIRECTORY
+        return write_image_model_samples(session.model, directory, flags.samples, temperatures(), flags.sample_seed)
+    return write_sample_grids(
+        session.model,
+        session.workdir / DIRECTORY,
+        flags.samples,
+        temperatures(),
+        flags.sample_seed,
+        label=flags.label,
+        num_classes=session.num_classes if session.experiment.conditional else 0,
+        jit_compile=flags.jit,
+    )
+
+
+def run_interpolate(session):
+    """A strip between each pair of test images that --images names."""
+    _check_is_flow(session, "interpolate")
+    session.restore()
+    numbers = image_numbers()
+    if len(numbers) % 2:
+        raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers.")
+    images, labels = _test_images(session, numbers)
+    path = session.workdir / DIRECTORY / f"interpolation_{'_'.join(map(str, numbers))}.png"
+    conditional = is_conditional(session.model)
+    write_interpolation(
+        session.model,
+        path,
+        images[0::2],
+        images[1::2],
+        num_steps=session.flags.frames,
+        seed=session.flags.sample_seed,
+        labels=(labels[0::2], labels[1::2]) if conditional else None,
+        jit_compile=session.flags.jit,
+    )
+    _announce(session, [path])
+
+
+def run_manipulate(session):
+    """The test images that --images names, moved along the direction of --attribute (or of each)."""
+    _check_is_flow(session, "manipulate")
+    step = session.restore()
+    directions = _directions(session, step)
+    names = directions.names if session.flags.attribute is None else [session.flags.attribute]
+    images, labels = _test_images(session, image_numbers())
+    strength = session.flags.strength
+    paths = []
+    for name in names:
+        path = session.workdir / DIRECTORY / f"manipulation_{name}.png"
+        write_manipulation(
+            session.model,
+            path,
+            images,
+            directions.direction(name),
+            alphas=np.linspace(-strength, strength, session.flags.frames),
+            seed=session.flags.sample_seed,
+            labels=labels if is_conditional(session.model) else None,
+            jit_compile=session.flags.jit,
+        )
+        paths.append(path)
+    _announce(session, paths)
+
+
+def run_reconstruct(session):
+    """The test images that --images names, each beside what the model makes of its latents."""
+    if not hasattr(session.model, "reconstruct"):
+        raise ValueError(
+            f"--mode=reconstruct decodes latents that an encoder draws, and {session.experiment.name} has none; a flow gives "
+            "back each image exactly."
+        )
+    session.restore()
+    numbers = image_numbers()
+    images, _ = _test_images(session, numbers)
+    path = session.workdir / DIRECTORY / f"reconstructions_{'_'.join(map(str, numbers))}.png"
+    write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
+    _announce(session, [path])
+
+
+def _check_is_flow(session, mode):
+    if isinstance(session.model, ImageModel):
+        raise ValueError(
+            f"--mode={mode} moves the latents of a flow, and {session.experiment.name} is none: use sample."
+        )
+
+
+def _directions(session, step):
+    """Attribute directions where the data set has attributes, else those of its classes; kept in the workdir."""
+    flags = session.flags
+    source = session.load("train", max_images=flags.direction_images)
+    made_from = {
+        "dataset": session.experiment.dataset,
+        "images": source.num_images,
+        "step": step,
+        "select": flags.select,
+        "attributes": flags.attributes,
+        "seed": flags.sample_seed,
+    }
+    compute = class_directions if source.attributes is None else attribute_directions
+    return cached_directions(
+        session.workdir / DIRECTORY / "directions.npz",
+        made_from,
+        lambda: compute(session.model, source, seed=flags.sample_seed, jit_compile=flags.jit),
+    )
+
+
+def _test_images(session, numbers):
+    """uint8 images and labels of the test split by their positions.
+
+    Raises:
+      ValueError: if the split has fewer images.
+    """
+    source = session.test_source
+    if max(numbers) >= source.num_images:
+        raise ValueError(f"--images: the test split has {source.num_images} images, 0 to {source.num_images - 1}.")
+    found = {}
+    for batch in evaluation_batches(source, global_batch_size=256):
+        positions = batch["index"].numpy()
+        for number in set(numbers) & set(positions.tolist()):
+            row = number - positions[0]
+            found[number] = (batch["image"][row].numpy(), int(batch["label"][row]))
+        if len(found) == len(set(numbers)):
+            break
+    images, labels = zip(*(found[number] for number in numbers), strict=True)
+    return np.stack(images), np.asarray(labels, np.int32)
+
+
+def _announce(session, paths):
+    if session.chief:
+        for path in paths:
+            print(path, flush=True)

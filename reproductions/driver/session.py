@@ -1,0 +1,195 @@
+"""A model with its data, devices and workdir: what every mode starts from."""
+
+import dataclasses
+import functools
+import pathlib
+
+import tensorflow as tf
+from absl import logging
+
+from reproductions.driver.selection import WATCHING, overrides, select_experiment
+from reproductions.driver.start_up import trim_graph_optimizer
+from tfflows.data import dataset_spec, load_dataset
+from tfflows.devices.side_by_side import use_cores
+from tfflows.devices.strategies import is_chief, make_strategy
+from tfflows.training.checkpoints import Checkpoints
+from tfflows.training.moving_average import average_name
+from tfflows.training.named_variables import count_parameters, named_variables
+from tfflows.training.variable_names import short_variable_names
+from tfflows.training.workdir import prepare_workdir
+
+# A run may be prolonged, and watched or saved otherwise; all else belongs to what a workdir computes.
+FREE_FIELDS = ("num_steps", *WATCHING)
+
+
+class Session:
+    """Built from flags, each part when it is first asked for."""
+
+    def __init__(self, reproduction, flags, stage=None):
+        """Args: reproduction: `Reproduction`; flags: values of the flags; stage: name of a stage, None for the last."""
+        self.reproduction = reproduction
+        self.flags = flags
+        selected = select_experiment(reproduction, flags)
+        self.overrides = overrides(reproduction, flags, selected)
+        stages = reproduction.stages(selected)
+        *self.earlier_stages, last = stages
+        self.stage = stage or last
+        self.experiment = stages[self.stage]
+        tf.config.experimental.enable_tensor_float_32_execution(self.experiment.tf32)
+        if flags.side_by_side > 1:
+            use_cores(flags.side_by_side)
+        self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
+        trim_graph_optimizer()
+        self.chief = is_chief(self.strategy)
+        name = f"{selected.name}-{selected.scale}-seed{flags.seed}"
+        base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
+        self.workdir = base if self.stage == last else base / self.stage
+
+    def prepare_workdir(self, create=True):
+        """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
+        described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
+        described["init_from"] = self.flags.init_from
+        added_fields = self.experiment.added_fields
+        prepare_workdir(
+            self.workdir, described, FREE_FIELDS, chief=self.chief, added_fields=added_fields, create=create
+        )
+
+    @functools.cached_property
+    def train_source(self):
+        """Training images."""
+        return self.load(
+            "train", max_images=self.experiment.train_images or None, holdout=self.experiment.holdout or None
+        )
+
+    @functools.cached_property
+    def validation_source(self):
+        """What is measured on the way: the training images that are held out; where there are none, the test images."""
+        if not self.experiment.holdout:
+            return self.test_source
+        return self.load("holdout", holdout=self.experiment.holdout)
+
+    @functools.cached_property
+    def test_source(self):
+        """Test images; the first of them only where --evaluation_images says so.
+
+        Raises:
+          ValueError: if there are fewer.
+        """
+        wanted = self.flags.evaluation_images
+        source = self.load("test", max_images=wanted)
+        if wanted is not None and source.num_images < wanted:
+            raise ValueError(
+                f"--evaluation_images={wanted} of {source.name}, which has {source.num_images} test images: leave the flag out."
+            )
+        return source
+
+    def load(self, split, **kwargs):
+        """An `ImageSource` of the experiment's data set; see `tfflows.data.load_dataset`."""
+        return load_dataset(
+            self.experiment.dataset,
+            split,
+            data_dir=self.flags.data_dir,
+            image_size=None if dataset_spec(self.experiment.dataset).image_size is None else self.experiment.image_size,
+            attributes_file=self.flags.attributes,
+            **kwargs,
+        )
+
+    @functools.cached_property
+    def image_shape(self):
+        """`[H, W, C]` of the images, without opening the data set where its description says it."""
+        spec = dataset_spec(self.experiment.dataset)
+        if spec.image_shape is None:  # a folder: only the files know
+            return list(self.test_source.image_shape)
+        return [self.experiment.image_size, self.experiment.image_size, spec.num_channels]
+
+    @functools.cached_property
+    def num_classes(self):
+        """Classes of the data set, 0 if it has no labels."""
+        spec = dataset_spec(self.experiment.dataset)
+        return self.test_source.num_classes if spec.image_shape is None else spec.num_classes
+
+    @functools.cached_property
+    def model(self):
+        """The model, its initial parameters drawn from the seed."""
+        if self.experiment.conditional and not self.num_classes:
+            raise ValueError(
+                f"The experiment {self.experiment.name!r} is conditional, but {self.experiment.dataset!r} has no labels."
+            )
+        with self.strategy.scope(), short_variable_names():
+            model = self.reproduction.build_model(self.experiment, self.image_shape, self.num_classes, self.flags.seed)
+        logging.info("%s: %s parameters.", self.experiment.name, f"{count_parameters(model):,}")
+        return model
+
+    @functools.cached_property
+    def model_variables(self):
+        """`{model/...: variable}`."""
+        return {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
+
+    def has_result(self):
+        """Whether a run to the end left its record in the workdir."""
+        return any((self.workdir / "results").rglob("*.json"))
+
+    def take_over_earlier_stages(self):
+        """Gives the model of the last stage what those before it trained: the averages of parameters, if there are any.
+
+        Raises:
+          FileNotFoundError: if one of them was not trained.
+        """
+        for stage in self.earlier_stages if self.stage not in self.earlier_stages else ():
+            part = self.reproduction.parts_of_stages(self.model)[stage]
+            named = {f"model/{name}": variable for name, variable in part.items()}
+            if self.experiment.ema_decay:
+                named = {
+                    average_name(name) if variable.trainable else name: variable for name, variable in named.items()
+                }
+            checkpoints = Checkpoints(self.workdir / stage / "checkpoints", named, chief=self.chief)
+            step = checkpoints.restore_latest(partial=True)
+            if step is None:
+                raise FileNotFoundError(
+                    f"No checkpoint of the stage {stage!r} in {self.workdir / stage}: train it first, with --stage={stage} or "
+                    "--stage=all, or all at once with --set pretraining_steps=0."
+                )
+            logging.info("Took over step %d of the stage %s.", step, stage)
+
+    @property
+    def trained_variables(self):
+        """The trained ones among `model_variables`."""
+        return {name: variable for name, variable in self.model_variables.items() if variable.trainable}
+
+    @property
+    def evaluated_variables(self):
+        """`{name in a checkpoint: variable of the model}` of what is evaluated: averages of parameters, if it has any."""
+        if not self.experiment.ema_decay:
+            return self.model_variables
+        trained = self.trained_variables
+        return {
+            average_name(name) if name in trained else name: variable for name, variable in self.model_variables.items()
+        }
+
+    @functools.cached_property
+    def schedule(self):
+        """The learning rate as a function of the step."""
+        return self.reproduction.build_schedule(self.experiment)
+
+    def restore(self):
+        """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.
+
+        Raises:
+          FileNotFoundError: if there is none; the workdir is then not made.
+          WorkdirError: if the workdir is of another experiment.
+        """
+        self.prepare_workdir(create=False)
+        checkpoints = Checkpoints(self.workdir / "checkpoints", self.evaluated_variables, chief=self.chief)
+        best = self.flags.select == "best_test"
+        step = checkpoints.restore_best(partial=True) if best else checkpoints.restore_latest(partial=True)
+        if step is not None:
+            logging.info("Restored step %d from %s.", step, self.workdir)
+            return step
+        if self.flags.init_from:
+            self.reproduction.load_weights(self.model, self.flags.init_from)
+            self.prepare_workdir()
+            return 0
+        raise FileNotFoundError(
+            f"No {'best ' if best else ''}checkpoint in {self.workdir}: train first (the same command with --mode=train"
+            f"{' --select=best_test and --set evaluate_every=N' if best else ''}), or give --workdir or --init_from."
+        )

@@ -1,0 +1,1 @@
+"""Glow (Kingma & Dhariwal 2018)."""

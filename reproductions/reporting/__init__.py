@@ -1,0 +1,1 @@
+"""Records of results, their comparison with the papers, and the pages and figures of both."""

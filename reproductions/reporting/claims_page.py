@@ -1,0 +1,73 @@
+"""The generated page of the claims study."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reproductions.reporting.claims import Claim
+from reproductions.reporting.markdown import lines_table, page
+from reproductions.reporting.provenance import short_commit
+from reproductions.reporting.verdicts import format_value
+
+
+def claims_page(claims: Sequence[Claim], papers: pd.DataFrame) -> str:
+    """The verdicts and the arms behind them, two tables a paper."""
+    sections = [
+        (
+            "",
+            "A claim on bits/dim is held or reversed if the paired difference an image is beyond two "
+            "combined standard errors and of equal sign in each seed, else undecided. Differences "
+            "are positive where they go as claimed; for a cost they are its size. A gap is how much higher "
+            "bits/dim are on test images than on the images trained on; gaps are compared likewise, with the "
+            "errors of both sets of images.",
+        )
+    ]
+    for paper in papers.itertuples():
+        own = [claim for claim in claims if claim.paper == paper.paper]
+        if not own:
+            continue
+        lines = [
+            {
+                "Claim": claim.claim,
+                "In the paper": claim.paper_effect,
+                "Arms": " against ".join(arm["name"] for arm in claim.arms),
+                "Quantity": claim.quantity,
+                "Difference": format_value(claim.difference, claim.standard_error),
+                "Each seed": ", ".join(f"{value:+.4f}" for value in claim.seed_differences),
+                "Verdict": claim.verdict,
+                "Protocol": claim.protocol,
+                "Images": claim.num_images,
+                "Commit": short_commit(claim.commit),
+            }
+            for claim in own
+        ]
+        arms = [
+            {
+                "Protocol": claim.protocol,
+                "Arm": arm["name"],
+                "Seeds": ", ".join(map(str, arm["seeds"])),
+                "Bits/dim": "" if arm["bits_per_dim"] is None else f"{arm['bits_per_dim']:.4f}",
+                "Standard deviation": "" if arm["bits_per_dim_std"] is None else f"{arm['bits_per_dim_std']:.4f}",
+                **_gap_cells(arm),
+                "Seconds a step": f"{arm['seconds_per_step']:.3f}",
+                "Parameters": arm["parameters"],
+            }
+            for claim in own
+            for arm in claim.arms
+        ]
+        unique = [arm for index, arm in enumerate(arms) if arm not in arms[:index]]
+        sections.append((paper.title, lines_table(lines)))
+        sections.append((f"Arms of {paper.title}", lines_table(unique)))
+    if len(sections) == 1:
+        sections.append(("", "No claim has been studied yet."))
+    return page("Claims", sections)
+
+
+def _gap_cells(arm) -> dict[str, str]:
+    """Two more columns where an arm's training images were measured."""
+    if "gap" not in arm:
+        return {}
+    return {
+        "Training bits/dim": f"{arm['train_bits_per_dim']:.4f}",
+        "Gap": format_value(arm["gap"], arm["gap_standard_error"]),
+    }

@@ -1,0 +1,84 @@
+"""The figures beside the tables: which curves belong to which, and drawing them."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from reproductions.reporting.expected import BITS_PER_DIM
+from reproductions.reporting.plots import Curve, plot_arms, plot_curve
+from reproductions.reporting.records import SELECTIONS, Record
+
+FIGURES_FILE = "figures.csv"
+FIGURES_DIRECTORY = "figures"
+_KEYS = ("paper", "experiment", "dataset", "scale")
+# What a row of figures.csv draws of its arm.
+TEST, TRAIN_AND_TEST = "test", "train_and_test"
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureData:
+    """One figure: its file below the results directory, its title, panels of arms of test curves, and of training curves."""
+
+    file: str
+    title: str
+    paper: str
+    panels: dict[str, dict[str, list[Curve]]]
+    train_panels: dict[str, dict[str, list[Curve]]] = dataclasses.field(default_factory=dict)
+
+    def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
+        path = results_directory / self.file
+        (first, *_), single = self.panels.values(), len(self.panels) == 1
+        if single and list(first) == [""]:
+            return plot_curve(first[""][0], path, self.title)
+        return plot_arms(self.panels, path, self.title, self.train_panels)
+
+
+def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData, ...]:
+    """The figures for which there are curves.
+
+    `figures.csv` puts arms together: each row adds the curves of one experiment at one scale on one
+    data set, all seeds, without overrides, to a panel of a figure: those of the test images, with
+    `train_and_test` in the column `curves` also those of training where every record has one. A
+    curve that no row asks for gets a figure of its own.
+
+    Raises:
+      ValueError: if the column `curves` holds anything else.
+    """
+    with open(results_directory / FIGURES_FILE, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    curves = [item for item in records if item.curve and item.metric == BITS_PER_DIM]
+    figures: dict[str, FigureData] = {}
+    used = set()
+    for row in rows:
+        if row["curves"] not in (TEST, TRAIN_AND_TEST):
+            raise ValueError(f"{FIGURES_FILE}: curves must be {TEST} or {TRAIN_AND_TEST}, not {row['curves']!r}")
+        arm = [
+            record
+            for record in curves
+            if all(getattr(record, name) == row[name] for name in _KEYS)
+            and not record.overrides
+            and record.select == SELECTIONS[0]
+        ]
+        if not arm:
+            continue
+        figure = figures.setdefault(
+            row["figure"],
+            FigureData(f"{FIGURES_DIRECTORY}/{row['figure']}.png", row["title"], row["paper"], {}),
+        )
+        figure.panels.setdefault(row["panel"], {})[row["label"]] = [item.curve for item in arm]
+        if row["curves"] == TRAIN_AND_TEST and all(item.train_curve for item in arm):
+            figure.train_panels.setdefault(row["panel"], {})[row["label"]] = [item.train_curve for item in arm]
+        used.update(id(record) for record in arm)
+    single = [
+        FigureData(
+            f"{FIGURES_DIRECTORY}/{record.paper}-{record.name}.png",
+            f"{record.experiment}, scale {record.scale}, seed {record.seed}"
+            + (", images held out of training" if record.validation else ""),
+            record.paper,
+            {"": {"": [record.curve]}},
+        )
+        for record in curves
+        if id(record) not in used
+    ]
+    return (*figures.values(), *single)

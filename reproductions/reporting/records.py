@@ -1,0 +1,269 @@
+"""Records of what runs obtained: data that a run writes and nobody edits."""
+
+import dataclasses
+import datetime
+import hashlib
+import math
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+
+from reproductions.reporting import stored
+
+OBTAINED_DIRECTORY = "obtained"
+SCALES = ("paper", "small", "claims")
+SELECTIONS = ("last", "best_test")
+# What tells how a result was obtained; the other fields say which result it is.
+PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "execution")
+
+_TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
+_VALIDATION_FIELDS = {"value", "standard_error", "num_images"}
+_IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
+# A file name has at most 255 characters on most systems, and one that is being written has a suffix.
+_LONGEST_NAME = 220
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One obtained number and how it was obtained.
+
+    Attributes:
+      paper, experiment: which experiment of which reproduction.
+      dataset, split: what it was evaluated on, such as 'cifar10' and 'test'.
+      metric: what was measured, as in expected.csv, such as 'bits_per_dim'.
+      value: the number, a mean over the images.
+      standard_error: its standard error over the images; None where it has none.
+      num_images: how many images were evaluated, each exactly once.
+      steps: training steps done.
+      batch_size: images a training step, over all replicas.
+      scale: 'paper' for the published size, else the reduced size: 'small' or 'claims'.
+      seed: the seed of the run.
+      select: which checkpoint was evaluated: 'last' or 'best_test'.
+      parameters: how many numbers the model trains.
+      hardware, versions: dicts, as `provenance.collect_provenance` gives them.
+      hours: wall-clock hours of training.
+      commit: the git commit, ending in '-dirty' if the code was changed since; None outside git.
+      command: the command line.
+      overrides: the fields of the experiment, at this scale, that were changed, with their values.
+      date: when it was obtained, ISO 8601.
+      curve: optional (step, bits/dim) pairs, steps increasing; of the images held out where there is `validation`.
+      seconds_per_step: optional median time of a training step.
+      train: optional dict for the images that were trained on, measured as those of the split were: `value`,
+        `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
+      validation: optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
+        `num_images`.
+      terms: optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, the quantities those of
+        `latent_terms`.
+      train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
+      evaluation_images: the first so many images of the split alone were evaluated; None: all.
+      importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the
+        importance-weighted bound `value` has; `noise_standard_error` of `value` over the noise; `effective_samples`, the
+        median over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of that noise.
+      execution: optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
+    """
+
+    paper: str
+    experiment: str
+    dataset: str
+    split: str
+    metric: str
+    value: float
+    standard_error: float | None
+    num_images: int
+    steps: int
+    batch_size: int
+    scale: str
+    seed: int
+    select: str
+    parameters: int
+    hardware: Mapping[str, object]
+    hours: float
+    versions: Mapping[str, str]
+    commit: str | None
+    command: str
+    overrides: Mapping[str, object]
+    date: str
+    curve: tuple[tuple[int, float], ...] | None = None
+    seconds_per_step: float | None = None
+    execution: Mapping[str, object] | None = None
+    train: Mapping[str, float] | None = None
+    train_curve: tuple[tuple[int, float], ...] | None = None
+    evaluation_images: int | None = None
+    importance: Mapping[str, float] | None = None
+    validation: Mapping[str, float] | None = None
+    terms: Mapping[str, Mapping[str, float]] | None = None
+
+    def __post_init__(self):
+        for name in ("paper", "experiment", "dataset", "split", "metric"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and _NAME.fullmatch(value)):
+                raise ValueError(f"{name} must be a plain name, not {value!r}")
+        _require_choice("scale", self.scale, SCALES)
+        _require_choice("select", self.select, SELECTIONS)
+        _require_number("value", self.value, -math.inf)
+        _require_number("hours", self.hours, 0)
+        for name in ("standard_error", "seconds_per_step"):
+            if getattr(self, name) is not None:
+                _require_number(name, getattr(self, name), 0)
+        for name, least in (
+            ("num_images", 1), ("steps", 0), ("batch_size", 1), ("seed", 0), ("parameters", 1)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+        for name in ("hardware", "versions", "overrides"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name} must be a mapping, not {getattr(self, name)!r}")
+        if not (self.execution is None or isinstance(self.execution, Mapping)):
+            raise ValueError(f"execution must be a mapping or None, not {self.execution!r}")
+        if not isinstance(self.command, str):
+            raise ValueError(f"command must be a string, not {self.command!r}")
+        if not (self.commit is None or isinstance(self.commit, str)):
+            raise ValueError(f"commit must be a string or None, not {self.commit!r}")
+        try:
+            datetime.datetime.fromisoformat(self.date)
+        except (TypeError, ValueError):
+            raise ValueError(f"date must be in ISO 8601, not {self.date!r}") from None
+        for name in ("curve", "train_curve"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _checked_curve(getattr(self, name)))
+        if self.train is not None:
+            _check_train(self.train, self.value)
+        if self.validation is not None:
+            _check_validation(self.validation)
+        if self.terms is not None:
+            _check_terms(self.terms)
+        if self.evaluation_images not in (None, self.num_images):
+            raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}")
+        if self.importance is not None:
+            _check_importance(self.importance)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of one noise draw of every image of the split."""
+        return self.importance is None and self.evaluation_images is None
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the suffix: all that tells it from its neighbours; many overrides by their hash."""
+        overrides = "-".join(f"{field}={self.overrides[field]}" for field in sorted(self.overrides))
+        name = self._name_with(overrides)
+        if len(name) <= _LONGEST_NAME:
+            return name
+        digest = hashlib.sha256(overrides.encode()).hexdigest()[:12]
+        return self._name_with(f"{len(self.overrides)}overrides-{digest}")
+
+    def _name_with(self, overrides):
+        parts = [self.experiment, self.scale, *([overrides] if overrides else [])]
+        parts += [f"seed{self.seed}", self.split, self.metric]
+        if self.importance is not None:
+            parts.append(f"samples{self.importance['samples']}")
+        if self.evaluation_images is not None:
+            parts.append(f"images{self.evaluation_images}")
+        if self.select != SELECTIONS[0]:
+            parts.append(self.select)
+        return re.sub(r"[^A-Za-z0-9_.=-]+", "_", "-".join(parts))
+
+
+def write_record(record: Record, directory: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
+    """Writes a record to `<directory>/<paper>/<name>.json`, atomically.
+
+    Args:
+      record: the record.
+      directory: the directory of all records, `results/obtained` in the repository.
+      overwrite: whether a file of that name with another result is replaced. One with the same
+        result is left as it is.
+
+    Returns:
+      the path of the file.
+
+    Raises:
+      FileExistsError: if it exists with another result and `overwrite` is false.
+    """
+    path = pathlib.Path(directory) / record.paper / f"{record.name}.json"
+    return stored.store(record, path, PROVENANCE, overwrite)
+
+
+def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
+    """Reads all records below a directory, in the order of their paths; none if it is missing.
+
+    Raises:
+      ValueError: if a file is not a valid record, or does not lie where its fields say.
+    """
+    directory = pathlib.Path(directory)
+    records = []
+    for path in sorted(directory.glob("*/*.json")):
+        record = stored.load(Record, path)
+        if path != directory / record.paper / f"{record.name}.json":
+            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.name}.json")
+        records.append(record)
+    return tuple(records)
+
+
+def _require_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _require_number(name, value, least):
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not math.isfinite(value) or value < least:
+        bound = "" if least == -math.inf else f" of at least {least}"
+        raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
+
+
+def _check_train(train, value):
+    if not isinstance(train, Mapping) or train.keys() != _TRAIN_FIELDS:
+        raise ValueError(f"train must have {sorted(_TRAIN_FIELDS)}, not {train!r}")
+    for name in ("value", "gap"):
+        _require_number(f"{name} of train", train[name], -math.inf)
+    for name in ("standard_error", "gap_standard_error"):
+        _require_number(f"{name} of train", train[name], 0)
+    if type(train["num_images"]) is not int or train["num_images"] < 1:
+        raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}")
+    if not math.isclose(train["gap"], value - train["value"], rel_tol=1e-9, abs_tol=1e-9):
+        raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}")
+
+
+def _check_terms(terms):
+    if not isinstance(terms, Mapping) or any(set(term) != {"value", "standard_error"} for term in terms.values()):
+        raise ValueError(f"terms must be a mapping to value and standard_error, not {terms!r}")
+    for name, term in terms.items():
+        _require_number(f"value of {name}", term["value"], -math.inf)
+        _require_number(f"standard_error of {name}", term["standard_error"], 0)
+
+
+def _check_validation(validation):
+    if not isinstance(validation, Mapping) or validation.keys() != _VALIDATION_FIELDS:
+        raise ValueError(f"validation must have {sorted(_VALIDATION_FIELDS)}, not {validation!r}")
+    _require_number("value of validation", validation["value"], -math.inf)
+    _require_number("standard_error of validation", validation["standard_error"], 0)
+    if type(validation["num_images"]) is not int or validation["num_images"] < 1:
+        raise ValueError(f"num_images of validation must be an integer of at least 1, not {validation['num_images']!r}")
+
+
+def _check_importance(importance):
+    if not isinstance(importance, Mapping) or importance.keys() != _IMPORTANCE_FIELDS:
+        raise ValueError(f"importance must have {sorted(_IMPORTANCE_FIELDS)}, not {importance!r}")
+    if type(importance["samples"]) is not int or importance["samples"] < 2:
+        raise ValueError(f"samples of importance must be an integer of at least 2, not {importance['samples']!r}")
+    for name in ("noise_standard_error", "elbo_standard_error"):
+        _require_number(f"{name} of importance", importance[name], 0)
+    _require_number("effective_samples of importance", importance["effective_samples"], 0)
+    _require_number("elbo of importance", importance["elbo"], -math.inf)
+
+
+def _checked_curve(curve):
+    try:
+        points = tuple((step, value) for step, value in curve)
+    except (TypeError, ValueError):
+        raise ValueError(f"curve must be (step, bits/dim) pairs, not {curve!r}") from None
+    for step, value in points:
+        if type(step) is not int:
+            raise ValueError(f"a step of the curve must be an integer, not {step!r}")
+        _require_number("a value of the curve", value, -math.inf)
+    if any(later[0] <= earlier[0] for earlier, later in zip(points, points[1:], strict=False)):
+        raise ValueError("the steps of the curve must increase")
+    return points

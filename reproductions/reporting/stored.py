@@ -1,0 +1,83 @@
+"""Frozen dataclasses as JSON files: strict to read, atomic to write, never replaced unasked."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Collection
+from typing import TypeVar
+
+from tfflows.files import atomic_write
+
+T = TypeVar("T")
+
+
+def store(instance, path: str | os.PathLike, provenance: Collection[str] = (), overwrite: bool = False) -> pathlib.Path:
+    """Writes a dataclass to `path` as JSON.
+
+    A file that holds the same result is left as it is, whatever its provenance: it names the run
+    that obtained the result first.
+
+    Args:
+      instance: a dataclass of JSON values.
+      path: the file; its directory is made if need be.
+      provenance: names of the fields that tell how, not what: they may differ.
+      overwrite: whether a file with another result is replaced.
+
+    Raises:
+      FileExistsError: if the file holds another result and `overwrite` is false; names the fields
+        that differ.
+    """
+    path = pathlib.Path(path)
+    new = json.loads(json.dumps(dataclasses.asdict(instance), allow_nan=False))
+    if path.exists() and not overwrite:
+        old = _read_object(path)
+        differing = [
+            name
+            for name in sorted(old.keys() | new.keys())
+            if name not in provenance and old.get(name) != new.get(name)
+        ]
+        if not differing:
+            return path
+        changes = ", ".join(f"{name} ({old.get(name)!r} there)" for name in differing)
+        raise FileExistsError(
+            f"{path} holds another result, which differs in {changes}: remove it or ask to overwrite it"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps(new, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def load(cls: type[T], path: str | os.PathLike) -> T:
+    """Reads what `store` wrote, as an instance of `cls`, which validates its fields itself.
+
+    Raises:
+      ValueError: if the file is no JSON object, lacks a field, has an unknown one, or one that is
+        not valid; names the file.
+    """
+    path = pathlib.Path(path)
+    content = _read_object(path)
+    fields = dataclasses.fields(cls)
+    required = {
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - content.keys())
+    unknown = sorted(content.keys() - {field.name for field in fields})
+    if missing or unknown:
+        raise ValueError(f"{path}: missing fields {missing}, unknown fields {unknown}")
+    try:
+        return cls(**content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_object(path: pathlib.Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a JSON object is needed, not {type(content).__name__}")
+    return content

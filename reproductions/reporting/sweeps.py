@@ -1,0 +1,100 @@
+"""Figures of one setting varied: the parts of a bound over latents against it (Lucas & Verbeek 2018, figures 4 and 5 b)."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from reproductions.reporting.plots import save_figure
+from reproductions.reporting.records import SELECTIONS, Record
+from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
+
+SWEEPS_FILE = "sweeps.csv"
+_KEYS = ("paper", "experiment", "dataset", "scale")
+_BITS = {
+    "pixel_bits_per_dim": "pixels given their latents",
+    "other_pixel_bits_per_dim": "pixels given another image's",
+    "auxiliary_bits_per_dim": "auxiliary image",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepFigure:
+    """One figure.
+
+    Attributes:
+      file: Below the results directory.
+      title: Of the figure.
+      paper: Its paper.
+      abscissa: What is varied.
+      points: The records of all seeds, by the setting, in the order that they are drawn in.
+    """
+
+    file: str
+    title: str
+    paper: str
+    abscissa: str
+    points: dict[str, list[Record]]
+
+    def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
+        """Bits/dim of the bound and its parts, KL, distance of samples to reconstructions; means over seeds, as a PNG file."""
+        figure = Figure(figsize=(14, 4), layout="constrained")
+        bits, nats, distance = figure.subplots(1, 3)
+        places = np.arange(len(self.points))
+
+        def line(axis, label, value_of):
+            means = [np.mean([value_of(record) for record in seeds]) for seeds in self.points.values()]
+            axis.plot(places, means, marker="o", markersize=4, label=label)
+
+        line(bits, "bound", lambda record: record.value)
+        for quantity, label in _BITS.items():
+            line(bits, label, lambda record, quantity=quantity: record.terms[quantity]["value"])
+        line(nats, "KL", lambda record: record.terms["kl_nats"]["value"])
+        if all(SAMPLE_DISTANCE in record.terms for seeds in self.points.values() for record in seeds):
+            line(distance, "samples", lambda record: record.terms[SAMPLE_DISTANCE]["value"])
+        names = {bits: "bits/dim", nats: "KL in nats an image", distance: "from samples to reconstructions of the VAE"}
+        for axis, name in names.items():
+            axis.set_xticks(places, list(self.points))
+            axis.set(xlabel=self.abscissa, ylabel=name)
+            axis.grid(alpha=0.3)
+        bits.legend()
+        figure.suptitle(self.title)
+        return save_figure(figure, results_directory / self.file)
+
+
+def collect_sweeps(
+    results_directory: pathlib.Path, records: Sequence[Record], directory: str
+) -> tuple[SweepFigure, ...]:
+    """The figures of `sweeps.csv` with at least two points.
+
+    Each row is a point: all seeds of one experiment at one scale on one data set, without overrides, as far as there are records
+    with the terms of their bound.
+
+    Args:
+      results_directory: Of `sweeps.csv`; where there is none there are no figures.
+      records: All.
+      directory: Of the figures, below the results directory.
+    """
+    path = results_directory / SWEEPS_FILE
+    if not path.is_file():
+        return ()
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    figures: dict[str, SweepFigure] = {}
+    for row in rows:
+        figure = figures.setdefault(
+            row["figure"],
+            SweepFigure(f"{directory}/{row['figure']}.png", row["title"], row["paper"], row["abscissa"], {}),
+        )
+        seeds = [record for record in records if record.terms and record.is_plain and _is_of(record, row)]
+        if seeds:
+            figure.points[row["x"]] = seeds
+    return tuple(figure for figure in figures.values() if len(figure.points) > 1)
+
+
+def _is_of(record, row):
+    named = all(getattr(record, name) == row[name] for name in _KEYS)
+    return named and not record.overrides and record.select == SELECTIONS[0]

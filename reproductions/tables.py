@@ -1,0 +1,113 @@
+"""Regenerates the Markdown tables and the figures of a results directory from its data.
+
+python -m reproductions.tables results/           # write them
+python -m reproductions.tables results/ --check   # only say which are stale, exit 1 if any
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reproductions.reporting.benchmarks import BEFORE_DIRECTORY, BENCHMARKS_DIRECTORY, load_benchmarks
+from reproductions.reporting.benchmarks_page import benchmarks_page
+from reproductions.reporting.claims import CLAIMS_DIRECTORY, load_claims
+from reproductions.reporting.claims_page import claims_page
+from reproductions.reporting.expected import load_expected
+from reproductions.reporting.figures import FIGURES_DIRECTORY, FigureData, collect_figures
+from reproductions.reporting.paper_page import paper_page
+from reproductions.reporting.published_pages import parameters_page, unverified_page
+from reproductions.reporting.readme_block import replace_block, results_block
+from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_records
+from reproductions.reporting.sweeps import SweepFigure, collect_sweeps
+from reproductions.vflow.toy import pages as toy
+from tfflows.files import atomic_write
+
+README = "../README.md"
+
+
+def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
+    """The text of every generated file, by its name in the results directory.
+
+    Raises:
+      FileNotFoundError: if a file of expected values is missing.
+      ValueError: if a record, a claim, a benchmark or an expected value is not valid.
+    """
+    directory = pathlib.Path(results_directory)
+    expected = load_expected(directory)
+    records = load_records(directory / OBTAINED_DIRECTORY)
+    figures = _figures(directory, records)
+    papers = _read(directory, "papers.csv")
+    pages = {
+        f"{paper.paper}.md": paper_page(paper, papers, expected, records, figures) for paper in papers.itertuples()
+    }
+    pages["parameters.md"] = parameters_page(_read(directory, "parameters.csv"), papers)
+    pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
+    claims = load_claims(directory / CLAIMS_DIRECTORY)
+    pages["claims.md"] = claims_page(claims, papers)
+    benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY)
+    if benchmarks:
+        before = load_benchmarks(directory / BENCHMARKS_DIRECTORY / BEFORE_DIRECTORY)
+        pages["benchmarks.md"] = benchmarks_page(benchmarks, before)
+    titles = dict(zip(papers.paper, papers.title, strict=True))
+    pages |= toy.build_pages(directory, titles, expected)
+    readme = directory.parent / "README.md"
+    if readme.is_file():
+        block = results_block(titles, expected, records, claims)
+        pages[README] = replace_block(readme.read_text(encoding="utf-8"), block)
+    return pages
+
+
+def stale_files(results_directory: str | pathlib.Path) -> list[str]:
+    """Names of generated files that differ from what the data say, and of missing figures."""
+    directory = pathlib.Path(results_directory)
+    stale = [
+        name
+        for name, text in build_tables(directory).items()
+        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
+    ]
+    records = load_records(directory / OBTAINED_DIRECTORY)
+    figures = [figure.file for figure in _figures(directory, records)]
+    figures += toy.figure_files(directory)
+    return stale + [file for file in figures if not (directory / file).is_file()]
+
+
+def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
+    """Writes every generated file and figure, and returns their paths."""
+    directory = pathlib.Path(results_directory)
+    paths = []
+    for name, text in build_tables(directory).items():
+        atomic_write(directory / name, text)
+        paths.append(directory / name)
+    records = load_records(directory / OBTAINED_DIRECTORY)
+    paths += toy.draw_figures(directory)
+    return paths + [figure.draw(directory) for figure in _figures(directory, records)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=pathlib.Path, help="the results directory")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    options = parser.parse_args(arguments)
+    if options.check:
+        stale = stale_files(options.results)
+        if stale:
+            print(f"stale, run `make tables`: {', '.join(stale)}", file=sys.stderr)
+        return 1 if stale else 0
+    for path in write_tables(options.results):
+        print(path)
+    return 0
+
+
+def _figures(directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData | SweepFigure, ...]:
+    return (*collect_figures(directory, records), *collect_sweeps(directory, records, FIGURES_DIRECTORY))
+
+
+def _read(directory: pathlib.Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(directory / name, dtype=str, keep_default_na=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

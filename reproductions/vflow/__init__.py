@@ -1,0 +1,1 @@
+"""VFlow (Chen et al. 2020)."""

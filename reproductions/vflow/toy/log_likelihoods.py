@@ -1,0 +1,139 @@
+"""Records of log-likelihoods in nats of models of low-dimensional data, all seeds of a model in one."""
+
+import dataclasses
+import math
+import os
+import pathlib
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+
+from reproductions.reporting import stored
+from reproductions.reporting.records import PROVENANCE
+
+# What may differ between two runs of the same result.
+_PROVENANCE = (*PROVENANCE, "seconds")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class LogLikelihoodRecord:
+    """Test log-likelihoods of one model, trained from several seeds, and how they were obtained.
+
+    Attributes:
+      paper, dataset: which study, such as 'vflow' and 'checkerboard'.
+      model: what the paper calls it, such as 'Glow'.
+      steps: flow steps, those of the posterior included.
+      dimensions: of data and augmentation together.
+      iterations: training iterations done.
+      batch_size: fresh samples an iteration.
+      seeds: the seeds.
+      test_points: how many points were evaluated, for each seed its own.
+      importance_samples: draws of the augmentation for each point; None where the density is exact.
+      log_likelihoods: for each seed the mean over the points, in nats; importance-weighted where there are draws.
+      standard_errors: their standard errors over the points.
+      elbos: for each seed the mean evidence lower bound over the same draws; equal to `log_likelihoods` where exact.
+      parameters: how many numbers one seed's model trains.
+      training_curve: (iteration, mean bound in nats of the training samples since the point before, over all seeds).
+      seconds: wall-clock seconds of training, all seeds together.
+      hardware, versions, commit, command, date: as in `records.Record`.
+      variant: what sets the model apart from the paper's of its steps and dimensions, such as 'normal'; none if empty.
+    """
+
+    paper: str
+    dataset: str
+    model: str
+    steps: int
+    dimensions: int
+    iterations: int
+    batch_size: int
+    seeds: Sequence[int]
+    test_points: int
+    importance_samples: int | None
+    log_likelihoods: Sequence[float]
+    standard_errors: Sequence[float]
+    elbos: Sequence[float]
+    parameters: int
+    training_curve: Sequence[tuple[int, float]]
+    seconds: float
+    hardware: Mapping[str, object]
+    versions: Mapping[str, str]
+    commit: str | None
+    command: str
+    date: str
+    variant: str = ""
+
+    def __post_init__(self):
+        for name in ("paper", "dataset", "model"):
+            if not _NAME.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}")
+        if self.variant and not _NAME.fullmatch(self.variant):
+            raise ValueError(f"variant must be a plain name or empty, not {self.variant!r}")
+        for name in ("steps", "dimensions", "iterations", "batch_size", "test_points", "parameters"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be different, one at least, not {self.seeds!r}")
+        for name in ("log_likelihoods", "standard_errors", "elbos"):
+            values = getattr(self, name)
+            if len(values) != len(self.seeds) or not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} must be a finite number for each of {len(self.seeds)} seeds, not {values!r}")
+        # JSON has no tuples.
+        for name in ("seeds", "log_likelihoods", "standard_errors", "elbos"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "training_curve", tuple((step, value) for step, value in self.training_curve))
+
+    @property
+    def mean(self) -> float:
+        """Mean log-likelihood over the seeds, in nats."""
+        return statistics.fmean(self.log_likelihoods)
+
+    @property
+    def standard_deviation(self) -> float:
+        """Standard deviation over the seeds, divided by one less than their number; 0 for one seed."""
+        return statistics.stdev(self.log_likelihoods) if len(self.seeds) > 1 else 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the suffix."""
+        return file_name(self.steps, self.dimensions, self.iterations, len(self.seeds), self.variant)
+
+
+def file_name(steps: int, dimensions: int, iterations: int, num_seeds: int, variant: str = "") -> str:
+    """The name of a record's file, without the suffix."""
+    name = f"steps{steps}-dimensions{dimensions}-iterations{iterations}-seeds{num_seeds}"
+    return f"{name}-{variant}" if variant else name
+
+
+def path_of(directory: str | os.PathLike, paper: str, dataset: str, name: str) -> pathlib.Path:
+    """Where a record lies below the directory of all records: `<paper>/<dataset>/<name>.json`."""
+    return pathlib.Path(directory) / paper / dataset / f"{name}.json"
+
+
+def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathLike) -> pathlib.Path:
+    """Writes a record below the directory of all records, `results/obtained` in the repository.
+
+    Raises:
+      FileExistsError: if it is there with another result.
+    """
+    return stored.store(record, path_of(directory, record.paper, record.dataset, record.name), _PROVENANCE)
+
+
+def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], tuple[LogLikelihoodRecord, ...]]:
+    """The records below the directory of all records, by (paper, dataset), each sorted by variant, dimensions, steps, iterations.
+
+    Raises:
+      ValueError: if a file is no valid record, or does not lie where its fields say.
+    """
+    studies: dict[tuple[str, str], list[LogLikelihoodRecord]] = {}
+    for path in sorted(pathlib.Path(directory).glob("*/*/*.json")):
+        record = stored.load(LogLikelihoodRecord, path)
+        if path != path_of(directory, record.paper, record.dataset, record.name):
+            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.dataset}/{record.name}.json")
+        studies.setdefault((record.paper, record.dataset), []).append(record)
+    return {study: tuple(sorted(records, key=_order)) for study, records in studies.items()}
+
+
+def _order(record):
+    return record.variant, record.dimensions, record.steps, record.iterations, len(record.seeds)

@@ -1,0 +1,126 @@
+"""What the flags take, and how they read."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from reproductions.driver import main
+from reproductions.driver.flags import image_numbers, temperatures
+from reproductions.glow.run import GLOW
+from tests.reproductions.driver.running import parsed
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+NAMES = (
+    "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
+    "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
+    "attribute strength direction_images steps_per_call precision tf32 memory evaluate_train "
+    "importance_samples evaluation_images variant holdout stage side_by_side"
+).split()
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--mode=draw", "<train|evaluate|sample|interpolate|manipulate|reconstruct>"),
+        ("--scale=large", "<paper|small>"),
+        ("--strategy=tpu", "<auto|one_device|mirrored|multi_worker>"),
+        ("--select=best", "<last|best_test>"),
+        ("--steps=0", "positive integer"),
+        ("--batch_size=-1", "positive integer"),
+        ("--accumulate=0", "positive integer"),
+        ("--side_by_side=0", "positive integer"),
+        ("--checkpoint_every=0", "positive integer"),
+        ("--log_every=0", "positive integer"),
+        ("--steps_per_call=0", "positive integer"),
+        ("--memory=little", "should be one of <plain|recompute|reversible>"),
+        ("--precision=float16", "<float32|mixed_bfloat16>"),
+        ("--samples=0", "positive integer"),
+        ("--seed=-1", "seed"),
+        ("--virtual_devices=-1", "non-negative"),
+        ("--frames=1", "frames"),
+    ],
+)
+def test_values_out_of_range_name_the_valid_ones(argument, message):
+    with pytest.raises(flags.IllegalFlagValueError, match=re.escape(message)):
+        with parsed([argument]):
+            pass
+
+
+def test_an_unknown_flag_names_its_neighbours():
+    with pytest.raises(flags.UnrecognizedFlagError, match="temperature"):
+        with parsed(["--temperatur=1"]):
+            pass
+
+
+def test_set_is_repeatable():
+    with parsed(["--set", "depth=2", "--set=width=3"]):
+        assert flags.FLAGS.set == ["depth=2", "width=3"]
+    with parsed([]):
+        assert flags.FLAGS.set == []
+
+
+def test_temperatures_and_images():
+    with parsed(["--temperature=0,0.5,1", "--images=3,1"]):
+        assert temperatures() == [0.0, 0.5, 1.0]
+        assert image_numbers() == [3, 1]
+    for arguments, message in [
+        (["--temperature=warm"], "--temperature needs numbers separated by commas, got 'warm'"),
+        (["--temperature=-1"], "--temperature needs numbers of at least 0"),
+        (["--temperature=1,nan"], "--temperature needs"),
+        (["--temperature=inf"], "--temperature needs"),
+        (["--images=1.5"], "--images needs numbers separated by commas, got '1.5'"),
+        (["--images="], "--images needs"),
+    ]:
+        with parsed(arguments), pytest.raises(ValueError, match=re.escape(message)):
+            temperatures()
+            image_numbers()
+
+
+def test_help_shows_every_flag_with_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "reproductions/glow/run.py", "--help"],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("\nGlow: ") or done.stdout.startswith("Glow: ")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    shown = re.findall(r"^  --(?:\[no\])?(\w+): (?:<.*?>: )?(\S.*)$", done.stdout, re.MULTILINE)
+    assert sorted(name for name, _ in shown) == sorted(NAMES)
+    assert all(len(text) > 5 for _, text in shown)
+
+
+def test_a_wrong_flag_is_said_with_status_1():
+    done = subprocess.run(
+        [sys.executable, "reproductions/glow/run.py", "--temperatur=1"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Unknown command line flag 'temperatur'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_list_is_a_table_of_the_experiments(capsys):
+    names = ("cifar10", "imagenet64", "demo")
+    few = dataclasses.replace(GLOW, experiments={name: GLOW.experiments[name] for name in names})
+    with parsed(["--list"]):
+        main.run(few, flags.FLAGS)
+    header, *rows = capsys.readouterr().out.rstrip("\n").splitlines()
+    for column in ("experiment", "data set", "bits", "parameters", "bits/dim"):
+        assert column in header
+    assert [row.split()[0] for row in rows] == list(names)
+    assert rows[0].split()[:6] == ["cifar10", "cifar10", "32", "8", "44,603,604", "3.35"]
+    assert rows[1].split()[5] == "3.81"
+    with parsed(["--list", "--scale=small"]):
+        main.run(few, flags.FLAGS)
+    small = capsys.readouterr().out.rstrip("\n").splitlines()[1:]
+    assert len(small) == 3 and small[2].split()[4] == rows[2].split()[4]
+    # A smaller model has fewer parameters, and no number of the paper is its own.
+    assert "44,603,604" not in small[0] and "3.35" not in small[0]

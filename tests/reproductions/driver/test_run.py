@@ -1,0 +1,249 @@
+"""Runs of the command: what they leave, what they refuse."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from reproductions.reporting.records import load_records
+from tests.reproductions.driver.running import TINY, exit_message, record_of, run
+from tfflows.training.logs import read_metrics
+
+DATA = pathlib.Path(__file__).parents[2] / "data"
+STEPS = ("--steps=6", "--log_every=2", "--checkpoint_every=3")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The workdir of a run of six steps, and the arguments that made it."""
+    workdir = tmp_path_factory.mktemp("trained") / "workdir"
+    arguments = (*TINY, *STEPS, f"--workdir={workdir}", "--set=evaluate_every=2", "--select=best_test")
+    run(*arguments)
+    return workdir, arguments
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of it to be changed, with the arguments for it."""
+    workdir, arguments = trained
+    shutil.copytree(workdir, tmp_path / "copied")
+    return tmp_path / "copied", (*arguments, f"--workdir={tmp_path / 'copied'}")
+
+
+def test_what_a_run_leaves(trained):
+    workdir, _ = trained
+    lines = read_metrics(workdir / "metrics.jsonl")
+    assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6]
+    assert {"bits_per_dim", "gradient_norm", "learning_rate", "seconds", "images_per_second"} <= set(lines[0])
+    assert len(list((workdir / "tensorboard").iterdir())) == 1
+    steps = sorted(path.stem for path in (workdir / "checkpoints").glob("*.index"))
+    assert steps == ["step-3", "step-6"]
+    assert (workdir / "pictures" / "samples_temperature_1.00.png").exists()
+    stored = json.loads((workdir / "experiment.json").read_text())
+    assert stored["paper"] == "glow" and stored["seed"] == 0 and stored["width"] == 4 and stored["dataset"] == "digits"
+
+
+def test_the_best_of_the_test_evaluations_is_reported(trained):
+    workdir, _ = trained
+    lines = read_metrics(workdir / "metrics.jsonl")
+    tests = {line["step"]: line["test_bits_per_dim"] for line in lines if "test_bits_per_dim" in line}
+    assert list(tests) == [2, 4, 6]
+    record = record_of(workdir)
+    best = min(tests, key=tests.get)
+    assert record["select"] == "best_test" and record["steps"] == best
+    np.testing.assert_allclose(record["value"], tests[best], rtol=1e-6)
+    per_image = np.load(workdir / "test_bits_per_dim.npy")
+    assert per_image.shape == (360,) and record["num_images"] == 360
+    np.testing.assert_allclose(record["value"], per_image.mean(), rtol=1e-9)
+    np.testing.assert_allclose(record["standard_error"], per_image.std(ddof=1) / np.sqrt(360), rtol=1e-6)
+    assert record["overrides"]["dataset"] == "digits" and record["overrides"]["width"] == 4
+    assert record["seed"] == 0 and record["batch_size"] == 8 and record["scale"] == "small"
+
+
+def test_the_same_command_again_reports_the_same(copied, capsys):
+    workdir, arguments = copied
+    before = record_of(workdir)
+    run(*arguments)
+    assert record_of(workdir)["value"] == before["value"]
+    assert "verdict" in capsys.readouterr().out
+    assert len(read_metrics(workdir / "metrics.jsonl")) == 6
+
+
+def test_evaluate_prints_the_comparison_and_writes_the_record(copied, capsys, tmp_path):
+    workdir, arguments = copied
+    expected = [line for line in read_metrics(workdir / "metrics.jsonl") if "test_bits_per_dim" in line][-1]
+    results = tmp_path / "obtained"
+    run(*arguments, "--mode=evaluate", "--select=last", f"--results_dir={results}", "--set=evaluation_batch_size=90")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("bits_per_dim of demo on digits, test split, 360 images")
+    assert [line.split()[0] for line in lines[1:5]] == ["expected", "obtained", "difference", "verdict"]
+    (record,) = load_records(results)
+    assert record.steps == 6 and record.select == "last" and record.hours > 0
+    np.testing.assert_allclose(record.value, expected["test_bits_per_dim"], rtol=1e-5)
+    assert f"{record.value:.4f}" in lines[2]
+    assert len(list((workdir / "results" / "glow").glob("*.json"))) == 2
+
+
+def test_samples_interpolations_and_manipulations(copied, capsys):
+    workdir, arguments = copied
+    run(*arguments, "--mode=sample", "--temperature=0,0.5", "--samples=3", "--sample_seed=4")
+    run(*arguments, "--mode=interpolate", "--images=0,3", "--frames=3")
+    run(*arguments, "--mode=manipulate", "--attribute=3", "--images=1", "--frames=3", "--direction_images=60")
+    printed = [pathlib.Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in printed] == [
+        "samples_temperature_0.00.png",
+        "samples_temperature_0.50.png",
+        "interpolation_0_3.png",
+        "manipulation_3.png",
+    ]
+    assert all(path.parent == workdir / "pictures" and path.stat().st_size > 100 for path in printed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--set=width=5"], ["width: 4 there, 5 now", "--workdir"]),
+        (["--seed=1"], ["seed: 0 there, 1 now"]),
+        (["--batch_size=16"], ["batch_size: 8 there, 16 now"]),
+        (["--set=learning_rate=0.5"], ["learning_rate: 0.001 there, 0.5 now"]),
+        (["--dataset=photographs"], ['dataset: "digits" there, "photographs" now', "image_size: 8 there, 32 now"]),
+        (["--experiment=cifar10", "--scale=small"], ['name: "demo" there, "cifar10" now']),
+        (["--set=width=5", "--mode=evaluate"], ["width: 4 there, 5 now"]),
+    ],
+    ids=lambda value: value[0] if value[0].startswith("--") else "",
+)
+def test_a_workdir_of_other_settings_is_refused(trained, capsys, arguments, parts):
+    workdir, given = trained
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    message = exit_message(capsys, *given, *arguments)
+    assert "WorkdirError" in message and "holds a run with other settings" in message
+    for part in parts:
+        assert part in message
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--batch_size=7", "--virtual_devices=2"], ["batch of 7 does not divide over 2 replicas", "6 and 8"]),
+        (["--accumulate=3"], ["batch of 8 does not divide", "accumulate may be 1, 2, 4, 8"]),
+        (["--select=best_test"], ["--select=best_test needs evaluations", "evaluate_every=N"]),
+        (["--side_by_side=2", "--jit"], ["--side_by_side needs", "without --jit"]),
+        (["--side_by_side=2", "--mode=sample"], ["--side_by_side needs --mode=train or evaluate"]),
+        (["--mode=evaluate"], ["No checkpoint in", "--init_from"]),
+        (["--mode=sample", "--select=best_test"], ["No best checkpoint in"]),
+        (["--init_from=nowhere.npz"], ["nowhere.npz"]),
+        ([f"--init_from={DATA / 'glow' / 'model_affine_8bit.npz'}"], ["weights"]),
+        (["--set=conditional=true", "--set=class_weight=0.1", "--label=10"], ["label", "10"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
+)
+def test_runs_that_cannot_be_are_refused_with_a_message(capsys, tmp_path, arguments, parts):
+    message = exit_message(capsys, *TINY, "--steps=1", f"--workdir={tmp_path / 'workdir'}", *arguments)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "sample", "interpolate", "manipulate"])
+def test_a_workdir_without_a_checkpoint_is_not_made(capsys, tmp_path, mode):
+    workdir = tmp_path / "wrong"
+    message = exit_message(capsys, *TINY, f"--mode={mode}", f"--workdir={workdir}")
+    assert f"No checkpoint in {workdir}" in message
+    workdir.mkdir()
+    assert "No checkpoint in" in exit_message(capsys, *TINY, f"--mode={mode}", f"--workdir={workdir}")
+    assert not list(workdir.iterdir())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The record of a run on one device."""
+    workdir = tmp_path_factory.mktemp("whole")
+    run(*TINY, "--strategy=one_device", "--seed=3", "--steps=3", f"--workdir={workdir}")
+    return record_of(workdir)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), ("--jit",), ("--memory=reversible",)]
+    + [("--side_by_side=3",)],
+)
+def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_path, arguments):
+    run(*TINY, "--seed=3", "--steps=3", f"--workdir={tmp_path}", *arguments)
+    record = record_of(tmp_path)
+    assert record["parameters"] == whole["parameters"] and record["seed"] == 3
+    np.testing.assert_allclose(record["value"], whole["value"], rtol=1e-5)
+
+
+def test_other_arithmetic_is_recorded_and_told_apart(whole, tmp_path, capsys):
+    """Run as a user would, with bfloat16 and with TF32, which the CPU does not have."""
+    arguments = (*TINY, "--strategy=one_device", "--seed=3", "--steps=3")
+    defaults = {
+        "replicas": 1,
+        "precision": "float32",
+        "tf32": False,
+        "jit": False,
+        "memory": "plain",
+        "accumulate": 1,
+        "side_by_side": 1,
+        "steps_per_call": 1,
+    }
+    assert whole["execution"] == defaults and not {"precision", "tf32"} & set(whole["overrides"])
+    half, rounded = tmp_path / "half", tmp_path / "rounded"
+    run(*arguments, "--precision=mixed_bfloat16", "--steps_per_call=2", f"--workdir={half}")
+    record = record_of(half)
+    assert record["overrides"]["precision"] == "mixed_bfloat16"
+    assert record["execution"] == {**defaults, "precision": "mixed_bfloat16", "steps_per_call": 2}
+    assert 0 < abs(record["value"] - whole["value"]) < 0.05
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    run(*arguments, "--tf32", f"--workdir={rounded}")
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
+    record = record_of(rounded)
+    assert record["overrides"]["tf32"] is True and record["execution"]["tf32"] is True
+    capsys.readouterr()
+    for workdir, given in ((half, "precision"), (rounded, "tf32")):
+        message = exit_message(capsys, *arguments, "--mode=evaluate", f"--workdir={workdir}")
+        assert f"{given}: " in message and "holds a run with other settings" in message
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    names = {next((directory / "results" / "glow").iterdir()).stem for directory in (half, rounded)}
+    assert len(names) == 2 and all("precision=" in name or "tf32=" in name for name in names)
+
+
+def test_a_workdir_of_before_these_fields_goes_on(copied):
+    workdir, arguments = copied
+    file = workdir / "experiment.json"
+    stored = json.loads(file.read_text())
+    for name in ("precision", "tf32"):
+        del stored[name]
+    file.write_text(json.dumps(stored))
+    run(*arguments, "--mode=sample", "--samples=1")
+
+
+def test_a_conditional_model_trains_and_samples_one_class_or_a_row_a_class(tmp_path):
+    conditional = ("--set=conditional=true", "--set=class_weight=0.1", "--steps=2", f"--workdir={tmp_path}")
+    run(*TINY, *conditional, "--label=3", "--log_every=1")
+    assert "classification_error" in read_metrics(tmp_path / "metrics.jsonl")[0]
+    (picture,) = (tmp_path / "pictures").iterdir()
+    one_class = Image.open(picture).size
+    run(*TINY, *conditional, "--mode=sample", "--samples=10")
+    (picture,) = (tmp_path / "pictures").iterdir()
+    width, height = Image.open(picture).size
+    assert height > 5 * one_class[1] and width < height
+
+
+def test_weights_of_the_authors_are_evaluated(tmp_path, capsys):
+    run(
+        "--experiment=demo",
+        "--dataset=photographs",
+        "--set=depth=2",
+        "--set=width=16",
+        "--mode=evaluate",
+        f"--init_from={DATA / 'glow' / 'model_affine_8bit.npz'}",
+        f"--workdir={tmp_path}",
+    )
+    record = record_of(tmp_path)
+    assert record["steps"] == 0 and 4 < record["value"] < 12
+    assert "verdict" in capsys.readouterr().out

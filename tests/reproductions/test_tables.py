@@ -1,0 +1,183 @@
+"""Tables: generated from the data, and known to be stale when the data go on."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reproductions.reporting.claims import Arm, judge_bits_per_dim, write_claim
+from reproductions.reporting.figures import collect_figures
+from reproductions.reporting.markdown import markdown_table
+from reproductions.reporting.records import load_records, write_record
+from reproductions.tables import build_tables, main, stale_files, write_tables
+from tests.reproductions.conftest import IMPORTANCE
+
+CURVE = ((0, 8.0), (100, 5.0), (200, 4.0))
+
+
+def section(page, heading):
+    return page.partition(f"## {heading}\n\n")[2].partition("\n\n## ")[0]
+
+
+def row(table, *cells):
+    """The cells of the only row that begins with the given ones, by column."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    (found,) = [line for line in lines if tuple(line[: len(cells)]) == cells]
+    return dict(zip(lines[0], found, strict=True))
+
+
+def test_markdown_table():
+    frame = pd.DataFrame({"name": ["a|b", None], "count": [1234567, 8], "x": [None, "1.5"]}, dtype=object)
+    assert markdown_table(frame).splitlines() == [
+        "| name | count | x |",
+        "| --- | ---: | ---: |",
+        "| a\\|b | 1,234,567 |  |",
+        "|  | 8 | 1.5 |",
+    ]
+
+
+def test_expected_stands_beside_obtained(results, make_record):
+    write_record(make_record(value=3.36), results / "obtained")
+    write_record(make_record(value=4.1, scale="small"), results / "obtained")
+    page = build_tables(results)["glow.md"]
+    table = section(page, "Expected and obtained")
+    assert "| cifar10 | cifar10 | Glow | 3.35 | table 2 | 3.3600 ± 0.0040 | +0.0100 | within |" in table
+    assert "| 4.1000 ± 0.0040 | +0.7500 | not comparable (scale small) |" in table
+    assert row(table, "imagenet32")["Obtained"] == "not run"
+    faces = row(table, "celeba_hq")
+    assert (faces["Paper, bits/dim"], faces["Source"]) == ("1.03", "MaCow, table 2")
+
+
+def test_baselines_stand_beside_ours(results, make_record):
+    write_record(make_record(value=4.1, scale="small"), results / "obtained")
+    table = section(build_tables(results)["glow.md"], "Beside other models")
+    assert row(table, "RealNVP")["cifar10"] == "3.49"
+    assert row(table, "Glow (this paper)")["cifar10"] == "3.35"
+    assert row(table, "tfflows, cifar10, scale small")["cifar10"] == "4.100"
+
+
+def test_records_and_their_mean_over_seeds(results, make_record):
+    for seed, value in enumerate((4.0, 4.2)):
+        record = make_record(
+            value=value, seed=seed, scale="claims", dataset="cifar10_16", seconds_per_step=0.1 + 0.1 * seed
+        )
+        write_record(record, results / "obtained")
+    page = build_tables(results)["glow.md"]
+    means = row(section(page, "Means over seeds"), "cifar10", "claims")
+    assert (means["Seeds"], means["Mean"], means["Standard deviation"]) == ("2", "4.1000", "0.1414")
+    assert means["Seconds a step"] == "0.150"
+    records = section(page, "Records")
+    assert "2 x GPU A" in records and "0123456789-dirty" in records
+    # Another data set than the paper's.
+    assert row(section(page, "Expected and obtained"), "cifar10")["Obtained"] == "not run"
+
+
+def test_importance_weighted_bounds_have_a_table_of_their_own(results, make_record):
+    shared = {"importance": IMPORTANCE, "scale": "small"}
+    write_record(make_record(value=4.1, scale="small"), results / "obtained")
+    write_record(make_record(value=4.0, num_images=100, evaluation_images=100, **shared), results / "obtained")
+    page = build_tables(results)["glow.md"]
+    table = section(page, "With more noise draws an image, or of fewer images")
+    bound = row(table, "cifar10", "small")
+    assert (bound["Images"], bound["Samples an image"], bound["± over noise"]) == ("100", "64", "0.0007")
+    assert bound["Bits/dim, ± over images"] == "4.0000 ± 0.0040"
+    assert bound["Single draws, ± over images"] == "3.3600 ± 0.0050"
+    assert "4.0000" not in page.replace(table, "")
+    # Of the whole split it is comparable with what the paper prints.
+    write_record(make_record(value=4.05, **shared), results / "obtained")
+    page = build_tables(results)["glow.md"]
+    assert "| 4.0500 ± 0.0040 |" in section(page, "Expected and obtained")
+    beside = row(section(page, "Beside other models"), "tfflows, cifar10, scale small, 64 importance samples")
+    assert beside["cifar10"] == "4.050"
+    assert row(section(page, "Means over seeds"), "cifar10", "small")["Mean"] == "4.1000"
+
+
+def test_claims_page(results):
+    images = np.linspace(3.0, 4.0, 50)
+    arms = [Arm(name, {0: images + shift}, {0: 0.1}, 7) for name, shift in (("a", 0.0), ("b", 0.25))]
+    text = {"paper_effect": "0.127", "protocol": "P", "commit": None, "date": "2026-01-02"}
+    write_claim(judge_bits_per_dim("glow", "a_lower", "a < b", *arms, **text), results / "claims")
+    page = build_tables(results)["claims.md"]
+    claim = row(section(page, "Glow"), "a < b")
+    assert (claim["Verdict"], claim["In the paper"], claim["Arms"]) == ("held", "0.127", "a against b")
+    assert claim["Difference"].startswith("0.2500 ±")
+    assert row(section(page, "Arms of Glow"), "P", "b")["Bits/dim"] == "3.7500"
+
+
+def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_record):
+    arm = {"experiment": "claims_reverse_affine", "dataset": "cifar10_16", "scale": "claims"}
+    for changes in ({**arm, "seed": 0}, {**arm, "seed": 1}, {"scale": "small"}):
+        write_record(make_record(curve=CURVE, **changes), results / "obtained")
+    write_tables(results)
+    names = {path.name for path in (results / "figures").iterdir()}
+    assert names == {"glow_ablation.png", "glow-cifar10-small-seed0-test-bits_per_dim.png"}
+    page = (results / "glow.md").read_text()
+    assert all(f"(figures/{name})" in page for name in names)
+
+
+def test_tables_are_stale_after_another_record(results, make_record, capsys):
+    assert set(stale_files(results)) >= {"glow.md", "claims.md", "parameters.md"}  # none written yet
+    assert main([str(results)]) == 0
+    assert main([str(results), "--check"]) == 0
+    write_record(make_record(), results / "obtained")
+    assert stale_files(results) == ["glow.md"]
+    assert main([str(results), "--check"]) == 1
+    assert "glow.md" in capsys.readouterr().err
+    assert main([str(results)]) == 0 and stale_files(results) == []
+
+
+@pytest.mark.parametrize("damage", ["edit", "remove figure"])
+def test_a_change_by_hand_is_stale(results, make_record, damage):
+    write_record(make_record(curve=CURVE), results / "obtained")
+    write_tables(results)
+    if damage == "edit":
+        page = results / "glow.md"
+        page.write_text(page.read_text().replace("3.3550", "3.3499"))
+        assert stale_files(results) == ["glow.md"]
+    else:
+        (figure,) = (results / "figures").iterdir()
+        figure.unlink()
+        assert stale_files(results) == [f"figures/{figure.name}"]
+
+
+def flowpp_arm(make_record, experiment, seed, **changes):
+    changes = {"paper": "flowpp", "dataset": "cifar10_16", "scale": "claims", "curve": CURVE, **changes}
+    return make_record(experiment=experiment, seed=seed, **changes)
+
+
+def test_a_figure_of_training_and_test_curves(results, make_record):
+    lower = tuple((step, value - 0.5) for step, value in CURVE)
+    for seed in (0, 1):
+        record = flowpp_arm(make_record, "claims_gap_full", seed, train_curve=lower)
+        write_record(record, results / "obtained")
+        # A record of before there were training curves.
+        write_record(flowpp_arm(make_record, "claims_gap_uniform_dequantization", seed), results / "obtained")
+    (figure,) = collect_figures(results, load_records(results / "obtained"))
+    assert figure.file == "figures/flowpp_gap.png"
+    assert figure.panels == {
+        "": {"variational dequantization": [CURVE, CURVE], "uniform dequantization": [CURVE, CURVE]}
+    }
+    assert figure.train_panels == {"": {"variational dequantization": [lower, lower]}}
+    path = figure.draw(results)
+    with_training = path.read_bytes()
+    assert figure.draw(results).read_bytes() == with_training
+    assert dataclasses.replace(figure, train_panels={}).draw(results).read_bytes() != with_training
+
+
+def test_an_unknown_kind_of_curves_is_refused(results):
+    path = results / "figures.csv"
+    path.write_text(path.read_text().replace("train_and_test", "both"))
+    with pytest.raises(ValueError, match="curves must be test or train_and_test, not 'both'"):
+        collect_figures(results, ())
+
+
+def test_training_images_and_the_gap_stand_beside_the_record(results, make_record):
+    train = {"value": 3.3, "standard_error": 0.01, "num_images": 50, "gap": 0.055, "gap_standard_error": 0.02}
+    write_record(make_record(seed=1, train=train), results / "obtained")
+    write_record(make_record(), results / "obtained")
+    page = build_tables(results)["glow.md"]
+    lines = [line for line in section(page, "Records").splitlines() if "| 3.3550 ± 0.0040 |" in line]
+    assert [("3.3000 ± 0.0100" in line, "+0.0550 ± 0.0200" in line) for line in lines] == [(False,) * 2, (True,) * 2]
+    (results / "obtained" / "glow" / "cifar10-paper-seed1-test-bits_per_dim.json").unlink()
+    assert "Gap" not in build_tables(results)["glow.md"]
