@@ -58,7 +58,7 @@ def tfflows_agave(case):
     limit_tensorflow()
     from reproductions.agave import model as agave
     from tfflows.devices.strategies import make_strategy
-    from tfflows.training.named_variables import count_parameters
+    from tfflows.tracing.named_variables import count_parameters
 
     strategy = make_strategy()
     model = _model(case, strategy)
@@ -117,8 +117,8 @@ def sampler(case, num_pixels):
 
     from reproductions.driver.start_up import trim_graph_optimizer
     from tfflows.math.random import row_keys
-    from tfflows.networks.pixelcnn_sampling import naive_sample
-    from tfflows.training.named_variables import count_parameters
+    from tfflows.networks.pixelcnn.sampling import naive_sample
+    from tfflows.tracing.named_variables import count_parameters
 
     trim_graph_optimizer()  # as the command does it
     model = _model(case)

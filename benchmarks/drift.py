@@ -36,7 +36,7 @@ def differences(depth):
 
     from reproductions.glow import model as glow_model
     from reproductions.glow.experiments import EXPERIMENTS
-    from tfflows.bijectors.memory import memory_scope
+    from tfflows.tracing.memory import memory_scope
 
     experiment = dataclasses.replace(EXPERIMENTS["cifar10"], depth=depth, levels=1, width=64, image_size=SIZE)
     flow = glow_model.build(experiment, [SIZE, SIZE, 3], 0, seed=0).flow

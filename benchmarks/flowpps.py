@@ -51,7 +51,7 @@ def tfflows_flowpp(case, jit_compile=False, released_inverse=False, num_side_by_
     from tfflows.devices.strategies import make_strategy
     from tfflows.math import logistic_mixture
     from tfflows.math.random import row_keys
-    from tfflows.training.named_variables import count_parameters
+    from tfflows.tracing.named_variables import count_parameters
 
     if released_inverse:
         logistic_mixture.solve = bisect

@@ -59,7 +59,7 @@ def tfflows_glow(case, jit_compile=False):
 
     from reproductions.glow import model as glow_model
     from tfflows.devices.strategies import make_strategy
-    from tfflows.training.named_variables import count_parameters
+    from tfflows.tracing.named_variables import count_parameters
 
     strategy = make_strategy()
     experiment = _experiment(case)

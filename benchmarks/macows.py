@@ -151,7 +151,7 @@ def in_raster_order(bijector, latents):
     """As `forward_and_log_det` of an affine `MaskedConv`, one pixel after the other."""
     from benchmarks.raster_inverse import raster_inverse
     from tfflows.math import coupling
-    from tfflows.networks.masked_network import pixel_network
+    from tfflows.math.masked_convolution import pixel_network
 
     network = bijector.network
     pixel_parameters = network.pixel_parameters()
@@ -217,7 +217,7 @@ def _layer(build, size, channels, batch_size):
 def _tasks_of(strategy, model, batch_size):
     import tensorflow as tf
 
-    from tfflows.training.named_variables import count_parameters
+    from tfflows.tracing.named_variables import count_parameters
     from tfflows.training.optimizers import Adam
 
     size, _, channels = model.image_shape

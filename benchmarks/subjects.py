@@ -34,8 +34,8 @@ def training_step(strategy, model, make_optimizer, images, jit_compile=False, nu
     """The task `training step` of any model that the driver trains; arguments as for `flow_tasks`."""
     import tensorflow as tf
 
+    from tfflows.tracing.named_variables import named_variables
     from tfflows.training.flat_parameters import build_flat
-    from tfflows.training.named_variables import named_variables
     from tfflows.training.train_step import make_train_step
 
     count = len(images)

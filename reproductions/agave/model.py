@@ -2,11 +2,12 @@
 
 from reproductions.agave.experiments import IAF_VAE, PIXELCNN
 from tfflows.distributions.auxiliary_guided import AuxiliaryGuided
+from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.latent_images import LatentImages
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import derive_seed
-from tfflows.networks import FeatureStream, IAFLadder, ImageHead, PixelCNN
-from tfflows.training.named_variables import named_variables
+from tfflows.networks import FeatureStream, ImageHead, PixelCNN
+from tfflows.tracing.named_variables import named_variables
 from tfflows.training.optimizers import IAFAdamax, PixelCNNAdam
 from tfflows.training.schedules import GeometricDecay, Linear, LinearWarmup, Piecewise
 

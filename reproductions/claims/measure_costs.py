@@ -18,8 +18,8 @@ from reproductions.glow.experiments import EXPERIMENTS  # noqa: E402
 from reproductions.reporting.claims import Arm, measure_cost, write_claim  # noqa: E402
 from reproductions.reporting.provenance import collect_provenance  # noqa: E402
 from tfflows.devices.strategies import make_strategy  # noqa: E402
+from tfflows.tracing.named_variables import count_parameters, named_variables  # noqa: E402
 from tfflows.training.flat_parameters import build_flat  # noqa: E402
-from tfflows.training.named_variables import count_parameters, named_variables  # noqa: E402
 from tfflows.training.schedules import LinearWarmup  # noqa: E402
 from tfflows.training.train_step import make_train_step  # noqa: E402
 

@@ -19,8 +19,8 @@ from tfflows.evaluation.importance import ImportanceEvaluator
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.evaluation.sample_distance import LEAST_IMAGES, sample_distance
+from tfflows.tracing.named_variables import count_parameters
 from tfflows.training.logs import METRICS_FILE, read_metrics
-from tfflows.training.named_variables import count_parameters
 from tfflows.training.signals import stop_on_sigterm
 
 PER_IMAGE_FILE = "test_bits_per_dim.npy"

@@ -5,7 +5,7 @@ import math
 from absl import flags
 
 from reproductions.experiment import PRECISIONS
-from tfflows.bijectors import memory
+from tfflows.tracing import memory
 
 FLAGS = flags.FLAGS
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tqdm
 
 from tfflows.data import dataset_spec
-from tfflows.training.named_variables import count_parameters
+from tfflows.tracing.named_variables import count_parameters
 
 
 def experiment_table(reproduction, small=False, expected=()):

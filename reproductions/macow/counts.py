@@ -1,7 +1,7 @@
 """How many parameters a MaCow has, by closed forms; the tests compare them with built models."""
 
 from reproductions.macow.experiments import parse_integers
-from tfflows.networks.masked_network import default_width
+from tfflows.networks.macow import default_width
 
 
 def count_parameters(experiment, count=None):

@@ -28,8 +28,8 @@ from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDe
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.random import row_keys
 from tfflows.networks import ContextNetwork, CouplingNetwork, EluCouplingNetwork
+from tfflows.tracing.named_variables import named_variables
 from tfflows.training.checkpoints import Checkpoints
-from tfflows.training.named_variables import named_variables
 from tfflows.training.optimizers import Adam
 
 tfb, tfd = tfp.bijectors, tfp.distributions

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.bijectors.memory import memory_scope
-from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.math.random import fold_in, row_keys
 from tfflows.networks import FeatureStream, GatedResidual, PixelCNN
-from tfflows.networks import pixelcnn as module
+from tfflows.networks.pixelcnn import network as module
+from tfflows.tracing.memory import memory_scope
+from tfflows.tracing.shared_blocks import traces_apart
 
 SIDE = 8
 FORMS = {

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from reproductions.macow import model as macow
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, MaskedConv
-from tfflows.bijectors.stateless import Structure
 from tfflows.interop.macow import export_weights, load_weights
 from tfflows.networks import MaskedNetwork, WindowAttentionNetwork
-from tfflows.networks.window_attention import cut_windows, join_windows, sinusoidal_code
+from tfflows.networks.macow import cut_windows, join_windows, sinusoidal_code
+from tfflows.tracing.stateless import Structure
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "data" / "macow" / "c_step_attn.npz"
 

@@ -10,10 +10,10 @@ from reproductions.glow.experiments import GlowExperiment
 from tfflows.data import load_dataset
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
+from tfflows.tracing.named_variables import named_variables
 from tfflows.training.flat_parameters import build_flat
 from tfflows.training.loop import LoopSettings, train
 from tfflows.training.moving_average import MovingAverage
-from tfflows.training.named_variables import named_variables
 from tfflows.training.optimizers.slots import optimizer_variables
 from tfflows.training.schedules import LinearWarmup
 from tfflows.training.train_step import make_train_step

@@ -4,10 +4,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
-from tfflows.bijectors import reversible
-from tfflows.bijectors.gradients import FORWARD, INVERSE, gradients_of, opposite
-from tfflows.bijectors.memory import REVERSIBLE, memory_mode
 from tfflows.math.shapes import shape_of
+from tfflows.tracing import reversible
+from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
+from tfflows.tracing.memory import REVERSIBLE, memory_mode
 
 tfb = tfp.bijectors
 
@@ -227,6 +227,12 @@ def forward_and_log_det(bijector, x, event_ndims, condition=None):
     kwargs = {} if condition is None else {"condition": condition}
     log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
     return bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
+
+
+def value_and_log_det(bijector, direction, x, event_ndims, condition=None):
+    """The pair of a direction, `inverse` or `forward`, of any TFP bijector for events of `event_ndims` axes."""
+    run = inverse_and_log_det if direction == INVERSE else forward_and_log_det
+    return run(bijector, x, event_ndims, condition)
 
 
 def rebuild_and_gradient(bijector, direction, y, event_ndims, upstream, condition, values):

@@ -4,10 +4,16 @@ import itertools
 
 import tensorflow as tf
 
-from tfflows.bijectors import gradients
-from tfflows.bijectors.base import Bijector, inverse_and_log_det, takes_condition
+from tfflows.bijectors.base import (
+    Bijector,
+    inverse_and_log_det,
+    rebuild_and_gradient,
+    takes_condition,
+    value_and_log_det,
+)
 from tfflows.bijectors.conditions import at_place
-from tfflows.bijectors.shared_blocks import SharedBlocks
+from tfflows.tracing import gradients
+from tfflows.tracing.shared_blocks import SharedBlocks
 
 
 class Chain(Bijector):
@@ -42,7 +48,7 @@ class Chain(Bijector):
         self.bijectors = list(bijectors)
         if not self.bijectors:
             raise ValueError("Chain needs at least one bijector.")
-        self._blocks = SharedBlocks(self.bijectors)
+        self._blocks = SharedBlocks(self.bijectors, value_and_log_det, rebuild_and_gradient)
         self.takes_condition = any(takes_condition(bijector) for bijector in self.bijectors)
         inverse_event_ndims = max_event_ndims = self._minimal_event_ndims()
         for bijector in self.bijectors:

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector, broadcast_log_det, keras_variables
 from tfflows.bijectors.conditions import flat_condition
 from tfflows.math import coupling
 from tfflows.math.convolution import flatten_batch, unflatten_batch
+from tfflows.tracing import gradients
 
 HALVES = ("first", "second")
 

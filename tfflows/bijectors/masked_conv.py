@@ -9,8 +9,8 @@ from tfflows.bijectors.base import Bijector, broadcast_log_det, keras_variables
 from tfflows.bijectors.conditions import flat_condition
 from tfflows.math import coupling
 from tfflows.math.convolution import flatten_batch, unflatten_batch
+from tfflows.math.masked_convolution import pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse
-from tfflows.networks.masked_network import pixel_network
 
 # On a CPU a compiled loop runs on one thread, so images are cut into parts that run side by side; below so many pixels a part,
 # what a tick costs by itself is more than what another thread wins.

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors import gradients
 from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.conditions import at_place, map_condition
-from tfflows.bijectors.stateless import Derived, Structure
+from tfflows.tracing import gradients
+from tfflows.tracing.stateless import Derived, Structure
 
 tfb = tfp.bijectors
 

@@ -9,7 +9,7 @@ from tfflows.bijectors.base import (
     rebuild_and_gradient,
     takes_condition,
 )
-from tfflows.bijectors.gradients import INVERSE
+from tfflows.tracing.gradients import INVERSE
 
 
 class OnData(Bijector):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfflows.bijectors.base import keras_variables
 from tfflows.distributions.conditional_noise import ConditionalNoise, log_standard_normal, noise_beside
 from tfflows.math.random import fold_in
-from tfflows.networks.data_dependent import call_layer, initialize_layer
+from tfflows.networks.layers import call_layer, initialize_layer
 
 STREAM = "augmentation"
 

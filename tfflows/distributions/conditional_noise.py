@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfflows.math.checkerboard import split_colours
 from tfflows.math.random import fold_in, normal_rows
-from tfflows.networks.data_dependent import call_layer, initialize_layer
+from tfflows.networks.layers import call_layer, initialize_layer
 
 
 class ConditionalNoise(tf.Module):

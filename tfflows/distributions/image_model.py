@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors.memory import REVERSIBLE, memory_mode
 from tfflows.distributions.importance import log_mean_weight
+from tfflows.tracing.memory import REVERSIBLE, memory_mode
 
 
 class ImageModel(tf.Module):

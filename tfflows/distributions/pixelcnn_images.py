@@ -7,7 +7,7 @@ from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_levels, to_pixels
 from tfflows.math.random import fold_in, uniform_rows
-from tfflows.networks.pixelcnn_sampling import cached_sample
+from tfflows.networks.pixelcnn.sampling import cached_sample
 
 # Of the released code: uniform numbers are not nearer to 0 and 1.
 _LEAST_UNIFORM = 1e-5

@@ -10,7 +10,7 @@ from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCou
 from tfflows.distributions.dequantizers import VariationalDequantizer
 from tfflows.interop.places import Place, assign, halves, values_by_name, variable_of, whole
 from tfflows.interop.sources import read_source
-from tfflows.networks.gated_blocks import GatedConvolution
+from tfflows.networks.flowpp import GatedConvolution
 
 
 class ContextNames(NamedTuple):

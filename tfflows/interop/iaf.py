@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
 from tfflows.interop.sources import read_source
-from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, IAFLadder, ImageHead
+from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, ImageHead
 
 
 def load_weights(part, source, scope=""):

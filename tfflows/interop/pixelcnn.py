@@ -7,7 +7,7 @@ import numpy as np
 from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import GatedResidual, PixelCNN, ShiftedConv2DTranspose
-from tfflows.networks.u_shape import HALVE, POSITION
+from tfflows.networks.pixelcnn.network import HALVE, POSITION
 
 
 def load_weights(network, source, stream=None):

@@ -100,3 +100,10 @@ def _transposed(x, order):
 
 def _reversed(x, kind, order):
     return tf.reverse(x, [1, 2] if kind == MASKED else [1]) if order in "BD" else x
+
+
+def pixel_network(hidden, bias, last_kernel, last_bias):
+    """Bias, ELU and 1x1 convolution of pixels whose masked sums `[..., width]` are known, to `[..., filters]`."""
+    hidden = tf.nn.elu(hidden + bias)
+    rows = tf.matmul(tf.reshape(hidden, [-1, last_kernel.shape[0]]), last_kernel) + last_bias
+    return tf.reshape(rows, tf.concat([tf.shape(hidden)[:-1], [last_kernel.shape[1]]], axis=0))

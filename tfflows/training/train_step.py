@@ -4,10 +4,10 @@ import contextlib
 
 import tensorflow as tf
 
-from tfflows.bijectors.memory import memory_scope
-from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.devices.side_by_side import side_by_side
 from tfflows.math.random import row_keys
+from tfflows.tracing.memory import memory_scope
+from tfflows.tracing.shared_blocks import traces_apart
 from tfflows.training.optimizers import UpdateRule
 from tfflows.training.optimizers.update_rule import global_norm
 
@@ -46,7 +46,7 @@ def make_train_step(
       seed: Python `int` of the dequantization noise.
       accumulate: Parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
-      memory: What is kept for the backward pass, see `tfflows.bijectors.memory`.
+      memory: What is kept for the backward pass, see `tfflows.tracing.memory`.
       num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
       moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
       flat_parameters: None, or the `FlatParameters` of the variables, whose flat ones optimizer and average are then made of.

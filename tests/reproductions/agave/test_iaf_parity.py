@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.distributions.iaf_ladder import IAFLadder, double, log_normal
 from tfflows.interop.iaf import export_weights, load_weights, released_places
 from tfflows.math import discretized_logistic
 from tfflows.math.autoregressive import causal_mask
@@ -16,10 +17,8 @@ from tfflows.networks import (
     AutoregressiveNetwork,
     ExponentialGainConv2D,
     ExponentialGainConv2DTranspose,
-    IAFLadder,
     ImageHead,
 )
-from tfflows.networks.iaf_ladder import double, log_normal
 from tfflows.training.optimizers import IAFAdamax
 
 DATA = pathlib.Path(__file__).parents[2] / "data" / "agave"

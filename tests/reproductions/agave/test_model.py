@@ -11,11 +11,11 @@ import tensorflow as tf
 from reproductions.agave import model as agave
 from reproductions.agave.experiments import CHOICES, EXPERIMENTS, AgaveExperiment, stages
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_step, images, train_on_one_batch
-from tfflows.bijectors.memory import memory_scope
 from tfflows.distributions.latent_images import free_kl, total_kl
 from tfflows.interop.agave import export_weights, load_weights
 from tfflows.math.auxiliary import area_mean
 from tfflows.math.random import row_keys
+from tfflows.tracing.memory import memory_scope
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimization")
 

@@ -12,7 +12,8 @@ from tfflows.distributions.discretized_logistic_mixture import DiscretizedLogist
 from tfflows.interop.pixelcnn import export_weights, load_weights, released_places
 from tfflows.math.discretized_logistic_mixture import to_pixels
 from tfflows.math.random import row_keys
-from tfflows.networks import GatedResidual, PixelCNN, ShiftedConv2D, ShiftedConv2DTranspose, gated_residual
+from tfflows.networks import GatedResidual, PixelCNN, ShiftedConv2D, ShiftedConv2DTranspose
+from tfflows.networks.pixelcnn import gated_residual
 
 DATA = pathlib.Path(__file__).parents[2] / "data" / "agave"
 LAYERS = {

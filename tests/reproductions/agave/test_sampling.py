@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows.networks import FeatureStream, PixelCNN
-from tfflows.networks.pixelcnn_sampling import cached_sample, naive_sample
+from tfflows.networks.pixelcnn.sampling import cached_sample, naive_sample
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimization")
 

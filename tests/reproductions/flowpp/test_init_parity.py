@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows.bijectors import ActNorm
-from tfflows.networks.data_dependent import DataDependentConv2D
+from tfflows.networks.layers import DataDependentConv2D
 
 FILE = pathlib.Path(__file__).parents[2] / "data" / "flowpp" / "init_layers.npz"
 with np.load(FILE) as file:

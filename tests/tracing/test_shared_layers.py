@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.math.random import fold_in, row_keys
 from tfflows.networks import ContextNetwork, GatedConditioner
-from tfflows.networks import gated_networks as module
+from tfflows.networks import flowpp as module
+from tfflows.tracing.shared_blocks import traces_apart
 
 NUM_BLOCKS = 4
 

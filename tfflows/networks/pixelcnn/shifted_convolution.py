@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfflows.networks.weight_norm import WeightNormLayer
+from tfflows.networks.layers import WeightNormLayer
 
 SAME, DOWN, DOWN_RIGHT = SHIFTS = ("same", "down", "down_right")
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfflows.math.gating import concat_elu, gate
-from tfflows.networks.u_shape import POSITION
+from tfflows.networks.pixelcnn.network import POSITION
 
 
 class VerticalUnit:

@@ -7,8 +7,8 @@ import tensorflow as tf
 from reproductions.glow import model as glow
 from tests.training.tiny_runs import EXPERIMENT, replicas_of
 from tfflows.devices.strategies import make_strategy
-from tfflows.training.named_variables import count_parameters, named_variables
-from tfflows.training.variable_names import short_variable_names
+from tfflows.tracing.named_variables import count_parameters, named_variables
+from tfflows.tracing.variable_names import short_variable_names
 
 
 def build():

@@ -6,10 +6,9 @@ import functools
 
 import tensorflow as tf
 
-from tfflows.bijectors import base
-from tfflows.bijectors.gradients import INVERSE, gradients_of
-from tfflows.bijectors.memory import RECOMPUTE, memory_mode
-from tfflows.bijectors.stateless import Derived, Structure, is_assignment, pure
+from tfflows.tracing.gradients import gradients_of
+from tfflows.tracing.memory import RECOMPUTE, memory_mode
+from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
 
 # A call costs more than the few operations of a bijector with fewer variables (actnorm, a permutation, a 1x1 convolution).
 _MIN_VARIABLES = 4
@@ -48,9 +47,17 @@ class SharedBlocks(Derived):
     TFP's cache is not used inside: what it holds of one trace would be served to another.
     """
 
-    def __init__(self, bijectors):
-        """Args: bijectors: Sequence of bijectors with their variables built."""
+    def __init__(self, bijectors, value_and_log_det, rebuild_and_gradient):
+        """Creates the runner.
+
+        Args:
+          bijectors: Sequence of bijectors with their variables built.
+          value_and_log_det: `(bijector, direction, x, event_ndims, condition) -> (value, log_det)`, pure.
+          rebuild_and_gradient: `(bijector, direction, y, event_ndims, upstream, condition, values) -> (x, d_x, d_condition,
+            d_values)`: the input of a direction from its output, and the gradients there.
+        """
         self._bijectors = list(bijectors)
+        self._pair, self._rebuild = value_and_log_det, rebuild_and_gradient
         self._functions = {}
         self._stateful = set()
 
@@ -76,9 +83,9 @@ class SharedBlocks(Derived):
         """The pair of bijector number `index`, for events of `event_ndims` axes."""
         recompute = memory_mode() == RECOMPUTE
         if not self._is_called(index, recompute):
-            return _value_and_log_det(self._bijectors[index], direction, x, event_ndims, condition)
+            return self._pair(self._bijectors[index], direction, x, event_ndims, condition)
         values = self.values(index)
-        run = self._function(index, _value_and_log_det, direction, event_ndims)
+        run = self._function(index, "values", direction, event_ndims)
         if recompute:
             with pure(self._bijectors[index]):
                 return self._recomputed(index, run, direction, x, event_ndims, condition, values)
@@ -89,15 +96,15 @@ class SharedBlocks(Derived):
                 raise
             # It has a state besides its parameters, such as a moving average, and keeps a trace of its own.
             self._stateful.add(self._templates[index])
-            return _value_and_log_det(self._bijectors[index], direction, x, event_ndims, condition)
+            return self._pair(self._bijectors[index], direction, x, event_ndims, condition)
 
     def rebuild_and_gradient(self, index, direction, y, event_ndims, upstream, condition=None):
-        """`base.rebuild_and_gradient` of bijector number `index`, with respect to its `values(index)`."""
+        """The input of bijector number `index` rebuilt, and the gradients there, with respect to its `values(index)` too."""
         values = self.values(index)
         arguments = (y, event_ndims, upstream, condition, values)
         if not self._is_called(index, False):
-            return base.rebuild_and_gradient(self._bijectors[index], direction, *arguments)
-        run = self._function(index, _rebuild_and_gradient, direction, event_ndims)
+            return self._rebuild(self._bijectors[index], direction, *arguments)
+        run = self._function(index, "rebuild", direction, event_ndims)
         return run(y, condition, values, upstream)
 
     def _is_called(self, index, recompute):
@@ -112,7 +119,7 @@ class SharedBlocks(Derived):
 
     def _recomputed(self, index, run, direction, x, event_ndims, condition, values):
         conditions = tf.nest.flatten(condition) if condition is not None else []
-        gradient = self._function(index, _gradient, direction, event_ndims)
+        gradient = self._function(index, "gradient", direction, event_ndims)
 
         @tf.custom_gradient
         def call(x, *rest):
@@ -127,41 +134,38 @@ class SharedBlocks(Derived):
 
         return call(x, *conditions, *values)
 
-    def _function(self, index, function, direction, event_ndims):
-        """The traced `function` of the kind of bijector number `index`."""
+    def _function(self, index, what, direction, event_ndims):
+        """The traced function of the kind of bijector number `index`: `values`, `gradient` or `rebuild`."""
         template = index if _apart.get() else self._templates[index]
         bijector, structure = self._bijectors[template], self._structures[template]
 
-        def run(x, condition, values, *arguments):
+        def pair(x, condition):
+            return self._pair(bijector, direction, x, event_ndims, condition)
+
+        def values_of(x, condition, values):
+            del values
+            return pair(x, condition)
+
+        def gradient(x, condition, values, upstream):
+            x = _after(upstream[0], x)
+            return gradients_of(lambda: pair(x, condition), (x, condition, values), list(upstream))
+
+        def rebuild(y, condition, values, upstream):
+            return self._rebuild(bijector, direction, y, event_ndims, upstream, condition, values)
+
+        function = {"values": values_of, "gradient": gradient, "rebuild": rebuild}[what]
+
+        def run(x, condition, values, *upstream):
             with structure.substituted(values), _inside():
-                return function(bijector, direction, x, event_ndims, condition, *arguments, values=values)
+                return function(x, condition, values, *upstream)
 
         if _apart.get():
             return run
-        key = (template, function, direction, event_ndims)
+        key = (template, what, direction, event_ndims)
         if key not in self._functions:
             # Inlined, the blocks would be optimized one by one after all.
             self._functions[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
         return self._functions[key]
-
-
-def _value_and_log_det(bijector, direction, x, event_ndims, condition, values=()):
-    del values
-    run = base.inverse_and_log_det if direction == INVERSE else base.forward_and_log_det
-    return run(bijector, x, event_ndims, condition)
-
-
-def _gradient(bijector, direction, x, event_ndims, condition, upstream, values):
-    x = _after(upstream[0], x)
-    return gradients_of(
-        lambda: _value_and_log_det(bijector, direction, x, event_ndims, condition),
-        (x, condition, values),
-        list(upstream),
-    )
-
-
-def _rebuild_and_gradient(bijector, direction, y, event_ndims, condition, upstream, values):
-    return base.rebuild_and_gradient(bijector, direction, y, event_ndims, upstream, condition, values)
 
 
 def _after(upstream, x):

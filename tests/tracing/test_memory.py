@@ -23,9 +23,9 @@ from tfflows.bijectors import (
     Squeeze,
     Unsqueeze,
 )
-from tfflows.bijectors.memory import MODES, memory_scope
-from tfflows.bijectors.shared_blocks import traces_apart
 from tfflows.networks import CouplingNetwork, MaskedNetwork, TopPrior, ZeroConv2D
+from tfflows.tracing.memory import MODES, memory_scope
+from tfflows.tracing.shared_blocks import traces_apart
 
 tfb = tfp.bijectors
 DEPTH = 2

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors.memory import PLAIN, memory_scope
-from tfflows.bijectors.stateless import Structure, pure
+from tfflows.tracing.memory import PLAIN, memory_scope
+from tfflows.tracing.stateless import Structure, pure
 
 
 def value_and_log_det(bijector, direction, x, condition=None):

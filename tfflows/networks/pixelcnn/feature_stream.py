@@ -4,12 +4,11 @@ import keras
 import tensorflow as tf
 
 from tfflows.math.random import derive_seed, fold_in
-from tfflows.networks.data_dependent import call_layer, initialize_layer
-from tfflows.networks.gated_residual import GATED, GatedResidual
-from tfflows.networks.pixelcnn import NUM_LEVELS
-from tfflows.networks.shared_layers import SharedLayers
-from tfflows.networks.shifted_convolution import SAME, ShiftedConv2D, ShiftedConv2DTranspose
-from tfflows.networks.u_shape import HALVE, POSITION, u_shape
+from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.networks.pixelcnn.gated_residual import GATED, GatedResidual
+from tfflows.networks.pixelcnn.network import HALVE, NUM_LEVELS, POSITION, u_shape
+from tfflows.networks.pixelcnn.shifted_convolution import SAME, ShiftedConv2D, ShiftedConv2DTranspose
+from tfflows.tracing.shared_layers import SharedLayers
 
 
 class FeatureStream(keras.layers.Layer):

@@ -1,13 +1,14 @@
 """PixelCNN++: two streams of gated residual units that see what comes before each pixel."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
 from tfflows.math.random import derive_seed, fold_in
-from tfflows.networks.data_dependent import call_layer, initialize_layer
-from tfflows.networks.gated_residual import GatedResidual
-from tfflows.networks.shared_layers import SharedLayers
-from tfflows.networks.shifted_convolution import (
+from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.networks.pixelcnn.gated_residual import GatedResidual
+from tfflows.networks.pixelcnn.shifted_convolution import (
     DOWN,
     DOWN_RIGHT,
     ShiftedConv2D,
@@ -15,7 +16,7 @@ from tfflows.networks.shifted_convolution import (
     shift_down,
     shift_right,
 )
-from tfflows.networks.u_shape import HALVE, POSITION, u_shape
+from tfflows.tracing.shared_layers import SharedLayers
 
 INJECTIONS = ("both", "horizontal")
 NUM_LEVELS = 3
@@ -196,3 +197,52 @@ def _run_position(run, blocks, vertical, horizontal, vertical_skip, horizontal_s
 
 def _call_position(blocks, *inputs):
     return _run_position(call_layer, blocks, *inputs)
+
+
+POSITION, HALVE, DOUBLE = ("position", "halve", "double")
+
+
+class Step(NamedTuple):
+    """One step of a U-shaped network.
+
+    Attributes:
+      kind: `position` (a block, or one in each stream), `halve` or `double` (the resolution).
+      number: Among the steps of its kind.
+      level: 0 for the full resolution; of `halve` and `double` the one that they lead to.
+      is_second: Whether it belongs to the second half, whose positions take what the first half kept, last first.
+    """
+
+    kind: str
+    number: int
+    level: int
+    is_second: bool
+
+
+def u_shape(num_levels, num_blocks):
+    """The `Step`s of PixelCNN++: R blocks a level on the way down; on the way up R at the top, then R + 1 a level.
+
+    What each step of the first half gives, and what comes before it, is taken by one position of the second half; only the
+    last is what that half starts from.
+
+    Args:
+      num_levels: Python `int`, resolutions.
+      num_blocks: Python `int` R.
+    """
+    steps, position = [], 0
+
+    def add_positions(count, level, is_second):
+        nonlocal position
+        for _ in range(count):
+            steps.append(Step(POSITION, position, level, is_second))
+            position += 1
+
+    for level in range(num_levels):
+        if level:
+            steps.append(Step(HALVE, level - 1, level, False))
+        add_positions(num_blocks, level, False)
+    for level in reversed(range(num_levels)):
+        top = level == num_levels - 1
+        if not top:
+            steps.append(Step(DOUBLE, num_levels - 2 - level, level, True))
+        add_positions(num_blocks + (not top), level, True)
+    return steps

@@ -4,17 +4,17 @@ import functools
 
 import tensorflow as tf
 
-from tfflows.bijectors.gradients import gradients_of, is_differentiable
-from tfflows.bijectors.memory import RECOMPUTE, memory_mode
-from tfflows.bijectors.shared_blocks import are_traced_apart
-from tfflows.bijectors.stateless import Derived, Structure
+from tfflows.tracing.gradients import gradients_of, is_differentiable
+from tfflows.tracing.memory import RECOMPUTE, memory_mode
+from tfflows.tracing.shared_blocks import are_traced_apart
+from tfflows.tracing.stateless import Derived, Structure
 
 
 class SharedLayers(Derived):
     """Runs `function(unit, *inputs)` for units of a network, in graphs each through the traced function of its kind.
 
     A deep network then takes TensorFlow as long to trace, differentiate and optimize as a shallow one; see
-    `tfflows.bijectors.shared_blocks`, which does the same for bijectors. Values are those of `function` itself.
+    `tfflows.tracing.shared_blocks`, which does the same for bijectors. Values are those of `function` itself.
     """
 
     def __init__(self, function, units, recomputed=False):

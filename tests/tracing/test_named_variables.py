@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.training.named_variables import count_parameters, named_variables, parameter_table
+from tfflows.tracing.named_variables import count_parameters, named_variables, parameter_table
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 

@@ -1,10 +1,12 @@
-"""Convolutions with weight norm whose gains are logarithms: the layers of the released IAF."""
+"""The networks of the IAF-VAE: convolutions whose gains are logarithms, the autoregressive network, the image's head."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tfflows.math.autoregressive import causal_mask
-from tfflows.networks.weight_norm import WeightNormLayer
+from tfflows.math.random import derive_seed
+from tfflows.networks.layers import WeightNormLayer, call_layer, initialize_layer
 
 RELEASED, FIXED = COMPATIBILITIES = ("released", "fixed")
 
@@ -152,3 +154,116 @@ class AutoregressiveConv2D(_ExponentialGain):
     def num_live_parameters(self):
         """Entries of v that are not under the mask, gains and biases: Python `int`."""
         return int(np.sum(self.live_taps)) + 2 * self.filters
+
+
+# Of what the last layers give (released code).
+_OUTPUT_SCALE = 0.1
+
+
+class AutoregressiveNetwork(keras.layers.Layer):
+    """Shifts and log-scales of each number given those before it: `[B, H, W, C] -> [B, H, W, 2 C]`; float32 under any policy.
+
+    ELU(masked 3x3 + context), ELU(masked 3x3), and a strictly masked 3x3 convolution for each of the two, times 0.1. Called with
+    `(z, condition)`: None, a context `[B, H, W, width]`, or a dictionary that holds it as `context`.
+
+    Source: Kingma et al. 2016; released code (`ar_multiconv2d`).
+    """
+
+    def __init__(self, channels, width, compatibility=RELEASED, seed=0, **kwargs):
+        """Creates and builds the layers.
+
+        Args:
+          channels: Python `int` C.
+          width: Python `int`, hidden channels: a multiple of C, or a divisor of it.
+          compatibility: As for `ExponentialGainConv2D`.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+
+        Raises:
+          ValueError: if of width and channels neither divides the other.
+        """
+        super().__init__(autocast=False, **kwargs)
+        self.channels = channels
+        self.width = width
+
+        def layer(name, filters, strict, in_channels):
+            own_seed = derive_seed(seed, name)
+            made = AutoregressiveConv2D(
+                filters, strict, compatibility=compatibility, seed=own_seed, dtype=self.dtype_policy
+            )
+            made.build([None, None, None, in_channels])
+            return made
+
+        self.hidden1 = layer("hidden1", width, False, channels)
+        self.hidden2 = layer("hidden2", width, False, width)
+        self.shift = layer("shift", channels, True, width)
+        self.log_scale = layer("log_scale", channels, True, width)
+        self.built = True
+
+    def call(self, z, condition=None):
+        return self._run(call_layer, z, condition)
+
+    def initialize(self, z, condition=None):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+        return self._run(initialize_layer, z, condition)
+
+    def _run(self, run, z, condition):
+        context = condition.get("context") if isinstance(condition, dict) else condition
+        hidden = run(self.hidden1, z)
+        if context is not None:
+            hidden += tf.cast(context, hidden.dtype)
+        hidden = tf.nn.elu(run(self.hidden2, tf.nn.elu(hidden)))
+        out = tf.concat([run(self.shift, hidden), run(self.log_scale, hidden)], axis=-1)
+        return _OUTPUT_SCALE * tf.cast(out, self.variable_dtype)
+
+    def compute_output_shape(self, input_shape, *rest):
+        return (*input_shape[:-1], 2 * self.channels)
+
+
+_HALF_LEVEL = 1 / 512
+
+
+class ImageHead(keras.layers.Layer):
+    """`clip(conv5x5(elu(h)))` within `[-1/2 + 1/512, 1/2 - 1/512]`: `[B, H, W, width] -> [B, s H, s W, C]`, s = 2, 1 or 1/2.
+
+    The convolution is transposed for s = 2, has stride 2 for s = 1/2. Float32 comes out under any policy.
+
+    Source: Kingma et al. 2016, released code (s = 2). Sizes of auxiliary images: Lucas & Verbeek 2018, section 4.2.
+    """
+
+    def __init__(self, width, scale=2, channels=3, compatibility=RELEASED, seed=0, **kwargs):
+        """Creates and builds the layer.
+
+        Args:
+          width: Python `int`, channels of the features.
+          scale: 2, 1 or 0.5: how many times as wide as the features the image is.
+          channels: Python `int`, of the image.
+          compatibility: As for `ExponentialGainConv2D`.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+
+        Raises:
+          ValueError: if there is no such scale.
+        """
+        super().__init__(autocast=False, **kwargs)
+        if scale not in (2, 1, 0.5):
+            raise ValueError(f"An image is 2, 1 or 0.5 times as wide as the features, got {scale}.")
+        self.scale = scale
+        options = {"compatibility": compatibility, "seed": seed, "dtype": self.dtype_policy}
+        if scale == 2:
+            self.last = ExponentialGainConv2DTranspose(channels, 5, **options)
+        else:
+            self.last = ExponentialGainConv2D(channels, 5, strides=1 if scale == 1 else 2, **options)
+        self.last.build([None, None, None, width])
+        self.built = True
+
+    def call(self, h):
+        return self._clipped(self.last(tf.nn.elu(h)))
+
+    def initialize(self, h):
+        """Data-dependent init from a batch; returns the output on it."""
+        return self._clipped(self.last.initialize(tf.nn.elu(h)))
+
+    def _clipped(self, mean):
+        mean = tf.cast(mean, self.variable_dtype)
+        return tf.clip_by_value(mean, -0.5 + _HALF_LEVEL, 0.5 - _HALF_LEVEL)

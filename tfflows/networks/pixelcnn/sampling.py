@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfflows.math.discretized_logistic_mixture import sample
 from tfflows.math.gating import concat_elu
-from tfflows.networks.pixelcnn_kernels import Kernels, by_column
+from tfflows.networks.pixelcnn.kernels import Kernels, by_column
 
 
 def cached_sample(network, num_components, component_uniforms, uniforms, features=None, temperature=1.0, rounded=False):

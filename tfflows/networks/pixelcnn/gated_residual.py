@@ -4,8 +4,8 @@ import keras
 
 from tfflows.math.gating import concat_elu, dropout_rows, gate
 from tfflows.math.random import derive_seed
-from tfflows.networks.data_dependent import call_layer, initialize_layer
-from tfflows.networks.shifted_convolution import SAME, ShiftedConv2D
+from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.networks.pixelcnn.shifted_convolution import SAME, ShiftedConv2D
 
 GATED, PLAIN = KINDS = ("gated", "plain")
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Permutation, Squeeze
-from tfflows.bijectors.stateless import Structure
 from tfflows.networks import ContextNetwork, CouplingNetwork, EluCouplingNetwork, GatedConditioner, MaskedNetwork
+from tfflows.tracing.stateless import Structure
 
 
 def network(width=6, seed=0, **options):

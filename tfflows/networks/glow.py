@@ -1,10 +1,10 @@
-"""The two convolutions of the released Glow: hidden, followed by actnorm, and last, zero at init."""
+"""The networks of Glow: convolutions with actnorm, last layers that are zero at init, the coupling network, the top prior."""
 
 import keras
 import tensorflow as tf
 
 from tfflows.math import actnorm
-from tfflows.math.convolution import convolution_with_border, deinterleave
+from tfflows.math.convolution import border_convolution, convolution_with_border, deinterleave
 from tfflows.math.random import derive_seed
 
 PADDINGS = ("border", "zeros")
@@ -143,3 +143,129 @@ class ZeroConv2D(_Conv2D):
         if self.deinterleave:  # parameters are few, activations many
             kernel, bias = deinterleave(kernel), deinterleave(bias)
         return self._convolve(x, kernel, bias, self.variable_dtype)
+
+
+class ZeroDense(keras.layers.Layer):
+    """`(x W + bias) * exp(log_scale_factor * log_scale)`, all of it zero at init.
+
+    Shapes: `[B, C] -> [B, units]`. Source: the released Glow code (`linear_zeros`).
+    """
+
+    def __init__(self, units, log_scale_factor=3.0, **kwargs):
+        """Args: units: Python `int`; log_scale_factor: Python `float`; rest as in Keras."""
+        super().__init__(**kwargs)
+        self.units = units
+        self.log_scale_factor = log_scale_factor
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        self.log_scale = self.add_weight(shape=(self.units,), initializer="zeros", name="log_scale")
+        self.built = True
+
+    def call(self, x):
+        gain = tf.exp(self.log_scale_factor * tf.convert_to_tensor(self.log_scale))
+        return (tf.matmul(x, tf.convert_to_tensor(self.kernel)) + tf.convert_to_tensor(self.bias)) * gain
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+
+class CouplingNetwork(keras.layers.Layer):
+    """relu(3x3), relu(1x1), zero 3x3: `[B, H, W, C] -> [B, H, W, filters]`, zero at init.
+
+    Under the policy `mixed_bfloat16` the convolutions are computed in bfloat16, and what is returned is float32, as are all
+    variables and their gradients.
+
+    Source: Glow, section 3.3 (512 hidden channels); actnorm in the hidden layers, gains and border channel: its code.
+    """
+
+    def __init__(self, width, filters, padding="border", deinterleave=False, seed=0, **kwargs):
+        """Creates the layers.
+
+        Args:
+          width: Python `int`, hidden channels.
+          filters: Python `int`, output channels.
+          padding: `'border'` (released code) or `'zeros'` (paper).
+          deinterleave: Python `bool`, whether even output channels come first, then odd ones; see `ZeroConv2D`.
+          seed: Python `int` of the kernels.
+          **kwargs: As in Keras.
+        """
+        super().__init__(autocast=False, **kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.hidden1 = ActNormConv2D(width, 3, padding, seed=derive_seed(seed, 1), **policy)
+        self.hidden2 = ActNormConv2D(width, 1, padding, seed=derive_seed(seed, 2), **policy)
+        self.last = ZeroConv2D(filters, 3, padding, deinterleave=deinterleave, **policy)
+
+    def build(self, input_shape):
+        hidden_shape = self.hidden1.compute_output_shape(input_shape)
+        self.hidden1.build(input_shape)
+        self.hidden2.build(hidden_shape)
+        self.last.build(hidden_shape)
+        self.built = True
+
+    def call(self, x):
+        return self.last(tf.nn.relu(self.hidden2(tf.nn.relu(self.hidden1(x)))))
+
+    def initialize(self, x):
+        """Data-dependent init of the hidden layers, one after the other, from a batch; returns the output on it."""
+        hidden = tf.nn.relu(self.hidden1.initialize(x))
+        hidden = tf.nn.relu(self.hidden2.initialize(hidden))
+        return self.last(hidden)
+
+    def compute_output_shape(self, input_shape):
+        return self.last.compute_output_shape(input_shape)
+
+
+class TopPrior(keras.layers.Layer):
+    """`[B or 1, H, W, 2 n]`: means in the first n channels, log-scales in the last n; zero at init.
+
+    The sum of a zero convolution of a zero image (so only its border channel, bias and gain act; `learn=True`) and, with
+    `num_classes`, of a zero linear map of the one-hot label, equal over space.
+
+    Call without arguments, or with integer labels `[B]` if `num_classes` is positive.
+
+    Source: the released Glow code (`prior`; options learntop and ycond).
+    """
+
+    def __init__(self, latent_shape, learn=True, num_classes=0, log_scale_factor=3.0, **kwargs):
+        """Creates the prior.
+
+        Args:
+          latent_shape: Integers `[H, W, n]`.
+          learn: Python `bool`, whether the convolution is there.
+          num_classes: Python `int`, 0 for an unconditional prior.
+          log_scale_factor: Python `float`, of the gains.
+          **kwargs: As in Keras.
+        """
+        super().__init__(**kwargs)
+        self.height, self.width, channels = tf.TensorShape(latent_shape).as_list()
+        self.parameter_channels = 2 * channels
+        self.learn = learn
+        self.num_classes = num_classes
+        self.log_scale_factor = log_scale_factor
+        if num_classes:
+            self.label_embedding = ZeroDense(self.parameter_channels, log_scale_factor, dtype=self.dtype_policy)
+
+    def build(self, input_shape=None):
+        if self.learn:
+            # The input channels see only zeros: they are dead weight that the released checkpoints hold.
+            shape = (3, 3, self.parameter_channels + 1, self.parameter_channels)
+            self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
+            self.bias = self.add_weight(shape=(self.parameter_channels,), initializer="zeros", name="bias")
+            self.log_scale = self.add_weight(shape=(self.parameter_channels,), initializer="zeros", name="log_scale")
+        if self.num_classes:
+            self.label_embedding.build((None, self.num_classes))
+        self.built = True
+
+    def call(self, labels=None):
+        parameters = tf.zeros([1, self.height, self.width, self.parameter_channels], self.compute_dtype)
+        if self.learn:
+            scale = tf.exp(self.log_scale_factor * tf.convert_to_tensor(self.log_scale))
+            border_kernel = tf.convert_to_tensor(self.kernel)[:, :, self.parameter_channels :]
+            border = border_convolution(self.height, self.width, border_kernel)
+            parameters += (border + tf.convert_to_tensor(self.bias)) * scale
+        if self.num_classes:
+            one_hot = tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
+            parameters += self.label_embedding(one_hot)[:, tf.newaxis, tf.newaxis, :]
+        return parameters

@@ -8,10 +8,9 @@ import tensorflow as tf
 
 from tfflows.bijectors.inverse_autoregressive import InverseAutoregressive
 from tfflows.math.random import derive_seed, fold_in, normal_rows
-from tfflows.networks.autoregressive_network import AutoregressiveNetwork
-from tfflows.networks.data_dependent import call_layer, initialize_layer
-from tfflows.networks.exponential_gain import RELEASED, ExponentialGainConv2D, ExponentialGainConv2DTranspose
-from tfflows.networks.shared_layers import SharedLayers
+from tfflows.networks.iaf import RELEASED, AutoregressiveNetwork, ExponentialGainConv2D, ExponentialGainConv2DTranspose
+from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.tracing.shared_layers import SharedLayers
 
 # Of what a block adds to what passes by it (released code).
 _RESIDUAL_SCALE = 0.1

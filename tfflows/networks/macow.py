@@ -1,0 +1,397 @@
+"""The networks of MaCow: masked, of couplings with and without attention, and of a dequantizer's context."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfflows.math.attention import self_attention
+from tfflows.math.random import derive_seed
+from tfflows.math.shapes import sizes_of
+from tfflows.networks.layers import (
+    MaskedConv2D,
+    WeightNormConv2D,
+    WeightNormConv2DTranspose,
+    call_layer,
+    initialize_layer,
+)
+
+
+class EluCouplingNetwork(keras.layers.Layer):
+    """ELU(3x3), ELU(1x1), 3x3: `[B, H, W, C] -> [B, H, W, filters]`, zero after data-dependent init; float32 under any policy.
+
+    Called with `(x, condition)`: None, a context `[B, H, W, C_context]`, which is joined to x, behind it, or a dictionary that
+    holds it as `context`.
+
+    Source: MaCow, section 4 (widths); weight norm and ELU: its code.
+    """
+
+    def __init__(self, width, filters, context_filters=0, seed=0, **kwargs):
+        """Creates the layers.
+
+        Args:
+          width: Python `int`, hidden channels.
+          filters: Python `int`, output channels.
+          context_filters: Python `int`, channels of the context, 0 for none.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+        """
+        super().__init__(autocast=False, **kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.context_filters = context_filters
+        self.hidden1 = WeightNormConv2D(width, 3, seed=derive_seed(seed, 1), **policy)
+        self.hidden2 = WeightNormConv2D(width, 1, seed=derive_seed(seed, 2), **policy)
+        self.last = WeightNormConv2D(filters, 3, init_scale=0.0, seed=derive_seed(seed, 3), **policy)
+
+    def build(self, input_shape):
+        *outer, channels = input_shape
+        hidden_shape = (*outer, self.hidden1.filters)
+        self.hidden1.build((*outer, channels + self.context_filters))
+        self.hidden2.build(hidden_shape)
+        self.last.build(hidden_shape)
+        self.built = True
+
+    def call(self, x, condition=None):
+        return self._run(call_layer, x, condition)
+
+    def initialize(self, x, condition=None):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+        return self._run(initialize_layer, x, condition)
+
+    def _run(self, run, x, condition):
+        if self.context_filters:
+            x = tf.concat([x, context_of(self, condition)], axis=-1)
+        hidden = tf.nn.elu(run(self.hidden1, x))
+        hidden = tf.nn.elu(run(self.hidden2, hidden))
+        return tf.cast(run(self.last, hidden), self.variable_dtype)
+
+    def compute_output_shape(self, input_shape, *rest):
+        return self.last.compute_output_shape(input_shape)
+
+
+def context_of(network, condition):
+    """The `context` of a condition, which may also be the context itself.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    context = condition.get("context") if isinstance(condition, dict) else condition
+    if context is None:
+        raise ValueError(f"{network.name} needs a context of {network.context_filters} channels.")
+    return context
+
+
+class ResidualBlock(keras.layers.Layer):
+    """`ELU(conv(ELU(conv(x))) + x)`, 3x3; x through a 1x1 convolution where the number of channels changes.
+
+    Source: released MaCow.
+    """
+
+    def __init__(self, filters, seed=0, **kwargs):
+        """Args: filters: Python `int`; seed: of the initial parameters; rest as in Keras."""
+        super().__init__(autocast=False, **kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.filters = filters
+        self.first = WeightNormConv2D(filters, 3, seed=derive_seed(seed, 1), **policy)
+        self.second = WeightNormConv2D(filters, 3, seed=derive_seed(seed, 2), **policy)
+        self._shortcut_layer = WeightNormConv2D(filters, 1, seed=derive_seed(seed, "shortcut"), **policy)
+        self.shortcut = None
+
+    def build(self, input_shape):
+        *outer, channels = input_shape
+        self.first.build(input_shape)
+        self.second.build((*outer, self.filters))
+        if channels != self.filters:
+            self.shortcut = self._shortcut_layer
+            self.shortcut.build(input_shape)
+        self.built = True
+
+    def call(self, x):
+        return self._run(call_layer, x)
+
+    def initialize(self, x):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+        return self._run(initialize_layer, x)
+
+    def _run(self, run, x):
+        branch = run(self.second, tf.nn.elu(run(self.first, x)))
+        return tf.nn.elu(branch + (x if self.shortcut is None else run(self.shortcut, x)))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+
+class ResidualContextNetwork(keras.layers.Layer):
+    """What a dequantizer knows of the image: `[B, H, W, C] -> [B, H, W, filters]`, called with `(x, dropout_keys)`.
+
+    Two residual blocks at full size; for each further entry of `planes` a convolution of stride 2 and two more; then back up by
+    transposed convolutions; a 1x1 convolution. There are no skip connections, and no dropout.
+
+    Source: released MaCow.
+    """
+
+    def __init__(self, planes=(32, 64), filters=4, input_scale=1.0, seed=0, **kwargs):
+        """Creates the layers.
+
+        Args:
+          planes: Python `int`s, channels at full size, half of it, and so on.
+          filters: Python `int`, output channels.
+          input_scale: Python `float`, factor of the inputs.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+        """
+        super().__init__(autocast=False, **kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.filters = filters
+        self._input_scale = input_scale
+        self._factor = 2 ** (len(planes) - 1)
+        self.down, self.blocks, self.up = [], [], []
+        for level, width in enumerate(planes):
+            if level:
+                self.down.append(WeightNormConv2D(width, strides=2, seed=derive_seed(seed, "down", level), **policy))
+            self.blocks.append(
+                [ResidualBlock(width, derive_seed(seed, "block", level, number), **policy) for number in range(2)]
+            )
+        for level in reversed(range(len(planes) - 1)):
+            self.up.append(WeightNormConv2DTranspose(planes[level], seed=derive_seed(seed, "up", level), **policy))
+        self.last = WeightNormConv2D(filters, 1, seed=derive_seed(seed, "last"), **policy)
+
+    def build(self, input_shape):
+        *_, height, width, _ = input_shape
+        if any(side is not None and side % self._factor for side in (height, width)):
+            raise ValueError(f"{self.name} halves the sides until {self._factor} times smaller; got {input_shape}.")
+        shape = input_shape
+        for level, blocks in enumerate(self.blocks):
+            for layer in ([self.down[level - 1]] if level else []) + blocks:
+                layer.build(shape)
+                shape = layer.compute_output_shape(shape)
+        for layer in [*self.up, self.last]:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def call(self, x, dropout_keys=None):
+        return self._run(call_layer, x)
+
+    def initialize(self, x, dropout_keys=None):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+        return self._run(initialize_layer, x)
+
+    def _run(self, run, x):
+        x *= tf.cast(self._input_scale, x.dtype)
+        for level, blocks in enumerate(self.blocks):
+            if level:
+                x = tf.nn.elu(run(self.down[level - 1], x))
+            for block in blocks:
+                x = run(block, x)
+        for layer in self.up:
+            x = tf.nn.elu(run(layer, x))
+        return run(self.last, x)
+
+    def compute_output_shape(self, input_shape, *rest):
+        return (*input_shape[:-1], self.filters)
+
+
+def default_width(channels):
+    """Hidden channels of the released MaCow: 4 C up to C = 96, then 2 C, at most 512."""
+    return 4 * channels if channels <= 96 else min(2 * channels, 512)
+
+
+class MaskedNetwork(keras.layers.Layer):
+    """Masked convolution, ELU, 1x1 convolution: `[B, H, W, C] -> [B, H, W, filters]`, zero after data-dependent init.
+
+    Called with `(x, condition)`: None, a context `[B, H, W, C_context]`, which goes through a 3x3 convolution and is added before
+    the ELU, or a dictionary that holds it as `context`. Outputs at a pixel depend on the inputs that the masked convolution sees,
+    and on no other.
+
+    Source: MaCow, section 3.1; widths, weight norm and context: its code.
+    """
+
+    def __init__(
+        self, filters, kernel_size=(3, 3), kind="masked", order="A", width=None, context_filters=0, seed=0, **kwargs
+    ):
+        """Creates the layers.
+
+        Args:
+          filters: Python `int`, output channels.
+          kernel_size: Python `int`s `(height, width)` of the masked convolution.
+          kind: `'masked'` or `'shifted'`.
+          order: `'A'`, `'B'`; shifted also `'C'`, `'D'`.
+          width: Python `int`, hidden channels; None: `default_width` of the input's channels.
+          context_filters: Python `int`, channels of the context, 0 for none.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+        """
+        super().__init__(autocast=False, **kwargs)
+        self.filters = filters
+        self.kernel_size = tuple(kernel_size)
+        self.kind = kind
+        self.order = order
+        self.width = width
+        self.context_filters = context_filters
+        self._seed = seed
+
+    def build(self, input_shape):
+        width = self.width or default_width(input_shape[-1])
+        policy = {"dtype": self.dtype_policy}
+        self.masked = MaskedConv2D(
+            width, self.kernel_size, self.kind, self.order, seed=derive_seed(self._seed, "masked"), **policy
+        )
+        self.masked.build(input_shape)
+        self.context = None
+        if self.context_filters:
+            self.context = WeightNormConv2D(width, 3, seed=derive_seed(self._seed, "context"), **policy)
+            self.context.build((*input_shape[:-1], self.context_filters))
+        self.last = WeightNormConv2D(self.filters, 1, init_scale=0.0, seed=derive_seed(self._seed, "last"), **policy)
+        self.last.build((*input_shape[:-1], width))
+        self.built = True
+
+    def call(self, x, condition=None):
+        return self._run(call_layer, x, condition)
+
+    def initialize(self, x, condition=None):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+        return self._run(initialize_layer, x, condition)
+
+    def _run(self, run, x, condition):
+        hidden = run(self.masked, x)
+        if self.context is not None:
+            hidden += run(self.context, context_of(self, condition))
+        return tf.cast(run(self.last, tf.nn.elu(hidden)), self.variable_dtype)
+
+    def features(self, condition):
+        """What the context adds before the ELU, `[B, H, W, width]`; None without one."""
+        return None if self.context is None else self.context(context_of(self, condition))
+
+    def pixel_parameters(self):
+        """`(bias, last_kernel, last_bias)`, tensors `[width]`, `[width, filters]` and `[filters]`: what `pixel_network` takes."""
+        tensors = (self.masked.bias, self.last.effective_kernel()[0, 0], self.last.bias)
+        return tuple(tf.cast(tf.convert_to_tensor(tensor), self.compute_dtype) for tensor in tensors)
+
+    def compute_output_shape(self, input_shape, *rest):
+        return (*input_shape[:-1], self.filters)
+
+
+# Of PyTorch's group norm.
+_GROUP_NORM_EPSILON = 1e-5
+
+
+class WindowAttentionNetwork(keras.layers.Layer):
+    """Self-attention in windows: `[B, H, W, C] -> [B, H, W, filters]`, zero after data-dependent init; float32 under any policy.
+
+    With linear layers on the channels of each pixel, weight norm in all of them, and s = `window`:
+
+        h = first(x) + position                     in each of the H/s x W/s windows of s x s pixels
+        a = h + attention(q, k, v)                  [q, k, v] = projection(h); over the s^2 pixels of the window
+        y = last(ELU(mixing(group_norm(a))))        `num_heads` groups of channels, over the window
+
+    Nothing that happens in one window is seen in another. Attention is `softmax(q k^T / sqrt(d)) v` for each head of
+    d = `width` / `num_heads` channels; for the position code see `sinusoidal_code`.
+
+    Called with `(x, condition)`: None, a context `[B, H, W, C_context]`, which is joined to x, behind it, or a dictionary that
+    holds it as `context`. Raises `ValueError` when H or W is no multiple of `window`.
+
+    Source: released MaCow, `self_attn` of its configuration imagenet64-attn; not in the paper.
+    """
+
+    def __init__(self, width, filters, window, num_heads=8, context_filters=0, seed=0, **kwargs):
+        """Creates the layers.
+
+        Args:
+          width: Python `int`, hidden channels, a multiple of `num_heads`.
+          filters: Python `int`, output channels.
+          window: Python `int`, side of a window.
+          num_heads: Python `int`, of the attention, and groups of the group norm.
+          context_filters: Python `int`, channels of the context, 0 for none.
+          seed: Python `int` of the initial parameters.
+          **kwargs: As in Keras.
+
+        Raises:
+          ValueError: if `width` is no multiple of `num_heads`, or `window` is below 1.
+        """
+        super().__init__(autocast=False, **kwargs)
+        if num_heads < 1 or width % num_heads:
+            raise ValueError(f"A width of {width} cannot be cut into {num_heads} heads; give a multiple.")
+        if window < 1:
+            raise ValueError(f"window must be at least 1, got {window}.")
+        policy = {"dtype": self.dtype_policy}
+        self.width = width
+        self.window = window
+        self.num_heads = num_heads
+        self.context_filters = context_filters
+        self.first = WeightNormConv2D(width, 1, seed=derive_seed(seed, "first"), **policy)
+        self.projection = WeightNormConv2D(3 * width, 1, seed=derive_seed(seed, "projection"), **policy)
+        self.group_norm = keras.layers.GroupNormalization(num_heads, epsilon=_GROUP_NORM_EPSILON, **policy)
+        self.mixing = WeightNormConv2D(width, 1, seed=derive_seed(seed, "mixing"), **policy)
+        self.last = WeightNormConv2D(filters, 1, init_scale=0.0, seed=derive_seed(seed, "last"), **policy)
+        self._position = sinusoidal_code(window, width)
+
+    def build(self, input_shape):
+        *outer, channels = input_shape
+        self._check_sides(input_shape)
+        self.first.build((*outer, channels + self.context_filters))
+        for layer in (self.projection, self.group_norm):
+            layer.build((None, self.window, self.window, self.width))
+        for layer in (self.mixing, self.last):
+            layer.build((*outer, self.width))
+        self.built = True
+
+    def call(self, x, condition=None):
+        return self._run(call_layer, x, condition)
+
+    def initialize(self, x, condition=None):
+        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+        return self._run(initialize_layer, x, condition)
+
+    def _run(self, run, x, condition):
+        self._check_sides(x.shape)
+        if self.context_filters:
+            x = tf.concat([x, context_of(self, condition)], axis=-1)
+        hidden = run(self.first, x)
+        windows = cut_windows(hidden, self.window)
+        windows += tf.constant(self._position, windows.dtype)
+        windows += self_attention(run(self.projection, windows), self.num_heads)
+        hidden = join_windows(self.group_norm(windows), hidden)
+        hidden = tf.nn.elu(run(self.mixing, hidden))
+        return tf.cast(run(self.last, hidden), self.variable_dtype)
+
+    def _check_sides(self, shape):
+        _, height, width, _ = shape
+        if any(side is not None and side % self.window for side in (height, width)):
+            raise ValueError(
+                f"{self.name} cannot cut an image of {height}x{width} into windows of {self.window}x{self.window}; give a window "
+                "that divides both sides."
+            )
+
+    def compute_output_shape(self, input_shape, *rest):
+        return self.last.compute_output_shape(input_shape)
+
+
+def sinusoidal_code(window, channels):
+    """The position code of a window, float32 `[window, window, channels]`.
+
+    `sin(t)` on even channels i and `cos(t)` on odd ones, `t = (window row + column) / 10000^(2 floor(i / 2) / channels)`.
+
+    Source: Vaswani et al. 2017, section 3.5; released MaCow.
+    """
+    channel = np.arange(channels)
+    angle = np.arange(window**2)[:, np.newaxis] / 10000.0 ** (2 * (channel // 2) / channels)
+    code = np.where(channel % 2, np.cos(angle), np.sin(angle))
+    # The authors keep it in float32, also where they compute in float64.
+    return code.reshape([window, window, channels]).astype(np.float32)
+
+
+def cut_windows(x, window):
+    """`[B, H, W, C] -> [B (H / window) (W / window), window, window, C]`: adjacent windows, row after row."""
+    batch, height, width, channels = sizes_of(x)
+    rows, columns = height // window, width // window
+    x = tf.reshape(x, [batch, rows, window, columns, window, channels])
+    return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [batch * rows * columns, window, window, channels])
+
+
+def join_windows(windows, like):
+    """The inverse of `cut_windows`, to the shape of `like`."""
+    batch, height, width, channels = sizes_of(like)
+    window = windows.shape[1]
+    x = tf.reshape(windows, [batch, height // window, width // window, window, window, channels])
+    x = tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [batch, height, width, channels])
+    return tf.ensure_shape(x, like.shape)

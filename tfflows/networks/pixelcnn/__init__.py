@@ -1,0 +1,1 @@
+"""PixelCNN++: the network, its layers, and sampling with each activation computed once."""
