@@ -1,7 +1,56 @@
-"""Convolutions of the released Glow code: a border channel instead of plain zero padding."""
+"""Convolutions: in bfloat16 with sums in float32, and with the released Glow's border channel; batch axes folded."""
+
+import functools
 
 import numpy as np
 import tensorflow as tf
+
+
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, strides: int | list[int] = 1, padding: str = "SAME") -> tf.Tensor:
+    """`tf.nn.conv2d`, whose sums are of float32 also where both arguments are of bfloat16, those of the gradients too.
+
+    Where TensorFlow has no kernels of that kind (`sums_bfloat16_in_float32`), the rounded arguments are convolved in float32.
+
+    Args:
+      x: Floating `[B, H, W, C]`.
+      kernel: `[k, l, C, C_out]` of the same dtype.
+      strides: As in `tf.nn.conv2d`.
+      padding: `'SAME'` or `'VALID'`.
+
+    Returns:
+      `[B, H', W', C_out]` of the arguments' dtype.
+    """
+    return _with_float32_sums(lambda x, kernel: tf.nn.conv2d(x, kernel, strides, padding), x, kernel)
+
+
+def conv2d_transpose(
+    x: tf.Tensor, kernel: tf.Tensor, output_shape: tf.Tensor | list, strides: int = 2, padding: str = "SAME"
+) -> tf.Tensor:
+    """`tf.nn.conv2d_transpose` with the sums of `conv2d`; arguments as in `tf.nn.conv2d_transpose`."""
+    return _with_float32_sums(
+        lambda x, kernel: tf.nn.conv2d_transpose(x, kernel, output_shape, strides, padding), x, kernel
+    )
+
+
+@functools.cache
+def sums_bfloat16_in_float32() -> bool:
+    """Whether gradients of a bfloat16 convolution are summed in float32 on this machine's default device.
+
+    They are on GPUs, and on CPUs with units for bfloat16. On others a sum of 16,384 ones was seen to come out as 5,376: bfloat16
+    has eight bits, and a sum in it soon grows no more.
+    """
+    with tf.init_scope():
+        ones = tf.ones([1, 128, 128, 1], tf.bfloat16)
+        total = tf.raw_ops.Conv2DBackpropFilter(
+            input=ones, filter_sizes=[1, 1, 1, 1], out_backprop=ones, strides=[1, 1, 1, 1], padding="SAME"
+        )
+        return float(tf.cast(total, tf.float32)[0, 0, 0, 0]) == 128 * 128
+
+
+def _with_float32_sums(convolve, x, kernel):
+    if x.dtype != tf.bfloat16 or sums_bfloat16_in_float32():
+        return convolve(x, kernel)
+    return tf.cast(convolve(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32)), x.dtype)
 
 
 def border_indicator(height, width, kernel_size, dtype=tf.float32):
@@ -61,7 +110,7 @@ def convolution_with_border(x, kernel, dtype=None):
     channels = kernel.shape[2] - 1
     # The gradient of a split is one concatenation, that of two slices pads both with zeros and adds them.
     inner_kernel, border_kernel = tf.split(kernel, [channels, 1], axis=2)
-    inner = tf.nn.conv2d(x, tf.cast(inner_kernel, dtype or kernel.dtype), strides=1, padding="SAME")
+    inner = conv2d(x, tf.cast(inner_kernel, dtype or kernel.dtype))
     height, width = _image_size(x)
     return inner, border_convolution(height, width, border_kernel)
 
