@@ -47,7 +47,8 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
     pages["claims.md"] = claims_page(claims, papers)
-    benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY)
+    order = _read(directory, "benchmarks.csv").topic
+    benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:
         before = load_benchmarks(directory / BENCHMARKS_DIRECTORY / BEFORE_DIRECTORY)
         pages["benchmarks.md"] = benchmarks_page(benchmarks, before)

@@ -45,6 +45,16 @@ def test_written_and_read_back(benchmark_of, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("order", "topics"),
+    [((), ["memory", "peers", "xla"]), (("xla", "drift", "memory"), ["xla", "memory", "peers"])],
+)
+def test_topics_come_as_ordered_then_by_name(benchmark_of, tmp_path, order, topics):
+    for topic in ("peers", "xla", "memory"):
+        write_benchmark(benchmark_of(topic=topic), tmp_path)
+    assert list(load_benchmarks(tmp_path, order)) == topics
+
+
+@pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda content: content["measurements"][0].update(median=1.0), "quartiles"),
