@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from reproductions.reporting import stored
 
 BENCHMARKS_DIRECTORY = "benchmarks"
-# The same topics of the code as it was before it was made faster.
-BEFORE_DIRECTORY = "before"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +128,7 @@ def write_benchmark(benchmark: Benchmark, directory: str | os.PathLike) -> pathl
 
 
 def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> dict[str, Benchmark]:
-    """All benchmarks of a directory (not of those below it), by topic; none if there is no such directory.
+    """All benchmarks of a directory, by topic; none if there is no such directory.
 
     Args:
       directory: Of the JSON files.
