@@ -5,10 +5,15 @@ Each function builds one subject in the process that it is called in, and return
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, TRAINING_STEP, network_tasks, training_step
+from benchmarks.harness.workers import Subject
+
+if TYPE_CHECKING:
+    from reproductions.agave.experiments import AgaveExperiment
 
 NAIVE = "pixels by the whole network"
 _INIT_IMAGES = 4
@@ -26,7 +31,7 @@ class Case:
         return f"width 160, R={self.num_blocks}, {self.vae_blocks} blocks of the VAE, 32x32x3, batch {self.batch_size}"
 
     @property
-    def experiment(self):
+    def experiment(self) -> "AgaveExperiment":
         """The `AgaveExperiment`, both halves together from the start."""
         from reproductions.agave.experiments import EXPERIMENTS
 
@@ -53,7 +58,7 @@ def _model(case, strategy=None, initialized=True):
     return model
 
 
-def tfflows_agave(case):
+def tfflows_agave(case: Case) -> Subject:
     """Ours, with dropout: the training step."""
     limit_tensorflow()
     from reproductions.agave import model as agave
@@ -68,7 +73,7 @@ def tfflows_agave(case):
     return {TRAINING_STEP: training_step(strategy, model, make_optimizer, images)}, facts
 
 
-def bare_networks(case):
+def bare_networks(case: Case) -> Subject:
     """Ladder, head, feature stream and PixelCNN++ alone: the same layers, dropout and all, on inputs of the same shapes."""
     limit_tensorflow()
     import tensorflow as tf
@@ -110,7 +115,7 @@ class _One:
         return tf.concat([tf.reshape(out, [-1]) for out in tf.nest.flatten(self._network(*inputs))], axis=0)
 
 
-def sampler(case, num_pixels):
+def sampler(case: Case, num_pixels: int) -> Subject:
     """From noise to images by what is cached; and the first `num_pixels` of as many images by the whole network for each."""
     limit_tensorflow()
     import tensorflow as tf

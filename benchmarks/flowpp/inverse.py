@@ -4,7 +4,7 @@ from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.machine import Patience
 from benchmarks.harness.timing import milliseconds, ratio, summary
 from benchmarks.harness.topic import Findings, Topic
-from benchmarks.harness.workers import workers
+from benchmarks.harness.workers import Subject, workers
 from reproductions.reporting.benchmarks import Measurement, Ratio
 
 # One coupling of the CIFAR-10 model on 8 images.
@@ -28,7 +28,7 @@ NOTES = (
 )
 
 
-def make(spread, jit_compile):
+def make(spread: float, jit_compile: bool) -> Subject:
     """The three methods as tasks, and their evaluations and errors as facts."""
     limit_tensorflow()
     import numpy as np
@@ -60,10 +60,10 @@ def measure(findings: Findings) -> None:
             case = f"{spread_name}, {'XLA' if jit_compile else 'plain'}"
             with workers({case: (make, (spread, jit_compile))}) as (started, facts, _):
                 (worker,) = started.values()
-                add(findings, case, worker, facts[case])
+                _add(findings, case, worker, facts[case])
 
 
-def add(findings, case, worker, facts):
+def _add(findings, case, worker, facts):
     """Adds what one process has found and its times."""
     samples = findings.in_turn(
         {name: worker.call(name) for name in METHODS}, ROUNDS, CALLS, Patience([worker.process]).watch

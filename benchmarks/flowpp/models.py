@@ -6,10 +6,15 @@ the tasks are those of `harness.tasks`.
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 from benchmarks.harness.environment import THREADS, limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, flow_tasks, network_tasks
+from benchmarks.harness.workers import Subject
+
+if TYPE_CHECKING:
+    from reproductions.flowpp.experiments import FlowPPExperiment
 
 # At init a network's outputs have a deviation of 0.1 and all mixtures look alike; brought to 1 they differ as trained ones do.
 _SPREAD = 10.0
@@ -28,7 +33,7 @@ class Case:
         return f"width 96, {self.num_blocks} blocks, K=32, 32x32x3, batch {self.batch_size}"
 
     @property
-    def experiment(self):
+    def experiment(self) -> "FlowPPExperiment":
         """The `FlowPPExperiment`."""
         from reproductions.flowpp.experiments import EXPERIMENTS
 
@@ -38,7 +43,9 @@ class Case:
 IMAGE_SHAPE = [32, 32, 3]
 
 
-def tfflows_flowpp(case, jit_compile=False, released_inverse=False, num_side_by_side=1):
+def tfflows_flowpp(
+    case: Case, jit_compile: bool = False, released_inverse: bool = False, num_side_by_side: int = 1
+) -> Subject:
     """Ours, with dropout and the variational dequantizer.
 
     `released_inverse`: bisection as in the released code; `num_side_by_side`: as --side_by_side, of the training step.
@@ -69,13 +76,13 @@ def tfflows_flowpp(case, jit_compile=False, released_inverse=False, num_side_by_
     return tasks, {"parameters": count_parameters(model)}
 
 
-def sampler(case, jit_compile=False, released_inverse=False):
+def sampler(case: Case, jit_compile: bool = False, released_inverse: bool = False) -> Subject:
     """As `tfflows_flowpp`, the task `sample` alone."""
     tasks, facts = tfflows_flowpp(case, jit_compile, released_inverse)
     return {SAMPLE: tasks[SAMPLE]}, facts
 
 
-def bare_networks(case, in_turn=False, threads_an_operation=THREADS):
+def bare_networks(case: Case, in_turn: bool = False, threads_an_operation: int = THREADS) -> Subject:
     """The networks of our Flow++ alone, those of the dequantizer too: the same layers, dropout and all, on the same shapes.
 
     With `in_turn` each waits for the one before, as in a flow.

@@ -9,7 +9,7 @@ from tfflows.math.logistic_mixture import mixture_logit
 _MAX_ITERATIONS, _TOLERANCE, _BOUND = 200, 1e-12, 200.0
 
 
-def bisect(y, logits, means, log_scales):
+def bisect(y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Bisection on the CDF itself, as the released code does it: arguments and result as those of `solve`.
 
     From 0, between the extremes over k of `mu_k -+ 200 sum_j exp(l_j)`, until no element moves by more than 1e-12 or 200 times.
@@ -38,7 +38,9 @@ def bisect(y, logits, means, log_scales):
     return x, count
 
 
-def chandrupatla(y, logits, means, log_scales):
+def chandrupatla(
+    y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Chandrupatla's method as in TFP, on the logit scale within the bracket of `solve`; as `solve` else."""
     points = means + tf.exp(log_scales) * y
     low, high = tf.reduce_min(points, axis=0), tf.reduce_max(points, axis=0)

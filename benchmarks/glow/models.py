@@ -9,9 +9,12 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
+
 from benchmarks.harness.environment import THREADS, limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, LOG_PROB, SAMPLE, TRAINING_STEP, flow_tasks, network_tasks
+from benchmarks.harness.workers import Subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +34,11 @@ class Case:
         )
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> list[int]:
+        """`[H, W, 3]`."""
         return [self.image_size, self.image_size, 3]
 
-    def images(self):
+    def images(self) -> np.ndarray:
         """One batch of uint8 noise."""
         return noise(self.batch_size, *self.image_shape)
 
@@ -56,7 +60,7 @@ def _experiment(case):
     )
 
 
-def tfflows_glow(case, jit_compile=False):
+def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
     """Ours: affine coupling, dense 1x1 convolutions, learned priors, border channels, its own Adamax."""
     limit_tensorflow()
     import tensorflow as tf
@@ -78,7 +82,7 @@ def tfflows_glow(case, jit_compile=False):
     return tasks, {"parameters": count_parameters(model) - dead}
 
 
-def bare_networks(case, jit_compile=False):
+def bare_networks(case: Case, jit_compile: bool = False) -> Subject:
     """The networks of our Glow alone: the same layers on inputs of the same shapes, forward, backward and update.
 
     Of the couplings and of the priors between levels. The backward pass goes to the weights and to the inputs, as in a flow.
@@ -104,7 +108,7 @@ def bare_networks(case, jit_compile=False):
     return tasks, {"parameters": sum(network.count_params() for network in networks)}
 
 
-def tfp_glow(case):
+def tfp_glow(case: Case) -> Subject:
     """`tfb.Glow` with its default networks at our width, under `tf.function`; Adamax of tf_keras, one kernel a variable."""
     limit_tensorflow()
     import tensorflow as tf
@@ -147,7 +151,7 @@ def tfp_glow(case):
     return tasks, {"parameters": sum(variable.shape.num_elements() for variable in variables)}
 
 
-def normflows_glow(case):
+def normflows_glow(case: Case) -> Subject:
     """`normflows.MultiscaleFlow` of `GlowBlock`s with dense 1x1 convolutions; `torch.optim.Adamax`."""
     import normflows
     import torch

@@ -3,6 +3,7 @@
 import collections
 import pathlib
 import tempfile
+from collections.abc import Callable, Mapping
 
 from benchmarks.glow import models
 from benchmarks.glow.models import SMALLEST, Case
@@ -51,7 +52,7 @@ def measure(findings: Findings) -> None:
             findings.measurements.append(Measurement(str(CASE), kind, subject, "ms", **summary(values)))
 
 
-def milliseconds_by_kind(step):
+def milliseconds_by_kind(step: Callable[[], object]) -> Mapping[str, float]:
     """`{kind: milliseconds a step}` of `STEPS` calls, and their wall time."""
     import time
 
@@ -75,7 +76,7 @@ def milliseconds_by_kind(step):
     return total
 
 
-def kind_of(kernel):
+def kind_of(kernel: str) -> str:
     """The kind of a kernel, by its name."""
     return next((kind for kind, parts in KINDS.items() if any(part in kernel for part in parts)), "others")
 

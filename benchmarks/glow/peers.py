@@ -1,13 +1,16 @@
 """Glow beside other libraries and beside its bare networks."""
 
+from collections.abc import Mapping
+
 from benchmarks.glow import models
 from benchmarks.glow.models import SMALLEST, Case
 from benchmarks.harness.comparisons import BARE, OURS
 from benchmarks.harness.machine import Patience
 from benchmarks.harness.tasks import LOG_PROB, SAMPLE, TRAINING_STEP
-from benchmarks.harness.timing import milliseconds, ratio
+from benchmarks.harness.timing import Samples, milliseconds, ratio
 from benchmarks.harness.topic import Findings, Topic
 from benchmarks.harness.workers import workers
+from reproductions.reporting.benchmarks import Ratio
 
 BARE_XLA = "bare networks, XLA"
 
@@ -67,7 +70,7 @@ def measure(findings: Findings) -> None:
                 findings.ratios += ratios_of_ours(str(case), quantity, samples, goal)
 
 
-def ratios_of_ours(case, quantity, samples, goal):
+def ratios_of_ours(case: str, quantity: str, samples: Mapping[str, Samples], goal: float) -> list[Ratio]:
     """Ours over each peer, to stay below 1, and over the faster of the two bare networks (goal: of training)."""
     turns = {name: times.turns for name, times in samples.items()}
     bare = [name for name in (BARE, BARE_XLA) if name in samples]

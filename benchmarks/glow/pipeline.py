@@ -15,7 +15,7 @@ from benchmarks.harness.machine import Patience
 from benchmarks.harness.tasks import TRAINING_STEP
 from benchmarks.harness.timing import summary
 from benchmarks.harness.topic import Findings, Topic
-from benchmarks.harness.workers import workers
+from benchmarks.harness.workers import Subject, workers
 from reproductions.reporting.benchmarks import Measurement, Ratio
 
 CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
@@ -32,7 +32,7 @@ NOTES = (
 )
 
 
-def array_pipeline():
+def array_pipeline() -> Subject:
     """50,000 images of 32x32 in memory."""
     limit_tensorflow()
     from tfflows.data.sources import ArraySource
@@ -42,7 +42,7 @@ def array_pipeline():
     return _task(source, "shift")
 
 
-def record_pipeline(directory):
+def record_pipeline(directory: str) -> Subject:
     """4,096 images of 64x64 as PNG in four TFRecord files, which are written first."""
     limit_tensorflow()
     import tensorflow as tf
@@ -69,7 +69,7 @@ def record_pipeline(directory):
     return _task(source, "none")
 
 
-def file_pipeline(dataset):
+def file_pipeline(dataset: str) -> Subject:
     """The images of a folder as PNG files, one read at a time, as when they do not fit into memory."""
     limit_tensorflow()
     from tfflows.data import folders, load_dataset

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Run:
     finished: bool
     forward_pass: float | None = None
 
-    def seconds_per_step(self, after):
+    def seconds_per_step(self, after: int) -> float:
         """Median seconds a step over the calls that end later than step `after`."""
         times = [
             (seconds - before) / (step - previous)
@@ -46,7 +47,7 @@ class Run:
         ]
         return float(np.median(times))
 
-    def block_seconds(self, block):
+    def block_seconds(self, block: int) -> list[float]:
         """Means of seconds a step over consecutive stretches of at least `block` steps, without the first call."""
         means, (last, last_seconds) = [], self.steps[0]
         for step, seconds in self.steps[1:]:
@@ -55,12 +56,20 @@ class Run:
                 last, last_seconds = step, seconds
         return means
 
-    def first_step_seconds(self):
+    def first_step_seconds(self) -> float:
         """Seconds from the data-dependent init to the end of the first call: tracing, compiling and running it."""
         return self.steps[0][1] - self.events["initialization"]
 
 
-def run_command(flags, num_steps, *, paper="glow", limit=300, environment=None, forward_pass=False):
+def run_command(
+    flags: Sequence[str],
+    num_steps: int,
+    *,
+    paper: str = "glow",
+    limit: float = 300,
+    environment: Mapping[str, str] | None = None,
+    forward_pass: bool = False,
+) -> Run:
     """Runs the command to step `num_steps`, in a workdir of its own.
 
     Args:
@@ -79,7 +88,14 @@ def run_command(flags, num_steps, *, paper="glow", limit=300, environment=None, 
 
 
 @contextlib.contextmanager
-def started(flags, num_steps, *, paper="glow", environment=None, forward_pass=False):
+def started(
+    flags: Sequence[str],
+    num_steps: int,
+    *,
+    paper: str = "glow",
+    environment: Mapping[str, str] | None = None,
+    forward_pass: bool = False,
+) -> Iterator[Callable[[float], Run]]:
     """Starts the command and gives the function that waits for its `Run`; for several at once."""
     with tempfile.TemporaryDirectory() as directory:
         result, errors = pathlib.Path(directory, "result.json"), pathlib.Path(directory, "errors")

@@ -15,6 +15,7 @@ import pathlib
 import resource
 import sys
 import time
+from collections.abc import Sequence
 
 from benchmarks.harness.environment import ROOT, limit_tensorflow
 
@@ -25,21 +26,24 @@ FORWARD_PASS = "BENCHMARK_FORWARD_PASS"
 class Events:
     """Names and times in seconds since the command was given, on disk at every moment."""
 
-    def __init__(self, started, path):
+    def __init__(self, started: float, path: str):
         self._started, self._path = started, pathlib.Path(path)
         self._content = {"events": [], "steps": []}
 
-    def mark(self, name):
+    def mark(self, name: str) -> None:
+        """A part that has a name has ended."""
         self._content["events"].append([name, time.time() - self._started])
         self._write()
 
-    def step(self, number):
+    def step(self, number: int) -> None:
+        """The call that ends with this step has ended."""
         self._content["steps"].append([number, time.time() - self._started])
         # A step may take a millisecond; the first ones are those that a stopped process is asked for.
         if len(self._content["steps"]) <= 3:
             self._write()
 
-    def finish(self, **results):
+    def finish(self, **results: float) -> None:
+        """All that is wanted has ended; further results are kept."""
         self._content |= results
         self._write()
 
@@ -53,7 +57,7 @@ class Finished(BaseException):
     """The last step that is wanted was taken; no handler of errors is to catch it."""
 
 
-def seconds_of_forward_pass(model, batch_size):
+def seconds_of_forward_pass(model: object, batch_size: int) -> float:
     """Time of one traced evaluation of the density of `batch_size` images: the arithmetic of a data-dependent init."""
     import tensorflow as tf
 
@@ -70,7 +74,7 @@ def seconds_of_forward_pass(model, batch_size):
     return time.time() - begin
 
 
-def main(paper, started, num_steps, result, run_flags):
+def main(paper: str, started: float, num_steps: int, result: str, run_flags: Sequence[str]) -> None:
     """Runs the command with its parts watched."""
     events = Events(started, result)
     limit_tensorflow()

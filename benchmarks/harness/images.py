@@ -3,18 +3,19 @@
 import contextlib
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 
-def noise(num_images, *shape):
+def noise(num_images: int, *shape: int) -> np.ndarray:
     """uint8 noise `[num_images, *shape]`."""
     return np.random.default_rng(0).integers(0, 256, [num_images, *shape], np.uint8)
 
 
 @contextlib.contextmanager
-def image_folder(size, num_images):
+def image_folder(size: int, num_images: int) -> Iterator[str]:
     """The name, for `--dataset`, of a temporary folder with `num_images` training and two test images."""
     with tempfile.TemporaryDirectory() as directory:
         for split, number in (("train", num_images), ("test", 2)):

@@ -3,12 +3,33 @@
 A task is a function without arguments that takes one batch and returns when its work is done.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from tfflows.distributions.dequantized_flow import DequantizedFlow
+
+Task = Callable[[], object]
+
 TRAINING_STEP, LOG_PROB, SAMPLE = "training step", "log_prob", "sample"
 
 LEARNING_RATE = 1e-3
 
 
-def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=False, num_side_by_side=1):
+def flow_tasks(
+    strategy: "tf.distribute.Strategy",
+    model: "DequantizedFlow",
+    make_optimizer: Callable[[], "keras.optimizers.Optimizer"],
+    images: np.ndarray,
+    values: "tf.Tensor",
+    jit_compile: bool = False,
+    num_side_by_side: int = 1,
+) -> dict[str, Task]:
     """A training step on uint8 images (noise, bound, gradients, update), `log_prob` of values and as many samples.
 
     Args:
@@ -33,7 +54,14 @@ def flow_tasks(strategy, model, make_optimizer, images, values, jit_compile=Fals
     }
 
 
-def training_step(strategy, model, make_optimizer, images, jit_compile=False, num_side_by_side=1):
+def training_step(
+    strategy: "tf.distribute.Strategy",
+    model: object,
+    make_optimizer: Callable[[], "keras.optimizers.Optimizer"],
+    images: np.ndarray,
+    jit_compile: bool = False,
+    num_side_by_side: int = 1,
+) -> Task:
     """The task `training step` of any model that the driver trains; arguments as for `flow_tasks`."""
     import tensorflow as tf
 
@@ -70,7 +98,12 @@ def training_step(strategy, model, make_optimizer, images, jit_compile=False, nu
 _LINK = 1e-30
 
 
-def network_tasks(calls, optimizer, jit_compile=False, in_turn=False):
+def network_tasks(
+    calls: Sequence[tuple[Callable, tuple]],
+    optimizer: "keras.optimizers.Optimizer",
+    jit_compile: bool = False,
+    in_turn: bool = False,
+) -> dict[str, Task]:
     """The same networks alone: forward, backward to weights and inputs as in a flow, update; and the forward pass alone.
 
     Args:

@@ -79,13 +79,20 @@ def summary(samples: Sequence[float]) -> dict[str, float | int]:
     }
 
 
-def milliseconds(case, quantity, subject, samples: Samples, **fields) -> Measurement:
+def milliseconds(case: str, quantity: str, subject: str, samples: Samples, **fields: object) -> Measurement:
     """The measurement of times, with what else is known of the subject."""
     values = [1000 * seconds for seconds in samples.turns]
     return Measurement(case, quantity, subject, "ms", **summary(values), first_call=samples.first_call, **fields)
 
 
-def ratio(case, quantity, numerator, denominator, samples: Mapping[str, Sequence[float]], goal=None) -> Ratio:
+def ratio(
+    case: str,
+    quantity: str,
+    numerator: str,
+    denominator: str,
+    samples: Mapping[str, Sequence[float]],
+    goal: float | None = None,
+) -> Ratio:
     """How many times `numerator`'s samples are `denominator`'s, each with that of the same round.
 
     Raises:

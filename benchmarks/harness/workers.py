@@ -9,10 +9,13 @@ import multiprocessing
 import os
 import resource
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from benchmarks.harness.environment import VARIABLES
 from benchmarks.harness.timing import timed
+
+# `{name: function without arguments that returns when its work is done}`, and what is known of the subject.
+Subject = tuple[Mapping[Hashable, Callable[[], object]], Mapping[str, object]]
 
 
 class WorkerError(RuntimeError):
@@ -27,12 +30,11 @@ class Worker:
     """A process that holds the tasks of one subject.
 
     Args:
-      make: A function of a module, called in the process as `make(*arguments)`; returns `(tasks, facts)`: `{task name:
-        function without arguments that returns when its work is done}` and a dictionary of what is known of the subject.
+      make: A function of a module, called in the process as `make(*arguments)`; returns `(tasks, facts)`.
       arguments: Of `make`; they are pickled.
     """
 
-    def __init__(self, make: Callable, arguments: Sequence = ()):
+    def __init__(self, make: Callable[..., Subject], arguments: Sequence = ()):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, tuple(arguments)), daemon=True)
@@ -48,7 +50,7 @@ class Worker:
         """Waits until the subject is built; `tasks` (names), and what `make` knows."""
         return self._answer()
 
-    def call(self, task: str) -> Callable[[int], list[float]]:
+    def call(self, task: Hashable) -> Callable[[int], list[float]]:
         """The function of `times` that calls the task so often in the process; see `timing.timed`."""
 
         def call(times):
@@ -62,7 +64,7 @@ class Worker:
         self._pipe.send((None, 0))
         return self._answer()
 
-    def close(self):
+    def close(self) -> None:
         """Ends the process."""
         self._pipe.close()
         self._process.kill()
@@ -81,7 +83,9 @@ class Worker:
 
 
 @contextlib.contextmanager
-def workers(makers: Mapping[str, tuple[Callable, Sequence]]):
+def workers(
+    makers: Mapping[str, tuple[Callable[..., Subject], Sequence]],
+) -> Iterator[tuple[dict[str, Worker], dict[str, Mapping[str, object]], list[str]]]:
     """Starts `{subject: (make, arguments)}`; gives `({subject: Worker}, {subject: facts}, messages)`.
 
     A subject whose package is not installed is left out, and a message says so.

@@ -41,10 +41,10 @@ def measure(findings: Findings) -> None:
             for order, size in dict.fromkeys(task[:2] for task in tasks):
                 names = [name for *form, name in tasks if form == [order, size]]
                 calls = {name: worker.call((order, size, name)) for name in names}
-                add(findings, kind, order, size, calls, patience, raster)
+                _add(findings, kind, order, size, calls, patience, raster)
 
 
-def add(findings, kind, order, size, tasks, patience, raster):
+def _add(findings, kind, order, size, tasks, patience, raster):
     """Adds the directions of one masked convolution, and their ratios; `raster`: `{order: (last size, its turns)}` so far."""
     case = f"{kind} {order}, {size}x{size}x{CHANNELS}, batch {BATCH_SIZE}"
     samples = findings.in_turn({name: tasks[name] for name in (ENCODE, DECODE)}, ROUNDS, CALLS, patience.watch)

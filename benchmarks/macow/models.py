@@ -6,10 +6,21 @@ the tasks are those of `harness.tasks`, and of a masked convolution its two dire
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, LOG_PROB, SAMPLE, flow_tasks, network_tasks
+from benchmarks.harness.workers import Subject
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    from reproductions.macow.experiments import MaCowExperiment
+    from tfflows.bijectors import MaskedConv
 
 # After init a network's last gains are 0 and no pixel depends on another; these make its outputs deviate by about 0.1.
 _GAIN = 0.1
@@ -37,11 +48,12 @@ class Case:
         return f"{self.variant}, {self.size}x{self.size}x3, batch {self.batch_size}"
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> list[int]:
+        """`[H, W, 3]`."""
         return [self.size, self.size, 3]
 
     @property
-    def experiment(self):
+    def experiment(self) -> "MaCowExperiment":
         """The `MaCowExperiment`: kernels, couplings and bits of CIFAR-10."""
         from reproductions.macow.experiments import EXPERIMENTS
 
@@ -50,7 +62,7 @@ class Case:
         return dataclasses.replace(EXPERIMENTS[name], **sizes)
 
     @property
-    def sequential_calls(self):
+    def sequential_calls(self) -> int:
         """Networks that sampling runs one after the other in the released code of the variant, an integer.
 
         Eight masked convolutions a step, each with a call a line, or in the paper's variant a call a diagonal.
@@ -63,7 +75,7 @@ class Case:
         return total
 
 
-def tfflows_macow(case):
+def tfflows_macow(case: Case) -> Subject:
     """Ours, with uniform noise."""
     limit_tensorflow()
     import tensorflow as tf
@@ -81,13 +93,13 @@ def tfflows_macow(case):
     return _tasks_of(strategy, model, case.batch_size)
 
 
-def sampler(case):
+def sampler(case: Case) -> Subject:
     """As `tfflows_macow`, the tasks `sample` and `log_prob` alone."""
     tasks, facts = tfflows_macow(case)
     return {name: tasks[name] for name in (SAMPLE, LOG_PROB)}, facts
 
 
-def bare_networks(case, in_turn=False):
+def bare_networks(case: Case, in_turn: bool = False) -> Subject:
     """The networks of the masked convolutions, couplings and priors of our MaCow alone, the same layers on the same shapes.
 
     With `in_turn` each waits for the one before, as in a flow.
@@ -107,7 +119,9 @@ def bare_networks(case, in_turn=False):
     return tasks, {"parameters": sum(network.count_params() for network, _ in calls)}
 
 
-def masked_convs(kind, sizes, raster_sizes, channels, batch_size):
+def masked_convs(
+    kind: str, sizes: Sequence[int], raster_sizes: Sequence[int], channels: int, batch_size: int
+) -> Subject:
     """Masked convolutions of every order of a kind, each alone, at several sizes: tasks `(order, size, direction)`.
 
     A direction gives values and log-determinants. In raster order: of order A, at `raster_sizes`.
@@ -147,7 +161,7 @@ def _pass(function, values, jit_compile):
     return run
 
 
-def in_raster_order(bijector, latents):
+def in_raster_order(bijector: "MaskedConv", latents: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
     """As `forward_and_log_det` of an affine `MaskedConv`, one pixel after the other."""
     from benchmarks.macow.raster_inverse import raster_inverse
     from tfflows.math import coupling
@@ -164,7 +178,7 @@ def in_raster_order(bijector, latents):
     return raster_inverse(latents, network.masked.effective_kernel(), network.kind, network.order, decode)
 
 
-def unit(variant, size, channels, batch_size):
+def unit(variant: str, size: int, channels: int, batch_size: int) -> Subject:
     """A unit as a flow: an actnorm and masked convolutions A and B; in the release one more, and C and D."""
     orders = ("AB",) if variant == "paper" else ("AB", "CD")
 
@@ -181,7 +195,7 @@ def unit(variant, size, channels, batch_size):
     return _layer(build, size, channels, batch_size)
 
 
-def coupling_layer(width, size, channels, batch_size):
+def coupling_layer(width: int, size: int, channels: int, batch_size: int) -> Subject:
     """An affine coupling with so many hidden channels as a flow."""
 
     def build():
@@ -228,7 +242,7 @@ def _tasks_of(strategy, model, batch_size):
     return flow_tasks(strategy, model, make_optimizer, images, values), {"parameters": count_parameters(model)}
 
 
-def build_masked_conv(kind, order, channels, seed=0):
+def build_masked_conv(kind: str, order: str, channels: int, seed: int | str = 0) -> "MaskedConv":
     """A `MaskedConv` with the CIFAR-10 kernel of its kind."""
     from tfflows.bijectors import MaskedConv
     from tfflows.math.random import derive_seed
@@ -240,14 +254,14 @@ def build_masked_conv(kind, order, channels, seed=0):
     return MaskedConv(network)
 
 
-def disturb(bijector, size):
+def disturb(bijector: "tfp.bijectors.Bijector", size: int) -> None:
     """Gives the last layer of each network gains, so that pixels and channels depend on each other."""
     for network, _ in networks_of(bijector, size):
         gain = network.last.gain
         gain.assign(_GAIN + 0.0 * gain)
 
 
-def networks_of(bijector, side):
+def networks_of(bijector: "tfp.bijectors.Bijector", side: int) -> list[tuple["keras.layers.Layer", int]]:
     """`[(network, side of its input)]` of all masked convolutions and couplings, from data to latent."""
     from tfflows.bijectors import Chain, Coupling, MaskedConv, OnFirstChannels, Squeeze, Unsqueeze
 

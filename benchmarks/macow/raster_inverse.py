@@ -1,11 +1,19 @@
 """The inverse of a masked convolution pixel by pixel, for comparison with `tfflows.math.sequential_inverse`."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfflows.math.masked_convolution import MASKED, canonical_kernel, from_canonical, to_canonical
 
 
-def raster_inverse(latents, kernel, kind, order, decode):
+def raster_inverse(
+    latents: tf.Tensor,
+    kernel: tf.Tensor,
+    kind: str,
+    order: str,
+    decode: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Solves `latents = encode(x, hidden(x))` for x: a loop over pixels, each given a patch of the kernel's size.
 
     Args:

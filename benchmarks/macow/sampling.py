@@ -35,10 +35,10 @@ def measure(findings: Findings) -> None:
     for variant in VARIANTS:
         for batch_size, sizes in findings.choose(BATCHES, {8: (8,)}).items():
             for size in sizes:
-                add(findings, Case(variant, size, batch_size))
+                _add(findings, Case(variant, size, batch_size))
 
 
-def add(findings, case):
+def _add(findings, case):
     """Adds the two directions of a case, their ratio, and the time an image."""
     with workers({str(case): (models.sampler, (case,))}) as (started, facts, _):
         (worker,), (known,) = started.values(), facts.values()

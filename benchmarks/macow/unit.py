@@ -30,10 +30,10 @@ NOTES = (
 def measure(findings: Findings) -> None:
     """Adds the rows."""
     for size, channels in findings.choose(SHAPES, SHAPES[-1:]):
-        add(findings, size, channels)
+        _add(findings, size, channels)
 
 
-def add(findings, size, channels):
+def _add(findings, size, channels):
     """Adds parameters, memory and times of the three on images of one shape, and the ratios to the coupling."""
     shape = (size, channels, BATCH_SIZE)
     makers = {

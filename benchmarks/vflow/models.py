@@ -9,6 +9,7 @@ import functools
 from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, TRAINING_STEP, training_step
+from benchmarks.harness.workers import Subject
 
 VFLOW, FLOWPP = "VFlow, 6 channels", "Flow++"
 
@@ -32,7 +33,7 @@ class Case:
         return f"width {self.width}, {self.num_blocks} blocks, K=32, 32x32x3, batch {self.batch_size}"
 
     @property
-    def changes(self):
+    def changes(self) -> dict[str, object]:
         """Fields that differ from the experiment `cifar10` of VFlow."""
         without = {} if self.augment_channels else {"stages": _FLOWPP_STAGES}
         return {
@@ -43,7 +44,7 @@ class Case:
         }
 
 
-def model_tasks(case):
+def model_tasks(case: Case) -> Subject:
     """Training step and sample of a case, dropout and the variational dequantizer among them."""
     limit_tensorflow()
     import tensorflow as tf
