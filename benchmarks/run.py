@@ -1,37 +1,69 @@
 """Topics, each in a fresh process: `python -m benchmarks.run [TOPIC ...]`; what `make bench` and `make bench-PAPER` call."""
 
 import argparse
+import importlib
 import os
 import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
-from benchmarks.environment import ROOT, VARIABLES
-from reproductions.reporting.benchmarks import PAPER_TOPICS, TOPICS
+from benchmarks.harness.environment import ROOT, VARIABLES
+from benchmarks.harness.topic import Topic, measure_topic, record_topic
+
+# Each has its topics in `benchmarks/PAPER/topics.py`; glow's are those of the foundation too.
+PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
 
 
-def main():
-    """Runs topics one after the other; returns 1 if one of them failed."""
+def declared_topics() -> dict[str, dict[str, Topic]]:
+    """`{paper: {name: topic}}`, in the order in which they are measured."""
+    modules = {paper: importlib.import_module(f"benchmarks.{paper}.topics") for paper in PAPERS}
+    return {paper: {topic.name: topic for topic in module.TOPICS} for paper, module in modules.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures one topic in this process, several in a process each; returns 1 if one of several failed."""
+    papers = declared_topics()
+    topics = {name: topic for declared in papers.values() for name, topic in declared.items()}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(TOPICS)}; default: the paper's")
     parser.add_argument(
-        "--paper", choices=list(PAPER_TOPICS), default="glow", help="whose topics; glow: the foundation's"
+        "topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(topics)}; default: the paper's topics"
     )
+    parser.add_argument("--paper", choices=PAPERS, default="glow", help="whose topics; glow: the foundation's")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results", help="the results directory")
-    options = parser.parse_args()
-    unknown = set(options.topics) - set(TOPICS)
+    parser.add_argument(
+        "--quick", action="store_true", help="the smallest sizes, once, to see that all runs; nothing is recorded"
+    )
+    options = parser.parse_args(arguments)
+    unknown = set(options.topics) - set(topics)
     if unknown:
-        parser.error(f"unknown topics {', '.join(sorted(unknown))}; there are {', '.join(TOPICS)}")
+        parser.error(f"unknown topics {', '.join(sorted(unknown))}; there are {', '.join(topics)}")
+    names = options.topics or list(papers[options.paper])
+    if len(names) > 1:
+        return _run_each(names, options)
+    os.environ.update(VARIABLES)
+    (name,) = names
+    if options.quick:
+        benchmark = measure_topic(topics[name], quick=True)
+        rows = f"{len(benchmark.measurements)} measurements and {len(benchmark.ratios)} ratios"
+        print(f"{name}: {rows}, not recorded")
+    else:
+        print(record_topic(topics[name], options.results))
+    return 0
+
+
+def _run_each(names, options):
     failed, begin = [], time.monotonic()
-    for topic in options.topics or PAPER_TOPICS[options.paper]:
-        print(f"{topic} ...", flush=True)
+    for name in names:
+        print(f"{name} ...", flush=True)
         start = time.monotonic()
-        command = [sys.executable, "-m", f"benchmarks.{topic}", f"--results={options.results}"]
+        command = [sys.executable, "-m", "benchmarks.run", name, f"--results={options.results}"]
+        command += ["--quick"] if options.quick else []
         if subprocess.run(command, cwd=ROOT, env=os.environ | VARIABLES).returncode:
-            failed.append(topic)
-        print(f"{topic}: {time.monotonic() - start:.0f} s", flush=True)
-    print(f"benchmarks: {time.monotonic() - begin:.0f} s in all", flush=True)
+            failed.append(name)
+        print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+    print(f"benchmarks: {time.monotonic() - begin:.0f} s in total", flush=True)
     if failed:
         print(f"failed: {', '.join(failed)}; their results are those of an earlier run, if any", file=sys.stderr)
     return int(bool(failed))

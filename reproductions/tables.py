@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reproductions.reporting.benchmarks import BEFORE_DIRECTORY, BENCHMARKS_DIRECTORY, load_benchmarks
+from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
 from reproductions.reporting.benchmarks_page import benchmarks_page
 from reproductions.reporting.claims import CLAIMS_DIRECTORY, load_claims
 from reproductions.reporting.claims_page import claims_page
@@ -47,10 +47,10 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
     pages["claims.md"] = claims_page(claims, papers)
-    benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY)
+    order = _read(directory, "benchmarks.csv").topic
+    benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:
-        before = load_benchmarks(directory / BENCHMARKS_DIRECTORY / BEFORE_DIRECTORY)
-        pages["benchmarks.md"] = benchmarks_page(benchmarks, before)
+        pages["benchmarks.md"] = benchmarks_page(benchmarks)
     titles = dict(zip(papers.paper, papers.title, strict=True))
     pages |= toy.build_pages(directory, titles, expected)
     readme = directory.parent / "README.md"

@@ -3,26 +3,11 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 
 from reproductions.reporting import stored
 
 BENCHMARKS_DIRECTORY = "benchmarks"
-# The same topics of the code as it was before it was made faster.
-BEFORE_DIRECTORY = "before"
-
-# Of the foundation, measured on Glow, and of each later paper, in the order of the page; others come after, by name.
-PAPER_TOPICS = {
-    "glow": (
-        "peers", "operations", "start_up", "memory", "drift", "precision", "xla", "pipeline", "loop", "data_parallel"
-    ),
-    "flowpp": ("flowpp_inverse", "flowpp_step", "flowpp_start_up", "flowpp_memory"),
-    "macow": (
-        "macow_inverse", "macow_sampling", "macow_step", "macow_unit", "macow_start_up", "macow_memory"
-    ),
-    "vflow": ("vflow_step", "vflow_memory"),
-    "agave": ("agave_sampling", "agave_step", "agave_start_up", "agave_memory"),
-}  # fmt: skip
-TOPICS = tuple(topic for topics in PAPER_TOPICS.values() for topic in topics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +83,7 @@ class Benchmark:
     """One topic, measured in one run.
 
     Attributes:
-      topic: Name of the script in `benchmarks/` and of the JSON file.
+      topic: Name of what was measured, and of the JSON file.
       title: Heading of its section.
       notes: Paragraphs: what was compared, and how.
       measurements: `Measurement`s.
@@ -142,23 +127,25 @@ def write_benchmark(benchmark: Benchmark, directory: str | os.PathLike) -> pathl
     return stored.store(benchmark, pathlib.Path(directory) / f"{benchmark.topic}.json", overwrite=True)
 
 
-def load_benchmarks(directory: str | os.PathLike) -> dict[str, Benchmark]:
-    """All benchmarks of a directory (not of those below it), by topic; none if there is no such directory.
+def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> dict[str, Benchmark]:
+    """All benchmarks of a directory, by topic; none if there is no such directory.
+
+    Args:
+      directory: Of the JSON files.
+      order: Topics that come first, in their order; the others follow by name.
 
     Raises:
       ValueError: if a file is not valid; names it.
     """
+    places = {topic: place for place, topic in enumerate(order)}
+    paths = sorted(pathlib.Path(directory).glob("*.json"))
     benchmarks = {}
-    for path in sorted(pathlib.Path(directory).glob("*.json"), key=_order):
+    for path in sorted(paths, key=lambda path: places.get(path.stem, len(places))):
         benchmark = stored.load(Benchmark, path)
         if benchmark.topic != path.stem:
             raise ValueError(f"{path}: holds the topic {benchmark.topic!r}; a file is named after its topic")
         benchmarks[benchmark.topic] = benchmark
     return benchmarks
-
-
-def _order(path):
-    return (TOPICS.index(path.stem) if path.stem in TOPICS else len(TOPICS), path.stem)
 
 
 def _check_summary(row):

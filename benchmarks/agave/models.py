@@ -1,0 +1,142 @@
+"""AGAVE, its bare networks, and its sampling with and without what is cached, as tasks on one batch.
+
+Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`.
+"""
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+from benchmarks.harness.environment import limit_tensorflow
+from benchmarks.harness.images import noise
+from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, TRAINING_STEP, network_tasks, training_step
+from benchmarks.harness.workers import Subject
+
+if TYPE_CHECKING:
+    from reproductions.agave.experiments import AgaveExperiment
+
+NAIVE = "pixels by the whole network"
+_INIT_IMAGES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """The published CIFAR-10 model, its halves with so many blocks, on so many 32x32 images."""
+
+    num_blocks: int
+    vae_blocks: int
+    batch_size: int
+
+    def __str__(self):
+        return f"width 160, R={self.num_blocks}, {self.vae_blocks} blocks of the VAE, 32x32x3, batch {self.batch_size}"
+
+    @property
+    def experiment(self) -> "AgaveExperiment":
+        """The `AgaveExperiment`, both halves together from the start."""
+        from reproductions.agave.experiments import EXPERIMENTS
+
+        sizes = {"num_blocks": self.num_blocks, "vae_blocks": self.vae_blocks, "pretraining_steps": 0}
+        return dataclasses.replace(EXPERIMENTS["cifar10"], **sizes)
+
+
+IMAGE_SHAPE = [32, 32, 3]
+
+
+def _model(case, strategy=None, initialized=True):
+    import contextlib
+
+    import tensorflow as tf
+
+    from reproductions.agave import model as agave
+    from tfflows.math.random import row_keys
+
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = agave.build(case.experiment, IMAGE_SHAPE, 0, seed=0)
+    if initialized:
+        images = tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE))
+        model.initialize(images, tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
+    return model
+
+
+def tfflows_agave(case: Case) -> Subject:
+    """Ours, with dropout: the training step."""
+    limit_tensorflow()
+    from reproductions.agave import model as agave
+    from tfflows.devices.strategies import make_strategy
+    from tfflows.tracing.named_variables import count_parameters
+
+    strategy = make_strategy()
+    model = _model(case, strategy)
+    make_optimizer = functools.partial(agave.optimizer, case.experiment, LEARNING_RATE)
+    images = noise(case.batch_size, *IMAGE_SHAPE)
+    facts = {"parameters": count_parameters(model)}
+    return {TRAINING_STEP: training_step(strategy, model, make_optimizer, images)}, facts
+
+
+def bare_networks(case: Case) -> Subject:
+    """Ladder, head, feature stream and PixelCNN++ alone: the same layers, dropout and all, on inputs of the same shapes."""
+    limit_tensorflow()
+    import tensorflow as tf
+
+    from reproductions.agave import model as agave
+    from tfflows.math.random import row_keys
+
+    model = _model(case)
+    keys = row_keys(0)
+
+    def normal(number, *shape):
+        return tf.random.stateless_normal([case.batch_size, *shape], [0, number])
+
+    image = normal(0, *IMAGE_SHAPE)
+    ladder = model.vae.ladder
+    shapes = tf.function(lambda x: model.stream(x)).get_concrete_function(image).structured_outputs
+    features = [normal(number, *feature.shape[1:]) for number, feature in enumerate(shapes)]
+    calls = [
+        (_One(ladder), (image, ladder.draw_noise(keys, case.batch_size, IMAGE_SHAPE))),
+        (model.vae.head, (normal(1, 16, 16, case.experiment.vae_width),)),
+        (_One(model.stream), (image, keys)),
+        (model.pixels.network, (image, features, keys)),
+    ]
+    tasks = network_tasks(calls, agave.optimizer(case.experiment, LEARNING_RATE))
+    parameters = sum(variable.shape.num_elements() for network, _ in calls for variable in network.trainable_variables)
+    return {TRAINING_STEP: tasks[TRAINING_STEP]}, {"parameters": parameters}
+
+
+class _One:
+    """A network of several outputs as one of a single vector, all of them side by side."""
+
+    def __init__(self, network):
+        self._network = network
+        self.trainable_variables = network.trainable_variables
+
+    def __call__(self, *inputs):
+        import tensorflow as tf
+
+        return tf.concat([tf.reshape(out, [-1]) for out in tf.nest.flatten(self._network(*inputs))], axis=0)
+
+
+def sampler(case: Case, num_pixels: int) -> Subject:
+    """From noise to images by what is cached; and the first `num_pixels` of as many images by the whole network for each."""
+    limit_tensorflow()
+    import tensorflow as tf
+
+    from reproductions.driver.start_up import trim_graph_optimizer
+    from tfflows.math.random import row_keys
+    from tfflows.networks.pixelcnn.sampling import naive_sample
+    from tfflows.tracing.named_variables import count_parameters
+
+    trim_graph_optimizer()  # as the command does it
+    model = _model(case)
+    components = case.experiment.num_components
+    shape = [case.batch_size, *IMAGE_SHAPE[:2]]
+    uniforms = [
+        tf.random.stateless_uniform([*shape, size], [0, size], 1e-5, 1 - 1e-5) for size in (components, IMAGE_SHAPE[2])
+    ]
+    features = model.features(model.vae.prior_means(case.batch_size, row_keys(0)))
+    cached = tf.function(lambda: model.sample(case.batch_size, row_keys(0)), autograph=False)
+    naive = tf.function(
+        lambda: naive_sample(model.pixels.network, components, *uniforms, features, num_pixels=num_pixels),
+        autograph=False,
+    )
+    tasks = {SAMPLE: lambda: cached().numpy(), NAIVE: lambda: naive().numpy()}
+    return tasks, {"parameters": count_parameters(model)}

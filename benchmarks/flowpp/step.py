@@ -1,0 +1,52 @@
+"""Flow++ beside its bare networks, and its sampling beside the released inverse."""
+
+from benchmarks.flowpp import models
+from benchmarks.flowpp.models import Case
+from benchmarks.harness.comparisons import BARE, IN_TURN, OURS, compare_tasks
+from benchmarks.harness.tasks import SAMPLE, TRAINING_STEP
+from benchmarks.harness.topic import Findings, Topic
+
+SIDE_BY_SIDE, ONE_THREAD = "tfflows, --side_by_side=2", "bare networks, one thread an operation"
+RELEASED = "bisection as released"
+
+TRAINING = Case(num_blocks=10, batch_size=4)
+SAMPLING = Case(num_blocks=10, batch_size=8)
+SMALLEST = Case(num_blocks=1, batch_size=2)
+STEP_GOAL = 1.15
+STEP_ROUNDS, SAMPLE_ROUNDS = 9, 3
+
+NOTES = (
+    "The published CIFAR-10 model in full, float32, dropout 0.2. A *training step* is the noise of the dequantizer, the bound, "
+    "gradients and an update by Adam with its clip. The *bare networks* are the same conditioners and context network, dropout "
+    "included, on inputs of the same shapes with nothing of a flow around: forward, backward to weights and inputs, the same "
+    "update. They depend on nothing, so TensorFlow runs several of them side by side, which no flow can do; *in turn*, each "
+    "waits for the one before, in both directions. *--side_by_side=2* computes the halves of the batch side by side, each "
+    "operation on one thread; beside it the bare networks of one thread an operation, which run two at a time and are then "
+    "fastest too. Each subject runs in a process of its own, and takes two threads in all.",
+    "*Sample*: 8 images from noise through the whole model, after a data-dependent init, the conditioners' last kernels times "
+    "ten, so that mixtures differ as those of a trained model. *Bisection as released*: the same model with the released way "
+    "to invert a coupling, see *Inverse of the mixture of logistics*. (The paper: 0.32 s for 8 images on a GTX 1080 Ti.)",
+)
+
+
+def measure(findings: Findings) -> None:
+    """Adds the rows."""
+    training, sampling = findings.choose((TRAINING, SAMPLING), (SMALLEST, SMALLEST))
+    step = {
+        OURS: (models.tfflows_flowpp, (training,)),
+        BARE: (models.bare_networks, (training,)),
+        IN_TURN: (models.bare_networks, (training, True)),
+        SIDE_BY_SIDE: (models.tfflows_flowpp, (training, False, False, 2)),
+        ONE_THREAD: (models.bare_networks, (training, False, 1)),
+    }
+    pairs = [(SIDE_BY_SIDE, ONE_THREAD, STEP_GOAL), (SIDE_BY_SIDE, BARE, STEP_GOAL), (SIDE_BY_SIDE, OURS, 1.0)]
+    pairs += [(OURS, BARE, STEP_GOAL), (OURS, IN_TURN, None), (IN_TURN, BARE, None)]
+    compare_tasks(findings, str(training), TRAINING_STEP, step, STEP_ROUNDS, pairs)
+    sample = {
+        OURS: (models.sampler, (sampling,)),
+        RELEASED: (models.sampler, (sampling, False, True)),
+    }
+    compare_tasks(findings, str(sampling), SAMPLE, sample, SAMPLE_ROUNDS, [(OURS, RELEASED, 1.0)])
+
+
+TOPIC = Topic("flowpp_step", "Flow++: step and sampling", NOTES, measure)

@@ -1,0 +1,202 @@
+"""Glow in tfflows, in normflows and in TFP, and the bare networks: each as tasks on the same batch.
+
+Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`. The
+tasks are `training step` (noise, log-likelihood, gradients, update), `log_prob` and `sample`, each of one batch, each done
+when it returns.
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from benchmarks.harness.environment import THREADS, limit_tensorflow
+from benchmarks.harness.images import noise
+from benchmarks.harness.tasks import LEARNING_RATE, LOG_PROB, SAMPLE, TRAINING_STEP, flow_tasks, network_tasks
+from benchmarks.harness.workers import Subject
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Architecture and batch: K, L, hidden channels, side of the images, images."""
+
+    depth: int
+    levels: int
+    width: int
+    image_size: int
+    batch_size: int
+
+    def __str__(self):
+        return (
+            f"K={self.depth}, L={self.levels}, width {self.width}, {self.image_size}x{self.image_size}x3, "
+            f"batch {self.batch_size}"
+        )
+
+    @property
+    def image_shape(self) -> list[int]:
+        """`[H, W, 3]`."""
+        return [self.image_size, self.image_size, 3]
+
+    def images(self) -> np.ndarray:
+        """One batch of uint8 noise."""
+        return noise(self.batch_size, *self.image_shape)
+
+
+# For quick runs.
+SMALLEST = Case(depth=1, levels=2, width=4, image_size=8, batch_size=2)
+
+
+def _experiment(case):
+    from reproductions.glow.experiments import EXPERIMENTS
+
+    return dataclasses.replace(
+        EXPERIMENTS["cifar10"],
+        depth=case.depth,
+        levels=case.levels,
+        width=case.width,
+        image_size=case.image_size,
+        batch_size=case.batch_size,
+    )
+
+
+def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
+    """Ours: affine coupling, dense 1x1 convolutions, learned priors, border channels, its own Adamax."""
+    limit_tensorflow()
+    import tensorflow as tf
+
+    from reproductions.glow import model as glow_model
+    from tfflows.devices.strategies import make_strategy
+    from tfflows.tracing.named_variables import count_parameters
+
+    strategy = make_strategy()
+    experiment = _experiment(case)
+    with strategy.scope():
+        model = glow_model.build(experiment, case.image_shape, 0, seed=0)
+    values = tf.random.stateless_uniform([case.batch_size, *case.image_shape], [0, 0], -0.5, 0.5)
+    model.flow.bijector.initialize(values)
+    make_optimizer = functools.partial(glow_model.optimizer, experiment, LEARNING_RATE)
+    tasks = flow_tasks(strategy, model, make_optimizer, case.images(), values, jit_compile)
+    # The released top prior holds weights that see only zeros; others have none.
+    dead = glow_model.dead_parameters(experiment, case.image_shape)
+    return tasks, {"parameters": count_parameters(model) - dead}
+
+
+def bare_networks(case: Case, jit_compile: bool = False) -> Subject:
+    """The networks of our Glow alone: the same layers on inputs of the same shapes, forward, backward and update.
+
+    Of the couplings and of the priors between levels. The backward pass goes to the weights and to the inputs, as in a flow.
+    """
+    limit_tensorflow()
+    import tensorflow as tf
+
+    from reproductions.glow import model as glow_model
+
+    experiment = _experiment(case)
+    networks, shapes = [], []
+    height, width, channels = case.image_shape
+    for level in range(case.levels):
+        height, width, channels = height // 2, width // 2, 4 * channels
+        couplings = [glow_model.coupling(experiment, [height, width, channels], seed) for seed in range(case.depth)]
+        priors = [glow_model.split_prior(experiment, [height, width, channels])] if level < case.levels - 1 else []
+        networks += [bijector.network for bijector in couplings + priors]
+        shapes += [[case.batch_size, height, width, channels // 2]] * len(couplings + priors)
+        channels //= 2
+    inputs = [tf.random.stateless_normal(shape, [0, number]) for number, shape in enumerate(shapes)]
+    calls = [(network, (value,)) for network, value in zip(networks, inputs, strict=True)]
+    tasks = network_tasks(calls, glow_model.optimizer(experiment, LEARNING_RATE), jit_compile)
+    return tasks, {"parameters": sum(network.count_params() for network in networks)}
+
+
+def tfp_glow(case: Case) -> Subject:
+    """`tfb.Glow` with its default networks at our width, under `tf.function`; Adamax of tf_keras, one kernel a variable."""
+    limit_tensorflow()
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+    import tf_keras
+
+    tfb, tfd = tfp.bijectors, tfp.distributions
+    glow = tfb.Glow(
+        output_shape=case.image_shape,
+        num_glow_blocks=case.levels,
+        num_steps_per_block=case.depth,
+        coupling_bijector_fn=functools.partial(tfb.GlowDefaultNetwork, num_hidden=case.width),
+        exit_bijector_fn=tfb.GlowDefaultExitNetwork,
+        seed=0,
+    )
+    num_dimensions = math.prod(case.image_shape)
+    flow = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), num_dimensions), glow)
+    images = tf.constant(case.images())
+    values = tf.random.stateless_uniform([case.batch_size, *case.image_shape], [0, 0], -0.5, 0.5)
+    flow.log_prob(values)  # sets the actnorms
+    variables = glow.trainable_variables
+    optimizer = tf_keras.optimizers.legacy.Adamax(LEARNING_RATE)
+
+    @tf.function
+    def step(images):
+        uniform = tf.random.uniform([case.batch_size, *case.image_shape])
+        dequantized = (tf.cast(images, tf.float32) + uniform) / 256.0 - 0.5
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(flow.log_prob(dequantized))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    log_prob = tf.function(flow.log_prob)
+    sample = tf.function(lambda: flow.sample(case.batch_size))
+    tasks = {
+        TRAINING_STEP: lambda: float(step(images)),
+        LOG_PROB: lambda: log_prob(values).numpy(),
+        SAMPLE: lambda: sample().numpy(),
+    }
+    return tasks, {"parameters": sum(variable.shape.num_elements() for variable in variables)}
+
+
+def normflows_glow(case: Case) -> Subject:
+    """`normflows.MultiscaleFlow` of `GlowBlock`s with dense 1x1 convolutions; `torch.optim.Adamax`."""
+    import normflows
+    import torch
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    levels = case.levels
+    size, channels = case.image_size, 3
+    bases, flows, merges = [], [], []
+    # normflows lists levels from the latent's end, and a level's flows from latent to data.
+    for level in range(levels):
+        squeezed = channels * 2 ** (levels + 1 - level)
+        blocks = [normflows.flows.GlowBlock(squeezed, case.width, use_lu=False) for _ in range(case.depth)]
+        flows.append([*blocks, normflows.flows.Squeeze()])
+        side = size // 2 ** (levels - level)
+        if level:
+            merges.append(normflows.flows.Merge())
+            bases.append(normflows.distributions.DiagGaussian((squeezed // 2, side, side)))
+        else:
+            bases.append(normflows.distributions.DiagGaussian((squeezed, side, side)))
+    model = normflows.MultiscaleFlow(bases, flows, merges, class_cond=False)
+    images = torch.from_numpy(case.images()).permute(0, 3, 1, 2).contiguous()
+    values = torch.rand([case.batch_size, 3, size, size]) - 0.5
+    with torch.no_grad():
+        model.log_prob(values, None)  # sets the actnorms
+    optimizer = torch.optim.Adamax(model.parameters(), lr=LEARNING_RATE)
+
+    def step():
+        dequantized = (images.float() + torch.rand(images.shape)) / 256.0 - 0.5
+        loss = model.forward_kld(dequantized)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def without_gradient(function):
+        def run():
+            with torch.no_grad():
+                function()
+
+        return run
+
+    tasks = {
+        TRAINING_STEP: step,
+        LOG_PROB: without_gradient(lambda: model.log_prob(values, None)),
+        SAMPLE: without_gradient(lambda: model.sample(case.batch_size)),
+    }
+    return tasks, {"parameters": sum(parameter.numel() for parameter in model.parameters())}

@@ -1,0 +1,86 @@
+"""Glow beside other libraries and beside its bare networks."""
+
+from collections.abc import Mapping
+
+from benchmarks.glow import models
+from benchmarks.glow.models import SMALLEST, Case
+from benchmarks.harness.comparisons import BARE, OURS
+from benchmarks.harness.machine import Patience
+from benchmarks.harness.tasks import LOG_PROB, SAMPLE, TRAINING_STEP
+from benchmarks.harness.timing import Samples, milliseconds, ratio
+from benchmarks.harness.topic import Findings, Topic
+from benchmarks.harness.workers import workers
+from reproductions.reporting.benchmarks import Ratio
+
+BARE_XLA = "bare networks, XLA"
+
+SUBJECTS = {
+    OURS: (models.tfflows_glow, ()),
+    "normflows": (models.normflows_glow, ()),
+    "TFP": (models.tfp_glow, ()),
+    BARE: (models.bare_networks, ()),
+    BARE_XLA: (models.bare_networks, (True,)),
+}
+
+# Case, what its training step is to stay below in times of the bare networks', rounds, calls a turn.
+CASES = (
+    (Case(depth=4, levels=3, width=64, image_size=32, batch_size=16), 1.4, 11, 5),
+    (Case(depth=2, levels=3, width=512, image_size=32, batch_size=16), 1.2, 7, 2),
+)
+
+NOTES = (
+    "One call on the same batch, float32: a *training step* is dequantization noise, log-likelihood, gradients and an update by "
+    "Adamax; *log_prob* and *sample* are of as many images. Each subject runs in a process of its own and they are asked in "
+    "turn; ratios are taken within each round.",
+    "The *bare networks* are the layers of our couplings and of the priors between levels (border channel, actnorm, gains) on "
+    "inputs of the same shapes, with no flow around them: forward, backward to weights and inputs, the same update. What is "
+    "faster of plain and XLA is the limit. Their log_prob is the forward pass alone.",
+    "The architectures differ in what the libraries fix: normflows (`MultiscaleFlow` of `GlowBlock`s, `use_lu=False`) has plain "
+    "zero padding, no actnorm in the networks and Gaussians with parameters a pixel instead of priors given the kept half; "
+    "`tfb.Glow` (its default networks at our width, `num_glow_blocks` = L) has LU 1x1 convolutions and a plain N(0, I) at the "
+    "top. Updates: our Adamax, `torch.optim.Adamax`, `tf_keras.optimizers.legacy.Adamax` (one kernel a variable). Our "
+    "parameters are counted without the weights of the top prior that see only zeros.",
+)
+
+
+def measure(findings: Findings) -> None:
+    """Adds the rows."""
+    for case, goal, rounds, calls in findings.choose(CASES, ((SMALLEST, 1.4, 1, 1),)):
+        makers = {name: (make, (case, *arguments)) for name, (make, arguments) in SUBJECTS.items()}
+        with workers(makers) as (started, facts, messages):
+            patience = Patience([worker.process for worker in started.values()])
+            findings.notes += [message for message in messages if message not in findings.notes]
+            for quantity in (TRAINING_STEP, LOG_PROB, SAMPLE):
+                able = [name for name in started if quantity in facts[name]["tasks"]]
+                samples = findings.in_turn(
+                    {name: started[name].call(quantity) for name in able}, rounds, calls, patience.watch
+                )
+                memory = {name: started[name].peak_memory_mib() for name in able}
+                findings.measurements += [
+                    milliseconds(
+                        str(case),
+                        quantity,
+                        name,
+                        samples[name],
+                        parameters=facts[name]["parameters"] if quantity == TRAINING_STEP else None,
+                        peak_memory_mib=memory[name] if quantity == TRAINING_STEP else None,
+                    )
+                    for name in able
+                ]
+                findings.ratios += ratios_of_ours(str(case), quantity, samples, goal)
+
+
+def ratios_of_ours(case: str, quantity: str, samples: Mapping[str, Samples], goal: float) -> list[Ratio]:
+    """Ours over each peer, to stay below 1, and over the faster of the two bare networks (goal: of training)."""
+    turns = {name: times.turns for name, times in samples.items()}
+    bare = [name for name in (BARE, BARE_XLA) if name in samples]
+    limit = min(bare, key=lambda name: sorted(turns[name])[len(turns[name]) // 2], default=None)
+    rows = [
+        ratio(case, quantity, OURS, peer, turns, goal=1.0) for peer in samples if peer not in (OURS, BARE, BARE_XLA)
+    ]
+    if limit is not None:
+        rows.append(ratio(case, quantity, OURS, limit, turns, goal=goal if quantity == TRAINING_STEP else None))
+    return rows
+
+
+TOPIC = Topic("peers", "Beside other libraries", NOTES, measure)

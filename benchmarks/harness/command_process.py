@@ -1,0 +1,126 @@
+"""Runs the true training command in this process and writes down when its parts end.
+
+    python -m benchmarks.harness.command_process PAPER STARTED STEPS RESULT FLAG ...
+
+PAPER is the folder under `reproductions/`; STARTED the time (`time.time()`) at which the command was given; STEPS the step after
+which it is cut off (so that no evaluation and no samples follow); RESULT a JSON file, which is rewritten at every event and so
+tells how far a process came that was stopped; the flags are those of its `run.py`.
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.harness.environment import ROOT, limit_tensorflow
+
+# Set where the time of a forward pass is wanted too.
+FORWARD_PASS = "BENCHMARK_FORWARD_PASS"
+
+
+class Events:
+    """Names and times in seconds since the command was given, on disk at every moment."""
+
+    def __init__(self, started: float, path: str):
+        self._started, self._path = started, pathlib.Path(path)
+        self._content = {"events": [], "steps": []}
+
+    def mark(self, name: str) -> None:
+        """A part that has a name has ended."""
+        self._content["events"].append([name, time.time() - self._started])
+        self._write()
+
+    def step(self, number: int) -> None:
+        """The call that ends with this step has ended."""
+        self._content["steps"].append([number, time.time() - self._started])
+        # A step may take a millisecond; the first ones are those that a stopped process is asked for.
+        if len(self._content["steps"]) <= 3:
+            self._write()
+
+    def finish(self, **results: float) -> None:
+        """All that is wanted has ended; further results are kept."""
+        self._content |= results
+        self._write()
+
+    def _write(self):
+        # Kilobytes, so on Linux; what the process took at its largest.
+        self._content["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self._path.write_text(json.dumps(self._content))
+
+
+class Finished(BaseException):
+    """The last step that is wanted was taken; no handler of errors is to catch it."""
+
+
+def seconds_of_forward_pass(model: object, batch_size: int) -> float:
+    """Time of one traced evaluation of the density of `batch_size` images: the arithmetic of a data-dependent init."""
+    import tensorflow as tf
+
+    shape = [batch_size, *model.image_shape]
+    if hasattr(model, "flow"):
+        log_prob, values = tf.function(model.flow.log_prob), tf.random.stateless_uniform(shape, [0, 0], -0.5, 0.5)
+    else:
+        from tfflows.math.random import row_keys
+
+        log_prob, values = tf.function(lambda images: model.elbo(images, row_keys(0))), tf.zeros(shape, tf.uint8)
+    log_prob(values).numpy()
+    begin = time.time()
+    log_prob(values).numpy()
+    return time.time() - begin
+
+
+def main(paper: str, started: float, num_steps: int, result: str, run_flags: Sequence[str]) -> None:
+    """Runs the command with its parts watched."""
+    events = Events(started, result)
+    limit_tensorflow()
+    sys.argv = [str(ROOT / "reproductions" / paper / "run.py"), *run_flags]
+
+    reproduction = getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
+    from reproductions.driver import main as command
+    from reproductions.driver import train
+    from tfflows.progress import Progress
+
+    events.mark("imports")
+
+    built = {}
+
+    def build_model(*arguments, **keywords):
+        events.mark("data")
+        built["model"] = reproduction.build_model(*arguments, **keywords)
+        events.mark("model")
+        return built["model"]
+
+    initialize_from_data = train.initialize_from_data
+
+    def initialize(*arguments, **keywords):
+        events.mark("optimizer")
+        initialize_from_data(*arguments, **keywords)
+        events.mark("initialization")
+        built["init_batch_size"] = keywords["batch_size"]
+
+    update = Progress.update
+
+    def updated(self, step, **scalars):
+        update(self, step, **scalars)
+        events.step(step)
+        if step >= num_steps:
+            raise Finished
+
+    train.initialize_from_data, Progress.update = initialize, updated
+    try:
+        command.main(dataclasses.replace(reproduction, build_model=build_model))
+    except Finished:
+        pass
+    events.finish()  # the peak of memory belongs to the command alone
+    if FORWARD_PASS in os.environ:
+        events.finish(forward_pass=seconds_of_forward_pass(built["model"], built["init_batch_size"]))
+    os._exit(0)  # other workers may be gone already
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:])

@@ -1,0 +1,101 @@
+"""Subjects beside each other, in turn: workers by one of their tasks, settings of the training command by a step of its loop."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.harness.command import Run
+from benchmarks.harness.machine import Patience
+from benchmarks.harness.timing import milliseconds, ratio, summary
+from benchmarks.harness.topic import Findings
+from benchmarks.harness.workers import workers
+from reproductions.reporting.benchmarks import Measurement
+
+# A model, the networks in it, and the same where each waits for the one before.
+OURS, BARE, IN_TURN = "tfflows", "bare networks", "bare networks in turn"
+
+STEP = "a step of the loop"
+# In a quick run; enough for two calls of the largest number of steps a call.
+_QUICK_STEPS = 24
+
+
+def compare_tasks(
+    findings: Findings,
+    case: str,
+    quantity: str,
+    makers: Mapping[str, tuple[Callable, Sequence]],
+    rounds: int,
+    pairs: Iterable[tuple[str, str, float | None]],
+) -> None:
+    """Adds times, parameters and memory of several subjects, and ratios of their times.
+
+    Args:
+      findings: What the rows are added to.
+      case: Of the rows.
+      quantity: Of the rows; the name of the task.
+      makers: As for `workers`; `facts` have `parameters`.
+      rounds: Turns of each subject, of one call.
+      pairs: `(numerator, denominator, goal)` of each ratio.
+    """
+    with workers(makers) as (started, facts, _):
+        patience = Patience([worker.process for worker in started.values()])
+        calls = {name: worker.call(quantity) for name, worker in started.items()}
+        samples = findings.in_turn(calls, rounds, 1, patience.watch)
+        findings.measurements += [
+            milliseconds(
+                case,
+                quantity,
+                name,
+                samples[name],
+                parameters=facts[name]["parameters"],
+                peak_memory_mib=worker.peak_memory_mib(),
+            )
+            for name, worker in started.items()
+        ]
+    turns = {name: times.turns for name, times in samples.items()}
+    findings.ratios += [ratio(case, quantity, one, other, turns, goal=goal) for one, other, goal in pairs]
+
+
+def compare_commands(
+    findings: Findings,
+    case: str,
+    runs: Mapping[str, Callable[[int], Run]],
+    num_steps: int,
+    block: int,
+    reference: str,
+    rounds: int = 2,
+) -> None:
+    """Adds milliseconds a step of the loop of several settings, and their ratios to one of them.
+
+    Args:
+      findings: What the rows are added to.
+      case: Of the rows.
+      runs: `{subject: number of steps -> Run}`.
+      num_steps: Steps of a run.
+      block: Steps that a sample is the mean over, so that what is done every so many steps counts in full.
+      reference: The subject that all others are compared with; a pair of a ratio is a round, represented by the median of its
+        samples.
+      rounds: Runs of each.
+    """
+    if findings.quick:
+        num_steps, block, rounds = min(num_steps, _QUICK_STEPS), 1, 1
+    samples, pairs, last = {name: [] for name in runs}, {name: [] for name in runs}, {}
+    for number in range(rounds):
+        for name in runs if number % 2 == 0 else reversed(runs):
+            last[name] = runs[name](num_steps)
+            seconds = last[name].block_seconds(block)
+            samples[name] += seconds
+            pairs[name].append(float(np.median(seconds)))
+    findings.measurements += [
+        Measurement(
+            case,
+            STEP,
+            name,
+            "ms",
+            **summary([1000 * seconds for seconds in samples[name]]),
+            first_call=last[name].first_step_seconds(),
+            peak_memory_mib=last[name].peak_memory_mib,
+        )
+        for name in runs
+    ]
+    findings.ratios += [ratio(case, STEP, name, reference, pairs) for name in runs if name != reference]

@@ -1,0 +1,134 @@
+"""Subjects in processes of their own, asked in turn.
+
+Two libraries in one process share its cores badly: their pools of threads spin for a while after each call. A worker that
+waits on its pipe takes nothing, so subjects can be timed in turn, each as it runs in its own program.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import traceback
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+from benchmarks.harness.environment import VARIABLES
+from benchmarks.harness.timing import timed
+
+# `{name: function without arguments that returns when its work is done}`, and what is known of the subject.
+Subject = tuple[Mapping[Hashable, Callable[[], object]], Mapping[str, object]]
+
+
+class WorkerError(RuntimeError):
+    """A worker failed; the message is its traceback."""
+
+
+class MissingPackageError(WorkerError):
+    """A worker needs a package that is not installed."""
+
+
+class Worker:
+    """A process that holds the tasks of one subject.
+
+    Args:
+      make: A function of a module, called in the process as `make(*arguments)`; returns `(tasks, facts)`.
+      arguments: Of `make`; they are pickled.
+    """
+
+    def __init__(self, make: Callable[..., Subject], arguments: Sequence = ()):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, tuple(arguments)), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def process(self) -> int:
+        """Its id."""
+        return self._process.pid
+
+    def facts(self) -> Mapping[str, object]:
+        """Waits until the subject is built; `tasks` (names), and what `make` knows."""
+        return self._answer()
+
+    def call(self, task: Hashable) -> Callable[[int], list[float]]:
+        """The function of `times` that calls the task so often in the process; see `timing.timed`."""
+
+        def call(times):
+            self._pipe.send((task, times))
+            return self._answer()
+
+        return call
+
+    def peak_memory_mib(self) -> float:
+        """Largest resident set of the process so far."""
+        self._pipe.send((None, 0))
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+    def _answer(self):
+        try:
+            kind, answer = self._pipe.recv()
+        except EOFError:
+            raise WorkerError(f"A worker ended with status {self._process.exitcode}; was it out of memory?") from None
+        if kind == "missing":
+            raise MissingPackageError(answer)
+        if kind == "error":
+            raise WorkerError(answer)
+        return answer
+
+
+@contextlib.contextmanager
+def workers(
+    makers: Mapping[str, tuple[Callable[..., Subject], Sequence]],
+) -> Iterator[tuple[dict[str, Worker], dict[str, Mapping[str, object]], list[str]]]:
+    """Starts `{subject: (make, arguments)}`; gives `({subject: Worker}, {subject: facts}, messages)`.
+
+    A subject whose package is not installed is left out, and a message says so.
+    """
+    os.environ.update(VARIABLES)  # what spawned processes start with
+    with contextlib.ExitStack() as stack:
+        started, facts, messages = {}, {}, []
+        for subject, (make, arguments) in makers.items():
+            # One after the other: building takes both cores.
+            worker = Worker(make, arguments)
+            stack.callback(worker.close)
+            try:
+                facts[subject] = worker.facts()
+                started[subject] = worker
+            except MissingPackageError as error:
+                messages.append(f"{subject} was not measured: {error}.")
+                print(f"{messages[-1]} `make bench` installs it (pip install '.[bench]').", flush=True)
+        yield started, facts, messages
+
+
+def _serve(pipe, make, arguments):
+    try:
+        tasks, facts = make(*arguments)
+    except ModuleNotFoundError as error:
+        pipe.send(("missing", f"the package {error.name!r} is not installed"))
+        return
+    except Exception:
+        pipe.send(("error", traceback.format_exc()))
+        return
+    calls = {name: timed(task) for name, task in tasks.items()}
+    pipe.send(("facts", {**facts, "tasks": tuple(tasks)}))
+    while True:
+        try:
+            task, times = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if task is None:
+                # Kilobytes on Linux.
+                answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            else:
+                answer = calls[task](times)
+        except Exception:
+            pipe.send(("error", traceback.format_exc()))
+            return
+        pipe.send(("answer", answer))
