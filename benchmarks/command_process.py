@@ -76,7 +76,7 @@ def main(paper, started, num_steps, result, run_flags):
     limit_tensorflow()
     sys.argv = [str(ROOT / "reproductions" / paper / "run.py"), *run_flags]
 
-    reproduction = getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
+    reproduction = getattr(importlib.import_module(f"reproductions.{paper}.reproduction"), paper.upper())
     from reproductions.driver import main as command
     from reproductions.driver import train
     from tfflows.progress import Progress

@@ -12,7 +12,7 @@ from absl import flags
 
 from reproductions.driver import main
 from reproductions.driver.flags import image_numbers, temperatures
-from reproductions.glow.run import GLOW
+from reproductions.glow.reproduction import GLOW
 from tests.reproductions.driver.running import parsed
 
 ROOT = pathlib.Path(__file__).parents[3]
