@@ -3,7 +3,8 @@
 # make tables regenerate results/*.md from the recorded data
 # make bench  regenerate results/benchmarks.md: times and memory, other libraries beside ours (15 minutes on 2 cores)
 # make bench-flowpp   the same for what a paper adds; also bench-macow, bench-vflow, bench-agave
-# make lint   style alone
+# make test-slow  the long forms of the tests, which `make test` leaves out
+# make lint   style, and which package imports which
 # make clean  remove caches, build products and the demonstration's workdir
 
 VENV := .venv
@@ -22,10 +23,10 @@ DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tables bench bench-flowpp bench-macow bench-vflow bench-agave clean
+.PHONY: help demo test test-slow lint tables bench bench-flowpp bench-macow bench-vflow bench-agave clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -n 7
+	@sed -n 's/^# //p' Makefile | head -n 8
 
 demo: $(INSTALLED)
 	$(DEMO)
@@ -33,9 +34,13 @@ demo: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 tables: $(INSTALLED)
 	$(BIN)/python -m reproductions.tables results/
@@ -54,14 +59,14 @@ bench-flowpp bench-macow bench-vflow bench-agave: bench-%: $(INSTALLED)
 $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: install one, or name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,reproductions]'
 	touch $@
 
 # The other libraries; the extra index has torch for the CPU, a tenth of what it is elsewhere.
 $(INSTALLED_BENCH): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --extra-index-url=https://download.pytorch.org/whl/cpu --editable '.[test,bench]'
+	$(BIN)/python -m pip install --quiet --extra-index-url=https://download.pytorch.org/whl/cpu --editable '.[test,reproductions,bench]'
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache $(DEMO_WORKDIR)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache $(DEMO_WORKDIR)
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

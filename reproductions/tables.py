@@ -8,8 +8,7 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
 from reproductions.reporting.benchmarks_page import benchmarks_page
@@ -23,7 +22,11 @@ from reproductions.reporting.readme_block import replace_block, results_block
 from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_records
 from reproductions.reporting.sweeps import SweepFigure, collect_sweeps
 from reproductions.vflow.toy import pages as toy
+from tfflows.extras import MissingExtraError, require
 from tfflows.files import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 README = "../README.md"
 
@@ -91,13 +94,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", type=pathlib.Path, help="the results directory")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     options = parser.parse_args(arguments)
-    if options.check:
-        stale = stale_files(options.results)
-        if stale:
-            print(f"stale, run `make tables`: {', '.join(stale)}", file=sys.stderr)
-        return 1 if stale else 0
-    for path in write_tables(options.results):
-        print(path)
+    try:
+        if options.check:
+            stale = stale_files(options.results)
+            if stale:
+                print(f"stale, run `make tables`: {', '.join(stale)}", file=sys.stderr)
+            return 1 if stale else 0
+        for path in write_tables(options.results):
+            print(path)
+    except MissingExtraError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -105,8 +112,8 @@ def _figures(directory: pathlib.Path, records: Sequence[Record]) -> tuple[Figure
     return (*collect_figures(directory, records), *collect_sweeps(directory, records, FIGURES_DIRECTORY))
 
 
-def _read(directory: pathlib.Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(directory / name, dtype=str, keep_default_na=False)
+def _read(directory: pathlib.Path, name: str) -> "pd.DataFrame":
+    return require("pandas", "reproductions").read_csv(directory / name, dtype=str, keep_default_na=False)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
 """Normalizing flows for images in TensorFlow: bijectors, distributions, training, evaluation."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

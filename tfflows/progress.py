@@ -3,14 +3,14 @@
 import sys
 import time
 
-import tqdm
+from tfflows.extras import MissingExtraError, require
 
 
 class Progress:
     """Shows step, bits/dim, images a second and the time that is left.
 
-    On a terminal it is a bar; in a log file a line every `seconds_between_lines`; on workers other
-    than the chief nothing. Everything goes to standard error.
+    On a terminal it is a bar, if tqdm is installed; elsewhere a line every `seconds_between_lines`; on
+    workers other than the chief nothing. Everything goes to standard error.
 
     ```
     with Progress(total=num_steps, initial=start_step, images_per_step=batch_size) as progress:
@@ -52,8 +52,9 @@ class Progress:
         self._rate: float | None = None  # steps a second, smoothed
         self._rate_mark: tuple[float, int] | None = None
         self._bar = None
-        if chief and self._stream.isatty():
-            self._bar = tqdm.tqdm(
+        bar = _bar_type() if chief and self._stream.isatty() else None
+        if bar is not None:
+            self._bar = bar(
                 total=total,
                 initial=initial,
                 desc=description,
@@ -137,6 +138,13 @@ class Progress:
         summary = self._summary()
         line = f"{self._description} {self._step}/{self._total}" + (summary and f", {summary}")
         print(line, file=self._stream, flush=True)
+
+
+def _bar_type():
+    try:
+        return require("tqdm", "reproductions").tqdm
+    except MissingExtraError:
+        return None
 
 
 def _duration(seconds: float) -> str:

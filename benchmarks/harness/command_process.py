@@ -80,7 +80,7 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
     limit_tensorflow()
     sys.argv = [str(ROOT / "reproductions" / paper / "run.py"), *run_flags]
 
-    reproduction = getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
+    reproduction = getattr(importlib.import_module(f"reproductions.{paper}.reproduction"), paper.upper())
     from reproductions.driver import main as command
     from reproductions.driver import train
     from tfflows.progress import Progress

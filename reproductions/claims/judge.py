@@ -3,19 +3,17 @@
 import argparse
 import math
 import pathlib
-import sys
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
+from reproductions.claims.arms import ARMS
+from reproductions.claims.comparisons import LEAST, MEAN, GapComparison, TermComparison
+from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim
+from reproductions.reporting.records import load_records
+from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
 
-from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow  # noqa: E402
-from reproductions.claims.arms import ARMS  # noqa: E402
-from reproductions.claims.comparisons import LEAST, MEAN, GapComparison, TermComparison  # noqa: E402
-from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim  # noqa: E402
-from reproductions.reporting.records import load_records  # noqa: E402
-from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED  # noqa: E402
+ROOT = pathlib.Path(__file__).parents[2]
 
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
 

@@ -3,25 +3,23 @@
 import argparse
 import dataclasses
 import pathlib
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from reproductions.claims import glow
+from reproductions.glow import model as glow_model
+from reproductions.glow.experiments import EXPERIMENTS
+from reproductions.reporting.claims import Arm, measure_cost, write_claim
+from reproductions.reporting.provenance import collect_provenance
+from tfflows.devices.strategies import make_strategy
+from tfflows.tracing.named_variables import count_parameters, named_variables
+from tfflows.training.flat_parameters import build_flat
+from tfflows.training.schedules import LinearWarmup
+from tfflows.training.train_step import make_train_step
 
-from reproductions.claims import glow  # noqa: E402
-from reproductions.glow import model as glow_model  # noqa: E402
-from reproductions.glow.experiments import EXPERIMENTS  # noqa: E402
-from reproductions.reporting.claims import Arm, measure_cost, write_claim  # noqa: E402
-from reproductions.reporting.provenance import collect_provenance  # noqa: E402
-from tfflows.devices.strategies import make_strategy  # noqa: E402
-from tfflows.tracing.named_variables import count_parameters, named_variables  # noqa: E402
-from tfflows.training.flat_parameters import build_flat  # noqa: E402
-from tfflows.training.schedules import LinearWarmup  # noqa: E402
-from tfflows.training.train_step import make_train_step  # noqa: E402
+ROOT = pathlib.Path(__file__).parents[2]
 
 ROUNDS = 5
 

@@ -1,9 +1,9 @@
 """The table of `--list`."""
 
 import tensorflow as tf
-import tqdm
 
 from tfflows.data import dataset_spec
+from tfflows.extras import require
 from tfflows.tracing.named_variables import count_parameters
 
 
@@ -15,12 +15,12 @@ def experiment_table(reproduction, small=False, expected=()):
       small: Whether to size the experiments for two cores.
       expected: `{experiment name: bits/dim that the paper prints}`.
     """
-    import pandas as pd  # takes a third of a second, which no other mode needs
-
+    pandas = require("pandas", "reproductions")  # takes a third of a second, which no other mode needs
+    tqdm = require("tqdm", "reproductions").tqdm
     rows = []
     experiments = reproduction.experiments.values()
     # Seconds a model of thousands of variables; nothing is shown where there is no terminal.
-    for experiment in tqdm.tqdm(experiments, desc="counting parameters", unit="experiment", leave=False, disable=None):
+    for experiment in tqdm(experiments, desc="counting parameters", unit="experiment", leave=False, disable=None):
         if small and experiment.scale == "paper":
             experiment = reproduction.small(experiment)
         printed = dict(expected).get(experiment.name)
@@ -35,7 +35,7 @@ def experiment_table(reproduction, small=False, expected=()):
                 "note": experiment.note,
             }
         )
-    return pd.DataFrame(rows).to_string(index=False, justify="left")
+    return pandas.DataFrame(rows).to_string(index=False, justify="left")
 
 
 def built_parameters(reproduction, experiment):

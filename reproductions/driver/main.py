@@ -12,6 +12,7 @@ from reproductions.driver.listing import experiment_table
 from reproductions.driver.selection import select_experiment
 from reproductions.driver.session import Session
 from reproductions.reporting.expected import find_expected
+from tfflows.extras import MissingExtraError
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import LogError
 from tfflows.training.step_metrics import TrainingDiverged
@@ -27,7 +28,15 @@ _MODES = {
 }
 
 # What a user can mend; everything else keeps its traceback.
-_USER_ERRORS = (ValueError, FileNotFoundError, CheckpointError, LogError, TrainingDiverged, WorkdirError)
+_USER_ERRORS = (
+    ValueError,
+    FileNotFoundError,
+    CheckpointError,
+    LogError,
+    MissingExtraError,
+    TrainingDiverged,
+    WorkdirError,
+)
 
 
 def main(reproduction):

@@ -1,9 +1,16 @@
 """What a command leaves out to reach its first step sooner."""
 
+import os
 import sys
 
 # Keras, old and new, imports these when they are there, for plots, wrappers and tables that nothing here uses.
 _OPTIONAL = ("matplotlib", "pandas", "sklearn")
+
+
+def start_up():
+    """What comes before all imports of a command: TensorFlow's log on standard error off, its libraries imported lightly."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
+    import_libraries()
 
 
 def import_libraries():

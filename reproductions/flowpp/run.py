@@ -1,34 +1,11 @@
-"""Flow++: `python reproductions/flowpp/run.py --dataset=cifar10`; see the README beside this file."""
+"""Flow++: `python -m reproductions.flowpp --dataset=cifar10`, or this file; see the README beside it."""
 
-import os
-import pathlib
-import sys
+from reproductions.driver.start_up import start_up
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-
-from reproductions.driver.start_up import import_libraries  # noqa: E402
-
-import_libraries()
+start_up()
 
 from reproductions.driver.main import main  # noqa: E402
-from reproductions.flowpp import model  # noqa: E402
-from reproductions.flowpp.experiments import EXPERIMENTS, small  # noqa: E402
-from reproductions.flowpp.schedules import build_schedule  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
-from tfflows.interop.flowpp import load_weights  # noqa: E402
-
-FLOWPP = Reproduction(
-    paper="flowpp",
-    title="Flow++: Flow-Based Models with Variational Dequantization and Architecture Design (Ho et al. 2019).",
-    experiments=EXPERIMENTS,
-    small=small,
-    build_model=model.build,
-    build_optimizer=model.optimizer,
-    build_schedule=build_schedule,
-    load_weights=load_weights,
-    extend_count=model.extend_count,
-)
+from reproductions.flowpp.reproduction import FLOWPP  # noqa: E402
 
 if __name__ == "__main__":
     main(FLOWPP)

@@ -5,22 +5,16 @@ the centre's output by it is not 0.
 """
 
 import argparse
-import os
 import pathlib
-import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
+import tensorflow as tf
+
+from reproductions.macow.experiments import EXPERIMENTS, VARIANTS
+from reproductions.macow.model import masked_conv, unit_form
+from reproductions.reporting.plots import new_figure
+
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from reproductions.macow.experiments import EXPERIMENTS, VARIANTS  # noqa: E402
-from reproductions.macow.model import masked_conv, unit_form  # noqa: E402
-
 SIDE = 21
 CHANNELS = 2
 # Each panel composes masked convolutions of these orders, data to latent.
@@ -55,7 +49,7 @@ def receptive_field(variant, orders, side=SIDE, seed=0):
 def draw(variant, path, side=SIDE):
     """Writes the picture of a variant: a panel for each entry of `PANELS`, the pixel itself darkest."""
     panels = PANELS[variant]
-    figure = Figure(figsize=(2.2 * len(panels), 2.6), layout="constrained")
+    figure = new_figure(2.2 * len(panels), 2.6)
     for axis, orders in zip(figure.subplots(1, len(panels)), panels, strict=True):
         shades = receptive_field(variant, orders, side).astype(float)
         size = int(shades.sum()) - 1
@@ -67,7 +61,6 @@ def draw(variant, path, side=SIDE):
         axis.tick_params(length=0)
         axis.set_title(f"{orders}: {size} others", fontsize=9)
     figure.suptitle(f"Receptive field of masked convolutions, variant {variant} (after figure 1)", fontsize=10)
-    FigureCanvasAgg(figure)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 

@@ -1,16 +1,18 @@
 """The generated page of the claims study."""
 
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from reproductions.reporting.claims import Claim
 from reproductions.reporting.markdown import lines_table, page
 from reproductions.reporting.provenance import short_commit
 from reproductions.reporting.verdicts import format_value
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def claims_page(claims: Sequence[Claim], papers: pd.DataFrame) -> str:
+
+def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
     """The verdicts and the arms behind them, two tables a paper."""
     sections = [
         (

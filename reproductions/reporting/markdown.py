@@ -1,9 +1,14 @@
 """Pages and tables in Markdown."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from tfflows.extras import require
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NUMERIC = re.compile(r"[-+±~<>.,%x\d\s]*")
 
@@ -21,10 +26,10 @@ def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
 def lines_table(lines: Sequence[Mapping[str, object]]) -> str:
     """A Markdown table with a row for each mapping; a missing key leaves the cell empty."""
     # Objects, not numbers: pandas would turn integers with a gap among them into floats.
-    return markdown_table(pd.DataFrame(lines, dtype=object))
+    return markdown_table(require("pandas", "reproductions").DataFrame(lines, dtype=object))
 
 
-def markdown_table(frame: pd.DataFrame) -> str:
+def markdown_table(frame: "pd.DataFrame") -> str:
     """A Markdown table with the columns of a frame, without its index.
 
     Columns whose filled cells are all numbers are aligned to the right. A missing or empty cell is
@@ -41,7 +46,7 @@ def markdown_table(frame: pd.DataFrame) -> str:
 
 
 def _cell(value) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
     return text.replace("|", "\\|").replace("\n", " ").strip()

@@ -1,9 +1,9 @@
 """The generated page of a paper: expected beside obtained, baselines, records, curves."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from reproductions.reporting.expected import BITS_PER_DIM, Expected, cited_elsewhere
 from reproductions.reporting.figures import FigureData
@@ -12,13 +12,17 @@ from reproductions.reporting.provenance import short_commit
 from reproductions.reporting.records import Record
 from reproductions.reporting.verdicts import compare, format_gap, format_train, format_value
 from tfflows.evaluation.latent_terms import QUANTITIES, SAMPLE_DISTANCE
+from tfflows.extras import require
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NO_RECORD = "not run"
 
 
 def paper_page(
     paper,
-    papers: pd.DataFrame,
+    papers: "pd.DataFrame",
     expected: Sequence[Expected],
     records: Sequence[Record],
     figures: Sequence[FigureData],
@@ -174,7 +178,7 @@ def _terms_table(records) -> str:
 
 def _seeds_table(records) -> str:
     """Mean and standard deviation over the seeds of what is otherwise the same run."""
-    frame = pd.DataFrame(
+    frame = require("pandas", "reproductions").DataFrame(
         {
             "Experiment": record.experiment,
             "Scale": record.scale,

@@ -5,12 +5,15 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from tfflows.extras import require
 from tfflows.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Curve = Sequence[tuple[int, float]]
 Panels = Mapping[str, Mapping[str, Sequence[Curve]]]
@@ -49,7 +52,7 @@ def plot_arms(
       title: of the whole figure.
       train_panels: the curves of training for some of the same panels and arms, drawn dashed in the colours of the arms.
     """
-    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+    figure = new_figure(5 * len(panels), 4)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     highest, lowest = [], []
     for axis, (panel, arms) in zip(axes, panels.items(), strict=True):
@@ -87,12 +90,23 @@ def plot_curve(curve: Curve, path: str | os.PathLike, title: str = "") -> pathli
     return plot_arms({title: {"bits/dim": [curve]}}, path)
 
 
-def save_figure(figure: Figure, path: str | os.PathLike) -> pathlib.Path:
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of a size in inches, its parts laid out so that they do not overlap.
+
+    Raises:
+      MissingExtraError: if matplotlib is not installed.
+    """
+    figure = require("matplotlib.figure", "reproductions").Figure(figsize=(width, height), layout="constrained")
+    require("matplotlib.backends.backend_agg", "reproductions").FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike) -> pathlib.Path:
     """Saves a figure with no trace of when and by what, so that equal data give an equal file."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
+    figure.canvas.print_png(content, metadata={"Software": None})
     if not path.exists() or path.read_bytes() != content.getvalue():
         atomic_write(path, content.getvalue())
     return path

@@ -1,11 +1,14 @@
 """The generated pages that span the papers: parameter counts, unverified statements."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from reproductions.reporting.markdown import markdown_table, page
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
+
+def parameters_page(frame: "pd.DataFrame", papers: "pd.DataFrame") -> str:
     """The rows of parameters.csv, a table a paper; parts that no row of a paper has are left out."""
     names = {
         "experiment": "Experiment",
@@ -30,7 +33,7 @@ def parameters_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
     return page("Published parameter counts", _by_paper(frame, names, papers, counts))
 
 
-def unverified_page(frame: pd.DataFrame, papers: pd.DataFrame) -> str:
+def unverified_page(frame: "pd.DataFrame", papers: "pd.DataFrame") -> str:
     """The rows of unverified.csv, a table a paper."""
     names = {
         "experiment": "Experiment",

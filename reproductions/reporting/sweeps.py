@@ -6,9 +6,8 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from reproductions.reporting.plots import save_figure
+from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.reporting.records import SELECTIONS, Record
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 
@@ -41,7 +40,7 @@ class SweepFigure:
 
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
         """Bits/dim of the bound and its parts, KL, distance of samples to reconstructions; means over seeds, as a PNG file."""
-        figure = Figure(figsize=(14, 4), layout="constrained")
+        figure = new_figure(14, 4)
         bits, nats, distance = figure.subplots(1, 3)
         places = np.arange(len(self.points))
 

@@ -1,36 +1,13 @@
-"""VFlow: `python reproductions/vflow/run.py --dataset=cifar10`; see the README beside this file."""
+"""VFlow: `python -m reproductions.vflow --dataset=cifar10`, or this file; see the README beside it."""
 
-import os
-import pathlib
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+from reproductions.driver.start_up import start_up
 
-from reproductions.driver.start_up import import_libraries  # noqa: E402
-
-import_libraries()
+start_up()
 
 from reproductions.driver.main import main  # noqa: E402
-from reproductions.flowpp.model import optimizer  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
-from reproductions.vflow import model  # noqa: E402
-from reproductions.vflow.counts import count_parameters  # noqa: E402
-from reproductions.vflow.experiments import EXPERIMENTS, small  # noqa: E402
-from reproductions.vflow.schedules import build_schedule  # noqa: E402
-from tfflows.interop.vflow import load_weights  # noqa: E402
-
-VFLOW = Reproduction(
-    paper="vflow",
-    title="VFlow: More Expressive Generative Flows with Variational Data Augmentation (Chen et al. 2020).",
-    experiments=EXPERIMENTS,
-    small=small,
-    build_model=model.build,
-    build_optimizer=optimizer,
-    build_schedule=build_schedule,
-    load_weights=load_weights,
-    extend_count=count_parameters,
-)
+from reproductions.vflow.reproduction import VFLOW  # noqa: E402
 
 
 def is_toy_study(arguments):

@@ -81,5 +81,5 @@ def test_missing_package_is_named(archive, monkeypatch):
     data_dir, _ = archive
     monkeypatch.setitem(sys.modules, "lmdb", None)
     monkeypatch.setattr(lsun, "_open_archives", {})
-    with pytest.raises(ImportError, match="pip install lmdb"):
+    with pytest.raises(ImportError, match=r"pip install 'tfflows\[lsun\]'"):
         data.load_dataset("lsun_church", "train", data_dir=data_dir, max_images=4)

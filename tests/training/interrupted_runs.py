@@ -20,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 from reproductions.driver import main as cli
-from reproductions.glow.run import GLOW
+from reproductions.glow.reproduction import GLOW
 from tests.training.forked import fork, run_scenarios, wait
 from tfflows.training import loop
 

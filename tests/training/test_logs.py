@@ -12,8 +12,6 @@ def log_steps(workdir, start_step, last, close=True):
     logger = MetricLogger(workdir, start_step)
     for step in range((start_step or 0) + 1, last + 1):
         logger.log(step, {"bits_per_dim": 8 / step, "learning_rate": 1e-3})
-        if step % 2 == 0:
-            logger.log_images(step, "samples", np.full([2, 4, 4, 3], step, np.uint8))
     if close:
         logger.close()
     return logger
@@ -72,7 +70,7 @@ def test_a_restart_leaves_what_an_unbroken_run_leaves(tmp_path, killed_after, re
     assert len(texts[0].splitlines()) == 12
     unbroken, broken = (tensorboard_records(tmp_path / run) for run in ("unbroken", "broken"))
     assert broken == unbroken
-    assert len(unbroken) == 12 * 2 + 6
+    assert len(unbroken) == 12 * 2
 
 
 def test_a_start_from_nothing_keeps_nothing_and_a_start_at_0_keeps_0(tmp_path):
@@ -128,19 +126,8 @@ def test_cutting_nothing_rewrites_nothing(tmp_path):
     assert [file.stat().st_ino for file in files] == before
 
 
-def test_images(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, [3, 8, 8, 3], dtype=np.uint8)
-    with MetricLogger(tmp_path, None) as logger:
-        logger.log_images(1, "samples", images, max_outputs=2)
-    ((_, tag, tensor),) = tensorboard_records(tmp_path)
-    width, height, *pngs = tensor
-    assert (tag, width, height, len(pngs)) == ("samples", b"8", b"8", 2)
-    np.testing.assert_array_equal(tf.io.decode_png(pngs[1]), images[1])
-
-
 def test_other_workers_write_nothing(tmp_path):
     with MetricLogger(tmp_path, None, chief=False) as logger:
         logger.log(1, {"bits_per_dim": 3.0})
-        logger.log_images(1, "samples", np.zeros([1, 4, 4, 3], np.uint8))
         logger.flush()
     assert not list(tmp_path.iterdir())

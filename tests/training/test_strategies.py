@@ -135,12 +135,5 @@ def test_batch_that_does_not_divide(batch, replicas, accumulate, message):
         check_batch_divides(batch, replicas, accumulate)
 
 
-def test_hardware_is_plain_data():
-    hardware = strategies.describe_hardware()
-    assert json.loads(json.dumps(hardware)) == hardware
-    assert set(hardware) == {"cpu", "cores", "memory_gib", "gpus"}
-    assert hardware["cpu"] and hardware["cores"] >= 1 and hardware["memory_gib"] > 0
-
-
 def _without_gpus(kind):
     return [] if kind == "GPU" else [tf.config.PhysicalDevice("/physical_device:CPU:0", "CPU")]

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from tfflows.data.errors import DatasetNotFoundError
 from tfflows.data.preprocessing import average_2x2
-from tfflows.data.registry import DatasetSpec
+from tfflows.extras import require
 
 PATCH_SIZE = 32
 PATCH_STRIDE = 8
@@ -17,7 +16,7 @@ DIGITS_TEST_IMAGES = 360
 DIGITS_GREY_STEP = 15
 
 
-def photographs(spec: DatasetSpec, split: str) -> tuple[np.ndarray, np.ndarray]:
+def photographs(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Patches of scikit-learn's two sample photographs (China, a flower; both CC BY 2.0).
 
     Each 427x640 photograph is halved by 2x2 averages, which takes the blocks of its JPEG coding
@@ -27,13 +26,12 @@ def photographs(spec: DatasetSpec, split: str) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
       uint8 images `[N, 32, 32, 3]` and int32 labels `[N]` (0: China, 1: flower).
-    """
-    try:
-        from sklearn.datasets import load_sample_images
 
-        pictures = load_sample_images().images
-    except ImportError as error:
-        raise DatasetNotFoundError(spec.name, "scikit-learn (not installed)", spec.prepare) from error
+    Raises:
+      MissingExtraError: if scikit-learn or Pillow is not installed.
+    """
+    require("PIL", "reproductions")  # scikit-learn reads JPEG with it
+    pictures = require("sklearn.datasets", "reproductions").load_sample_images().images
     images, labels = [], []
     for label, picture in enumerate(pictures):
         even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
@@ -51,7 +49,7 @@ def photographs(spec: DatasetSpec, split: str) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels)
 
 
-def digits(spec: DatasetSpec, split: str) -> tuple[np.ndarray, np.ndarray]:
+def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's 1,797 handwritten digits; the last 360 are the test split.
 
     Grey values v in 0..16 are stored as 15 v in 0..240, so that `num_bits` = 8 to 5 keep all 17
@@ -59,12 +57,11 @@ def digits(spec: DatasetSpec, split: str) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
       uint8 images `[N, 8, 8, 1]` and int32 labels `[N]`.
+
+    Raises:
+      MissingExtraError: if scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise DatasetNotFoundError(spec.name, "scikit-learn (not installed)", spec.prepare) from error
-    bunch = load_digits()
+    bunch = require("sklearn.datasets", "reproductions").load_digits()
     images = (bunch.images[..., np.newaxis] * DIGITS_GREY_STEP).astype(np.uint8)
     labels = bunch.target.astype(np.int32)
     if split == "test":

@@ -4,12 +4,12 @@ import os
 import pathlib
 
 import numpy as np
-from PIL import Image
 
 from tfflows.data import splits
 from tfflows.data.errors import DatasetNotFoundError
 from tfflows.data.registry import DatasetSpec
 from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource
+from tfflows.extras import require
 
 IN_MEMORY_BYTES = 2**30
 IMAGE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
@@ -87,7 +87,7 @@ def _labels(paths, directory: pathlib.Path, classes: list[str]) -> np.ndarray:
 
 def _read(path: pathlib.Path) -> np.ndarray:
     """Grey images stay `[H, W, 1]`, all others become `[H, W, 3]`."""
-    with Image.open(path) as image:
+    with require("PIL.Image", "images").open(path) as image:
         image = image if image.mode == "L" else image.convert("RGB")
         array = np.asarray(image, np.uint8)
     return array if array.ndim == 3 else array[..., np.newaxis]

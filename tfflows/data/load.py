@@ -87,7 +87,7 @@ def _load_embedded(spec: DatasetSpec, split: str, max_images, holdout) -> ArrayS
         raise ValueError("photographs are overlapping patches: holding some out would leak them; use split 'test'")
     base = splits.stored_name(split)
     read = {"photographs": embedded.photographs, "digits": embedded.digits}[spec.name]
-    images, labels = read(spec, base)
+    images, labels = read(base)
     if len(images) != spec.num_images[base]:
         raise DatasetFingerprintError(spec.name, base, spec.num_images[base], len(images))
     first, last = splits.stretch(spec.name, split, 0, len(images), holdout=holdout, max_images=max_images)

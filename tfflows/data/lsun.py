@@ -8,12 +8,12 @@ import pathlib
 import weakref
 
 import numpy as np
-from PIL import Image
 
 from tfflows.data import preprocessing, splits
 from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
 from tfflows.data.registry import DatasetSpec
 from tfflows.data.sources import OnDemandSource
+from tfflows.extras import require
 
 
 def load(
@@ -57,7 +57,7 @@ def load(
 
 def decode(value: bytes) -> np.ndarray:
     """A stored value (WebP, JPEG or any format that Pillow reads) -> uint8 `[H, W, 3]`."""
-    with Image.open(io.BytesIO(value)) as image:
+    with require("PIL.Image", "lsun").open(io.BytesIO(value)) as image:
         return np.asarray(image.convert("RGB"), np.uint8)
 
 
@@ -66,6 +66,7 @@ def square(image: np.ndarray, image_size: int) -> np.ndarray:
     rows, columns, _ = image.shape
     side = min(rows, columns)
     top, left = (rows - side) // 2, (columns - side) // 2
+    Image = require("PIL.Image", "lsun")
     cropped = Image.fromarray(image[top : top + side, left : left + side])
     return np.asarray(cropped.resize((image_size, image_size), Image.Resampling.LANCZOS), np.uint8)
 
@@ -97,10 +98,7 @@ class _Archive:
     """
 
     def __init__(self, directory: pathlib.Path):
-        try:
-            import lmdb
-        except ImportError as error:
-            raise ImportError(f"reading {directory} needs the lmdb package: pip install lmdb") from error
+        lmdb = require("lmdb", "lsun")
         self._environment = lmdb.open(str(directory), readonly=True, lock=False, readahead=False, meminit=False)
         with self._environment.begin() as transaction:
             # Fixed-width bytes: three million keys take 120 MB here, several times that as objects.

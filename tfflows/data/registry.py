@@ -214,7 +214,7 @@ _SPECS = (
         num_classes=2,
         source="two photographs in scikit-learn, CC BY 2.0: china.jpg by danielbuechele, "
         "flower.jpg by vultilion (Flickr)",
-        prepare="pip install scikit-learn pillow",
+        prepare="pip install 'tfflows[reproductions]'",
         notes="halved by 2x2 averages, 32x32 patches at stride 8; the label is the photograph.",
     ),
     DatasetSpec(
@@ -227,7 +227,7 @@ _SPECS = (
         num_channels=1,
         num_classes=10,
         source="Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits (UCI), in scikit-learn",
-        prepare="pip install scikit-learn",
+        prepare="pip install 'tfflows[reproductions]'",
         notes="17 grey levels v stored as 15 v; distinct for num_bits >= 5.",
     ),
 )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 
 import tensorflow as tf
 
@@ -124,20 +123,6 @@ def check_batch_divides(global_batch_size: int, strategy: tf.distribute.Strategy
     return size
 
 
-def describe_hardware() -> dict[str, object]:
-    """The machine as a result record states it: cpu, cores, memory_gib, gpus (names)."""
-    usable = getattr(os, "sched_getaffinity", None)  # what this process may use; Linux only
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(usable(0)) if usable else os.cpu_count(),
-        "memory_gib": _memory_gib(),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-    }
-
-
 def _split_cpu(number):
     cpu = tf.config.list_physical_devices("CPU")[0]
     configuration = tf.config.get_logical_device_configuration(cpu)
@@ -163,21 +148,3 @@ def _cluster_size():
         return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"The environment variable TF_CONFIG is no valid JSON: {text}") from error
-
-
-def _cpu_model():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.lower().startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _memory_gib():
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError):
-        return None

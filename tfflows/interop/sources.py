@@ -7,9 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
+from tfflows.extras import require
 from tfflows.interop.torch_files import read_torch_file
 
 # Before the names in files of weights beside other arrays.
@@ -33,6 +32,7 @@ def read_source(source):
 
     Raises:
       FileNotFoundError: if there is nothing at the path.
+      MissingExtraError: if it is a `.safetensors` file and safetensors is not installed.
       ValueError: if the file cannot be read as what its name says.
     """
     if isinstance(source, Mapping):
@@ -60,9 +60,11 @@ def _read_npz(path):
 
 
 def _read_safetensors(path):
+    safetensors = require("safetensors", "checkpoints")
+    load_file = require("safetensors.numpy", "checkpoints").load_file
     try:
         weights = load_file(path)
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(
             f"{path!r} is no readable .safetensors file of plain tensors: {error}. Get it anew."
         ) from error

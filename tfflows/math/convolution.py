@@ -53,13 +53,6 @@ def _with_float32_sums(convolve, x, kernel):
     return tf.cast(convolve(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32)), x.dtype)
 
 
-def border_indicator(height, width, kernel_size, dtype=tf.float32):
-    """1 on the padding ring of a SAME convolution, 0 inside; shape `[1, H + 2 p, W + 2 p, 1]`, `p = kernel_size // 2`."""
-    padding = kernel_size // 2
-    inside = tf.zeros([1, height, width, 1], dtype)
-    return tf.pad(inside, [[0, 0], [padding, padding], [padding, padding], [0, 0]], constant_values=1)
-
-
 def taps_on_border(height, width, kernel_size):
     """Which taps of a SAME convolution fall on the padding, at each position; bool `[H, W, k, k]`.
 

@@ -1,7 +1,6 @@
 """The networks of the IAF-VAE: convolutions whose gains are logarithms, the autoregressive network, the image's head."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfflows.math.autoregressive import causal_mask
@@ -150,10 +149,6 @@ class AutoregressiveConv2D(_ExponentialGain):
 
     def _convolve(self, x, kernel):
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-
-    def num_live_parameters(self):
-        """Entries of v that are not under the mask, gains and biases: Python `int`."""
-        return int(np.sum(self.live_taps)) + 2 * self.filters
 
 
 # Of what the last layers give (released code).

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-INVERSE, FORWARD = DIRECTIONS = ("inverse", "forward")
+INVERSE, FORWARD = ("inverse", "forward")
 
 
 def opposite(direction):

@@ -78,13 +78,6 @@ class MetricLogger:
             # One event for all: an op a scalar takes three times as long.
             tf.summary.experimental.write_raw_pb(_serialized_summary(record))
 
-    def log_images(self, step: int, name: str, images, max_outputs: int = 1) -> None:
-        """Writes images to TensorBoard: uint8, or float in [0, 1], `[B, H, W, C]`."""
-        if self._writer is None:
-            return
-        with self._clear_errors(), self._writer.as_default(step=int(step)):
-            tf.summary.image(name, images, max_outputs=max_outputs)
-
     def flush(self) -> None:
         """Makes sure that all that was logged is on disk; call it before saving a checkpoint."""
         if self._file is None:

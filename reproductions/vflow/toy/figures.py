@@ -4,9 +4,8 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
-from reproductions.reporting.plots import save_figure
+from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.vflow.toy import checkerboard, flow
 from reproductions.vflow.toy.bound import PRIOR, importance_weighted, sample_posterior
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, VISUALIZED_CELLS, Cell
@@ -84,7 +83,7 @@ def grid_density(cell: Cell | None, parameters, resolution=_RESOLUTION):
 
 def plot_densities(densities, path) -> pathlib.Path:
     """Densities by title, side by side, darkest where twice the data's."""
-    figure = Figure(figsize=(3 * len(densities), 3.2), layout="constrained")
+    figure = new_figure(3 * len(densities), 3.2)
     axes = figure.subplots(1, len(densities), squeeze=False)[0]
     extent = (-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH)
     for axis, (title, density) in zip(axes, densities.items(), strict=True):
@@ -114,7 +113,7 @@ def plot_transformations(models, path) -> pathlib.Path:
         square = np.floor(x[0, 0].numpy() / 2)
         rows.append((cell, states_of(cell, parameters, x[0], noise[0]), square[0] * 4 + square[1]))
     columns = max(len(states) for _, states, _ in rows)
-    figure = Figure(figsize=(3.2 * columns, 3.2 * len(rows)), layout="constrained")
+    figure = new_figure(3.2 * columns, 3.2 * len(rows))
     for row, (cell, states, colours) in enumerate(rows):
         for column, state in enumerate(states):
             projection = "3d" if len(state) == 3 else None

@@ -4,9 +4,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
-from reproductions.reporting.plots import save_figure
+from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord
 from reproductions.vflow.toy.log_likelihoods_page import model_name
 
@@ -21,7 +19,7 @@ def plot_log_likelihoods(
       path: the file.
       optimum: the largest mean log-likelihood that there is, in nats, drawn as a dotted line; None for no line.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     axes = figure.subplots(1, 2, sharey=True)
     for variant, size in sorted({(record.variant, record.dimensions) for record in records}):
         line = [record for record in records if (record.variant, record.dimensions) == (variant, size)]

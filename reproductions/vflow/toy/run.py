@@ -12,6 +12,7 @@ from absl import flags
 
 from reproductions.vflow.toy.cells import ITERATIONS, NUM_SEEDS, parse_cells
 from reproductions.vflow.toy.study import DATASET, run_cells
+from tfflows.extras import MissingExtraError
 
 
 def define_flags() -> flags.FlagValues:
@@ -54,7 +55,7 @@ def main(arguments=None):
                 print(path)
             return 0
         diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, values.results_dir)
-    except (flags.Error, ValueError, FileNotFoundError, FileExistsError) as error:
+    except (flags.Error, ValueError, FileNotFoundError, FileExistsError, MissingExtraError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 1 if diverged else 0

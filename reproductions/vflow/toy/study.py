@@ -17,7 +17,6 @@ from reproductions.vflow.toy.training import BLOCK, build_run
 from tfflows.training.workdir import WorkdirError, lock_workdir
 
 PAPER, DATASET = "vflow", "checkerboard"
-RESULTS = "results"
 # Iterations between two checkpoints, and seconds between two lines of progress.
 _CHECKPOINT_EVERY = 10 * BLOCK
 _SECONDS_A_LINE = 30

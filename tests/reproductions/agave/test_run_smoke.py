@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from reproductions.agave.experiments import EXPERIMENTS
-from reproductions.agave.run import AGAVE
+from reproductions.agave.reproduction import AGAVE
 from reproductions.driver import session, train
 from tests.reproductions.distinct import distinct_experiments
 from tests.reproductions.driver.running import record_of, run, small_source

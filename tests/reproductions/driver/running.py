@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 
 from reproductions.driver import main
 from reproductions.driver.flags import define_flags
-from reproductions.glow.run import GLOW
+from reproductions.glow.reproduction import GLOW
 from tfflows.data import ArraySource, dataset_spec
 
 # One of the smallest models that there are, on the embedded digits.

@@ -12,7 +12,7 @@ from absl import flags
 
 from reproductions.driver import main
 from reproductions.driver.flags import image_numbers, temperatures
-from reproductions.glow.run import GLOW
+from reproductions.glow.reproduction import GLOW
 from tests.reproductions.driver.running import parsed
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -99,10 +99,10 @@ def test_help_shows_every_flag_with_a_sentence():
     assert all(len(text) > 5 for _, text in shown)
 
 
-def test_a_wrong_flag_is_said_with_status_1():
-    done = subprocess.run(
-        [sys.executable, "reproductions/glow/run.py", "--temperatur=1"], cwd=ROOT, capture_output=True, text=True
-    )
+def test_a_wrong_flag_is_said_with_status_1(tmp_path):
+    """Of the module, from a directory that is not the repository."""
+    command = [sys.executable, "-m", "reproductions.glow", "--temperatur=1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "Unknown command line flag 'temperatur'" in done.stderr and "Traceback" not in done.stderr
 

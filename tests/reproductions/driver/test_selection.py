@@ -6,8 +6,8 @@ import types
 import pytest
 
 from reproductions.driver.selection import overrides, select_experiment
-from reproductions.glow.run import GLOW
-from reproductions.macow.run import MACOW
+from reproductions.glow.reproduction import GLOW
+from reproductions.macow.reproduction import MACOW
 from tests.reproductions.driver.running import exit_message
 
 

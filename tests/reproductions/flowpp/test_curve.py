@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproductions.flowpp.run import FLOWPP
+from reproductions.flowpp.reproduction import FLOWPP
 from tests.reproductions.driver.running import record_of, run
 
 SMALL = (

@@ -8,7 +8,7 @@ import pytest
 
 from reproductions.driver import session
 from reproductions.flowpp.experiments import EXPERIMENTS
-from reproductions.flowpp.run import FLOWPP
+from reproductions.flowpp.reproduction import FLOWPP
 from tests.reproductions.driver.running import record_of, run, small_source
 from tests.slow import slow_but
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproductions.macow.run import MACOW
+from reproductions.macow.reproduction import MACOW
 from tests.reproductions.driver.running import record_of, run
 
 SMALL = (

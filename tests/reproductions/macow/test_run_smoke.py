@@ -6,7 +6,7 @@ import pytest
 
 from reproductions.driver import session
 from reproductions.macow.experiments import EXPERIMENTS
-from reproductions.macow.run import MACOW
+from reproductions.macow.reproduction import MACOW
 from tests.reproductions.driver.running import record_of, run, small_source
 from tests.slow import slow_but
 

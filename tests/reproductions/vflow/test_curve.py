@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproductions.vflow.run import VFLOW
+from reproductions.vflow.reproduction import VFLOW
 from tests.reproductions.driver.running import record_of, run
 
 SMALL = (

@@ -10,7 +10,8 @@ import pytest
 from reproductions.driver import session
 from reproductions.vflow import run as vflow_run
 from reproductions.vflow.experiments import EXPERIMENTS
-from reproductions.vflow.run import VFLOW, is_toy_study
+from reproductions.vflow.reproduction import VFLOW
+from reproductions.vflow.run import is_toy_study
 from tests.reproductions.driver.running import record_of, run, small_source
 
 # By default one experiment: tracing takes long, and the others run the same code.

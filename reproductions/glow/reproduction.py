@@ -1,0 +1,17 @@
+"""What Glow gives to the shared driver."""
+
+from reproductions.glow import model
+from reproductions.glow.experiments import EXPERIMENTS, small
+from reproductions.reproduction import Reproduction
+from tfflows.interop.glow import load_weights
+
+GLOW = Reproduction(
+    paper="glow",
+    title="Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal 2018).",
+    experiments=EXPERIMENTS,
+    small=small,
+    build_model=model.build,
+    build_optimizer=model.optimizer,
+    load_weights=load_weights,
+    extend_count=model.extend_count,
+)

@@ -1,0 +1,21 @@
+"""What MaCow gives to the shared driver."""
+
+from reproductions.macow import model
+from reproductions.macow.counts import count_parameters
+from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small
+from reproductions.macow.schedules import build_schedule
+from reproductions.reproduction import Reproduction
+from tfflows.interop.macow import load_weights
+
+MACOW = Reproduction(
+    paper="macow",
+    title="MaCow: Masked Convolutional Generative Flow (Ma et al. 2019).",
+    experiments=EXPERIMENTS,
+    small=small,
+    build_model=model.build,
+    build_optimizer=model.optimizer,
+    build_schedule=build_schedule,
+    load_weights=load_weights,
+    extend_count=count_parameters,
+    variants=VARIANTS,
+)

@@ -1,0 +1,21 @@
+"""What VFlow gives to the shared driver."""
+
+from reproductions.flowpp.model import optimizer
+from reproductions.reproduction import Reproduction
+from reproductions.vflow import model
+from reproductions.vflow.counts import count_parameters
+from reproductions.vflow.experiments import EXPERIMENTS, small
+from reproductions.vflow.schedules import build_schedule
+from tfflows.interop.vflow import load_weights
+
+VFLOW = Reproduction(
+    paper="vflow",
+    title="VFlow: More Expressive Generative Flows with Variational Data Augmentation (Chen et al. 2020).",
+    experiments=EXPERIMENTS,
+    small=small,
+    build_model=model.build,
+    build_optimizer=optimizer,
+    build_schedule=build_schedule,
+    load_weights=load_weights,
+    extend_count=count_parameters,
+)

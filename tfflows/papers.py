@@ -1,0 +1,48 @@
+"""Reproductions of papers that are installed, found by name; this library imports none of them by itself.
+
+A package registers its reproductions in the entry-point group `tfflows.papers`, such as
+
+    [options.entry_points]
+    tfflows.papers =
+        glow = reproductions.glow.reproduction:GLOW
+"""
+
+import importlib.metadata
+
+GROUP = "tfflows.papers"
+
+
+def list_papers() -> tuple[str, ...]:
+    """Names of the reproductions that are installed, in alphabetical order. Imports none."""
+    return tuple(sorted(_entry_points()))
+
+
+def load_paper(name: str) -> object:
+    """Imports a reproduction.
+
+    Args:
+      name: One of `list_papers()`.
+
+    Returns:
+      What the package registered by that name: its experiments, and the functions that build their models.
+
+    Raises:
+      ValueError: if none is installed by that name, or if two packages registered different ones; says which there are.
+    """
+    entry_points = _entry_points()
+    if name not in entry_points:
+        known = ", ".join(sorted(entry_points)) or "none (install a package that has reproductions)"
+        raise ValueError(f"No reproduction is installed by the name {name!r}; installed are: {known}.")
+    values = entry_points[name]
+    if len(values) > 1:
+        raise ValueError(f"Several packages have a reproduction {name!r}: {', '.join(sorted(values))}. Uninstall one.")
+    (entry_point,) = values.values()
+    return entry_point.load()
+
+
+def _entry_points():
+    """`{name: {value: entry point}}`; the same package found twice on the path counts once."""
+    found = {}
+    for entry_point in importlib.metadata.entry_points(group=GROUP):
+        found.setdefault(entry_point.name, {})[entry_point.value] = entry_point
+    return found
