@@ -9,9 +9,8 @@ from tfflows.math.convolution import (
     border_indicator,
     convolution_with_border,
     deinterleave,
-    flatten_batch,
-    unflatten_batch,
 )
+from tfflows.math.shapes import flatten_batch, unflatten_batch
 
 
 def test_channel_orders():
