@@ -20,7 +20,7 @@ class Reproduction:
       title: One line for `--help`.
       experiments: By name; the first on a data set is the paper's own for it.
       small: `experiment -> experiment`, sized for two CPU cores.
-      build_model: `(experiment, image_shape, num_classes, seed) -> DequantizedFlow` or `ImageModel`.
+      build_model: `(experiment, image_shape, num_classes, seed) -> ImageModel`.
       build_optimizer: `(experiment, learning_rate schedule) -> keras.optimizers.Optimizer`.
       load_weights: `(model, path)`, weights by the authors' names.
       extend_count: `(experiment, count) -> int`: its parameters, from `count(experiment)` of smaller experiments where equal

@@ -61,8 +61,10 @@ def seconds_of_forward_pass(model: object, batch_size: int) -> float:
     """Time of one traced evaluation of the density of `batch_size` images: the arithmetic of a data-dependent init."""
     import tensorflow as tf
 
+    from tfflows.distributions.dequantized_flow import DequantizedFlow
+
     shape = [batch_size, *model.image_shape]
-    if hasattr(model, "flow"):
+    if isinstance(model, DequantizedFlow):
         log_prob, values = tf.function(model.flow.log_prob), tf.random.stateless_uniform(shape, [0, 0], -0.5, 0.5)
     else:
         from tfflows.math.random import row_keys

@@ -116,7 +116,7 @@ def evaluate_and_record(session, evaluator, step, hours):
     validation = evaluator.evaluate() if held_out else None
     result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
     train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
-    terms = _terms(session) if hasattr(session.model, "terms") else None
+    terms = _terms(session) if session.model.has_terms else None
     if not session.chief:
         return None
     if train is not None:

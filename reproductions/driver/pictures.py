@@ -4,14 +4,13 @@ import numpy as np
 
 from reproductions.driver.flags import image_numbers, temperatures
 from tfflows.data import evaluation_batches
-from tfflows.distributions.image_model import ImageModel
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
-from tfflows.evaluation.image_model_samples import write_image_model_samples
 from tfflows.evaluation.interpolation import write_interpolation
 from tfflows.evaluation.latents import is_conditional
 from tfflows.evaluation.manipulation import write_manipulation
 from tfflows.evaluation.reconstructions import write_reconstructions
-from tfflows.evaluation.samples import write_sample_grids
+from tfflows.evaluation.samples import write_image_model_samples, write_sample_grids
 
 DIRECTORY = "pictures"
 
@@ -27,7 +26,7 @@ def write_samples(session):
     flags = session.flags
     if not session.chief:
         return []
-    if isinstance(session.model, ImageModel):
+    if not isinstance(session.model, DequantizedFlow):
         directory = session.workdir / DIRECTORY
         return write_image_model_samples(session.model, directory, flags.samples, temperatures(), flags.sample_seed)
     return write_sample_grids(
@@ -92,7 +91,7 @@ def run_manipulate(session):
 
 def run_reconstruct(session):
     """The test images that --images names, each beside what the model makes of its latents."""
-    if not hasattr(session.model, "reconstruct"):
+    if not session.model.has_encoder:
         raise ValueError(
             f"--mode=reconstruct decodes latents that an encoder draws, and {session.experiment.name} has none; a flow gives "
             "back each image exactly."
@@ -106,7 +105,7 @@ def run_reconstruct(session):
 
 
 def _check_is_flow(session, mode):
-    if isinstance(session.model, ImageModel):
+    if not isinstance(session.model, DequantizedFlow):
         raise ValueError(
             f"--mode={mode} moves the latents of a flow, and {session.experiment.name} is none: use sample."
         )

@@ -12,8 +12,7 @@ from reproductions.driver.start_up import trim_graph_optimizer
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.devices.side_by_side import use_cores
 from tfflows.devices.strategies import is_chief, make_strategy
-from tfflows.tracing.named_variables import count_parameters, named_variables
-from tfflows.tracing.variable_names import short_variable_names
+from tfflows.tracing.named_variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
 from tfflows.training.workdir import prepare_workdir

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow_probability as tfp
 
-from reproductions.glow.class_loss import ClassifyingFlow
+from reproductions.augmented import with_augmenter
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -19,8 +19,8 @@ from tfflows.bijectors import (
     Reverse,
     Squeeze,
 )
+from tfflows.distributions.classifying_flow import ClassifyingFlow
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.distributions.make_augmenter import with_augmenter
 from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
 from tfflows.training.optimizers import Adam, GlowAdamax

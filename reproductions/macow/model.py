@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow_probability as tfp
 
+from reproductions.augmented import with_augmenter
 from reproductions.macow.experiments import parse_integers
 from tfflows.bijectors import (
     ActNorm,
@@ -18,7 +19,6 @@ from tfflows.bijectors import (
 )
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
-from tfflows.distributions.make_augmenter import with_augmenter
 from tfflows.math.masked_convolution import MASKED, SHIFTED
 from tfflows.math.random import derive_seed
 from tfflows.networks import EluCouplingNetwork, MaskedNetwork, ResidualContextNetwork

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows import data
+from tfflows.data.pipeline import without_tuner
 
 
 def numbered_source(num_images, **kwargs):
@@ -192,3 +193,17 @@ def test_sources_refuse_wrong_arrays():
         )
     with pytest.raises(ValueError, match="holds no images"):
         data.ImageSource(name="none", split="test", num_images=0, image_shape=(4, 4, 3))
+
+
+def test_the_tuner_of_tf_data_alone_is_off():
+    options = tf.data.Options()
+    options.deterministic = True
+    dataset = without_tuner(tf.data.Dataset.range(5).with_options(options))
+    assert list(dataset.as_numpy_iterator()) == list(range(5))
+    assert dataset.options().autotune.enabled is False and dataset.options().deterministic is True
+
+
+@pytest.mark.parametrize("batches", [data.training_batches, data.evaluation_batches])
+def test_batches_have_no_tuner(batches):
+    options = batches(noise_source(), global_batch_size=2, seed=0).options()
+    assert options.autotune.enabled is False and options.deterministic is True

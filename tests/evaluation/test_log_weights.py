@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tfflows.evaluation import log_weights_file
-from tfflows.evaluation.log_weights import LogWeights
+from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
 
 IMAGES, SAMPLES = 5, 12
 
@@ -78,9 +77,9 @@ DESCRIPTION = {"step": 3, "num_samples": SAMPLES}
 
 def test_a_file_gives_back_what_it_was_given(tmp_path):
     path, sums = tmp_path / "sums.npz", sums_of(weights())
-    log_weights_file.save(path, LogWeights.empty(IMAGES), DESCRIPTION)
-    log_weights_file.save(path, sums, DESCRIPTION)
-    loaded = log_weights_file.load(path, DESCRIPTION)
+    save_log_weights(path, LogWeights.empty(IMAGES), DESCRIPTION)
+    save_log_weights(path, sums, DESCRIPTION)
+    loaded = load_log_weights(path, DESCRIPTION)
     for name in ("counts", "totals", "log_sums", "log_squares"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(sums, name))
     assert [file.name for file in tmp_path.iterdir()] == ["sums.npz"]
@@ -90,15 +89,15 @@ def test_a_file_gives_back_what_it_was_given(tmp_path):
 @pytest.mark.parametrize(("change", "message"), [({"step": 4}, r"step \(3 there, 4 now\)"), ({"seed": 1}, "seed")])
 def test_a_file_of_another_measurement_is_refused(tmp_path, change, message):
     path = tmp_path / "sums.npz"
-    log_weights_file.save(path, sums_of(weights()), DESCRIPTION)
+    save_log_weights(path, sums_of(weights()), DESCRIPTION)
     with pytest.raises(ValueError, match=f"another measurement: .*{message}.*Remove"):
-        log_weights_file.load(path, {**DESCRIPTION, **change})
+        load_log_weights(path, {**DESCRIPTION, **change})
 
 
 @pytest.mark.parametrize("kept", [0, 10, -20])
 def test_a_damaged_file_is_refused(tmp_path, kept):
     path = tmp_path / "sums.npz"
-    log_weights_file.save(path, sums_of(weights()), DESCRIPTION)
+    save_log_weights(path, sums_of(weights()), DESCRIPTION)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match="does not hold sums of importance samples.*Remove"):
-        log_weights_file.load(path, DESCRIPTION)
+        load_log_weights(path, DESCRIPTION)

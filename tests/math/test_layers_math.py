@@ -8,9 +8,8 @@ from tfflows.math import actnorm, coupling, squeeze
 from tfflows.math.convolution import (
     convolution_with_border,
     deinterleave,
-    flatten_batch,
-    unflatten_batch,
 )
+from tfflows.math.shapes import flatten_batch, unflatten_batch
 
 
 def test_channel_orders():

@@ -1,9 +1,18 @@
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.tracing.named_variables import count_parameters, named_variables, parameter_table
+from reproductions.glow import model as glow
+from tests.training.tiny_runs import EXPERIMENT, replicas_of
+from tfflows.devices.strategies import make_strategy
+from tfflows.tracing.named_variables import (
+    count_parameters,
+    named_variables,
+    parameter_table,
+    short_variable_names,
+)
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -145,3 +154,29 @@ def test_count_in_a_graph_takes_no_memory():
     with tf.Graph().as_default():
         step = Step(width=10**12)  # 12 TB, were it allocated
         assert count_parameters(step) == 2 + 3 * 10**12
+
+
+def built_glow():
+    return glow.build(EXPERIMENT, [8, 8, 1], 10, seed=0)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_the_same_variables_under_short_names(replicas):
+    expected = named_variables(built_glow())
+    strategy = make_strategy("mirrored", replicas)
+    with strategy.scope(), short_variable_names():
+        variables = named_variables(built_glow())
+    assert variables.keys() == expected.keys()
+    for name, variable in variables.items():
+        assert variable.name.count("/") == 0 and variable.trainable == expected[name].trainable
+        for copy in replicas_of(strategy, variable):
+            np.testing.assert_array_equal(copy, expected[name], name)
+    assert any("/" in variable.name for variable in expected.values())
+
+
+def test_in_a_graph_variables_stay_apart():
+    with tf.Graph().as_default(), short_variable_names():
+        model = built_glow()
+        assert len({variable.name for variable in model.variables}) == len(model.variables)
+        count = count_parameters(model)
+    assert count == count_parameters(built_glow())

@@ -83,6 +83,11 @@ class ActNorm(Bijector):
             name=name,
         )
 
+    @property
+    def form(self):
+        """One of `FORMS`."""
+        return self._form
+
     def _effective_log_scale(self):
         if self._form == "exp_scale_then_shift":
             return tf.convert_to_tensor(self.log_scale)

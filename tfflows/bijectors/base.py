@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability.python.bijectors.invert import _Invert
 from tensorflow_probability.python.internal import cache_util
 
 from tfflows.math.shapes import shape_of
-from tfflows.tracing import reversible
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
-from tfflows.tracing.memory import REVERSIBLE, memory_mode
+from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
 
 tfb = tfp.bijectors
 
@@ -100,7 +100,7 @@ class Bijector(tfb.Bijector):
         x = tf.convert_to_tensor(x, self.dtype)
         condition = self._condition_kwargs(condition).get("condition")
         if memory_mode() == REVERSIBLE:
-            return reversible.value_and_log_det(self, direction, x, condition)
+            return reversible_value_and_log_det(self, direction, x, condition)
         return self._value_and_log_det(direction, x, condition)
 
     def _value_and_log_det(self, direction, x, condition):
@@ -206,9 +206,9 @@ class Bijector(tfb.Bijector):
 
 def takes_condition(bijector):
     """Whether a bijector of the library, alone or under `tfb.Invert`, takes a condition."""
-    while not isinstance(bijector, Bijector) and hasattr(bijector, "bijector"):  # what tfb.Invert wraps
+    while isinstance(bijector, _Invert):
         bijector = bijector.bijector
-    return getattr(bijector, "takes_condition", False)
+    return isinstance(bijector, Bijector) and bijector.takes_condition
 
 
 def inverse_and_log_det(bijector, y, event_ndims, condition=None):
@@ -258,23 +258,3 @@ def broadcast_log_det(log_det, x, event_ndims):
     batch_shape = shape_of(x)[:batch_ndims]
     out = tf.broadcast_to(tf.cast(log_det, x.dtype), batch_shape)
     return tf.ensure_shape(out, x.shape[:batch_ndims])
-
-
-def keras_variables(network):
-    """The `tf.Variable`s of a Keras layer (none for another callable).
-
-    A Keras 3 layer is no `tf.Module`: a bijector has to hold these itself, or its `trainable_variables` would be empty.
-
-    Raises:
-      ValueError: if the layer has not been built.
-    """
-    import keras
-
-    if not isinstance(network, keras.layers.Layer):
-        return []
-    if not network.built:
-        raise ValueError(
-            f"The network {network.name!r} has no variables yet: call its build(input_shape), or call it once, before "
-            "handing it to a bijector."
-        )
-    return [variable.value for variable in network.variables]

@@ -3,15 +3,15 @@
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.math import checkerboard
+from tfflows.math.squeeze import PATTERNS, merge_colours, split_colours
 
 
 class _Checkerboard(Bijector):
     """What split and merge share; log-determinant 0."""
 
     def __init__(self, pattern, validate_args, parameters, name):
-        if pattern not in checkerboard.PATTERNS:
-            raise ValueError(f"pattern must be one of {checkerboard.PATTERNS}, got {pattern!r}.")
+        if pattern not in PATTERNS:
+            raise ValueError(f"pattern must be one of {PATTERNS}, got {pattern!r}.")
         self._pattern = pattern
         super().__init__(
             forward_min_event_ndims=3,
@@ -24,12 +24,12 @@ class _Checkerboard(Bijector):
     def _split(self, x):
         if x.shape[-2] is not None and x.shape[-2] % 2:
             raise ValueError(f"{self.name} needs an even width, got an input of shape {x.shape}.")
-        return checkerboard.split_colours(x, self._pattern), broadcast_log_det(0.0, x, 3)
+        return split_colours(x, self._pattern), broadcast_log_det(0.0, x, 3)
 
     def _merge(self, x):
         if x.shape[-1] % 2:
             raise ValueError(f"{self.name} needs an even number of channels, got an input of shape {x.shape}.")
-        return checkerboard.merge_colours(x, self._pattern), broadcast_log_det(0.0, x, 3)
+        return merge_colours(x, self._pattern), broadcast_log_det(0.0, x, 3)
 
 
 def _split_shape(shape):

@@ -1,7 +1,7 @@
 """What bijectors do with a condition: any structure of tensors, random keys (`RowKeys`) among them."""
 
-from tfflows.math.convolution import flatten_batch
 from tfflows.math.random import RowKeys, fold_in
+from tfflows.math.shapes import flatten_batch
 
 
 def map_condition(condition, on_tensor=None, on_keys=None):

@@ -2,11 +2,12 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det, keras_variables
+from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.bijectors.conditions import flat_condition
 from tfflows.math import coupling
-from tfflows.math.convolution import flatten_batch, unflatten_batch
+from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing import gradients
+from tfflows.tracing.walk import variables_of_layers
 
 HALVES = ("first", "second")
 
@@ -34,7 +35,7 @@ class Coupling(Bijector):
         if transformed_channels is not None and transformed_channels < 1:
             raise ValueError(f"transformed_channels must be at least 1, got {transformed_channels}.")
         self.network = network
-        self._network_variables = keras_variables(network)
+        self._layer_variables = variables_of_layers(network)
         self._conditioning_half = conditioning_half
         self._transformed_channels = transformed_channels
         self.takes_condition = bool(conditional)

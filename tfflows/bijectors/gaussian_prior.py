@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, keras_variables
+from tfflows.bijectors.base import Bijector
 from tfflows.math import coupling
-from tfflows.math.convolution import flatten_batch, unflatten_batch
-from tfflows.math.shapes import shape_of
+from tfflows.math.shapes import flatten_batch, shape_of, unflatten_batch
+from tfflows.tracing.walk import variables_of_layers
 
 
 class GaussianPrior(Bijector):
@@ -47,7 +47,7 @@ class GaussianPrior(Bijector):
                 f"parameter_order must be one of {tuple(coupling.CHANNEL_SPLITS)}, got {parameter_order!r}."
             )
         self.network = network
-        self._network_variables = keras_variables(network)
+        self._layer_variables = variables_of_layers(network)
         self._split_parameters = coupling.CHANNEL_SPLITS[parameter_order]
         self.takes_condition = conditional
         super().__init__(

@@ -1,11 +1,13 @@
 """Inverse autoregressive flow."""
 
+import math
+
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, keras_variables
+from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.conditions import flat_condition
-from tfflows.math.autoregressive import num_sequential_steps
-from tfflows.math.convolution import flatten_batch, unflatten_batch
+from tfflows.math.shapes import flatten_batch, unflatten_batch
+from tfflows.tracing.walk import variables_of_layers
 
 
 class InverseAutoregressive(Bijector):
@@ -43,7 +45,7 @@ class InverseAutoregressive(Bijector):
         """
         parameters = dict(locals())
         self.network = network
-        self._network_variables = keras_variables(network)
+        self._layer_variables = variables_of_layers(network)
         self.takes_condition = conditional
         super().__init__(
             forward_min_event_ndims=3, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name
@@ -81,7 +83,8 @@ class InverseAutoregressive(Bijector):
     def _forward_and_log_det(self, x, condition=None):
         conditions = self._conditions(x, condition)
         flat = flatten_batch(x)
-        most = num_sequential_steps(x.shape[-3:])
+        # After so many rounds an autoregressive map is inverted, whatever it is.
+        most = math.prod(x.shape[-3:])
 
         def improved(y):
             shift, log_scale = tf.split(tf.cast(self.network(y, *conditions), y.dtype), 2, axis=-1)

@@ -68,6 +68,11 @@ class InvertibleConvLU(Bijector):
             name=name,
         )
 
+    @property
+    def diagonal_form(self):
+        """One of `DIAGONALS`."""
+        return self._diagonal
+
     def _diagonal_and_log_abs(self):
         if self._diagonal == "sign_log":
             return self.sign * tf.exp(self.log_abs_diagonal), tf.convert_to_tensor(self.log_abs_diagonal)

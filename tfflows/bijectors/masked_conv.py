@@ -5,12 +5,13 @@ import os
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det, keras_variables
+from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.bijectors.conditions import flat_condition
 from tfflows.math import coupling
-from tfflows.math.convolution import flatten_batch, unflatten_batch
 from tfflows.math.masked_convolution import pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse
+from tfflows.math.shapes import flatten_batch, unflatten_batch
+from tfflows.tracing.walk import variables_of_layers
 
 # On a CPU a compiled loop runs on one thread, so images are cut into parts that run side by side; below so many pixels a part,
 # what a tick costs by itself is more than what another thread wins.
@@ -63,7 +64,7 @@ class MaskedConv(Bijector):
         """
         parameters = dict(locals())
         self.network = network
-        self._network_variables = keras_variables(network)
+        self._layer_variables = variables_of_layers(network)
         self._affine = affine
         self._jit_compile = jit_compile
         self.takes_condition = conditional

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.base import Bijector, takes_condition
 from tfflows.bijectors.conditions import at_place, map_condition
 from tfflows.tracing import gradients
 from tfflows.tracing.stateless import Derived, Structure
@@ -60,7 +60,7 @@ class MultiScale(Bijector):
         self._image_shape = tf.TensorShape(image_shape)
         self._part_shapes = self._shapes_of_parts()
         self._structures = _Structures(self.levels)
-        self.takes_condition = any(level.flow.takes_condition for level in self.levels) or _takes_condition(
+        self.takes_condition = any(level.flow.takes_condition for level in self.levels) or takes_condition(
             self.levels[-1].prior
         )
         super().__init__(
@@ -136,7 +136,7 @@ class MultiScale(Bijector):
         return at_place(condition, index) if self.levels[index].flow.takes_condition else None
 
     def _prior_condition(self, index, kept, condition):
-        if not _takes_condition(self.levels[index].prior):
+        if not takes_condition(self.levels[index].prior):
             return None
         return condition if index == len(self.levels) - 1 else kept
 
@@ -282,7 +282,3 @@ class _Structures(Derived):
 
     def __getitem__(self, index):
         return self._pairs[index]
-
-
-def _takes_condition(prior):
-    return prior is not None and prior.takes_condition

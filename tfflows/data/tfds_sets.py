@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from tfflows.data import celeba, preprocessing, splits
 from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
+from tfflows.data.pipeline import without_tuner
 from tfflows.data.registry import DatasetSpec
 from tfflows.data.sources import (
     ArraySource,
@@ -16,7 +17,6 @@ from tfflows.data.sources import (
     RecordSource,
     read_in_order,
 )
-from tfflows.data.tuner import without_tuner
 
 # A split that decodes to at most this many bytes is held in memory: reading is then random access.
 IN_MEMORY_BYTES = 2**30

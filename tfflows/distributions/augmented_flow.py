@@ -7,7 +7,7 @@ from tfflows.bijectors.base import Bijector, inverse_and_log_det
 from tfflows.bijectors.chain import Chain
 from tfflows.bijectors.on_data import OnData
 from tfflows.distributions.augmenters import NormalAugmenter
-from tfflows.distributions.importance import log_mean_weight
+from tfflows.distributions.image_model import log_mean_weight
 from tfflows.math.random import fold_in, normal_rows
 
 tfd = tfp.distributions

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import keras_variables
 from tfflows.distributions.conditional_noise import ConditionalNoise, log_standard_normal, noise_beside
 from tfflows.math.random import fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.tracing.walk import variables_of_layers
 
 STREAM = "augmentation"
 
@@ -62,7 +62,7 @@ class GaussianAugmenter(tf.Module):
         super().__init__(name=name)
         self.network = network
         self.num_channels = num_channels
-        self._network_variables = keras_variables(network)
+        self._layer_variables = variables_of_layers(network)
 
     def sample_and_log_prob(self, x, keys, dropout_keys=None):
         """As `NormalAugmenter.sample_and_log_prob`."""

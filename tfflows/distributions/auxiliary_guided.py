@@ -9,6 +9,7 @@ from tfflows.distributions.latent_images import free_kl, total_kl
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_pixels
 from tfflows.math.random import fold_in
+from tfflows.tracing.walk import variables_of_layers
 
 
 class Terms(NamedTuple):
@@ -40,6 +41,8 @@ class AuxiliaryGuided(ImageModel):
     """
 
     metric_names = ("bits_per_dim", "kl", "pixel_bits_per_dim", "auxiliary_nats")
+    has_encoder = True
+    has_terms = True
 
     def __init__(self, vae, pixels, stream, weight=2.0, auxiliary=True, least_kl=0.0, pretrained=False, name="agave"):
         """Creates the model.
@@ -58,7 +61,7 @@ class AuxiliaryGuided(ImageModel):
         self.vae = vae
         self.pixels = pixels
         self.stream = stream
-        self._stream_variables = [variable.value for variable in stream.variables]
+        self._layer_variables = variables_of_layers(stream)
         self.weight = weight
         self.auxiliary = auxiliary
         self.least_kl = least_kl

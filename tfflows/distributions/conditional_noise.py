@@ -4,9 +4,10 @@ import math
 
 import tensorflow as tf
 
-from tfflows.math.checkerboard import split_colours
 from tfflows.math.random import fold_in, normal_rows
+from tfflows.math.squeeze import split_colours
 from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.tracing.walk import variables_of_layers
 
 
 class ConditionalNoise(tf.Module):
@@ -23,7 +24,7 @@ class ConditionalNoise(tf.Module):
             `{'context': h, 'dropout': RowKeys}`, the keys only in training.
           context_network: Keras layer `(x, dropout_keys) -> h`, of x `[B, ..., C]`, or of images `[B, H, W/2, 2 C]` with their
             colours side by side.
-          pattern: Of the colours, see `tfflows.math.checkerboard`; None for x as it is.
+          pattern: Of the colours, see `tfflows.math.squeeze`; None for x as it is.
           num_channels: Python `int`, size of the last axis of w; default: that of x.
           name: Python `str`.
         """
@@ -31,7 +32,7 @@ class ConditionalNoise(tf.Module):
         self.bijector = bijector
         self.context_network = context_network
         self.num_channels = num_channels
-        self._context_variables = [variable.value for variable in context_network.variables]
+        self._layer_variables = variables_of_layers(context_network)
         self._pattern = pattern
 
     def sample_and_log_prob(self, x, keys, dropout_keys=None):

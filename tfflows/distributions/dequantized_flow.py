@@ -2,12 +2,10 @@
 
 import math
 
-import tensorflow as tf
-
-from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.base import Bijector, takes_condition
 from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer
-from tfflows.distributions.importance import log_mean_weight
+from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.quantization import bits_per_dim, center, quantize, to_images
 from tfflows.math.random import fold_in, normal_rows
 
@@ -16,7 +14,7 @@ LOSS_UNITS = ("bits_per_dim", "nats")
 _WITH_DROPOUT = ("dequantizer", "augmenter")
 
 
-class DequantizedFlow(tf.Module):
+class DequantizedFlow(ImageModel):
     """A lower bound on the probability of uint8 images, from a density over `v` in `[-1/2, 1/2)^(H x W x C)`.
 
     `elbo(x) = ln p(v) - M ln n - ln r(u | x)` with `v = (q + u) / n - 1/2`, `u ~ r(u | x)` in [0, 1), `n = 2**num_bits` bins, M
@@ -30,9 +28,6 @@ class DequantizedFlow(tf.Module):
 
     Source: Glow, eq. 2; Theis et al. 2016; r other than uniform: Ho et al. 2019, section 3.1; augmented: Chen et al. 2020, eq. 7.
     """
-
-    # What `training_loss` reports.
-    metric_names = ("bits_per_dim",)
 
     def __init__(
         self,
@@ -59,7 +54,7 @@ class DequantizedFlow(tf.Module):
         Raises:
           ValueError: if `loss_unit` is unknown.
         """
-        super().__init__(name=name)
+        super().__init__(flow.event_shape, name)
         if loss_unit not in LOSS_UNITS:
             raise ValueError(f"loss_unit must be one of {LOSS_UNITS}, got {loss_unit!r}.")
         self.flow = flow
@@ -69,16 +64,6 @@ class DequantizedFlow(tf.Module):
         self.loss_unit = loss_unit
         self._noise_at_init = noise_at_init
         self._is_augmented = isinstance(flow, AugmentedFlow)
-
-    @property
-    def image_shape(self):
-        """Static shape `[H, W, C]`."""
-        return self.flow.event_shape
-
-    @property
-    def num_dimensions(self):
-        """Python `int`, `H * W * C`."""
-        return self.image_shape.num_elements()
 
     def dequantize(self, images, keys):
         """`v` of uint8 images `[B, H, W, C]` with fresh noise of `keys` (`RowKeys`); float32."""
@@ -123,19 +108,6 @@ class DequantizedFlow(tf.Module):
             log_prob = self.flow.log_prob(v, bijector_kwargs=self._kwargs(condition))
         return log_prob - self.num_dimensions * self.num_bits * math.log(2.0)
 
-    def importance_weighted_log_prob(self, images, keys, num_samples, condition=None):
-        """`ln (1/S) sum_s exp(elbo_s)`, nats, float64 `[B]`: a tighter bound (Burda et al. 2016), in memory of one sample.
-
-        `tfflows.evaluation.importance` measures it of a whole split, with its errors.
-
-        Args:
-          images: uint8 `[B, H, W, C]`.
-          keys: `RowKeys`.
-          num_samples: Python `int` S.
-          condition: As in `elbo`.
-        """
-        return log_mean_weight(lambda keys: self.elbo(images, keys, condition), keys, num_samples, tf.shape(images)[0])
-
     def training_loss(self, images, labels, keys):
         """Loss an image (minus the bound, in `loss_unit`) and the metrics to log, all of shape `[B]`: here bits/dim.
 
@@ -155,7 +127,7 @@ class DequantizedFlow(tf.Module):
 
     def condition_of(self, labels):
         """The condition that labels make: themselves if the flow takes them, else None."""
-        return labels if getattr(self.flow.bijector, "takes_condition", False) and not self.dropout else None
+        return labels if takes_condition(self.flow.bijector) and not self.dropout else None
 
     def _training_condition(self, labels, keys):
         """Keys of the dropout of dequantizer and augmenter, and the flow's condition."""
@@ -202,9 +174,3 @@ class DequantizedFlow(tf.Module):
 
     def _kwargs(self, condition):
         return {} if condition is None else {"condition": condition}
-
-    def _checked(self, images):
-        images = tf.convert_to_tensor(images)
-        if not images.shape[1:].is_compatible_with(self.image_shape):
-            raise ValueError(f"The model is of images {self.image_shape}, got a batch of shape {images.shape}.")
-        return images

@@ -9,6 +9,7 @@ from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.auxiliary import area_mean, enlarge
 from tfflows.math.random import fold_in
+from tfflows.tracing.walk import variables_of_layers
 
 
 class LatentImages(ImageModel):
@@ -23,6 +24,7 @@ class LatentImages(ImageModel):
     """
 
     metric_names = ("bits_per_dim", "kl")
+    has_encoder = True
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class LatentImages(ImageModel):
         channels = image_shape[-1]
         self.ladder = ladder
         self.head = head
-        self._layer_variables = [variable.value for layer in (ladder, head) for variable in layer.variables]
+        self._layer_variables = variables_of_layers(ladder, head)
         shape = [channels] if scale_per_colour else []
         self.log_scale = tf.Variable(tf.fill(shape, float(initial_log_scale)), name="log_scale")
         self._factor = round(2 / head.scale)  # the features have half the sides of x

@@ -1,7 +1,6 @@
 """q(z | x) for any flow over images."""
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Squeeze, Unsqueeze
-from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter
 from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, EluCouplingNetwork, ResidualContextNetwork
@@ -56,26 +55,3 @@ def _step(channels, width, seed, dtype):
     network.build([None, None, None, channels // 2])
     coupling = AffineCoupling(network, parameter_order="contiguous", conditional=True)
     return Chain([ActNorm([channels]), InvertibleConv(channels, derive_seed(seed, "mixing")), coupling], name="step")
-
-
-def with_augmenter(flow, experiment, image_shape, seed):
-    """The `AugmentedFlow` that an experiment asks for; the flow itself where it has no `augment_channels`.
-
-    Args:
-      flow: `tfd.TransformedDistribution` over `[H, W, C + augment_channels]`.
-      experiment: Has the fields of `reproductions.augmented_experiment.AugmentedExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      seed: Python `int` of the initial parameters of q.
-    """
-    if not experiment.augment_channels:
-        return flow
-    augmenter = make_augmenter(
-        experiment.augmenter,
-        image_shape,
-        experiment.augment_channels,
-        experiment.augmenter_width,
-        experiment.augmenter_steps,
-        derive_seed(seed, "augmenter"),
-        experiment.precision,
-    )
-    return AugmentedFlow(flow, augmenter)

@@ -8,6 +8,7 @@ from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_levels, to_pixels
 from tfflows.math.random import fold_in, uniform_rows
 from tfflows.networks.pixelcnn.sampling import cached_sample
+from tfflows.tracing.walk import variables_of_layers
 
 # Of the released code: uniform numbers are not nearer to 0 and 1.
 _LEAST_UNIFORM = 1e-5
@@ -42,7 +43,7 @@ class PixelCNNImages(ImageModel):
                 f"channels; got {network.filters} and {self.image_shape}."
             )
         self.network = network
-        self._network_variables = [variable.value for variable in network.variables]
+        self._layer_variables = variables_of_layers(network)
         self._num_components = num_components
 
     def log_prob(self, images, features=None, dropout_keys=None):

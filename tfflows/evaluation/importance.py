@@ -11,9 +11,8 @@ import tensorflow as tf
 from tfflows.devices.inputs import distributed_evaluation_batches, round_up_to_replicas
 from tfflows.devices.side_by_side import side_by_side
 from tfflows.distributions.quantization import bits_per_dim
-from tfflows.evaluation import log_weights_file
 from tfflows.evaluation.bits_per_dim import BitsPerDim
-from tfflows.evaluation.log_weights import LogWeights
+from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
 from tfflows.math.random import fold_in, row_keys
 from tfflows.progress import Progress
 
@@ -129,8 +128,8 @@ class ImportanceEvaluator:
         described = {**(description or {}), "num_samples": self._num_samples, "num_images": self._num_images}
         sums = LogWeights.empty(self._num_images)
         if path is not None and pathlib.Path(path).exists():
-            sums = log_weights_file.load(path, described)
-        save = functools.partial(log_weights_file.save, path, sums, described)
+            sums = load_log_weights(path, described)
+        save = functools.partial(save_log_weights, path, sums, described)
         saves = chief and path is not None
         progress = Progress(
             self._num_images * self._num_samples, int(sums.counts.sum()), description="importance", chief=chief

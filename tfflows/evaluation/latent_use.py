@@ -13,7 +13,7 @@ def measure_terms(model):
     Of a batch of one image the image before it is itself.
 
     Args:
-      model: `AuxiliaryGuided`, or one with its `terms`.
+      model: `ImageModel` that `has_terms`, such as `AuxiliaryGuided`.
     """
 
     def measure(images, labels, keys):

@@ -1,9 +1,15 @@
-"""Log-weights of importance sampling, image by image, held as three sums."""
+"""Log-weights of importance sampling, image by image, held as three sums, in memory and on disk."""
 
 import dataclasses
+import io
+import json
 import math
+import pathlib
+import zipfile
 
 import numpy as np
+
+from tfflows.files import atomic_write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +86,35 @@ class LogWeights:
         with np.errstate(divide="ignore", invalid="ignore"):
             variances = (self.counts / self.effective_samples - 1) / (self.counts - 1)
         return np.where(self.counts > 1, np.maximum(variances, 0), math.inf)
+
+
+_FIELDS = [field.name for field in dataclasses.fields(LogWeights)]
+
+
+def save_log_weights(path, sums, description):
+    """Writes `LogWeights` and the dictionary that tells what they are of, atomically: a long measurement can be interrupted."""
+    content = io.BytesIO()
+    arrays = {name: getattr(sums, name) for name in _FIELDS}
+    np.savez(content, description=json.dumps(description, sort_keys=True), **arrays)
+    atomic_write(path, content.getvalue())
+
+
+def load_log_weights(path, description):
+    """Reads what `save_log_weights` wrote of the same description.
+
+    Raises:
+      ValueError: if it is of another description (names what differs), or is not such a file.
+    """
+    remedy = f"Remove {path} to begin anew."
+    try:
+        with np.load(pathlib.Path(path), allow_pickle=False) as file:
+            stored = json.loads(str(file["description"]))
+            sums = LogWeights(*(file[name] for name in _FIELDS))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} does not hold sums of importance samples ({error}). {remedy}") from error
+    wanted = json.loads(json.dumps(description))
+    differing = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
+    if differing:
+        changes = ", ".join(f"{name} ({stored.get(name)} there, {wanted.get(name)} now)" for name in differing)
+        raise ValueError(f"{path} is of another measurement: {changes}. {remedy}")
+    return sums

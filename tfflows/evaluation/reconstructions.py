@@ -14,7 +14,7 @@ def write_reconstructions(model, path, images, seed, padding=2):
     figure 3 a).
 
     Args:
-      model: Has `reconstruct(images, keys) -> tuple` of uint8 images `[B, H, W, C]`.
+      model: `ImageModel` that `has_encoder`.
       path: Of the PNG file.
       images: uint8 `[B, H, W, C]`.
       seed: Python `int` of the latents and the sample.

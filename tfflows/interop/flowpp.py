@@ -8,9 +8,10 @@ import numpy as np
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCoupling, OnHalves
 from tfflows.distributions.dequantizers import VariationalDequantizer
-from tfflows.interop.places import Place, assign, halves, values_by_name, variable_of, whole
+from tfflows.interop.places import Place, assign, halves, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks.flowpp import GatedConvolution
+from tfflows.tracing.walk import as_variable
 
 
 class ContextNames(NamedTuple):
@@ -163,7 +164,7 @@ def _convolution(layer, scope, order=None):
 
     def place(variable, name, own_shape):
         return Place(
-            variable_of(variable),
+            as_variable(variable),
             (f"{scope}/{name}",),
             split=lambda value: [value[..., back].reshape(own_shape)],
             join=lambda parts: parts[0][..., order].reshape(variable.shape),

@@ -1,6 +1,6 @@
 """Weights by the variable names of the released Glow code."""
 
-import keras
+import tensorflow_probability as tfp
 
 from tfflows.bijectors import (
     ActNorm,
@@ -15,9 +15,15 @@ from tfflows.bijectors import (
     Reverse,
     Squeeze,
 )
-from tfflows.interop.fitting import check_names, fitted
+from tfflows.distributions.augmented_flow import AugmentedFlow
+from tfflows.distributions.classifying_flow import ClassifyingFlow
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.interop.places import check_names, fitted
 from tfflows.interop.sources import read_source
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense
+from tfflows.tracing.walk import as_variable
+
+tfd = tfp.distributions
 
 
 def load_weights(model, source, scope=None):
@@ -52,9 +58,11 @@ def export_weights(model, scope=None):
 
 def released_variables(model, scope=None):
     """Our variables by the authors' names; arguments and errors as for `load_weights`."""
-    classifier = getattr(model, "classifier", None)
-    for attribute in ("flow", "bijector"):
-        model = getattr(model, attribute, model)
+    classifier = model.classifier if isinstance(model, ClassifyingFlow) else None
+    if isinstance(model, DequantizedFlow):
+        model = model.flow
+    if isinstance(model, AugmentedFlow | tfd.Distribution):
+        model = model.bijector
     if isinstance(model, MultiScale):
         scope = "model" if scope is None else scope
         names = _multiscale(model, scope)
@@ -98,7 +106,7 @@ def _step(step, scope):
 
 def _step_part(bijector, scope):
     if isinstance(bijector, ActNorm):
-        if not hasattr(bijector, "log_scale"):
+        if bijector.form != "shift_then_scale":
             raise ValueError("The released weights fit actnorm in its released form, shift_then_scale.")
         return {f"{scope}/actnorm_center/b": bijector.bias, f"{scope}/actnorm_scale/logs": bijector.log_scale}
     if isinstance(bijector, InvertibleConv):
@@ -118,7 +126,7 @@ def _step_part(bijector, scope):
 
 
 def _lu(bijector, scope):
-    if not hasattr(bijector, "sign"):
+    if bijector.diagonal_form != "sign_log":
         raise ValueError("The released weights fit the LU form with diagonal='sign_log'.")
     return {
         f"{scope}/P": bijector.permutation,
@@ -134,23 +142,19 @@ def _coupling_network(network, scope):
         raise ValueError(f"The released Glow's couplings have a CouplingNetwork, this one a {type(network).__name__}.")
     names = {}
     for layer, name in ((network.hidden1, "l_1"), (network.hidden2, "l_2")):
-        names[f"{scope}/{name}/W"] = _variable(layer.kernel)
-        names[f"{scope}/{name}/actnorm_center/b"] = _variable(layer.bias)
-        names[f"{scope}/{name}/actnorm_scale/logs"] = _variable(layer.log_scale)
+        names[f"{scope}/{name}/W"] = as_variable(layer.kernel)
+        names[f"{scope}/{name}/actnorm_center/b"] = as_variable(layer.bias)
+        names[f"{scope}/{name}/actnorm_scale/logs"] = as_variable(layer.log_scale)
     return {**names, **_zero_convolution(network.last, f"{scope}/l_last")}
 
 
 def _zero_convolution(layer: ZeroConv2D | TopPrior, scope):
     return {
-        f"{scope}/W": _variable(layer.kernel),
-        f"{scope}/b": _variable(layer.bias),
-        f"{scope}/logs": _variable(layer.log_scale),
+        f"{scope}/W": as_variable(layer.kernel),
+        f"{scope}/b": as_variable(layer.bias),
+        f"{scope}/logs": as_variable(layer.log_scale),
     }
 
 
 def _dense(layer: ZeroDense, scope):
     return _zero_convolution(layer, scope)
-
-
-def _variable(variable):
-    return variable.value if isinstance(variable, keras.Variable) else variable

@@ -3,9 +3,11 @@
 import numpy as np
 
 from tfflows.distributions.iaf_ladder import IAFLadder
-from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
+from tfflows.distributions.latent_images import LatentImages
+from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, ImageHead
+from tfflows.tracing.walk import as_variable
 
 
 def load_weights(part, source, scope=""):
@@ -32,7 +34,7 @@ def export_weights(part, scope=""):
 
 def released_places(part, scope=""):
     """The `Place`s of the variables of a `LatentImages`, an `IAFLadder`, an `ImageHead` or a single layer."""
-    if hasattr(part, "ladder"):
+    if isinstance(part, LatentImages):
         return [*_ladder(part.ladder), *_layer(part.head.last, "x_dec/"), whole(part.log_scale, "dec_log_stdv")]
     if isinstance(part, IAFLadder):
         return _ladder(part)
@@ -64,7 +66,7 @@ def _layer(layer, scope):
     if isinstance(layer, AutoregressiveConv2D):
         # A masked kernel is 0 under its mask, there and here, even where a file has other values.
         direction = Place(
-            variable_of(layer.direction),
+            as_variable(layer.direction),
             (f"{scope}V",),
             split=lambda value: [value],
             join=lambda parts: parts[0] * np.asarray(layer.live_taps, parts[0].dtype),

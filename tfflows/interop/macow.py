@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from tfflows.bijectors import ActNorm, Chain, Coupling, InvertibleConv, MaskedConv, OnFirstChannels
+from tfflows.bijectors import ActNorm, Chain, Coupling, InvertibleConv, MaskedConv, OnFirstChannels, Squeeze
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import VariationalDequantizer
-from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
+from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.math.masked_convolution import MASKED
 from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose, WindowAttentionNetwork
+from tfflows.tracing.walk import as_variable
 
 # What the authors keep beside the weights: the inverses of the 1x1 convolutions, the table of positions.
 _DERIVED = ("weight_inv", "pos_enc")
@@ -49,7 +51,7 @@ def _own_name(name):
 
 def released_places(model):
     """The `Place`s of a model's variables; arguments as for `load_weights`."""
-    if not hasattr(model, "dequantizer"):
+    if not isinstance(model, DequantizedFlow):
         return _part(model, "")
     places = _blocks(model.flow.bijector, "")
     if isinstance(model.dequantizer, VariationalDequantizer):
@@ -80,7 +82,7 @@ def _blocks(chain, scope):
     todo = list(chain.bijectors)
     while todo:
         bijector = todo.pop(0)
-        if type(bijector).__name__ == "Squeeze":
+        if isinstance(bijector, Squeeze):
             level, part, step, prior = level + 1, 0, 0, 0
         elif isinstance(bijector, OnFirstChannels):
             # What goes on: another part of this level, or the next one.
@@ -99,7 +101,7 @@ def _blocks(chain, scope):
 def _has_parts(following):
     """Whether something leaves after the steps that `following` begins with."""
     for bijector in following:
-        if type(bijector).__name__ == "Squeeze":
+        if isinstance(bijector, Squeeze):
             return False
         if isinstance(bijector, Chain) and bijector.name == "prior":
             return True
@@ -186,7 +188,7 @@ def _window_attention(network, scope):
 
 def _linear(layer, scope, bias_rank):
     direction = Place(
-        variable_of(layer.direction),
+        as_variable(layer.direction),
         (f"{scope}weight_v",),
         split=lambda value: [value[0, 0].T],
         join=lambda parts: parts[0].T[np.newaxis, np.newaxis],
@@ -227,7 +229,7 @@ def _convolution(layer, scope):
     # A masked kernel is 0 under its mask, there and here, even where a file has other values.
     mask = layer.live_taps if isinstance(layer, MaskedConv2D) else 1.0
     direction = Place(
-        variable_of(layer.direction),
+        as_variable(layer.direction),
         (f"{scope}weight_v",),
         split=lambda value: [value.transpose(to_released)],
         join=lambda parts: parts[0].transpose(to_ours) * np.asarray(mask, parts[0].dtype),
@@ -259,7 +261,7 @@ def _mixing(mixing: InvertibleConv, scope):
 
 def _reshaped(variable, name, shape):
     return Place(
-        variable_of(variable),
+        as_variable(variable),
         (name,),
         split=lambda value: [value.reshape(shape)],
         join=lambda parts: parts[0].reshape(variable.shape),

@@ -4,10 +4,11 @@ import collections
 
 import numpy as np
 
-from tfflows.interop.places import Place, assign, values_by_name, variable_of, whole
+from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import GatedResidual, PixelCNN, ShiftedConv2DTranspose
 from tfflows.networks.pixelcnn.network import HALVE, POSITION
+from tfflows.tracing.walk import as_variable
 
 
 def load_weights(network, source, stream=None):
@@ -85,7 +86,7 @@ def _places(layer, scope):
     direction = whole(layer.direction, f"{scope}/V")
     if _kind(layer) == "dense":
         direction = Place(
-            variable_of(layer.direction),
+            as_variable(layer.direction),
             (f"{scope}/V",),
             split=lambda value: [value[0, 0]],
             join=lambda parts: parts[0][np.newaxis, np.newaxis],

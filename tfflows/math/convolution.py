@@ -118,21 +118,3 @@ def deinterleave(parameters):
 def _image_size(x):
     shape = tf.shape(x)
     return tuple(shape[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2))
-
-
-def flatten_batch(x, event_ndims=3):
-    """Folds all leading axes of `x` into one: `[..., event]` to `[B, event]`."""
-    if x.shape.rank == event_ndims + 1:
-        return x
-    batch_ndims = x.shape.rank - event_ndims
-    flat = tf.reshape(x, tf.concat([[-1], tf.shape(x)[batch_ndims:]], axis=0))
-    return tf.ensure_shape(flat, [x.shape[:batch_ndims].num_elements(), *x.shape[batch_ndims:]])
-
-
-def unflatten_batch(y, like, like_event_ndims=3):
-    """Gives `[B, event]` the leading axes of `like`."""
-    if like.shape.rank == like_event_ndims + 1:
-        return y
-    batch_ndims = like.shape.rank - like_event_ndims
-    out = tf.reshape(y, tf.concat([tf.shape(like)[:batch_ndims], tf.shape(y)[1:]], axis=0))
-    return tf.ensure_shape(out, like.shape[:batch_ndims] + y.shape[1:])

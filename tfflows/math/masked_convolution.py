@@ -1,10 +1,12 @@
 """Masked convolutions: which pixels each pixel sees, and the convolution itself.
 
-Two kinds. `masked`: a k x k kernel of which the taps at and after the centre are dead, so that a pixel sees those before it in
-raster order (A) or in reverse raster order (B). `shifted`: a dense kernel over the lines before the pixel's own, rows above (A)
-or below (B), columns to the left (C) or to the right (D); nothing of the own line is seen.
+Two kinds of MaCow. `masked`: a k x k kernel of which the taps at and after the centre are dead, so that a pixel sees those
+before it in raster order (A) or in reverse raster order (B). `shifted`: a dense kernel over the lines before the pixel's own,
+rows above (A) or below (B), columns to the left (C) or to the right (D); nothing of the own line is seen.
 
-Source: MaCow, section 3.1 (masked); its released code (shifted).
+And the masks of an inverse autoregressive flow, whose kernels see channels of their own pixel too.
+
+Source: MaCow, section 3.1 (masked); its released code (shifted); Kingma et al. 2016 and released code (autoregressive).
 """
 
 import numpy as np
@@ -31,6 +33,33 @@ def causal_mask(kernel_size, order):
     height, width = kernel_size
     mask = (np.arange(height * width) < height * width // 2).reshape([height, width, 1, 1]).astype(np.float64)
     return mask if order == "A" else mask[::-1, ::-1]
+
+
+def autoregressive_mask(in_channels, out_channels, strict):
+    """The live taps of a 3x3 kernel of an inverse autoregressive flow: float64 `[3, 3, in_channels, out_channels]` of 0 and 1.
+
+    The order is by pixels from the last to the first in raster order and, within a pixel, by channels: of the other pixels the
+    right neighbour and the row below are seen.
+
+    At the centre both kinds of channels are cut into as many equal groups in order, and an output group sees the input groups
+    before it and, unless `strict`, its own.
+
+    Raises:
+      ValueError: if neither number divides the other.
+    """
+    groups = min(in_channels, out_channels)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"Of an autoregressive convolution one number of channels must divide the other, got {in_channels} and "
+            f"{out_channels}."
+        )
+    mask = np.ones([3, 3, in_channels, out_channels])
+    mask[0] = 0
+    mask[1, 0] = 0
+    group_in, group_out = (np.arange(size) * groups // size for size in (in_channels, out_channels))
+    before = group_in[:, np.newaxis] < group_out if strict else group_in[:, np.newaxis] <= group_out
+    mask[1, 1] = before
+    return mask
 
 
 def convolve(x, kernel, kind, order):

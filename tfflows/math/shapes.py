@@ -1,4 +1,4 @@
-"""Shapes, static where they are known."""
+"""Shapes, static where they are known, and batch axes as one."""
 
 import tensorflow as tf
 
@@ -17,3 +17,21 @@ def sizes_of(x):
         return x.shape.as_list()
     dynamic = tf.shape(x)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(x.shape)]
+
+
+def flatten_batch(x, event_ndims=3):
+    """Folds all leading axes of `x` into one: `[..., event]` to `[B, event]`."""
+    if x.shape.rank == event_ndims + 1:
+        return x
+    batch_ndims = x.shape.rank - event_ndims
+    flat = tf.reshape(x, tf.concat([[-1], tf.shape(x)[batch_ndims:]], axis=0))
+    return tf.ensure_shape(flat, [x.shape[:batch_ndims].num_elements(), *x.shape[batch_ndims:]])
+
+
+def unflatten_batch(y, like, like_event_ndims=3):
+    """Gives `[B, event]` the leading axes of `like`."""
+    if like.shape.rank == like_event_ndims + 1:
+        return y
+    batch_ndims = like.shape.rank - like_event_ndims
+    out = tf.reshape(y, tf.concat([tf.shape(like)[:batch_ndims], tf.shape(y)[1:]], axis=0))
+    return tf.ensure_shape(out, like.shape[:batch_ndims] + y.shape[1:])

@@ -1,6 +1,8 @@
-"""Squeeze: 2x2 blocks of pixels to channels and back, in the two channel orders of the literature."""
+"""Space to channels and back: blocks of pixels (squeeze), and the two colours of a board as halves of the channels."""
 
 import tensorflow as tf
+
+from tfflows.math.shapes import sizes_of
 
 # The axes of a [..., H/f, f, W/f, f, C] tensor, counted from the end, in the order they take after a squeeze.
 _SQUEEZED_AXES = {
@@ -8,6 +10,8 @@ _SQUEEZED_AXES = {
     "position_first": (-5, -3, -4, -2, -1),  # out channel = (f*dy + dx)*C + c: space_to_depth, Flow++, MaCow
 }
 CHANNEL_ORDERS = tuple(_SQUEEZED_AXES)
+
+PATTERNS = ("columns", "checkerboard")
 
 
 def _permutation(batch_rank, trailing_axes):
@@ -58,3 +62,37 @@ def unsqueeze(y, factor=2, order="channel_first"):
 
 def _static(sizes):
     return tf.TensorShape([size if isinstance(size, int) else None for size in sizes])
+
+
+def split_colours(x, pattern):
+    """`[..., H, W, C] -> [..., H, W/2, 2 C]`: the first half of the channels is one colour, the second the other.
+
+    Args:
+      x: `Tensor` with static rank and channels; W even.
+      pattern: `'columns'`: even columns and odd columns; `'checkerboard'`: where row + column is even and where it is odd.
+    """
+    *batch, height, width, channels = sizes_of(x)
+    pairs = tf.reshape(x, [*batch, height, width // 2, 2 * channels])
+    pairs = pairs if pattern == "columns" else _swap_in_odd_rows(pairs)
+    return tf.ensure_shape(pairs, [*x.shape[:-2], _half(x.shape[-2]), 2 * channels])
+
+
+def merge_colours(y, pattern):
+    """Inverse of `split_colours`: `[..., H, W, C] -> [..., H, 2 W, C/2]`."""
+    *batch, height, width, channels = sizes_of(y)
+    y = y if pattern == "columns" else _swap_in_odd_rows(y)
+    doubled = None if y.shape[-2] is None else 2 * y.shape[-2]
+    return tf.ensure_shape(
+        tf.reshape(y, [*batch, height, 2 * width, channels // 2]), [*y.shape[:-2], doubled, channels // 2]
+    )
+
+
+def _swap_in_odd_rows(pairs):
+    """Exchanges the halves of the channels in every second row."""
+    first, second = tf.split(pairs, 2, axis=-1)
+    odd = (tf.range(tf.shape(pairs)[-3]) % 2 == 1)[:, tf.newaxis, tf.newaxis]
+    return tf.concat([tf.where(odd, second, first), tf.where(odd, first, second)], axis=-1)
+
+
+def _half(size):
+    return None if size is None else size // 2

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfflows.math.autoregressive import causal_mask
+from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.math.random import derive_seed
 from tfflows.networks.layers import WeightNormLayer, call_layer, initialize_layer
 
@@ -12,6 +12,10 @@ RELEASED, FIXED = COMPATIBILITIES = ("released", "fixed")
 _VARIANCE_EPSILON = 1e-10
 # The released code keeps a third of the gain that it means, as its predecessor used the exponential of three times it.
 _KEPT = {RELEASED: 1 / 3, FIXED: 1.0}
+# Of what the last layers of an `AutoregressiveNetwork` give (released code).
+_OUTPUT_SCALE = 0.1
+# How far the means of an `ImageHead` stay from -1/2 and 1/2.
+_HALF_LEVEL = 1 / 512
 
 
 class _ExponentialGain(WeightNormLayer):
@@ -125,7 +129,7 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
 class AutoregressiveConv2D(_ExponentialGain):
     """A 3x3 convolution of which the taps that are not before the own pixel and channel are dead: `exp(g) v m / ||v m||`.
 
-    The order is that of `tfflows.math.autoregressive`. Entries of v under the mask m are 0 and stay it.
+    The order is that of `autoregressive_mask`. Entries of v under the mask m are 0 and stay it.
 
     Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: Kingma et al. 2016; released code.
     """
@@ -136,7 +140,7 @@ class AutoregressiveConv2D(_ExponentialGain):
         self.strict = strict
 
     def build(self, input_shape):
-        self.live_taps = causal_mask(input_shape[-1], self.filters, self.strict)
+        self.live_taps = autoregressive_mask(input_shape[-1], self.filters, self.strict)
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _initial_direction(self, shape, dtype):
@@ -149,10 +153,6 @@ class AutoregressiveConv2D(_ExponentialGain):
 
     def _convolve(self, x, kernel):
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-
-
-# Of what the last layers give (released code).
-_OUTPUT_SCALE = 0.1
 
 
 class AutoregressiveNetwork(keras.layers.Layer):
@@ -213,9 +213,6 @@ class AutoregressiveNetwork(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape, *rest):
         return (*input_shape[:-1], 2 * self.channels)
-
-
-_HALF_LEVEL = 1 / 512
 
 
 class ImageHead(keras.layers.Layer):

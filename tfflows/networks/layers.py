@@ -12,6 +12,9 @@ from tfflows.math.random import derive_seed
 _DEVIATION = 0.05
 _MOMENT_EPSILON = 1e-6
 _MASKED_NORM_EPSILON = 1e-8
+# Under the square root of the variance, and the least squared norm of a kernel (released Flow++).
+_VARIANCE_EPSILON = 1e-8
+_NORM_EPSILON = 1e-12
 
 
 class WeightNormLayer(keras.layers.Layer):
@@ -226,11 +229,6 @@ class MaskedConv2D(WeightNormLayer):
 
     def _convolve(self, x, kernel):
         return convolve(x, kernel, self.kind, self.order)
-
-
-# Under the square root of the variance, and the least squared norm of a kernel (released Flow++).
-_VARIANCE_EPSILON = 1e-8
-_NORM_EPSILON = 1e-12
 
 
 class DataDependentConv2D(keras.layers.Layer):

@@ -15,6 +15,8 @@ from tfflows.networks.layers import (
     initialize_layer,
 )
 
+_GROUP_NORM_EPSILON = 1e-5
+
 
 class EluCouplingNetwork(keras.layers.Layer):
     """ELU(3x3), ELU(1x1), 3x3: `[B, H, W, C] -> [B, H, W, filters]`, zero after data-dependent init; float32 under any policy.
@@ -66,18 +68,6 @@ class EluCouplingNetwork(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape, *rest):
         return self.last.compute_output_shape(input_shape)
-
-
-def context_of(network, condition):
-    """The `context` of a condition, which may also be the context itself.
-
-    Raises:
-      ValueError: if there is none.
-    """
-    context = condition.get("context") if isinstance(condition, dict) else condition
-    if context is None:
-        raise ValueError(f"{network.name} needs a context of {network.context_filters} channels.")
-    return context
 
 
 class ResidualBlock(keras.layers.Layer):
@@ -191,11 +181,6 @@ class ResidualContextNetwork(keras.layers.Layer):
         return (*input_shape[:-1], self.filters)
 
 
-def default_width(channels):
-    """Hidden channels of the released MaCow: 4 C up to C = 96, then 2 C, at most 512."""
-    return 4 * channels if channels <= 96 else min(2 * channels, 512)
-
-
 class MaskedNetwork(keras.layers.Layer):
     """Masked convolution, ELU, 1x1 convolution: `[B, H, W, C] -> [B, H, W, filters]`, zero after data-dependent init.
 
@@ -272,7 +257,21 @@ class MaskedNetwork(keras.layers.Layer):
 
 
 # Of PyTorch's group norm.
-_GROUP_NORM_EPSILON = 1e-5
+def default_width(channels):
+    """Hidden channels of the released MaCow: 4 C up to C = 96, then 2 C, at most 512."""
+    return 4 * channels if channels <= 96 else min(2 * channels, 512)
+
+
+def context_of(network, condition):
+    """The `context` of a condition, which may also be the context itself.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    context = condition.get("context") if isinstance(condition, dict) else condition
+    if context is None:
+        raise ValueError(f"{network.name} needs a context of {network.context_filters} channels.")
+    return context
 
 
 class WindowAttentionNetwork(keras.layers.Layer):

@@ -1,13 +1,15 @@
 """A bijector as a function of its parameters: other tensors in the place of its variables."""
 
 import contextlib
-import functools
 import types
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from tfflows.tracing.walk import as_variable, is_module, own_children, walk
 
 tfb = tfp.bijectors
 
@@ -34,13 +36,13 @@ class Structure(Derived):
 
     def __init__(self, module):
         """Args: module: `tf.Module` (bijectors are) or Keras layer, with its variables built."""
-        walk = _Walk()
-        self.signature = walk.visit(module)
-        self.variables = [variable for variable, _ in walk.found.values()]
-        self._places = [places for _, places in walk.found.values()]
-        self._out_of_reach = walk.out_of_reach
-        self._derived = walk.derived
-        self._kept_alive = walk.kept_alive  # as the signature tells objects apart by their addresses
+        parts = _Parts(module)
+        self.signature = tuple(parts.signature)
+        self.variables = [variable for variable, _ in parts.found.values()]
+        self._places = [places for _, places in parts.found.values()]
+        self._out_of_reach = parts.out_of_reach
+        self._derived = parts.derived
+        self._kept_alive = parts.kept_alive  # as the signature tells objects apart by their addresses
 
     def values(self):
         """Tensors of what now stands in the places of the variables, in their order."""
@@ -95,20 +97,27 @@ def pure(module):
         ) from error
 
 
-class _Walk:
-    """One depth-first walk over the attributes."""
+class _Parts:
+    """What a `Structure` is made of."""
 
-    def __init__(self):
+    def __init__(self, module):
+        self.signature = []
         self.found = {}  # id of a variable: the variable, and its places (dictionary of attributes, name)
         self.kept_alive = []
         self.out_of_reach = []
         self.derived = []
-        self._visited = {}
+        walk(module, own_children, self._visit)
 
-    def visit(self, value, attributes=None, name=None):
-        variable = _as_variable(value)
+    def _visit(self, value, path, place, number):
+        description = ("again", number) if number is not None else self._describe(value, place)
+        self.signature.append((len(path), path[-1:], description))
+        return _is_described_by_parts(value)
+
+    def _describe(self, value, place):
+        """What is compared of a value; of what others are part of, all but these."""
+        variable = as_variable(value)
         if variable is not None:
-            return self._add(variable, value, attributes, name)
+            return self._add(variable, value, place)
         if value is None or isinstance(value, bool | int | float | str | bytes | tf.DType):
             return type(value).__name__, value
         if isinstance(value, tf.TensorShape):
@@ -118,74 +127,40 @@ class _Walk:
             return "derived"
         if isinstance(value, np.ndarray):
             return "array", value.shape, value.dtype.str, value.tobytes()
-        if id(value) in self._visited:
-            return "again", self._visited[id(value)]
-        self.kept_alive.append(value)
-        self._visited[id(value)] = len(self._visited)
         if isinstance(value, list | tuple):
-            return "sequence", tuple(self.visit(child) for child in value)
+            return "sequence"
         if isinstance(value, Mapping):
-            return "mapping", tuple((self.visit(key), self.visit(child)) for key, child in value.items())
-        keras = _keras()
+            return "mapping"
         if isinstance(value, keras.dtype_policies.DTypePolicy):
             return "policy", value.compute_dtype, value.variable_dtype
         if isinstance(value, keras.initializers.Initializer):
             return "initializer"  # of no use once the variables are there
-        if _is_module(value):
-            return self._visit_module(value)
+        if is_module(value) and _is_described_by_parts(value):
+            return type(value), _settings(value)
+        self.kept_alive.append(value)
         return "object", value if isinstance(value, type | types.FunctionType) else id(value)
 
-    def _visit_module(self, module):
-        attributes, settings = vars(module), ()
-        if isinstance(module, tfb.Bijector):
-            settings = (module.forward_min_event_ndims, module.inverse_min_event_ndims, module.dtype)
-        elif isinstance(module, _keras().layers.Layer):
-            settings = (module.compute_dtype, module.variable_dtype)
-        children = tuple(
-            (name, self.visit(child, attributes, name))
-            for name, child in list(attributes.items())
-            if not _is_bookkeeping(name)
-        )
-        return type(module), settings, children
-
-    def _add(self, variable, value, attributes, name):
-        if attributes is None:
+    def _add(self, variable, value, place):
+        if place is None:
             self.out_of_reach.append(variable.name)
             self.kept_alive.append(variable)
             return "object", id(variable)
         index = list(self.found).index(id(variable)) if id(variable) in self.found else len(self.found)
-        self.found.setdefault(id(variable), (variable, []))[1].append((attributes, name))
+        self.found.setdefault(id(variable), (variable, []))[1].append(place)
         return "variable", index, tuple(variable.shape), variable.dtype.name, value.trainable
 
 
-def _as_variable(value):
-    """The `tf.Variable` that `value` is or, for Keras, wraps; else None."""
-    if isinstance(value, _keras().Variable):
-        return value.value
-    return value if isinstance(value, tf.Variable) else None
+def _is_described_by_parts(value):
+    if not is_module(value):
+        return True  # lists, tuples and dictionaries; others have no parts
+    # Bijectors from TFP keep state of their own kinds, as seed generators do; they are told apart by identity.
+    foreign = isinstance(value, tfb.Bijector) and type(value).__module__.split(".")[0] == "tensorflow_probability"
+    return not foreign and not isinstance(value, keras.random.SeedGenerator)
 
 
-def _is_module(value):
-    # Bijectors from TFP keep state of their own kinds; they are told apart by identity.
-    ours = not isinstance(value, tfb.Bijector) or type(value).__module__.split(".")[0] != "tensorflow_probability"
-    return isinstance(value, tf.Module | _keras().layers.Layer) and ours
-
-
-@functools.cache
-def _keras():
-    import keras
-
-    return keras
-
-
-@functools.cache
-def _is_bookkeeping(name):
-    """Whether an attribute repeats what others hold (what TFP, Keras and `tf.Module` give every object, lists of variables), or
-    is the seed of initial parameters, of no use once the variables are there.
-    """
-    return name == "_seed" or name in _common_attributes() or name.startswith("_self_") or name.endswith("_variables")
-
-
-@functools.cache
-def _common_attributes():
-    return {*vars(tfb.Identity()), *vars(_keras().layers.Layer()), *vars(tf.Module())}
+def _settings(module):
+    if isinstance(module, tfb.Bijector):
+        return module.forward_min_event_ndims, module.inverse_min_event_ndims, module.dtype
+    if isinstance(module, keras.layers.Layer):
+        return module.compute_dtype, module.variable_dtype
+    return ()

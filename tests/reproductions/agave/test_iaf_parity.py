@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfflows.distributions.iaf_ladder import IAFLadder, double, log_normal
 from tfflows.interop.iaf import export_weights, load_weights, released_places
 from tfflows.math import discretized_logistic
-from tfflows.math.autoregressive import causal_mask
+from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.networks import (
     AutoregressiveConv2D,
     AutoregressiveNetwork,
@@ -103,7 +103,7 @@ def test_layer(name):
 @pytest.mark.parametrize("sizes", [(4, 8), (8, 4), (6, 6)])
 def test_mask(sizes, strict):
     expected = arrays("iaf_layers")[f"mask3x3/in{sizes[0]}_out{sizes[1]}_zerodiag{strict}"]
-    np.testing.assert_array_equal(causal_mask(*sizes, strict), expected)
+    np.testing.assert_array_equal(autoregressive_mask(*sizes, strict), expected)
 
 
 def test_functions():

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from tfflows.tracing.walk import as_variable
+
 # Options of Keras' optimizers that multiply what is done for each variable, or belong elsewhere.
 _REFUSED = ("weight_decay", "use_ema", "loss_scale_factor", "gradient_accumulation_steps")
 
@@ -52,7 +54,7 @@ class UpdateRule(keras.optimizers.Optimizer):
         super().build(variables)
         slots = {name: [] for name in self.slot_names}
         zeros = _SharedZeros()
-        for variable in map(_tensorflow_variable, variables):
+        for variable in map(as_variable, variables):
             with self._distribution_strategy.extended.colocate_vars_with(variable):
                 for name in self.slot_names:
                     # Not named after the variable: TensorFlow makes a kernel for each new name.
@@ -92,18 +94,18 @@ class UpdateRule(keras.optimizers.Optimizer):
           variables: Of the optimizer.
           norm: `global_norm(gradients)`, if it is known.
         """
-        variables = [_tensorflow_variable(variable) for variable in variables]
+        variables = [as_variable(variable) for variable in variables]
         with tf.name_scope(self.name):
             gradients = self._clipped(list(gradients), norm)
             scalars = {dtype: self._scalars_in(dtype) for dtype in {variable.dtype for variable in variables}}
             slots = [getattr(self, f"_{name}") for name in self.slot_names]
             for gradient, variable in zip(gradients, variables, strict=True):
                 index = self._get_variable_index(variable)
-                own = [_tensorflow_variable(slot[index]) for slot in slots]
+                own = [as_variable(slot[index]) for slot in slots]
                 gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
                 self.update(variable, gradient, own, scalars[variable.dtype])
             # Each replica counts in its own copy.
-            iterations = _tensorflow_variable(self._iterations)
+            iterations = as_variable(self._iterations)
             tf.raw_ops.AssignAddVariableOp(resource=iterations.handle, value=tf.constant(1, iterations.dtype))
 
     def _clipped(self, gradients, norm):
@@ -120,6 +122,21 @@ class UpdateRule(keras.optimizers.Optimizer):
     def _scalars_in(self, dtype):
         step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)
         return self.scalars(step, tf.cast(self.learning_rate, dtype))
+
+
+class Additions:
+    """Adds a number to variables: one tensor a shape and number, shared by all variables of that shape."""
+
+    def __init__(self, number):
+        self._number = number
+        self._filled = {}
+
+    def add_to(self, variable):
+        """Adds the number to each entry of this replica's copy."""
+        key = tuple(variable.shape), variable.dtype
+        if key not in self._filled:
+            self._filled[key] = tf.fill(variable.shape, tf.constant(self._number, variable.dtype))
+        tf.raw_ops.AssignAddVariableOp(resource=variable.handle, value=self._filled[key])
 
 
 def global_norm(gradients):
@@ -140,7 +157,3 @@ class _SharedZeros:
         if key not in self._tensors:
             self._tensors[key] = tf.zeros(shape, dtype)
         return self._tensors[key]
-
-
-def _tensorflow_variable(variable):
-    return variable.value if isinstance(variable, keras.Variable) else variable

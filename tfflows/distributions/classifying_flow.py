@@ -1,4 +1,4 @@
-"""The class-conditional Glow's second loss: a linear classifier on the last level's output."""
+"""A flow of labelled images with a second loss: a linear classifier on the last level's output."""
 
 import math
 
@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.networks import ZeroDense
+from tfflows.tracing.walk import variables_of_layers
 
 
 class ClassifyingFlow(DequantizedFlow):
@@ -25,7 +26,7 @@ class ClassifyingFlow(DequantizedFlow):
         self.class_weight = class_weight
         self.classifier = ZeroDense(num_classes)
         self.classifier.build([None, flow.bijector.part_shapes[-1][-1]])
-        self._classifier_variables = [variable.value for variable in self.classifier.variables]
+        self._layer_variables = variables_of_layers(self.classifier)
 
     def class_logits(self, v, labels):
         """Logits `[B, num_classes]` of dequantized images `v`."""
