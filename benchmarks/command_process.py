@@ -78,8 +78,8 @@ def main(paper, started, num_steps, result, run_flags):
 
     reproduction = getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
     from reproductions.driver import main as command
-    from reproductions.driver import train
     from tfflows.progress import Progress
+    from tfflows.training import trainer
 
     events.mark("imports")
 
@@ -91,7 +91,7 @@ def main(paper, started, num_steps, result, run_flags):
         events.mark("model")
         return built["model"]
 
-    initialize_from_data = train.initialize_from_data
+    initialize_from_data = trainer.initialize_from_data
 
     def initialize(*arguments, **keywords):
         events.mark("optimizer")
@@ -107,7 +107,7 @@ def main(paper, started, num_steps, result, run_flags):
         if step >= num_steps:
             raise Finished
 
-    train.initialize_from_data, Progress.update = initialize, updated
+    trainer.initialize_from_data, Progress.update = initialize, updated
     try:
         command.main(dataclasses.replace(reproduction, build_model=build_model))
     except Finished:

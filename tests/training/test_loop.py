@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import Trainer, assert_close, assert_equal
+from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import METRICS_FILE, read_metrics
@@ -22,7 +22,7 @@ TIMES = ("seconds", "images_per_second")
 
 @pytest.fixture(scope="module")
 def trainer():
-    return Trainer()
+    return TinyTrainer()
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_
 
 
 def test_several_steps_a_call_of_two_replicas(tmp_path):
-    runner = Trainer(2)
+    runner = TinyTrainer(2)
     runner.run(tmp_path / "single", NUM_STEPS)
     values = runner.values()
     runner.run(tmp_path / "several", NUM_STEPS, steps_per_call=4)
@@ -219,7 +219,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
 
 
 def test_a_run_moves_between_1_2_and_8_devices(trainer, unbroken, tmp_path):
-    two, eight = Trainer(2), Trainer(8)
+    two, eight = TinyTrainer(2), TinyTrainer(8)
     for number, (runner, last) in enumerate([(two, 2), (eight, 4), (trainer, 6), (eight, 7), (two, 8)]):
         state = runner.run(tmp_path, NUM_STEPS, before_step=terminate_before(last))
         assert state.step == last, number
@@ -230,7 +230,7 @@ def test_a_run_moves_between_1_2_and_8_devices(trainer, unbroken, tmp_path):
 
 def test_the_directory_of_a_later_run_is_refused(trainer, tmp_path):
     trainer.run(tmp_path, 4)
-    other = Trainer(experiment=trainer.experiment.__class__(**{**vars(trainer.experiment), "width": 5}))
+    other = TinyTrainer(experiment=trainer.experiment.__class__(**{**vars(trainer.experiment), "width": 5}))
     with pytest.raises(CheckpointError, match="belongs to another model"):
         other.run(tmp_path, NUM_STEPS)
 
