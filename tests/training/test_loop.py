@@ -176,6 +176,18 @@ def test_prolonged(trainer, unbroken, tmp_path):
     assert log_of(tmp_path) == unbroken[1]
 
 
+def test_the_means_of_a_run_that_is_prolonged_between_two_lines(trainer, tmp_path):
+    trainer.run(tmp_path / "single", NUM_STEPS, log_every=1)
+    single = {line["step"]: line["loss"] for line in log_of(tmp_path / "single")}
+    trainer.run(tmp_path, 5, log_every=4)
+    trainer.run(tmp_path, NUM_STEPS, log_every=4)
+    means = {line["step"]: line["loss"] for line in log_of(tmp_path)}
+    expected = {4: [1, 2, 3, 4], 5: [5], 8: [6, 7, 8]}  # of the steps since the line before
+    assert means.keys() == expected.keys()
+    for step, steps in expected.items():
+        np.testing.assert_allclose(means[step], np.mean([single[number] for number in steps]), rtol=1e-6)
+
+
 def test_a_finished_run_is_left_as_it_is(trainer, unbroken, tmp_path):
     trainer.run(tmp_path, NUM_STEPS)
     before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}

@@ -52,6 +52,8 @@ class StepMetrics:
         self._log_every = log_every
         self._added_at = time.monotonic()
         self._logged_step, self._logged_seconds = state.step, state.seconds
+        # A run that ended between two lines has logged one there, so a longer one may begin with an empty window.
+        self._window_steps = state.step % log_every if state.window else 0
         self.last_line: dict[str, float] = {}
 
     def add(self, metrics):
@@ -84,21 +86,21 @@ class StepMetrics:
         state.seconds += seconds
         for name, value in metrics.items():
             state.window[name] = state.window.get(name, 0.0) + value
+        self._window_steps += 1
         if state.step % self._log_every == 0 or state.step == self._num_steps:
             self._log()
 
     def _log(self):
         state = self._state
-        steps = (state.step - 1) % self._log_every + 1
         images = (state.step - self._logged_step) * self._images_per_step
         self.last_line = {
-            **{name: total / steps for name, total in state.window.items()},
+            **{name: total / self._window_steps for name, total in state.window.items()},
             "learning_rate": self._learning_rate(state.step - 1),
             "seconds": state.seconds,
             "images_per_second": images / (state.seconds - self._logged_seconds),
         }
         self._logger.log(state.step, self.last_line)
-        state.window = {}
+        state.window, self._window_steps = {}, 0
         self._logged_step, self._logged_seconds = state.step, state.seconds
 
 
