@@ -3,9 +3,10 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from tfflows.training.process_options import process_options  # at once: the function, not the module of its name
+
 if TYPE_CHECKING:
     from tfflows.training.loop import LoopSettings
-    from tfflows.training.process_options import process_options
     from tfflows.training.train_step import Execution
     from tfflows.training.trainer import Trainer, TrainingSummary
 
@@ -17,7 +18,6 @@ _MODULES = {
     "LoopSettings": "loop",
     "Trainer": "trainer",
     "TrainingSummary": "trainer",
-    "process_options": "process_options",
 }
 
 
