@@ -120,12 +120,12 @@ def sampler(case: Case, num_pixels: int) -> Subject:
     limit_tensorflow()
     import tensorflow as tf
 
-    from reproductions.driver.start_up import trim_graph_optimizer
     from tfflows.math.random import row_keys
     from tfflows.networks.pixelcnn.sampling import naive_sample
     from tfflows.tracing.named_variables import count_parameters
+    from tfflows.training.process_options import process_options
 
-    trim_graph_optimizer()  # as the command does it
+    process_options()  # as the command does it
     model = _model(case)
     components = case.experiment.num_components
     shape = [case.batch_size, *IMAGE_SHAPE[:2]]

@@ -84,8 +84,8 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
 
     reproduction = getattr(importlib.import_module(f"reproductions.{paper}.reproduction"), paper.upper())
     from reproductions.driver import main as command
-    from reproductions.driver import train
     from tfflows.progress import Progress
+    from tfflows.training import trainer
 
     events.mark("imports")
 
@@ -97,7 +97,7 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
         events.mark("model")
         return built["model"]
 
-    initialize_from_data = train.initialize_from_data
+    initialize_from_data = trainer.initialize_from_data
 
     def initialize(*arguments, **keywords):
         events.mark("optimizer")
@@ -113,7 +113,7 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
         if step >= num_steps:
             raise Finished
 
-    train.initialize_from_data, Progress.update = initialize, updated
+    trainer.initialize_from_data, Progress.update = initialize, updated
     try:
         command.main(dataclasses.replace(reproduction, build_model=build_model))
     except Finished:

@@ -27,6 +27,12 @@ _MODES = {
     "reconstruct": pictures.run_reconstruct,
 }
 
+# The library speaks of its arguments; these are the flags behind them.
+_FLAGS_BEHIND = {
+    TrainingDiverged: "--set warmup_steps=N, --set learning_rate=X, --seed and --workdir",
+    WorkdirError: "--workdir",
+}
+
 # What a user can mend; everything else keeps its traceback.
 _USER_ERRORS = (
     ValueError,
@@ -70,7 +76,9 @@ def _run(reproduction, arguments):
     except _USER_ERRORS as error:
         if logging.level_debug():
             raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        flag_names = _FLAGS_BEHIND.get(type(error))
+        hint = f" (Flags: {flag_names}.)" if flag_names else ""
+        print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -4,17 +4,15 @@ import dataclasses
 import functools
 import pathlib
 
-import tensorflow as tf
 from absl import logging
 
 from reproductions.driver.selection import WATCHING, overrides, select_experiment
-from reproductions.driver.start_up import trim_graph_optimizer
 from tfflows.data import dataset_spec, load_dataset
-from tfflows.devices.side_by_side import use_cores
 from tfflows.devices.strategies import is_chief, make_strategy
 from tfflows.tracing.named_variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
+from tfflows.training.process_options import process_options
 from tfflows.training.workdir import prepare_workdir
 
 # A run may be prolonged, and watched or saved otherwise; all else belongs to what a workdir computes.
@@ -34,11 +32,8 @@ class Session:
         *self.earlier_stages, last = stages
         self.stage = stage or last
         self.experiment = stages[self.stage]
-        tf.config.experimental.enable_tensor_float_32_execution(self.experiment.tf32)
-        if flags.side_by_side > 1:
-            use_cores(flags.side_by_side)
+        process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
-        trim_graph_optimizer()
         self.chief = is_chief(self.strategy)
         name = f"{selected.name}-{selected.scale}-seed{flags.seed}"
         base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
@@ -127,6 +122,13 @@ class Session:
     def has_result(self):
         """Whether a run to the end left its record in the workdir."""
         return any((self.workdir / "results").rglob("*.json"))
+
+    def load_initial_weights(self):
+        """Gives the model of a fresh run the weights of --init_from, or those that earlier stages trained, if there are any."""
+        if self.flags.init_from:
+            self.reproduction.load_weights(self.model, self.flags.init_from)
+        else:
+            self.take_over_earlier_stages()
 
     def take_over_earlier_stages(self):
         """Gives the model of the last stage what those before it trained: the averages of parameters, if there are any.

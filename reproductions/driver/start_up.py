@@ -26,15 +26,3 @@ def import_libraries():
     finally:
         for name in hidden:
             del sys.modules[name]
-
-
-def trim_graph_optimizer():
-    """Turns off TensorFlow's graph optimizer where there is no GPU.
-
-    It takes half of the time between tracing and the first step, and on CPU no step is faster for it. On GPU it chooses the
-    layout of the convolutions, so there it stays.
-    """
-    import tensorflow as tf
-
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

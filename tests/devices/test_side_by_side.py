@@ -45,10 +45,10 @@ def test_operations_get_one_thread_each_unless_tensorflow_is_at_work():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "3", "1", "3"]
-    assert "--side_by_side=2 may win nothing" in done.stderr
+    assert "computing 2 parts side by side may win nothing" in done.stderr
 
 
 def test_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr(module.tf.config, "list_physical_devices", lambda kind: ["a GPU"])
-    with pytest.raises(ValueError, match="--side_by_side=2 is for machines without a GPU"):
+    with pytest.raises(ValueError, match="Computing 2 parts side by side is for machines without a GPU"):
         use_cores(2)

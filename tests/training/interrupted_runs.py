@@ -22,7 +22,7 @@ from PIL import Image
 from reproductions.driver import main as cli
 from reproductions.glow.reproduction import GLOW
 from tests.training.forked import fork, run_scenarios, wait
-from tfflows.training import loop
+from tfflows.training.checkpoints import Checkpoints
 
 STEPS = 60
 # Runs that are stopped take several steps a call, and must end as the unbroken one, which takes one.
@@ -157,7 +157,7 @@ def terminated(directory, expected):
 def fill_disk_after_two_saves():
     """From then on no file may grow beyond 20 kB, which to a writer looks as a full disk does; a checkpoint has 77."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    save, saves = loop.Checkpoints.save, []
+    save, saves = Checkpoints.save, []
 
     def save_and_fill(self, step):
         if len(saves) == 2:
@@ -166,7 +166,7 @@ def fill_disk_after_two_saves():
         saves.append(step)
         save(self, step)
 
-    loop.Checkpoints.save = save_and_fill
+    Checkpoints.save = save_and_fill
 
 
 def full_disk(directory, expected):

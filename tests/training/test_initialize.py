@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import Trainer, assert_close, assert_equal, build_model, digits, replicas_of
+from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal, build_model, digits, replicas_of
 from tfflows.devices.strategies import make_strategy
 from tfflows.tracing.named_variables import named_variables
 from tfflows.training.initialize import equalize_replicas, initialize_from_data
@@ -64,11 +64,11 @@ def test_unequal_replicas_are_made_equal():
 
 
 def test_replicas_are_equal_after_three_steps(tmp_path):
-    trainers = [Trainer(replicas) for replicas in (1, 2)]
+    trainers = [TinyTrainer(replicas) for replicas in (1, 2)]
     for trainer in trainers:
 
         def initialize(trainer=trainer):
-            Trainer.initialize(trainer)
+            TinyTrainer.initialize(trainer)
             initialize_from_data(
                 trainer.strategy, trainer.model, trainer.source, batch_size=16, seed=3, augmentation="none"
             )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import Trainer, assert_close, assert_equal
+from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import METRICS_FILE, read_metrics
@@ -22,7 +22,7 @@ TIMES = ("seconds", "images_per_second")
 
 @pytest.fixture(scope="module")
 def trainer():
-    return Trainer()
+    return TinyTrainer()
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_
 
 
 def test_several_steps_a_call_of_two_replicas(tmp_path):
-    runner = Trainer(2)
+    runner = TinyTrainer(2)
     runner.run(tmp_path / "single", NUM_STEPS)
     values = runner.values()
     runner.run(tmp_path / "several", NUM_STEPS, steps_per_call=4)
@@ -174,6 +174,18 @@ def test_prolonged(trainer, unbroken, tmp_path):
     assert trainer.run(tmp_path, NUM_STEPS).step == NUM_STEPS
     assert_equal(trainer.values(), unbroken[0])
     assert log_of(tmp_path) == unbroken[1]
+
+
+def test_the_means_of_a_run_that_is_prolonged_between_two_lines(trainer, tmp_path):
+    trainer.run(tmp_path / "single", NUM_STEPS, log_every=1)
+    single = {line["step"]: line["loss"] for line in log_of(tmp_path / "single")}
+    trainer.run(tmp_path, 5, log_every=4)
+    trainer.run(tmp_path, NUM_STEPS, log_every=4)
+    means = {line["step"]: line["loss"] for line in log_of(tmp_path)}
+    expected = {4: [1, 2, 3, 4], 5: [5], 8: [6, 7, 8]}  # of the steps since the line before
+    assert means.keys() == expected.keys()
+    for step, steps in expected.items():
+        np.testing.assert_allclose(means[step], np.mean([single[number] for number in steps]), rtol=1e-6)
 
 
 def test_a_finished_run_is_left_as_it_is(trainer, unbroken, tmp_path):
@@ -219,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
 
 
 def test_a_run_moves_between_1_2_and_8_devices(trainer, unbroken, tmp_path):
-    two, eight = Trainer(2), Trainer(8)
+    two, eight = TinyTrainer(2), TinyTrainer(8)
     for number, (runner, last) in enumerate([(two, 2), (eight, 4), (trainer, 6), (eight, 7), (two, 8)]):
         state = runner.run(tmp_path, NUM_STEPS, before_step=terminate_before(last))
         assert state.step == last, number
@@ -230,7 +242,7 @@ def test_a_run_moves_between_1_2_and_8_devices(trainer, unbroken, tmp_path):
 
 def test_the_directory_of_a_later_run_is_refused(trainer, tmp_path):
     trainer.run(tmp_path, 4)
-    other = Trainer(experiment=trainer.experiment.__class__(**{**vars(trainer.experiment), "width": 5}))
+    other = TinyTrainer(experiment=trainer.experiment.__class__(**{**vars(trainer.experiment), "width": 5}))
     with pytest.raises(CheckpointError, match="belongs to another model"):
         other.run(tmp_path, NUM_STEPS)
 

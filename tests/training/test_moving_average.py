@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import EXPERIMENT, Trainer, assert_equal, digits, replicas_of
+from tests.training.tiny_runs import EXPERIMENT, TinyTrainer, assert_equal, digits, replicas_of
 from tfflows.devices.inputs import distributed_training_batches
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
@@ -175,7 +175,7 @@ def test_the_step_averages_what_it_has_updated(optimizer, replicas):
 
 @pytest.fixture(scope="module")
 def averaging():
-    return Trainer(experiment=dataclasses.replace(EXPERIMENT, ema_decay=DECAY))
+    return TinyTrainer(experiment=dataclasses.replace(EXPERIMENT, ema_decay=DECAY))
 
 
 def test_the_average_starts_at_the_initialized_parameters(averaging, tmp_path):
@@ -217,5 +217,5 @@ def test_the_best_checkpoint_holds_both_and_nothing_is_exchanged(averaging, tmp_
 
 def test_an_experiment_without_average_has_no_variables_of_one():
     assert EXPERIMENT.ema_decay == 0.0
-    trainer = Trainer()
+    trainer = TinyTrainer()
     assert not [name for name in trainer.variables if name.startswith("average/")]

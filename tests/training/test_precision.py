@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import EXPERIMENT, Trainer, digits
+from tests.training.tiny_runs import EXPERIMENT, TinyTrainer, digits
 from tfflows.training.logs import METRICS_FILE, read_metrics
 
 LEARNER = dataclasses.replace(EXPERIMENT, levels=2, depth=2, width=32, batch_size=32, learning_rate=1e-3)
@@ -16,7 +16,7 @@ LEARNER = dataclasses.replace(EXPERIMENT, levels=2, depth=2, width=32, batch_siz
 def test_bits_per_dim_in_bfloat16_are_those_in_float32(tmp_path):
     curves = {}
     for precision in ("float32", "mixed_bfloat16"):
-        trainer = Trainer(experiment=dataclasses.replace(LEARNER, precision=precision), source=digits(1000))
+        trainer = TinyTrainer(experiment=dataclasses.replace(LEARNER, precision=precision), source=digits(1000))
         assert {variable.dtype for variable in trainer.model.trainable_variables} == {tf.float32}
         workdir = tmp_path / precision
         trainer.run(workdir, 400, log_every=100, checkpoint_every=1000, steps_per_call=100)

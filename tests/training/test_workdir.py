@@ -73,7 +73,7 @@ def test_another_experiment_is_refused_by_field(tmp_path, change, message):
     with pytest.raises(WorkdirError, match=message) as caught:
         prepare_workdir(tmp_path, EXPERIMENT | change)
     assert str(caught.value).count(" there, ") == 1
-    assert "--workdir" in str(caught.value) and str(tmp_path) in str(caught.value)
+    assert "another workdir" in str(caught.value) and str(tmp_path) in str(caught.value)
     assert read_experiment(tmp_path) == before
 
 
@@ -140,7 +140,7 @@ def test_checkpoints_of_an_unknown_experiment_are_not_taken_over(tmp_path):
 
 def test_a_file_in_place_of_a_workdir(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(WorkdirError, match="Give another --workdir"):
+    with pytest.raises(WorkdirError, match="Give another workdir"):
         prepare_workdir(tmp_path / "file", EXPERIMENT)
 
 

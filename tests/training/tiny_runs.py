@@ -11,11 +11,10 @@ from tfflows.data import load_dataset
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.tracing.named_variables import named_variables
-from tfflows.training.flat_parameters import build_flat
-from tfflows.training.loop import LoopSettings, train
-from tfflows.training.moving_average import MovingAverage
+from tfflows.training import Execution, LoopSettings, Trainer
+from tfflows.training.loop import Loop
 from tfflows.training.optimizers.slots import optimizer_variables
-from tfflows.training.schedules import LinearWarmup
+from tfflows.training.schedules import LinearWarmup, learning_rate_of
 from tfflows.training.train_step import make_train_step
 
 EXPERIMENT = GlowExperiment(
@@ -44,41 +43,44 @@ def replicas_of(strategy, variable):
     return [component.numpy() for component in strategy.experimental_local_results(variable)]
 
 
-class Trainer:
-    """A model with its training step, traced once for many runs.
+class TinyTrainer:
+    """A `Trainer` whose step is traced once for many runs.
 
     Each run begins with variables that hold nonsense, as those of a new process hold other values than the last one's.
     """
 
-    def __init__(self, replicas=1, experiment=EXPERIMENT, source=None, **step_settings):
+    def __init__(self, replicas=1, experiment=EXPERIMENT, source=None, **execution):
         self.experiment, self.source = experiment, source or digits()
         self.strategy = make_strategy("mirrored", replicas)
         self.model = build_model(self.strategy, experiment)
-        trained = {name: v for name, v in named_variables(self.model).items() if v.trainable}
-        self.schedule = LinearWarmup(experiment.learning_rate, 4)
         with self.strategy.scope():
-            optimizer = glow.optimizer(experiment, self.schedule)
-            self.flat = build_flat(optimizer, {f"model/{name}": variable for name, variable in trained.items()})
-            flat = self.flat.variables
-            self.average = MovingAverage(flat, experiment.ema_decay) if experiment.ema_decay else None
-        beside = {
-            **optimizer_variables(optimizer, list(flat)),
+            optimizer = glow.optimizer(experiment, LinearWarmup(experiment.learning_rate, 4))
+        self.trainer = Trainer(
+            self.model,
+            optimizer,
+            ema_decay=experiment.ema_decay,
+            initialize=lambda: self.initialize(),  # tests replace it
+            execution=Execution(**execution),
+        )
+        parameters = self.trainer.parameters
+        self.variables, self.flat, self.average = parameters.variables, parameters.flat, parameters.average
+        self.replicated = {
+            **{f"model/{name}": variable for name, variable in named_variables(self.model).items()},
+            **self.flat.variables,
+            **optimizer_variables(optimizer, list(self.flat.variables)),
             **({} if self.average is None else self.average.variables()),
         }
-        own = {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
-        self.variables = {**own, **self.flat.named_parts(beside)}
-        self.replicated = {**own, **flat, **beside}
         self.initial = self.values()
         self.train_step = make_train_step(
             self.strategy,
             self.model,
             optimizer,
-            trained,
+            parameters.trained,
             global_batch_size=experiment.batch_size,
             seed=0,
             moving_average=self.average,
             flat_parameters=self.flat,
-            **step_settings,
+            **execution,
         )
 
     def averages(self):
@@ -110,22 +112,23 @@ class Trainer:
             with tf.control_dependencies([tf.py_function(lambda step: before_step(int(step)), [step], [])]):
                 return self.train_step(batch)
 
-        return train(
+        trainer, batch_size = self.trainer, self.experiment.batch_size
+        trainer._state, trainer._touched = None, False
+        trainer.workdir, trainer.settings = workdir, LoopSettings(**{"log_every": 2, "checkpoint_every": 3, **settings})
+        trainer.evaluate = lambda source: evaluate() if evaluate else BitsPerDim(np.array([8.0, 9.0]))
+        trainer._loops[batch_size] = Loop(
             self.strategy,
             self.train_step if before_step is None else train_step,
+            ["loss", "gradient_norm", *self.model.metric_names],
+            learning_rate_of(trainer.parameters.optimizer),
+            trainer.settings,
+        )
+        return trainer.fit(
             self.source,
-            workdir=workdir,
-            variables=self.variables,
-            num_steps=num_steps,
-            global_batch_size=self.experiment.batch_size,
-            seed=0,
-            augmentation="none",
-            learning_rate=lambda step: float(self.schedule(tf.constant(step))),
-            metric_names=["loss", "gradient_norm", *self.model.metric_names],
-            settings=LoopSettings(**{"log_every": 2, "checkpoint_every": 3, **settings}),
-            initialize=self.initialize,
-            restored=self.flat.gather,
-            evaluate=evaluate or (lambda: BitsPerDim(np.array([8.0, 9.0]))),
+            num_steps,
+            batch_size=batch_size,
+            validation=load_dataset("digits", "test", max_images=2),
+            init_batch_size=0,
         )
 
 

@@ -8,7 +8,7 @@ from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
 from tfflows.data.load import load_dataset
 from tfflows.data.pipeline import evaluation_batches, training_batches
 from tfflows.data.registry import DATASETS, DatasetSpec, dataset_spec
-from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource, RecordSource
+from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource, RecordSource, array_source, as_source
 
 __all__ = [
     "AUGMENTATIONS",
@@ -20,6 +20,8 @@ __all__ = [
     "ImageSource",
     "OnDemandSource",
     "RecordSource",
+    "array_source",
+    "as_source",
     "dataset_spec",
     "evaluation_batches",
     "load_celeba_hq_attributes",

@@ -80,6 +80,61 @@ class ArraySource(ImageSource):
         return tf.gather(self._image_tensor, positions), tf.gather(self._label_tensor, positions)
 
 
+def array_source(images, labels=None, *, name: str = "array", split: str = "train") -> ArraySource:
+    """A source of images in memory.
+
+    Args:
+      images: uint8 `[N, H, W, C]`, N at least 1.
+      labels: None, or integers `[N]` from 0 on.
+      name: Name of the data set, for messages.
+      split: Name of the split.
+
+    Raises:
+      ValueError: if the images are not uint8, not of rank 4 or empty, or the labels do not belong to them.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+        raise ValueError(
+            f"Images must be a uint8 array [N, H, W, C] that is not empty, got {images.dtype} {list(images.shape)}."
+        )
+    num_classes = 0
+    if labels is not None:
+        labels = np.asarray(labels)
+        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+            raise ValueError(
+                f"Labels must be {len(images)} integers of at least 0, one per image, got {labels.dtype} {list(labels.shape)}."
+            )
+        num_classes = int(labels.max()) + 1
+    return ArraySource(
+        name=name,
+        split=split,
+        num_images=len(images),
+        image_shape=images.shape[1:],
+        num_classes=num_classes,
+        images=images,
+        labels=labels,
+    )
+
+
+def as_source(images, labels=None, *, split: str = "train") -> ImageSource:
+    """An `ImageSource` as it is; a source of uint8 images `[N, H, W, C]` in memory; of a pair `(images, labels)` likewise.
+
+    Raises:
+      ValueError: as `array_source`, or if labels are given to what has its own.
+    """
+    if isinstance(images, ImageSource | tuple) and labels is not None:
+        raise ValueError("Labels are given twice: images that are an ImageSource or a pair have their own.")
+    if isinstance(images, ImageSource):
+        return images
+    if isinstance(images, tuple):
+        if len(images) != 2:
+            raise ValueError(
+                f"Images must be an array, an ImageSource or a pair (images, labels), got {len(images)} parts."
+            )
+        images, labels = images
+    return array_source(images, labels, split=split)
+
+
 @dataclasses.dataclass(eq=False, kw_only=True)
 class OnDemandSource(ImageSource):
     """A split whose images are read and decoded one by one, at any position.

@@ -14,13 +14,16 @@ def use_cores(count):
       ValueError: if there is a GPU, which has no use for it.
     """
     if tf.config.list_physical_devices("GPU"):
-        raise ValueError(f"--side_by_side={count} is for machines without a GPU; leave it out.")
+        raise ValueError(
+            f"Computing {count} parts side by side is for machines without a GPU; leave side_by_side at 1."
+        )
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(count)
     except RuntimeError:
         logging.warning(
-            "TensorFlow is at work already and keeps its threads: --side_by_side=%d may win nothing.", count
+            "TensorFlow is at work already and keeps its threads: computing %d parts side by side may win nothing.",
+            count,
         )
 
 

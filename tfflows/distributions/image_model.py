@@ -134,5 +134,5 @@ def refuse_reversible():
     """Raises `ValueError` in the memory mode `reversible`."""
     if memory_mode() == REVERSIBLE:
         raise ValueError(
-            "Only flows can be rebuilt from their latents: use --memory=recompute, which keeps blocks' inputs."
+            "Only flows can be rebuilt from their latents: use the memory mode 'recompute', which keeps blocks' inputs."
         )

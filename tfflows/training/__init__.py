@@ -1,1 +1,27 @@
-"""Training: strategies, checkpoints, logs, the step and the loop."""
+"""Training: `Trainer` and its parts, optimizers, schedules, checkpoints."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tfflows.training.process_options import process_options  # at once: the function, not the module of its name
+
+if TYPE_CHECKING:
+    from tfflows.training.loop import LoopSettings
+    from tfflows.training.train_step import Execution
+    from tfflows.training.trainer import Trainer, TrainingSummary
+
+__all__ = ["Execution", "LoopSettings", "Trainer", "TrainingSummary", "process_options"]
+
+# Imported when they are asked for: who wants an optimizer does not wait for data sets and distributions, a quarter longer.
+_MODULES = {
+    "Execution": "train_step",
+    "LoopSettings": "loop",
+    "Trainer": "trainer",
+    "TrainingSummary": "trainer",
+}
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

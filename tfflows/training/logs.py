@@ -5,11 +5,10 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 from absl import logging
-from tensorboard.plugins.scalar.summary import scalar_pb
 
 from tfflows.files import atomic_write, first_line
 
@@ -22,7 +21,7 @@ class LogError(RuntimeError):
 
 
 class MetricLogger:
-    """Writes scalars to `metrics.jsonl` and TensorBoard, and images to TensorBoard.
+    """Writes scalars to `metrics.jsonl` and TensorBoard, and images to TensorBoard; the former alone without that package.
 
     On construction both are cut at the step that was restored: what a killed run wrote after its
     last checkpoint falls away, as it will be written again. So, apart from times, a run with
@@ -30,18 +29,26 @@ class MetricLogger:
     and then save the checkpoint of the step.
 
     Args:
-      workdir: the working directory; made if need be.
+      workdir: the working directory; made if need be. None: nothing is written, only callbacks are called.
       start_step: the step of the restored checkpoint; records up to and including it stay. None for
         a run that starts from nothing: no record stays.
       chief: whether this process writes; the methods of other workers do nothing.
+      callbacks: each is called as `callback(step, scalars)` with the plain values of each `log`, after it is written.
 
     Raises:
       LogError: here and in each method, if the files cannot be written, such as on a full disk.
     """
 
-    def __init__(self, workdir: str | os.PathLike, start_step: int | None, chief: bool = True):
-        self._file, self._writer = None, None
-        if not chief:
+    def __init__(
+        self,
+        workdir: str | os.PathLike | None,
+        start_step: int | None,
+        chief: bool = True,
+        callbacks: Sequence[Callable[[int, Mapping], None]] = (),
+    ):
+        self._file, self._writer, self._scalar_pb = None, None, None
+        self._callbacks = tuple(callbacks) if chief else ()
+        if not chief or workdir is None:
             return
         self._workdir = workdir = pathlib.Path(workdir)
         last = -1 if start_step is None else start_step
@@ -49,7 +56,9 @@ class MetricLogger:
             workdir.mkdir(parents=True, exist_ok=True)
             cut_metrics(workdir / METRICS_FILE, last)
             cut_tensorboard(workdir / TENSORBOARD_DIRECTORY, last)
-            self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIRECTORY))
+            self._scalar_pb = _find_scalar_pb()
+            if self._scalar_pb is not None:
+                self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIRECTORY))
             # Unbuffered: one write a line, so that a kill leaves at most one partial line.
             self._file = open(workdir / METRICS_FILE, "ab", buffering=0)
 
@@ -60,23 +69,31 @@ class MetricLogger:
         self.close()
 
     def log(self, step: int, scalars: Mapping[str, object]) -> None:
-        """Writes one line `{"step": step, **scalars}` and each number among them to TensorBoard.
+        """Writes one line `{"step": step, **scalars}` and each number among them to TensorBoard, and calls the callbacks.
 
         Args:
           step: the number of steps done.
           scalars: by name; numbers, scalar tensors or strings. What is not finite becomes null, as
             JSON has no name for it.
         """
-        if self._file is None:
+        if self._file is None and not self._callbacks:
             return
         record = {name: _as_plain(value) for name, value in scalars.items()}
-        line = json.dumps({"step": int(step), **record}, allow_nan=False).encode() + b"\n"
-        with self._clear_errors(), self._writer.as_default(step=int(step)):
+        if self._file is not None:
+            self._write(int(step), record)
+        for callback in self._callbacks:
+            callback(int(step), dict(record))
+
+    def _write(self, step, record):
+        line = json.dumps({"step": step, **record}, allow_nan=False).encode() + b"\n"
+        with self._clear_errors():
             view = memoryview(line)
             while view:
                 view = view[self._file.write(view) :]
-            # One event for all: an op a scalar takes three times as long.
-            tf.summary.experimental.write_raw_pb(_serialized_summary(record))
+            if self._writer is not None:
+                with self._writer.as_default(step=step):
+                    # One event for all: one op per scalar takes three times as long.
+                    tf.summary.experimental.write_raw_pb(_serialized_summary(record, self._scalar_pb))
 
     def flush(self) -> None:
         """Makes sure that all that was logged is on disk; call it before saving a checkpoint."""
@@ -84,7 +101,8 @@ class MetricLogger:
             return
         with self._clear_errors():
             os.fsync(self._file.fileno())
-            self._writer.flush()
+            if self._writer is not None:
+                self._writer.flush()
 
     def close(self) -> None:
         """Flushes and closes both; later calls do nothing."""
@@ -92,8 +110,9 @@ class MetricLogger:
             return
         try:
             self.flush()
-            with self._clear_errors():
-                self._writer.close()
+            if self._writer is not None:
+                with self._clear_errors():
+                    self._writer.close()
         finally:
             self._file.close()
             self._file, self._writer = None, None
@@ -185,7 +204,17 @@ def _has_summary(record):
     return tf.compat.v1.Event.FromString(record).HasField("summary")
 
 
-def _serialized_summary(record):
+def _find_scalar_pb():
+    """TensorBoard's `scalar_pb`; None, and a line that says so, if it is not installed."""
+    try:
+        from tensorboard.plugins.scalar.summary import scalar_pb
+    except ImportError:
+        logging.info("TensorBoard is not installed: metrics go to %s alone.", METRICS_FILE)
+        return None
+    return scalar_pb
+
+
+def _serialized_summary(record, scalar_pb):
     """The numbers of a record as one `Summary`: serialized messages that follow each other are one message."""
     numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
     return b"".join(scalar_pb(name, value).SerializeToString() for name, value in numbers.items())

@@ -1,20 +1,17 @@
-"""The training loop: steps, logs, checkpoints, evaluations, and what happens when one of them goes wrong."""
+"""The training loop: steps, logs, checkpoints and evaluations in their order."""
 
 import dataclasses
-import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from tfflows.devices.any_worker import make_any_worker
-from tfflows.devices.inputs import distributed_training_batches
 from tfflows.devices.strategies import is_chief
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.progress import Progress
-from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.logs import MetricLogger
+from tfflows.training.run_checkpoints import RunCheckpoints
 from tfflows.training.several_steps import make_several_steps, steps_before
 from tfflows.training.signals import stop_on_sigterm
 from tfflows.training.step_metrics import StepMetrics, TrainingState
@@ -28,6 +25,7 @@ class LoopSettings:
       log_every: Steps between lines of `metrics.jsonl`; each is the mean over the steps since the last.
       checkpoint_every: Steps between checkpoints.
       evaluate_every: Steps between evaluations; 0: never.
+      evaluation_batch_size: Images per batch of an evaluation, over all replicas.
       max_to_keep: Checkpoints that stay.
       keep_best: Whether the checkpoint of the lowest evaluation is kept too.
       steps_per_call: Steps that are taken without Python in between; calls are cut short where a checkpoint or an
@@ -37,142 +35,121 @@ class LoopSettings:
     log_every: int = 50
     checkpoint_every: int = 1000
     evaluate_every: int = 0
+    evaluation_batch_size: int = 100
     max_to_keep: int = 3
     keep_best: bool = False
     steps_per_call: int = 1
 
-
-class Saved:
-    """The variables that carry a `TrainingState` through a checkpoint."""
-
-    def __init__(self, metric_names):
-        self._names = sorted(metric_names)
-        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self._window = tf.Variable(np.zeros([len(self._names)]), trainable=False)
-
-    def variables(self):
-        """`{name: variable}` for the checkpoint."""
-        return {"loop/step": self._step, "loop/seconds": self._seconds, "loop/window": self._window}
-
-    def store(self, state):
-        """Puts `state` into the variables."""
-        self._step.assign(state.step)
-        self._seconds.assign(state.seconds)
-        self._window.assign([state.window.get(name, 0.0) for name in self._names])
-
-    def load(self):
-        """The state that the variables hold."""
-        window = dict(zip(self._names, self._window.numpy().tolist(), strict=True))
-        return TrainingState(int(self._step.numpy()), float(self._seconds.numpy()), window)
+    def __post_init__(self):
+        for name in ("log_every", "checkpoint_every", "evaluation_batch_size", "max_to_keep", "steps_per_call"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.evaluate_every < 0:
+            raise ValueError(f"evaluate_every must be at least 0, got {self.evaluate_every}.")
 
 
-def train(
-    strategy,
-    train_step,
-    source,
-    *,
-    workdir,
-    variables,
-    num_steps,
-    global_batch_size,
-    seed,
-    augmentation,
-    learning_rate: Callable[[int], float],
-    metric_names,
-    settings: LoopSettings,
-    initialize: Callable[[], None],
-    evaluate: Callable[[], BitsPerDim],
-    restored: Callable[[], None] = lambda: None,
-    accumulate=1,
-    evaluated_split="test",
-) -> TrainingState:
-    """Trains to `num_steps` or until SIGTERM, from the newest good checkpoint of `workdir` if it has one.
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A measurement on the way.
 
-    Args:
-      strategy: `tf.distribute.Strategy`.
-      train_step: From `make_train_step`.
-      source: `ImageSource` of the training images.
-      workdir: Where logs and checkpoints lie.
-      variables: `{unique name: tf.Variable}` of parameters and optimizer, for the checkpoint.
-      num_steps: Total, those of earlier runs included.
-      global_batch_size: Images a step.
-      seed: Python `int` of the order of the images.
-      augmentation: See `tfflows.data`.
-      learning_rate: Of a step, for the log.
-      metric_names: Names of what `train_step` returns.
-      settings: See `LoopSettings`.
-      initialize: Called once, before the first step of a fresh run.
-      evaluate: Gives the bits/dim that `evaluate_every` logs.
-      restored: Called once, before the first step of a run that goes on from a checkpoint.
-      accumulate: Parts of a replica's batch.
-      evaluated_split: What `evaluate` measures, for the names in the log: `test` or `validation`.
-
-    Returns:
-      The state at the end; `state.step < num_steps` after SIGTERM.
-
-    Raises:
-      TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
-      CheckpointError: if no checkpoint can be written or read.
+    Attributes:
+      split: What it measures, for the names in the log: `test` or `validation`.
+      measure: Gives its bits/dim.
     """
-    workdir, chief = pathlib.Path(workdir), is_chief(strategy)
-    with strategy.scope():
-        saved = Saved(metric_names)
-    checkpoints = Checkpoints(
-        workdir / "checkpoints", {**variables, **saved.variables()}, settings.max_to_keep, chief=chief
-    )
-    restored_step = checkpoints.restore_latest()
-    if restored_step is None:
-        initialize()  # not saved: it would be the same again, and sooner done than written
-        state = TrainingState()
-    else:
-        restored()
-        state = saved.load()
-        logging.info("Going on from step %d.", state.step)
 
-    any_worker = make_any_worker(strategy)
+    split: str
+    measure: Callable[[], BitsPerDim]
 
-    def save():
-        logger.flush()
-        saved.store(state)
-        checkpoints.save(state.step)
 
-    with (
-        MetricLogger(workdir, restored_step, chief) as logger,
-        Progress(num_steps, state.step, global_batch_size, chief=chief) as progress,
-        stop_on_sigterm() as stop,
+class Loop:
+    """Takes training steps from any state on; traces once for any number of runs."""
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        train_step: Callable,
+        metric_names: Sequence[str],
+        learning_rate: Callable[[int], float],
+        settings: LoopSettings,
     ):
-        batches = iter(
-            distributed_training_batches(
-                strategy,
-                source,
-                global_batch_size=global_batch_size,
-                seed=seed,
-                start_step=state.step,
-                augmentation=augmentation,
-                accumulate=accumulate,
+        """Creates the loop.
+
+        Args:
+          strategy: `tf.distribute.Strategy`.
+          train_step: From `make_train_step`.
+          metric_names: Names of what `train_step` returns.
+          learning_rate: Of a step, for the log.
+          settings: See `LoopSettings`.
+        """
+        self._strategy, self._settings = strategy, settings
+        self._metric_names, self._learning_rate = metric_names, learning_rate
+        self._take_steps = make_several_steps(train_step, metric_names, settings.steps_per_call)
+
+    def run(
+        self,
+        state: TrainingState,
+        batches: Callable[[], Iterator],
+        num_steps: int,
+        *,
+        batch_size: int,
+        logger: MetricLogger,
+        checkpoints: RunCheckpoints,
+        evaluation: Evaluation | None = None,
+    ) -> dict[str, float]:
+        """Takes steps until `num_steps` or until SIGTERM, and saves.
+
+        Args:
+          state: Where the variables are; brought forward in place. `state.step < num_steps` afterwards after SIGTERM.
+          batches: Gives the distributed training batches from `state.step` on.
+          num_steps: Total, those of earlier runs included.
+          batch_size: Images per step, over all replicas.
+          logger: Open, continued at `state.step`.
+          checkpoints: Where to save.
+          evaluation: What `settings.evaluate_every` and `settings.keep_best` measure.
+
+        Returns:
+          The last line that was logged, empty if none was.
+
+        Raises:
+          TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
+          CheckpointError: if no checkpoint can be written.
+        """
+        settings, chief = self._settings, is_chief(self._strategy)
+        any_worker = make_any_worker(self._strategy)
+
+        def save():
+            logger.flush()
+            checkpoints.save(state)
+
+        with Progress(num_steps, state.step, batch_size, chief=chief) as progress, stop_on_sigterm() as stop:
+            iterator = batches()
+            metrics = StepMetrics(
+                state,
+                logger,
+                progress,
+                self._metric_names,
+                self._learning_rate,
+                batch_size,
+                num_steps,
+                settings.log_every,
             )
-        )
-        take_steps = make_several_steps(train_step, metric_names, settings.steps_per_call)
-        metrics = StepMetrics(
-            state, logger, progress, metric_names, learning_rate, global_batch_size, num_steps, settings.log_every
-        )
-        while state.step < num_steps and not any_worker(stop):
-            count = steps_before(
-                state.step, num_steps, settings.steps_per_call, settings.checkpoint_every, settings.evaluate_every
-            )
-            metrics.add(take_steps(batches, count))
-            last = state.step == num_steps
-            if _is_evaluated(state.step, last, settings):
-                with metrics.paused():
-                    kept = checkpoints if settings.keep_best else None
-                    _evaluate(evaluate, state, logger, kept, progress, evaluated_split)
-            if state.step % settings.checkpoint_every == 0 and not last:
-                save()
-        save()
-        if state.step < num_steps:
-            logging.warning("Stopped at step %d; the same command goes on from there.", state.step)
-    return state
+            while state.step < num_steps and not any_worker(stop):
+                count = steps_before(
+                    state.step, num_steps, settings.steps_per_call, settings.checkpoint_every, settings.evaluate_every
+                )
+                metrics.add(self._take_steps(iterator, count))
+                last = state.step == num_steps
+                if evaluation is not None and _is_evaluated(state.step, last, settings):
+                    with metrics.paused():
+                        result = _evaluate(evaluation, state, logger, progress)
+                        if settings.keep_best:
+                            checkpoints.save_best(state, result.mean)
+                if state.step % settings.checkpoint_every == 0 and not last:
+                    save()
+            save()
+            if state.step < num_steps:
+                logging.warning("Stopped at step %d; training again goes on from there.", state.step)
+        return metrics.last_line
 
 
 def _is_evaluated(step, last, settings):
@@ -182,10 +159,9 @@ def _is_evaluated(step, last, settings):
     return settings.evaluate_every > 0 and step % settings.evaluate_every == 0
 
 
-def _evaluate(evaluate, state, logger, checkpoints, progress, split):
-    result = evaluate()
+def _evaluate(evaluation, state, logger, progress):
+    result, split = evaluation.measure(), evaluation.split
     progress.write(f"step {state.step}: {split} bits/dim {result.mean:.4f} +- {result.standard_error:.4f}")
     name = f"{split}_bits_per_dim"
     logger.log(state.step, {name: result.mean, f"{name}_standard_error": result.standard_error})
-    if checkpoints is not None:
-        checkpoints.save_best(state.step, result.mean)
+    return result

@@ -2,9 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+
+
+def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> Callable[[int], float]:
+    """The optimizer's learning rate as a function of the step 0, 1, ..., for the log."""
+    schedule = optimizer._learning_rate  # the public property gives its value at the current step alone
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return lambda step: float(schedule(tf.constant(step)))
+    return lambda step: float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):

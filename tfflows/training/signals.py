@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 
 from absl import logging
@@ -23,12 +24,16 @@ def stop_on_sigterm() -> Iterator[StopRequest]:
 
     The loop saves and returns, so the process ends with status 0. A second SIGINT raises
     `KeyboardInterrupt` at once, for those who do not want to wait. The handlers that were installed
-    before are put back on leaving. Must be entered from the main thread.
+    before are put back on leaving. Signals reach the main thread alone: in another one nothing is turned
+    into a flag.
 
     Yields:
       A `StopRequest`, true once a signal came.
     """
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
 
     def handle(signal_number, frame):
         del frame

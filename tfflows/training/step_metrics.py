@@ -17,7 +17,7 @@ class TrainingState:
     Attributes:
       step: Steps done.
       seconds: Wall-clock time of all steps so far.
-      window: Sums of the metrics since the last logged step, by name.
+      window: Sums of the metrics since the last logged step, by name; empty right after it.
     """
 
     step: int = 0
@@ -52,6 +52,9 @@ class StepMetrics:
         self._log_every = log_every
         self._added_at = time.monotonic()
         self._logged_step, self._logged_seconds = state.step, state.seconds
+        # A run that ended between two lines has logged one there, so a longer one may begin with an empty window.
+        self._window_steps = state.step % log_every if state.window else 0
+        self.last_line: dict[str, float] = {}
 
     def add(self, metrics):
         """Accounts for the next steps; each is given the same part of the time since the last call.
@@ -83,23 +86,21 @@ class StepMetrics:
         state.seconds += seconds
         for name, value in metrics.items():
             state.window[name] = state.window.get(name, 0.0) + value
+        self._window_steps += 1
         if state.step % self._log_every == 0 or state.step == self._num_steps:
             self._log()
 
     def _log(self):
         state = self._state
-        steps = (state.step - 1) % self._log_every + 1
         images = (state.step - self._logged_step) * self._images_per_step
-        self._logger.log(
-            state.step,
-            {
-                **{name: total / steps for name, total in state.window.items()},
-                "learning_rate": self._learning_rate(state.step - 1),
-                "seconds": state.seconds,
-                "images_per_second": images / (state.seconds - self._logged_seconds),
-            },
-        )
-        state.window = {}
+        self.last_line = {
+            **{name: total / self._window_steps for name, total in state.window.items()},
+            "learning_rate": self._learning_rate(state.step - 1),
+            "seconds": state.seconds,
+            "images_per_second": images / (state.seconds - self._logged_seconds),
+        }
+        self._logger.log(state.step, self.last_line)
+        state.window, self._window_steps = {}, 0
         self._logged_step, self._logged_seconds = state.step, state.seconds
 
 
@@ -107,7 +108,6 @@ def _check_finite(metrics, step):
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         raise TrainingDiverged(
-            f"{', '.join(bad)} not finite at step {step}. Checkpoints are of earlier steps. A longer warm-up "
-            "(--set warmup_steps=N), a lower rate (--set learning_rate=X) or another --seed usually helps; give another "
-            "--workdir with changed settings."
+            f"{', '.join(bad)} not finite at step {step}. Checkpoints are of earlier steps. A longer warm-up, a lower learning "
+            "rate or another seed usually helps; give another workdir with changed settings."
         )

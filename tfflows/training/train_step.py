@@ -1,12 +1,13 @@
 """One optimizer step over all replicas."""
 
 import contextlib
+import dataclasses
 
 import tensorflow as tf
 
 from tfflows.devices.side_by_side import side_by_side
 from tfflows.math.random import row_keys
-from tfflows.tracing.memory import memory_scope
+from tfflows.tracing.memory import MODES, memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
 from tfflows.training.optimizers import UpdateRule
 from tfflows.training.optimizers.update_rule import global_norm
@@ -14,6 +15,34 @@ from tfflows.training.optimizers.update_rule import global_norm
 # Gradients travel between workers in buckets of about this size: few enough to cost no round trips, several so that the first
 # leave while the last are computed.
 BYTES_PER_BUCKET = 25 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How loss and gradients are computed: it changes time and memory, and results only by rounding.
+
+    Attributes:
+      accumulate: Parts into which each replica cuts its batch, one after the other.
+      jit_compile: Whether XLA compiles loss and gradients, and evaluations.
+      memory: What is kept for the backward pass, see `tfflows.tracing.memory`.
+      num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
+    """
+
+    accumulate: int = 1
+    jit_compile: bool = False
+    memory: str = "plain"
+    num_side_by_side: int = 1
+
+    def __post_init__(self):
+        for name in ("accumulate", "num_side_by_side"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.memory not in MODES:
+            raise ValueError(f"Unknown memory mode {self.memory!r}; the valid ones are {', '.join(MODES)}.")
+        if self.jit_compile and self.num_side_by_side > 1:
+            raise ValueError(
+                "XLA compiles a batch into one program, not into parts: leave num_side_by_side at 1 with jit_compile."
+            )
 
 
 def make_train_step(

@@ -50,9 +50,7 @@ def prepare_workdir(
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WorkdirError(
-                f"Cannot create the working directory {path}: {error}. Give another --workdir."
-            ) from error
+            raise WorkdirError(f"Cannot create the working directory {path}: {error}. Give another workdir.") from error
     if (path / EXPERIMENT_FILE).exists():
         stored = {**added_fields, **read_experiment(path)}
         _check_same(path, stored, wanted, free_fields)
@@ -61,7 +59,7 @@ def prepare_workdir(
     elif any(path.glob("checkpoints/*")):
         raise WorkdirError(
             f"{path} holds checkpoints but no {EXPERIMENT_FILE}, so nothing says which experiment "
-            "they belong to. Put the file back, or give another --workdir."
+            "they belong to. Put the file back, or give another workdir."
         )
     elif not create:
         return
@@ -70,7 +68,7 @@ def prepare_workdir(
             atomic_write(path / EXPERIMENT_FILE, _to_json(wanted))
         except OSError as error:
             raise WorkdirError(
-                f"Cannot write {path / EXPERIMENT_FILE}: {error}. Give a --workdir with space that you may write to."
+                f"Cannot write {path / EXPERIMENT_FILE}: {error}. Give a workdir with space that you may write to."
             ) from error
 
 
@@ -85,10 +83,10 @@ def read_experiment(path: str | os.PathLike) -> dict:
         experiment = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WorkdirError(
-            f"{file} does not exist: {path} is not the working directory of a run. Check --workdir, or train first."
+            f"{file} does not exist: {path} is not the working directory of a run. Check its path, or train first."
         ) from error
     except (OSError, ValueError) as error:
-        raise WorkdirError(f"Cannot read {file}: {error}. Put the file back, or give another --workdir.") from error
+        raise WorkdirError(f"Cannot read {file}: {error}. Put the file back, or give another workdir.") from error
     if not isinstance(experiment, dict):
         raise WorkdirError(f"{file} holds no JSON object but {type(experiment).__name__}.")
     return experiment
@@ -109,7 +107,7 @@ def lock_workdir(path: str | os.PathLike) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise WorkdirError(
-                f"Another process is training in {path}. Wait for it or stop it, or give another --workdir."
+                f"Another process is training in {path}. Wait for it or stop it, or give another workdir."
             ) from error
         except OSError:
             pass  # a file system without locks: go on as if there were none
@@ -128,7 +126,7 @@ def _check_same(path, stored, wanted, free_fields):
         raise WorkdirError(
             f"{path} holds a run with other settings:\n"
             + "\n".join(differing)
-            + "\nGive another --workdir, or the same settings as before."
+            + "\nGive another workdir, or the same settings as before."
         )
 
 

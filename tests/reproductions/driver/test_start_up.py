@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-import tensorflow as tf
 
 from reproductions.driver import start_up
 
@@ -29,12 +28,3 @@ def test_packages_that_are_there_stay():
 
     start_up.import_libraries()
     assert sys.modules["pandas"] is pandas
-
-
-@pytest.mark.parametrize(("gpus", "disabled"), [([], True), (["gpu"], False)])
-def test_the_graph_optimizer_stays_for_gpus(monkeypatch, gpus, disabled):
-    options = {}
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
-    monkeypatch.setattr(tf.config.optimizer, "set_experimental_options", options.update)
-    start_up.trim_graph_optimizer()
-    assert options.get("disable_meta_optimizer", False) == disabled

@@ -1,0 +1,390 @@
+"""Training from Python: a model, an optimizer and images."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfflows.data import ImageSource, as_source
+from tfflows.data.augmentation import check_augmentation
+from tfflows.devices.inputs import distributed_training_batches
+from tfflows.devices.strategies import check_batch_divides, is_chief
+from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
+from tfflows.training.initialize import initialize_from_data
+from tfflows.training.logs import MetricLogger
+from tfflows.training.loop import Evaluation, Loop, LoopSettings
+from tfflows.training.parameters import TrainedParameters
+from tfflows.training.run_checkpoints import RunCheckpoints, StateVariables
+from tfflows.training.schedules import learning_rate_of
+from tfflows.training.step_metrics import TrainingState
+from tfflows.training.train_step import Execution, make_train_step
+from tfflows.training.workdir import lock_workdir, prepare_workdir
+
+MAX_SEED = 2**31 - 1
+
+# Images as a caller may give them, see `tfflows.data.as_source`.
+Images = ImageSource | np.ndarray | tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSummary:
+    """What `Trainer.fit` gives.
+
+    Attributes:
+      step: Steps done, those of earlier calls and runs included.
+      seconds: Wall-clock time of all these steps.
+      metrics: The last line of the log that this call wrote, means over the steps since the line before; empty if it wrote none.
+    """
+
+    step: int
+    seconds: float
+    metrics: Mapping[str, float]
+
+
+class Trainer:
+    """Trains a model of images and measures it.
+
+    The loss is the mean of the model's `training_loss` over a batch. The order of the images, augmentation and noise are
+    functions of the seed and the step: a run that was interrupted, in the same process or not, ends bit for bit as one that was
+    not, and the number of devices changes it only by rounding.
+
+    With a workdir, `fit` writes `metrics.jsonl`, TensorBoard's files and checkpoints there, and always goes on from its newest
+    checkpoint. Without one nothing is written, and `fit` goes on from where the last call ended. From the first `fit` on the
+    values of the parameters are the Trainer's: what is assigned to them between two calls is lost.
+
+    SIGTERM and the first Ctrl-C end `fit` after the step that was begun, saved; `step` is then below `num_steps`.
+
+    #### Examples
+
+    ```python
+    >>> import numpy as np, tensorflow as tf, tensorflow_probability as tfp
+    >>> from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv
+    >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+    >>> from tfflows.networks import CouplingNetwork
+    >>> from tfflows.training import Trainer
+    >>> from tfflows.training.optimizers import Adam
+
+    >>> row, column, image = np.meshgrid(np.arange(4), np.arange(4), np.arange(32), indexing="ij")
+    >>> ramps = np.stack([8 * image + 3 * row, 255 - 8 * image - 2 * column], axis=-1)
+    >>> images = ramps.transpose(2, 0, 1, 3).astype(np.uint8)  # [32, 4, 4, 2]
+
+    >>> network = CouplingNetwork(width=4, filters=2)
+    >>> network.build([None, 4, 4, 1])
+    >>> step = Chain([ActNorm([2]), InvertibleConv(2, seed=0), AffineCoupling(network)])
+    >>> base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), [4, 4, 2])
+    >>> model = DequantizedFlow(tfp.distributions.TransformedDistribution(base, step))
+
+    >>> trainer = Trainer(model, Adam(0.01), seed=0, ema_decay=0.9)
+    >>> trainer.fit(images, num_steps=5, batch_size=8).step
+    5
+    >>> before = trainer.evaluate(images).mean
+    >>> trainer.fit(images, num_steps=25, batch_size=8).step
+    25
+    >>> trainer.evaluate(images).mean < before
+    True
+
+    ```
+    """
+
+    def __init__(
+        self,
+        model: tf.Module,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        workdir: str | os.PathLike | None = None,
+        ema_decay: float = 0.0,
+        initialize: Callable[[], None] | None = None,
+        execution: Execution | None = None,
+        settings: LoopSettings | None = None,
+        callbacks: Sequence[Callable[[int, Mapping], None]] = (),
+        describe_workdir: bool = True,
+    ):
+        """Builds the optimizer, and averages if there are any.
+
+        Args:
+          model: `DequantizedFlow`, `ImageModel` or another with `training_loss`, `initialize`, `elbo` and `metric_names`; made in
+            the scope of the strategy.
+          optimizer: Keras optimizer, ours (`tfflows.training.optimizers`) or Keras' own, not built yet; made in the scope of the
+            strategy too. Its learning rate, a number or a schedule, is logged.
+          seed: Python `int` in [0, 2**31), of the order of the images, augmentation and noise.
+          strategy: `tf.distribute.Strategy`; default: the one in whose scope the model was made.
+          workdir: Where logs and checkpoints lie; None: nothing is written.
+          ema_decay: Decay in [0, 1) of the moving average of the parameters, which is then evaluated in their place; 0: none.
+          initialize: Called before the first step of a run that goes on from nothing, such as to load weights from elsewhere;
+            the data-dependent initialization comes after it.
+          execution: How steps and evaluations are computed.
+          settings: How often there are logs, checkpoints and evaluations.
+          callbacks: Each is called as `callback(step, scalars)` with what is logged, in the process that writes.
+          describe_workdir: Whether `fit` writes the settings to `workdir/experiment.json`, and refuses a workdir of others;
+            False where the caller has called `prepare_workdir` with a description of its own.
+
+        Raises:
+          TypeError: if the model cannot be trained or the optimizer is none of Keras'.
+          ValueError: if an argument is out of range, the optimizer is built already, or model and optimizer were not made in the
+            scope of the strategy.
+        """
+        _check_model(model)
+        if not 0 <= seed <= MAX_SEED:
+            raise ValueError(f"The seed must lie in [0, 2**31), got {seed}.")
+        self.model = model
+        self.parameters = TrainedParameters(model, optimizer, strategy, ema_decay)
+        self.strategy = self.parameters.strategy
+        self.workdir = None if workdir is None else pathlib.Path(workdir)
+        self.settings = LoopSettings() if settings is None else settings
+        self._execution = Execution() if execution is None else execution
+        self._seed, self._ema_decay = seed, ema_decay
+        self._initialize, self._callbacks, self._describes = initialize, tuple(callbacks), describe_workdir
+        self._chief = is_chief(self.strategy)
+        self._metric_names = ["loss", "gradient_norm", *model.metric_names]
+        with self.strategy.scope():
+            self._state_variables = StateVariables(self._metric_names)
+        self._loops: dict[int, Loop] = {}
+        self._evaluator: Evaluator | None = None
+        self._locked = False
+        self._state: TrainingState | None = None  # None: nothing was trained, or the last `fit` ended in an error
+        self._touched = False  # whether the values of the parameters are the Trainer's
+
+    def fit(
+        self,
+        images: Images,
+        num_steps: int,
+        *,
+        batch_size: int,
+        labels: np.ndarray | None = None,
+        validation: Images | None = None,
+        augmentation: str = "none",
+        init_batch_size: int = 256,
+    ) -> TrainingSummary:
+        """Trains until `num_steps` steps are done in all, those of earlier calls and runs included.
+
+        A run that goes on from nothing begins with the data-dependent initialization from one batch of training images.
+
+        Args:
+          images: uint8 `[N, H, W, C]`, a pair `(images, labels)`, or an `ImageSource` (`tfflows.data`).
+          num_steps: Total number of steps.
+          batch_size: Images per step, over all replicas and accumulated parts.
+          labels: Integers `[N]` for an array of images, of which a conditional model is given those of its batch.
+          validation: What `settings.evaluate_every` and `settings.keep_best` measure, given as `images` are. Logged as
+            `validation_bits_per_dim`, of a source of test images as `test_bits_per_dim`.
+          augmentation: Of the training images, one of `tfflows.data.AUGMENTATIONS`.
+          init_batch_size: Images of the data-dependent initialization, at most all; 0: there is none.
+
+        Raises:
+          ValueError: if the arguments do not fit model, strategy or settings, or fewer steps are asked for than are done.
+          WorkdirError: if the workdir is of other settings, or another process trains in it.
+          CheckpointError: if no checkpoint can be written or read.
+          TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
+          RuntimeError: if an earlier call ended in an error, without a checkpoint to go on from.
+        """
+        source = self._source(images, labels)
+        validation = None if validation is None else self._source(validation, split="validation")
+        check_batch_divides(batch_size, self.strategy, self._execution.accumulate)
+        check_augmentation(augmentation)
+        if num_steps < 1 or init_batch_size < 0:
+            raise ValueError(
+                f"num_steps must be at least 1 and init_batch_size at least 0, got {num_steps} and {init_batch_size}."
+            )
+        if validation is None and (self.settings.evaluate_every or self.settings.keep_best):
+            raise ValueError("evaluate_every and keep_best need images to measure: give validation=.")
+        if self.workdir is not None and self._describes:
+            self._prepare_workdir(batch_size, augmentation, init_batch_size)
+        evaluation = None
+        if validation is not None:
+            split = "test" if validation.split == "test" else "validation"
+            evaluation = Evaluation(split, lambda: self.evaluate(validation))
+        with self.locked():
+            checkpoints = self._checkpoints()
+            restored, state = self._start(checkpoints, source, augmentation, init_batch_size)
+            if num_steps < state.step:
+                self._state = state
+                raise ValueError(
+                    f"{state.step} steps are done already, more than num_steps={num_steps}: give at least as many."
+                )
+            with MetricLogger(self.workdir, restored, self._chief, self._callbacks) as logger:
+                metrics = self._loop(batch_size).run(
+                    state,
+                    lambda: self._batches(source, batch_size, augmentation, state.step),
+                    num_steps,
+                    batch_size=batch_size,
+                    logger=logger,
+                    checkpoints=checkpoints,
+                    evaluation=evaluation,
+                )
+            self._state = state
+        return TrainingSummary(state.step, state.seconds, metrics)
+
+    def evaluate(self, images: Images, labels: np.ndarray | None = None) -> BitsPerDim:
+        """Bits/dim of each image, one noise draw per image, by the averages of the parameters if there are any.
+
+        Args:
+          images: As in `fit`.
+          labels: As in `fit`.
+        """
+        evaluator = self.evaluator(self._source(images, labels, split="test"))
+        with self.averages():
+            return evaluator.evaluate()
+
+    def evaluator(self, source: ImageSource) -> Evaluator:
+        """The `Evaluator` that `evaluate` uses, traced once for all sources; it measures the parameters as they are."""
+        if self._evaluator is not None:
+            return self._evaluator.on(source)
+        self._evaluator = Evaluator(
+            self.strategy,
+            self.model,
+            source,
+            batch_size=self.settings.evaluation_batch_size,
+            jit_compile=self._execution.jit_compile,
+            num_side_by_side=self._execution.num_side_by_side,
+        )
+        return self._evaluator
+
+    def averages(self) -> contextlib.AbstractContextManager:
+        """A context in which the model's parameters are their averages, if there are any, such as to sample from it."""
+        return self.parameters.exchanged() if self._touched else contextlib.nullcontext()
+
+    def restore(self, best: bool = False) -> int | None:
+        """Takes the variables from the workdir's newest checkpoint, or its best one; `fit` goes on from the newest in any case.
+
+        Returns:
+          Its step; None if there is none.
+
+        Raises:
+          ValueError: if there is no workdir.
+          CheckpointError: if the checkpoint is damaged or of another model.
+        """
+        if self.workdir is None:
+            raise ValueError("There is nothing to restore without a workdir.")
+        checkpoints = self._checkpoints()
+        state = None if best else checkpoints.restore()
+        step = checkpoints.restore_best() if best else getattr(state, "step", None)
+        if step is not None:
+            self._state = state
+            self._take_over()
+        return step
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the workdir, which must exist, for this process, beyond one `fit`; see `lock_workdir`."""
+        if self._locked or self.workdir is None or not self._chief:
+            yield
+            return
+        with lock_workdir(self.workdir):
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
+
+    def _start(self, checkpoints, source, augmentation, init_batch_size):
+        """Brings the variables to where training goes on. Returns the step that logs are kept up to, or None, and the state."""
+        state, self._state = self._state, None  # until `fit` has ended well
+        restored = checkpoints.restore()
+        if restored is not None:
+            self._take_over()
+            logging.info("Going on from step %d.", restored.step)
+            return restored.step, restored
+        if state is not None:
+            return state.step, state
+        if self._touched:
+            raise RuntimeError(
+                "An earlier call ended in an error and left no checkpoint to go on from: make model, optimizer and Trainer anew."
+            )
+        self._touched = True
+        if self._initialize is not None:
+            self._initialize()
+        if init_batch_size:
+            initialize_from_data(
+                self.strategy,
+                self.model,
+                source,
+                batch_size=min(init_batch_size, source.num_images),
+                seed=self._seed,
+                augmentation=augmentation,
+            )
+        self.parameters.assigned()
+        self.parameters.restart_average()
+        return None, TrainingState()  # not saved: it would be the same again, and sooner done than written
+
+    def _take_over(self):
+        """A checkpoint was restored."""
+        self._touched = True
+        self.parameters.assigned()
+
+    def _loop(self, batch_size):
+        if batch_size not in self._loops:
+            train_step = make_train_step(
+                self.strategy,
+                self.model,
+                self.parameters.optimizer,
+                self.parameters.trained,
+                global_batch_size=batch_size,
+                seed=self._seed,
+                **dataclasses.asdict(self._execution),
+                moving_average=self.parameters.average,
+                flat_parameters=self.parameters.flat,
+            )
+            self._loops[batch_size] = Loop(
+                self.strategy,
+                train_step,
+                self._metric_names,
+                learning_rate_of(self.parameters.optimizer),
+                self.settings,
+            )
+        return self._loops[batch_size]
+
+    def _batches(self, source, batch_size, augmentation, start_step):
+        return iter(
+            distributed_training_batches(
+                self.strategy,
+                source,
+                global_batch_size=batch_size,
+                seed=self._seed,
+                start_step=start_step,
+                augmentation=augmentation,
+                accumulate=self._execution.accumulate,
+            )
+        )
+
+    def _checkpoints(self):
+        return RunCheckpoints(
+            self.workdir, self.parameters.variables, self._state_variables, self.settings.max_to_keep, chief=self._chief
+        )
+
+    def _prepare_workdir(self, batch_size, augmentation, init_batch_size):
+        described = {
+            "optimizer": type(self.parameters.optimizer).__name__,
+            "seed": self._seed,
+            "ema_decay": self._ema_decay,
+            "batch_size": batch_size,
+            "augmentation": augmentation,
+            "init_batch_size": init_batch_size,
+        }
+        prepare_workdir(self.workdir, described, chief=self._chief)
+
+    def _source(self, images, labels=None, split="train"):
+        source = as_source(images, labels, split=split)
+        if list(source.image_shape) != list(self.model.image_shape):
+            raise ValueError(
+                f"The model is of images {list(self.model.image_shape)}, got images {list(source.image_shape)}."
+            )
+        return source
+
+
+def _check_model(model):
+    missing = [
+        name
+        for name in ("training_loss", "initialize", "elbo", "metric_names", "image_shape")
+        if not hasattr(model, name)
+    ]
+    if missing:
+        raise TypeError(
+            f"{type(model).__name__} cannot be trained, it has no {', '.join(missing)}: give a DequantizedFlow or an ImageModel."
+        )
