@@ -41,7 +41,7 @@ def build(experiment, image_shape, num_classes, seed):
         feature_stream(experiment, image_shape, derive_seed(seed, "stream")),
         weight=experiment.kl_weight,
         auxiliary=experiment.auxiliary,
-        least_kl=experiment.joint_least_kl,
+        least_kl=experiment.joint_free_bits,
         pretrained=experiment.pretraining_steps > 0,
     )
 
@@ -70,7 +70,7 @@ def vae(experiment, image_shape, seed):
         experiment.auxiliary_levels,
         experiment.scale_per_colour,
         experiment.open_edges,
-        experiment.least_kl,
+        experiment.free_bits,
         experiment.initial_log_scale,
     )
 

@@ -15,7 +15,7 @@ from reproductions.agave import model  # noqa: E402
 from reproductions.agave.counts import count_parameters  # noqa: E402
 from reproductions.agave.experiments import EXPERIMENTS, small, stages  # noqa: E402
 from reproductions.driver.main import main  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
+from reproductions.experiment import Reproduction  # noqa: E402
 from tfflows.interop.agave import load_weights  # noqa: E402
 
 AGAVE = Reproduction(

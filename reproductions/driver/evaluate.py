@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from reproductions.driver.flags import EXECUTION_FLAGS
 from reproductions.reporting import curves
 from reproductions.reporting.expected import load_expected
 from reproductions.reporting.gap import train_test_gap
@@ -246,17 +247,13 @@ def describe_importance(result, samples):
     }
 
 
-# Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.
-_EXECUTION_FLAGS = ("jit", "memory", "accumulate", "side_by_side", "steps_per_call")
-
-
 def describe_execution(session):
     """How this process computes, for a record."""
     return {
         "replicas": session.strategy.num_replicas_in_sync,
         "precision": session.experiment.precision,
         "tf32": session.experiment.tf32,
-        **{name: getattr(session.flags, name) for name in _EXECUTION_FLAGS},
+        **{name: getattr(session.flags, name) for name in EXECUTION_FLAGS},
     }
 
 

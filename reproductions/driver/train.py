@@ -102,7 +102,7 @@ def run(session):
                 checkpoint_every=flags.checkpoint_every,
                 evaluate_every=experiment.evaluate_every,
                 keep_best=flags.select == "best_test",
-                steps_per_call=flags.steps_per_call,
+                steps_per_call=flags.steps_per_execution,
             ),
             initialize=initialize,
             restored=gather,

@@ -12,10 +12,10 @@ from reproductions.driver.start_up import import_libraries  # noqa: E402
 import_libraries()
 
 from reproductions.driver.main import main  # noqa: E402
+from reproductions.experiment import Reproduction  # noqa: E402
 from reproductions.flowpp import model  # noqa: E402
 from reproductions.flowpp.experiments import EXPERIMENTS, small  # noqa: E402
 from reproductions.flowpp.schedules import build_schedule  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.flowpp import load_weights  # noqa: E402
 
 FLOWPP = Reproduction(

@@ -12,9 +12,9 @@ from reproductions.driver.start_up import import_libraries  # noqa: E402
 import_libraries()
 
 from reproductions.driver.main import main  # noqa: E402
+from reproductions.experiment import Reproduction  # noqa: E402
 from reproductions.glow import model  # noqa: E402
 from reproductions.glow.experiments import EXPERIMENTS, small  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.glow import load_weights  # noqa: E402
 
 GLOW = Reproduction(

@@ -12,11 +12,11 @@ from reproductions.driver.start_up import import_libraries  # noqa: E402
 import_libraries()
 
 from reproductions.driver.main import main  # noqa: E402
+from reproductions.experiment import Reproduction  # noqa: E402
 from reproductions.macow import model  # noqa: E402
 from reproductions.macow.counts import count_parameters  # noqa: E402
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small  # noqa: E402
 from reproductions.macow.schedules import build_schedule  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.macow import load_weights  # noqa: E402
 
 MACOW = Reproduction(

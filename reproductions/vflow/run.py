@@ -12,8 +12,8 @@ from reproductions.driver.start_up import import_libraries  # noqa: E402
 import_libraries()
 
 from reproductions.driver.main import main  # noqa: E402
+from reproductions.experiment import Reproduction  # noqa: E402
 from reproductions.flowpp.model import optimizer  # noqa: E402
-from reproductions.reproduction import Reproduction  # noqa: E402
 from reproductions.vflow import model  # noqa: E402
 from reproductions.vflow.counts import count_parameters  # noqa: E402
 from reproductions.vflow.experiments import EXPERIMENTS, small  # noqa: E402

@@ -63,7 +63,7 @@ def with_augmenter(flow, experiment, image_shape, seed):
 
     Args:
       flow: `tfd.TransformedDistribution` over `[H, W, C + augment_channels]`.
-      experiment: Has the fields of `reproductions.augmented_experiment.AugmentedExperiment`.
+      experiment: Has `augment_channels`, `augmenter`, `augmenter_width`, `augmenter_steps` and `precision`.
       image_shape: Integers `[H, W, C]`.
       seed: Python `int` of the initial parameters of q.
     """
