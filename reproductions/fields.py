@@ -292,8 +292,9 @@ def _read_one_of(name, text, kinds):
 def _read_sequence(name, text, annotation, separator=","):
     parts = _split(text, separator)
     if len(parts) == 1 and text.strip()[:1] in ("(", "["):
-        parts = _split(text.strip()[1:-1], ",")
-    if len(parts) > 1 and not parts[-1]:
+        separator = ","
+        parts = _split(text.strip()[1:-1], separator)
+    if len(parts) > 1 and not parts[-1] and separator == ",":
         parts.pop()  # (4,)
     if parts == [""] and separator == ",":
         parts = []

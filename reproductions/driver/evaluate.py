@@ -19,7 +19,7 @@ from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.importance import ImportanceEvaluator
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
-from tfflows.evaluation.sample_distance import LEAST_IMAGES, sample_distance
+from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
 from tfflows.tracing.named_variables import count_parameters
 from tfflows.training.logs import METRICS_FILE, read_metrics
 from tfflows.training.signals import stop_on_sigterm
@@ -140,7 +140,7 @@ def _terms(session):
     )
     terms = describe_terms(evaluator.values())
     count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
-    if count >= LEAST_IMAGES:
+    if count >= MIN_IMAGES:
         images = next(iter(evaluation_batches(session.test_source, global_batch_size=count)))["image"].numpy()
         distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
         terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}

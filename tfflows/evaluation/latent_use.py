@@ -13,7 +13,7 @@ def measure_terms(model):
     Of a batch of one image the image before it is itself.
 
     Args:
-      model: `AuxiliaryGuided`, or one with its `terms`.
+      model: `AGAVE`, or one with its `terms`.
     """
 
     def measure(images, labels, keys):

@@ -31,7 +31,7 @@ def export_weights(part, scope=""):
 
 
 def released_places(part, scope=""):
-    """The `Place`s of the variables of a `LatentImages`, an `IAFLadder`, an `ImageHead` or a single layer."""
+    """The `Place`s of the variables of an `IAFVAE`, an `IAFLadder`, an `ImageHead` or a single layer."""
     if hasattr(part, "ladder"):
         return [*_ladder(part.ladder), *_layer(part.head.last, "x_dec/"), whole(part.log_scale, "dec_log_stdv")]
     if isinstance(part, IAFLadder):

@@ -12,7 +12,7 @@ from reproductions.agave import model as agave
 from reproductions.agave.experiments import EXPERIMENTS, AgaveExperiment, stages
 from tests.reproductions.choices import own_choices
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_step, images, train_on_one_batch
-from tfflows.distributions.latent_images import free_kl, total_kl
+from tfflows.distributions.iaf_vae import free_kl, total_kl
 from tfflows.interop.agave import export_weights, load_weights
 from tfflows.math.auxiliary import area_mean
 from tfflows.math.random import row_keys
