@@ -35,13 +35,13 @@ def make(spread: float, jit_compile: bool) -> Subject:
     import tensorflow as tf
 
     from benchmarks.flowpp.released_inverse import bisect, chandrupatla
-    from tfflows.math.logistic_mixture import LEAST_LOG_SCALE, solve
+    from tfflows.math.logistic_mixture import MIN_LOG_SCALE, solve
 
     def normal(seed, *shape):
         return tf.random.stateless_normal([*shape, ELEMENTS], [seed, 0])
 
     logits, means = spread * normal(1, COMPONENTS), spread * normal(2, COMPONENTS)
-    log_scales = tf.maximum(spread * normal(3, COMPONENTS) - 1.0, LEAST_LOG_SCALE)
+    log_scales = tf.maximum(spread * normal(3, COMPONENTS) - 1.0, MIN_LOG_SCALE)
     arguments = (3.0 * normal(4), logits, means, log_scales)
     exact, _ = solve(*(tf.cast(value, tf.float64) for value in arguments))
     methods = dict(zip(METHODS, (solve, chandrupatla, bisect), strict=True))

@@ -6,9 +6,9 @@ from benchmarks.harness.topic import Findings, Topic
 
 DEFAULT = "one step a call, logged every 50"
 SETTINGS = {
-    DEFAULT: ["--steps_per_call=1"],
-    "one step a call, logged at each": ["--steps_per_call=1", "--log_every=1"],
-    "10 steps a call, logged every 50": ["--steps_per_call=10"],
+    DEFAULT: ["--steps_per_execution=1"],
+    "one step a call, logged at each": ["--steps_per_execution=1", "--log_every=1"],
+    "10 steps a call, logged every 50": ["--steps_per_execution=10"],
 }
 STEPS = 500
 

@@ -6,16 +6,9 @@ The paper leaves open much that a training run needs; what is chosen here is num
 import dataclasses
 
 from reproductions.experiment import Experiment
+from reproductions.fields import setting
 
 AGAVE, IAF_VAE, PIXELCNN = MODELS = ("agave", "iaf_vae", "pixelcnn")
-CHOICES = {
-    "model": MODELS,
-    "features": ("gated", "plain"),
-    "injection": ("both", "horizontal"),
-    "compatibility": ("released", "fixed"),
-    "optimizer": ("adamax", "adam"),
-    "auxiliary_levels": (2, 4, 8, 16, 32, 64, 128, 256),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,55 +34,41 @@ class AgaveExperiment(Experiment):
       latent_channels: Of each latent.
       vae_depth: Resolutions of the ladder.
       vae_blocks: Blocks a resolution.
-      least_kl: Free bits of the VAE by itself, nats a channel of latents.
-      joint_least_kl: The same in joint training.
+      free_bits: Of the VAE by itself, nats a channel of latents: a smaller KL costs as much.
+      joint_free_bits: The same in joint training.
       compatibility: Of the VAE's layers: `released`, or `fixed` initial gains and transposed norms.
       pretraining_steps: Steps of the VAE and of the PixelCNN++ each before they are trained together; 0: together from the start.
       optimizer: `adamax` (as the released IAF has it) or `adam` (as the released PixelCNN++ has it).
       decay: Factor of the learning rate a step.
     """
 
-    model: str = AGAVE
-    kl_weight: float = 12.0
+    model: str = setting(AGAVE, choices=MODELS)
+    kl_weight: float = setting(12.0, at_least=0)
     auxiliary: bool = True
     auxiliary_size: int = 32
-    auxiliary_levels: int = 256
+    auxiliary_levels: int = setting(256, choices=(2, 4, 8, 16, 32, 64, 128, 256))
     open_edges: bool = False
     scale_per_colour: bool = True
     initial_log_scale: float = 0.0
-    width: int = 160
-    num_blocks: int = 5
-    num_components: int = 10
-    dropout_rate: float = 0.5
-    features: str = "gated"
-    injection: str = "both"
-    vae_width: int = 160
-    latent_channels: int = 32
-    vae_depth: int = 1
-    vae_blocks: int = 20
-    least_kl: float = 0.1
-    joint_least_kl: float = 0.0
-    compatibility: str = "released"
-    pretraining_steps: int = 0
-    optimizer: str = "adamax"
-    decay: float = 1.0
+    width: int = setting(160, at_least=1)
+    num_blocks: int = setting(5, at_least=1)
+    num_components: int = setting(10, at_least=1)
+    dropout_rate: float = setting(0.5, at_least=0, below=1)
+    features: str = setting("gated", choices=("gated", "plain"))
+    injection: str = setting("both", choices=("both", "horizontal"))
+    vae_width: int = setting(160, at_least=1)
+    latent_channels: int = setting(32, at_least=1)
+    vae_depth: int = setting(1, at_least=1)
+    vae_blocks: int = setting(20, at_least=1)
+    free_bits: float = setting(0.1, at_least=0)
+    joint_free_bits: float = setting(0.0, at_least=0)
+    compatibility: str = setting("released", choices=("released", "fixed"))
+    pretraining_steps: int = setting(0, at_least=0)
+    optimizer: str = setting("adamax", choices=("adamax", "adam"))
+    decay: float = setting(1.0, above=0, at_most=1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")
-        positive = ("width", "num_blocks", "num_components", "vae_width", "latent_channels", "vae_depth", "vae_blocks")
-        for field in (*positive, "image_size", "batch_size", "num_steps"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
-        for field in ("kl_weight", "least_kl", "joint_least_kl", "pretraining_steps"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}.")
-        if not 0 <= self.dropout_rate < 1 or not 0 < self.decay <= 1:
-            raise ValueError(
-                f"dropout_rate must lie in [0, 1) and decay in (0, 1], got {self.dropout_rate} and {self.decay}."
-            )
         if self.num_bits != 8:
             raise ValueError(f"All models are of images of 8 bits, got num_bits={self.num_bits}.")
         if self.auxiliary_size * self.auxiliary_factor != self.image_size or self.auxiliary_factor not in (1, 2, 4):
@@ -99,7 +78,7 @@ class AgaveExperiment(Experiment):
             )
 
     @property
-    def auxiliary_factor(self):
+    def auxiliary_factor(self) -> int:
         """How many times smaller the auxiliary image is: 1, 2 or 4."""
         return self.image_size // max(self.auxiliary_size, 1)
 

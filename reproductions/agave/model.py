@@ -1,9 +1,9 @@
 """AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
 
 from reproductions.agave.experiments import IAF_VAE, PIXELCNN
-from tfflows.distributions.auxiliary_guided import AuxiliaryGuided
+from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_ladder import IAFLadder
-from tfflows.distributions.latent_images import LatentImages
+from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import derive_seed
 from tfflows.networks import FeatureStream, ImageHead, PixelCNN
@@ -22,7 +22,7 @@ def build(experiment, image_shape, num_classes, seed):
       seed: Python `int` of the initial parameters.
 
     Returns:
-      `AuxiliaryGuided`, `LatentImages` or `PixelCNNImages`; losses are in nats an image.
+      `AGAVE`, `IAFVAE` or `PixelCNNImages`; losses are in nats an image.
 
     Raises:
       ValueError: if the experiment is conditional, or the image's sides do not fit its networks.
@@ -35,13 +35,13 @@ def build(experiment, image_shape, num_classes, seed):
     latent = vae(experiment, image_shape, derive_seed(seed, "vae"))
     if experiment.model == IAF_VAE:
         return latent
-    return AuxiliaryGuided(
+    return AGAVE(
         latent,
         pixelcnn(experiment, image_shape, derive_seed(seed, "pixelcnn"), experiment.width),
         feature_stream(experiment, image_shape, derive_seed(seed, "stream")),
         weight=experiment.kl_weight,
         auxiliary=experiment.auxiliary,
-        least_kl=experiment.joint_least_kl,
+        free_bits=experiment.joint_free_bits,
         pretrained=experiment.pretraining_steps > 0,
     )
 
@@ -63,14 +63,14 @@ def vae(experiment, image_shape, seed):
     head = ImageHead(
         experiment.vae_width, 2 / experiment.auxiliary_factor, channels, seed=derive_seed(seed, "head"), **options
     )
-    return LatentImages(
+    return IAFVAE(
         ladder,
         head,
         image_shape,
         experiment.auxiliary_levels,
         experiment.scale_per_colour,
         experiment.open_edges,
-        experiment.least_kl,
+        experiment.free_bits,
         experiment.initial_log_scale,
     )
 
@@ -107,7 +107,7 @@ def feature_stream(experiment, image_shape, seed):
 
 
 def parts_of_stages(model):
-    """`{stage: {name in that stage's model: variable}}` of an `AuxiliaryGuided`: what it takes over from pretraining."""
+    """`{stage: {name in that stage's model: variable}}` of an `AGAVE`: what it takes over from pretraining."""
     pixels = named_variables(model.pixels)
     return {
         "vae": named_variables(model.vae),

@@ -3,7 +3,7 @@
 from reproductions.agave import model
 from reproductions.agave.counts import count_parameters
 from reproductions.agave.experiments import EXPERIMENTS, small, stages
-from reproductions.reproduction import Reproduction
+from reproductions.experiment import Reproduction
 from tfflows.interop.agave import load_weights
 
 AGAVE = Reproduction(

@@ -144,7 +144,7 @@ def mean_difference(higher, lower):
     return float(np.mean([bits for _, bits in higher.curve]) - np.mean([bits for _, bits in lower.curve]))
 
 
-def least_difference(higher, lower):
+def min_difference(higher, lower):
     """Of two records the least difference at an evaluation: positive if `lower` is lower at all of them.
 
     Raises:
@@ -161,7 +161,7 @@ def least_difference(higher, lower):
 # What is judged along a curve, and its name.
 ALONG_CURVE = {
     MEAN: (mean_difference, "test bits/dim, mean over the evaluations of a run"),
-    LEAST: (least_difference, "validation bits/dim, least difference over the evaluations of a run"),
+    LEAST: (min_difference, "validation bits/dim, least difference over the evaluations of a run"),
 }
 
 

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from reproductions.driver.flags import EXECUTION_FLAGS
 from reproductions.reporting import curves
 from reproductions.reporting.expected import load_expected
 from reproductions.reporting.gap import train_test_gap
@@ -18,7 +19,7 @@ from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.importance import ImportanceEvaluator
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
-from tfflows.evaluation.sample_distance import LEAST_IMAGES, sample_distance
+from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
 from tfflows.tracing.named_variables import count_parameters
 from tfflows.training.logs import METRICS_FILE, read_metrics
 from tfflows.training.signals import stop_on_sigterm
@@ -139,7 +140,7 @@ def _terms(session):
     )
     terms = describe_terms(evaluator.values())
     count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
-    if count >= LEAST_IMAGES:
+    if count >= MIN_IMAGES:
         images = next(iter(evaluation_batches(session.test_source, global_batch_size=count)))["image"].numpy()
         distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
         terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}
@@ -246,17 +247,13 @@ def describe_importance(result, samples):
     }
 
 
-# Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding.
-_EXECUTION_FLAGS = ("jit", "memory", "accumulate", "side_by_side", "steps_per_call")
-
-
 def describe_execution(session):
     """How this process computes, for a record."""
     return {
         "replicas": session.strategy.num_replicas_in_sync,
         "precision": session.experiment.precision,
         "tf32": session.experiment.tf32,
-        **{name: getattr(session.flags, name) for name in _EXECUTION_FLAGS},
+        **{name: getattr(session.flags, name) for name in EXECUTION_FLAGS},
     }
 
 

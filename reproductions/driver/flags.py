@@ -1,19 +1,69 @@
 """The flags, the same in every reproduction."""
 
+import functools
 import math
 
 from absl import flags
 
-from reproductions.experiment import PRECISIONS
+from reproductions.experiment import Experiment
+from reproductions.fields import annotations_of, settings_of
+from reproductions.renamed import RENAMED
 from tfflows.tracing import memory
 
 FLAGS = flags.FLAGS
 
 MODES = ("train", "evaluate", "sample", "interpolate", "manipulate", "reconstruct")
 
+# Flags that set a field of the experiment, with that field and their help; by default they leave it as it is.
+FIELD_FLAGS = {
+    "steps": ("num_steps", "Train so many steps in all, instead of the experiment's."),
+    "batch_size": ("batch_size", "Images a step over all devices, instead of the experiment's."),
+    "precision": ("precision", "mixed_bfloat16: networks compute in bfloat16, all else in float32 (default)."),
+    "tf32": ("tf32", "Let GPUs round the factors of float32 products to ten bits: faster, but breaks parity."),
+    "evaluate_train": (
+        "evaluate_train",
+        "Measure the images that are trained on too, for the gap between test and training.",
+    ),
+    "holdout": (
+        "holdout",
+        "Hold out so many training images, the last ones: they are measured on the way instead of the test images.",
+    ),
+}
 
-def define_flags():
-    """Defines the flags on `absl.flags.FLAGS`."""
+# Flags that change how fast and in how much memory something is computed; in what it ends, only by rounding. Records hold them.
+EXECUTION_FLAGS = {
+    "jit": functools.partial(flags.DEFINE_bool, default=False, help="Compile loss and gradients with XLA."),
+    "memory": functools.partial(
+        flags.DEFINE_enum,
+        default="plain",
+        enum_values=list(memory.MODES),
+        help="recompute: keep each step's input and run its network again in the backward pass; reversible: keep the latent "
+        "alone and rebuild the rest through the inverse, in memory that does not grow with depth. A third more time.",
+    ),
+    "accumulate": functools.partial(
+        flags.DEFINE_integer,
+        default=1,
+        help="Cut each device's batch in so many parts; the result is that of the whole.",
+        lower_bound=1,
+    ),
+    "side_by_side": functools.partial(
+        flags.DEFINE_integer,
+        default=1,
+        help="Train and evaluate without a GPU and without --jit: compute so many parts of each device's batch side by side, "
+        "each operation on one thread. Give the number of cores: faster than all cores at each operation.",
+        lower_bound=1,
+    ),
+    "steps_per_execution": functools.partial(
+        flags.DEFINE_integer,
+        default=1,
+        help="Steps that the devices take without waiting for Python; changes no figure.",
+        lower_bound=1,
+    ),
+}
+
+
+def define_flags() -> None:
+    """Defines the flags on `absl.flags.FLAGS`, also under the names that they once had."""
     text, integer, number, boolean = (
         flags.DEFINE_string,
         flags.DEFINE_integer,
@@ -34,24 +84,8 @@ def define_flags():
     flags.DEFINE_enum("mode", "train", MODES, "train also evaluates and samples at its end.")
     flags.DEFINE_enum("scale", "paper", ["paper", "small"], "small: the same structure, minutes on two CPU cores.")
     flags.DEFINE_multi_string("set", [], "field=value: override a field of the experiment; repeatable.")
-    integer("steps", None, "Train so many steps in all, instead of the experiment's.", lower_bound=1)
-    integer("batch_size", None, "Images a step over all devices, instead of the experiment's.", lower_bound=1)
-    flags.DEFINE_enum(
-        "precision",
-        None,
-        list(PRECISIONS),
-        "mixed_bfloat16: networks compute in bfloat16, all else in float32 (default).",
-    )
-    boolean("tf32", None, "Let GPUs round the factors of float32 products to ten bits: faster, but breaks parity.")
-    boolean(
-        "evaluate_train", None, "Measure the images that are trained on too, for the gap between test and training."
-    )
-    integer(
-        "holdout",
-        None,
-        "Hold out so many training images, the last ones: they are measured on the way instead of the test images.",
-        lower_bound=0,
-    )
+    for flag, (field, help_text) in FIELD_FLAGS.items():
+        _define_field_flag(flag, field, help_text)
     integer(
         "importance_samples",
         1,
@@ -74,27 +108,8 @@ def define_flags():
         "auto: every GPU of this machine, or its CPU, mirrored; multi_worker reads TF_CONFIG.",
     )
     integer("virtual_devices", 0, "Split the CPU into so many devices, to try replication.", lower_bound=0)
-    boolean("jit", False, "Compile loss and gradients with XLA.")
-    integer(
-        "accumulate", 1, "Cut each device's batch in so many parts; the result is that of the whole.", lower_bound=1
-    )
-    integer(
-        "side_by_side",
-        1,
-        "Train and evaluate without a GPU and without --jit: compute so many parts of each device's batch side by side, each "
-        "operation on one thread. Give the number of cores: faster than all cores at each operation.",
-        lower_bound=1,
-    )
-    flags.DEFINE_enum(
-        "memory",
-        "plain",
-        list(memory.MODES),
-        "recompute: keep each step's input and run its network again in the backward pass; reversible: keep the latent alone "
-        "and rebuild the rest through the inverse, in memory that does not grow with depth. A third more time.",
-    )
-    integer(
-        "steps_per_call", 1, "Steps that the devices take without waiting for Python; changes no figure.", lower_bound=1
-    )
+    for name, define in EXECUTION_FLAGS.items():
+        define(name)
     # What is kept.
     integer("checkpoint_every", 1000, "Steps between checkpoints.", lower_bound=1)
     integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)
@@ -116,6 +131,21 @@ def define_flags():
     text("attribute", None, "Attribute or class (name or number) to manipulate along. Default: all.")
     number("strength", 1.0, "Manipulation goes from -strength to strength times the direction.", lower_bound=0.0)
     integer("direction_images", 10_000, "Training images that a direction is estimated from.", lower_bound=2)
+    for old, new in RENAMED.items():
+        if new in FLAGS:
+            # Not a flag of this module: `--help` leaves it out.
+            flags.DEFINE_alias(old, new, module_name="reproductions.renamed")
+
+
+def _define_field_flag(flag, field, help_text):
+    """A flag with the type, choices and lower bound of a field of `Experiment`."""
+    kind, own = annotations_of(Experiment)[field], settings_of(Experiment)[field]
+    if own.choices:
+        flags.DEFINE_enum(flag, None, list(own.choices), help_text)
+    elif kind is bool:
+        flags.DEFINE_bool(flag, None, help_text)
+    else:
+        flags.DEFINE_integer(flag, None, help_text, lower_bound=own.at_least)
 
 
 def temperatures():

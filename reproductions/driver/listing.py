@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from reproductions.fields import settings_of
 from tfflows.data import dataset_spec
 from tfflows.extras import require
 from tfflows.tracing.named_variables import count_parameters
@@ -23,16 +24,15 @@ def experiment_table(reproduction, small=False, expected=()):
     for experiment in tqdm(experiments, desc="counting parameters", unit="experiment", leave=False, disable=None):
         if small and experiment.scale == "paper":
             experiment = reproduction.small(experiment)
+        columns = {name: own.column for name, own in settings_of(type(experiment)).items() if own.column}
+        note = columns.pop("note")  # the last one, as it is long
         printed = dict(expected).get(experiment.name)
         rows.append(
             {
-                "experiment": experiment.name,
-                "data set": experiment.dataset,
-                "size": experiment.image_size,
-                "bits": experiment.num_bits,
+                **{title: getattr(experiment, field) for field, title in columns.items()},
                 "parameters": f"{built_parameters(reproduction, experiment):,}",
                 "paper's bits/dim": "" if printed is None or small else f"{printed:.2f}",
-                "note": experiment.note,
+                note: experiment.note,
             }
         )
     return pandas.DataFrame(rows).to_string(index=False, justify="left")

@@ -1,14 +1,17 @@
 """From flags to an experiment."""
 
 import dataclasses
+from typing import Any
 
 from absl import logging
 
-from reproductions.experiment import override
+from reproductions.driver.flags import FIELD_FLAGS
+from reproductions.experiment import Experiment, Reproduction
+from reproductions.fields import override, text_of, watching_fields
 from tfflows.data import dataset_spec
 
 
-def select_experiment(reproduction, flags):
+def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
     """The experiment that the flags describe, overrides applied.
 
     Raises:
@@ -26,31 +29,24 @@ def select_experiment(reproduction, flags):
         experiment = reproduction.small(experiment)
     if flags.dataset is not None and flags.dataset != experiment.dataset:
         experiment = _on_other_data(experiment, flags.dataset)
-    changes = {
-        "num_steps": flags.steps,
-        "batch_size": flags.batch_size,
-        "precision": flags.precision,
-        "tf32": flags.tf32,
-        "evaluate_train": flags.evaluate_train,
-        "holdout": flags.holdout,
-    }
+    changes = {field: getattr(flags, flag) for flag, (field, _) in FIELD_FLAGS.items()}
     experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
     return override(experiment, flags.set)
 
 
-# How a run is watched, not what it computes.
-WATCHING = ("evaluate_every", "evaluate_train", "evaluation_batch_size", "note", "source")
+def overrides(reproduction: Reproduction, flags: Any, chosen: Experiment) -> dict[str, Any]:
+    """`{field: value}` of what the flags changed of what the experiment `chosen` computes, at the scale that they ask for.
 
-
-def overrides(reproduction, flags, chosen):
-    """`{field: value}` of what the flags changed of what the experiment `chosen` computes, at the scale that they ask for."""
+    Sequences are given as `--set` takes them.
+    """
     base = reproduction.named_experiment(chosen.name)
     if flags.scale == "small" and base.scale == "paper":
         base = reproduction.small(base)
+    watching = watching_fields(type(chosen))
     return {
-        field.name: getattr(chosen, field.name)
+        field.name: text_of(getattr(chosen, field.name))
         for field in dataclasses.fields(chosen)
-        if field.name not in WATCHING and getattr(chosen, field.name) != getattr(base, field.name)
+        if field.name not in watching and getattr(chosen, field.name) != getattr(base, field.name)
     }
 
 

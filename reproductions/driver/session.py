@@ -6,7 +6,8 @@ import pathlib
 
 from absl import logging
 
-from reproductions.driver.selection import WATCHING, overrides, select_experiment
+from reproductions.driver.selection import overrides, select_experiment
+from reproductions.fields import as_of_today, free_fields
 from tfflows.data import dataset_spec, load_dataset
 from tfflows.devices.strategies import is_chief, make_strategy
 from tfflows.tracing.named_variables import count_parameters, named_variables, short_variable_names
@@ -14,9 +15,6 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
 from tfflows.training.process_options import process_options
 from tfflows.training.workdir import prepare_workdir
-
-# A run may be prolonged, and watched or saved otherwise; all else belongs to what a workdir computes.
-FREE_FIELDS = ("num_steps", *WATCHING)
 
 
 class Session:
@@ -43,10 +41,9 @@ class Session:
         """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
-        added_fields = self.experiment.added_fields
-        prepare_workdir(
-            self.workdir, described, FREE_FIELDS, chief=self.chief, added_fields=added_fields, create=create
-        )
+        kind = type(self.experiment)
+        upgrade = functools.partial(as_of_today, kind)
+        prepare_workdir(self.workdir, described, free_fields(kind), chief=self.chief, upgrade=upgrade, create=create)
 
     @functools.cached_property
     def train_source(self):

@@ -58,7 +58,7 @@ def make_trainer(session):
             evaluate_every=experiment.evaluate_every,
             evaluation_batch_size=experiment.evaluation_batch_size,
             keep_best=flags.select == "best_test",
-            steps_per_call=flags.steps_per_call,
+            steps_per_execution=flags.steps_per_execution,
         ),
         describe_workdir=False,  # the session has
     )

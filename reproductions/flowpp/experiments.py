@@ -7,17 +7,9 @@ README of this folder).
 import dataclasses
 
 from reproductions.experiment import Experiment
+from reproductions.fields import setting
 
 MIXERS = ("attention", "maximum", "none")
-CHOICES = {
-    "coupling": ("logistic_mixture", "affine"),
-    "coupling_scale": ("tanh", "exp"),
-    "mixer": MIXERS,
-    "dequantization": ("variational", "uniform"),
-    "dequantization_mixer": MIXERS,
-    "context_mixer": MIXERS,
-    "checkerboard": ("columns", "checkerboard"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,54 +46,41 @@ class FlowPPExperiment(Experiment):
       clip_norm: Of the gradient of the loss in nats an image.
     """
 
-    added_fields = {**Experiment.added_fields, "coupling_margin": 0.0, "mixing_noise": 0.001}
-
     stages: str = "checkerboard 4, squeeze, channel 2, checkerboard 3"
-    width: int = 96
-    num_blocks: int = 10
-    num_components: int = 32
-    num_heads: int = 4
-    coupling: str = "logistic_mixture"
-    coupling_scale: str = "tanh"
+    width: int = setting(96, at_least=1)
+    num_blocks: int = setting(10, at_least=1)
+    num_components: int = setting(32, at_least=1)
+    num_heads: int = setting(4, at_least=1)
+    coupling: str = setting("logistic_mixture", choices=("logistic_mixture", "affine"))
+    coupling_scale: str = setting("tanh", choices=("tanh", "exp"))
     bounded_log_scales: bool = True
-    coupling_margin: float = 0.0
-    mixer: str = "attention"
+    coupling_margin: float = setting(0.0, at_least=0, below=0.5)
+    mixer: str = setting("attention", choices=MIXERS)
     invertible_conv: bool = True
     mixing_noise: float = 0.001
-    checkerboard: str = "columns"
+    checkerboard: str = setting("columns", choices=("columns", "checkerboard"))
     weight_norm: bool = False
     last_nonlinearity: bool = False
-    dropout_rate: float = 0.2
-    dequantization: str = "variational"
+    dropout_rate: float = setting(0.2, at_least=0, below=1)
+    dequantization: str = setting("variational", choices=("variational", "uniform"))
     dequantization_stages: str = "checkerboard 4"
     dequantization_width: int = 0
-    dequantization_blocks: int = 2
-    dequantization_mixer: str = "attention"
+    dequantization_blocks: int = setting(2, at_least=1)
+    dequantization_mixer: str = setting("attention", choices=MIXERS)
     context_width: int = 32
-    context_blocks: int = 3
-    context_mixer: str = "none"
+    context_blocks: int = setting(3, at_least=1)
+    context_mixer: str = setting("none", choices=MIXERS)
     context_layer_norm: bool = False
     schedule: str = ""
     clip_norm: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")
-        positive = ("width", "num_blocks", "num_components", "num_heads", "image_size", "batch_size", "num_steps")
-        for field in (*positive, "dequantization_blocks", "context_blocks"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
-        if not 0 <= self.coupling_margin < 0.5:
-            raise ValueError(f"coupling_margin must be at least 0 and below 1/2, got {self.coupling_margin}.")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}.")
         parse_stages(self.stages)
         parse_stages(self.dequantization_stages)
 
 
-def parse_stages(text):
+def parse_stages(text: str) -> list[tuple[str, int]]:
     """`[(kind, number of couplings)]` of a description such as `checkerboard 4, squeeze, channel 2`.
 
     Raises:

@@ -20,7 +20,7 @@ from tfflows.bijectors import (
 )
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
-from tfflows.math.logistic_mixture import LEAST_LOG_SCALE
+from tfflows.math.logistic_mixture import MIN_LOG_SCALE
 from tfflows.math.random import derive_seed
 from tfflows.networks import ContextNetwork, GatedConditioner
 from tfflows.training.optimizers import Adam
@@ -181,7 +181,7 @@ def coupling(experiment, shape, networks, seed):
         network,
         experiment.num_components,
         experiment.coupling_scale,
-        LEAST_LOG_SCALE if experiment.bounded_log_scales else None,
+        MIN_LOG_SCALE if experiment.bounded_log_scales else None,
         experiment.coupling_margin,
         conditional=conditional,
     )

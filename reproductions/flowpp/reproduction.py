@@ -1,9 +1,9 @@
 """What Flow++ gives to the shared driver."""
 
+from reproductions.experiment import Reproduction
 from reproductions.flowpp import model
 from reproductions.flowpp.experiments import EXPERIMENTS, small
 from reproductions.flowpp.schedules import build_schedule
-from reproductions.reproduction import Reproduction
 from tfflows.interop.flowpp import load_weights
 
 FLOWPP = Reproduction(

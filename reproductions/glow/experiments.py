@@ -6,25 +6,13 @@ own forms are options of the same fields (see the README of this folder).
 
 import dataclasses
 
-from reproductions.augmented_experiment import AugmentedExperiment
-
-CHOICES = {
-    "permutation": ("reverse", "shuffle", "invertible", "invertible_lu", "invertible_lu_paper"),
-    "coupling": ("additive", "affine"),
-    "coupling_scale": ("sigmoid", "exp"),
-    "coupling_order": ("shift_then_scale", "scale_then_shift"),
-    "conditioning_half": ("first", "second"),
-    "actnorm_form": ("shift_then_scale", "scale_then_shift"),
-    "padding": ("border", "zeros"),
-    "split_prior": ("learned", "standard"),
-    "top_prior": ("learned", "standard"),
-    "optimizer": ("adamax", "adam"),
-}
+from reproductions.experiment import AugmentedExperiment
+from reproductions.fields import setting
 
 
 @dataclasses.dataclass(frozen=True)
 class GlowExperiment(AugmentedExperiment):
-    """A Glow; the first value of each choice's list in `CHOICES` that a field defaults to is the released code's.
+    """A Glow; the choice that a field defaults to is the released code's.
 
     Attributes:
       levels: L.
@@ -46,31 +34,27 @@ class GlowExperiment(AugmentedExperiment):
       beta_2: Of the optimizer; the released code takes 1 - 1/(steps of 50,000 images).
     """
 
-    levels: int = 3
-    depth: int = 32
-    width: int = 512
-    permutation: str = "invertible"
-    coupling: str = "affine"
-    coupling_scale: str = "sigmoid"
-    coupling_order: str = "shift_then_scale"
-    conditioning_half: str = "first"
-    actnorm_form: str = "shift_then_scale"
-    padding: str = "border"
-    split_prior: str = "learned"
-    top_prior: str = "learned"
+    levels: int = setting(3, at_least=1)
+    depth: int = setting(32, at_least=1)
+    width: int = setting(512, at_least=1)
+    permutation: str = setting(
+        "invertible", choices=("reverse", "shuffle", "invertible", "invertible_lu", "invertible_lu_paper")
+    )
+    coupling: str = setting("affine", choices=("additive", "affine"))
+    coupling_scale: str = setting("sigmoid", choices=("sigmoid", "exp"))
+    coupling_order: str = setting("shift_then_scale", choices=("shift_then_scale", "scale_then_shift"))
+    conditioning_half: str = setting("first", choices=("first", "second"))
+    actnorm_form: str = setting("shift_then_scale", choices=("shift_then_scale", "scale_then_shift"))
+    padding: str = setting("border", choices=("border", "zeros"))
+    split_prior: str = setting("learned", choices=("learned", "standard"))
+    top_prior: str = setting("learned", choices=("learned", "standard"))
     class_weight: float = 0.0
-    optimizer: str = "adamax"
+    optimizer: str = setting("adamax", choices=("adamax", "adam"))
     beta_1: float = 0.9
     beta_2: float = 1 - 1 / 98
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")
-        for field in ("levels", "depth", "width", "image_size", "batch_size", "num_steps"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
         if self.augment_channels and self.class_weight:
             raise ValueError(
                 f"The class loss reads the latent of the image alone: augment_channels={self.augment_channels} needs "

@@ -1,8 +1,8 @@
 """What Glow gives to the shared driver."""
 
+from reproductions.experiment import Reproduction
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS, small
-from reproductions.reproduction import Reproduction
 from tfflows.interop.glow import load_weights
 
 GLOW = Reproduction(

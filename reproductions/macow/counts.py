@@ -1,6 +1,5 @@
 """How many parameters a MaCow has, by closed forms; the tests compare them with built models."""
 
-from reproductions.macow.experiments import parse_integers
 from tfflows.networks.macow import default_width
 
 
@@ -18,8 +17,7 @@ def count_parameters(experiment, count=None):
     if experiment.dequantization == "variational":
         own_form = (experiment.variant, 9 if experiment.variant == "paper" else 6)
         total += flow(own_form, experiment.dequantization_levels, True, True, experiment.context_filters)
-        planes = parse_integers(experiment.context_planes, "context_planes")
-        total += encoder(planes, experiment.context_filters)
+        total += encoder(experiment.context_planes, experiment.context_filters)
     return total
 
 

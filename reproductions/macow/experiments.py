@@ -7,30 +7,24 @@ released later. See the README of this folder.
 import dataclasses
 import math
 
-from reproductions.augmented_experiment import AugmentedExperiment
+from reproductions.experiment import AugmentedExperiment
+from reproductions.fields import setting, text_of
 
 VARIANTS = ("paper", "release")
-CHOICES = {
-    "variant": VARIANTS,
-    "coupling": ("affine", "additive"),
-    "prior_coupling": ("affine", "additive"),
-    "dequantization": ("uniform", "variational"),
-}
-TEXTS = ("steps", "widths", "factors", "dequantization_steps", "dequantization_widths", "context_planes")
 
 
 @dataclasses.dataclass(frozen=True)
 class MaCowExperiment(AugmentedExperiment):
-    """A MaCow.
+    """A MaCow. Sequences may be given as text, as `--set` takes them.
 
     Attributes:
       variant: `paper` (masked kernels, two reversed orders, four units of two masked convolutions a step, priors of a bare
         coupling) or `release` (shifted kernels, four directions, two units of four, priors with actnorm and 1x1 convolution).
-      steps: Flow steps of each level, a sum where parts leave in between: `4, 12+12, 12+12, 12`. The first level is on the
-        image as it is, each of the others begins with a squeeze.
+      steps: Flow steps of each level, several numbers where parts leave in between: `((4,), (12, 12), (12, 12), (12,))`, as text
+        `4, 12+12, 12+12, 12`. The first level is on the image as it is, each of the others begins with a squeeze.
       widths: Hidden channels of the couplings and priors of each level.
       factors: Of the levels between the first and the last: into how many parts a level's channels are cut, one of which leaves
-        after each term of its sum: 4 with two terms is the fine-grained architecture, 2 with one term the original one.
+        after each of its numbers of steps: 4 with two of them is the fine-grained architecture, 2 with one the original one.
       kernel_height: Of the masked convolutions, across the lines.
       kernel_width: Along the lines.
       coupling: Of steps and masked convolutions: `affine` or `additive`.
@@ -44,47 +38,40 @@ class MaCowExperiment(AugmentedExperiment):
       decay: Factor of the learning rate a step, after warm-up.
     """
 
-    variant: str = "paper"
-    steps: str = "4, 12+12, 12+12, 12"
-    widths: str = "24, 512, 512, 512"
-    factors: str = "4, 4"
-    kernel_height: int = 3
-    kernel_width: int = 3
-    coupling: str = "affine"
-    prior_coupling: str = "affine"
-    dequantization: str = "uniform"
-    dequantization_steps: str = "4, 4"
-    dequantization_widths: str = "24, 256"
-    dequantization_factors: str = ""
-    context_planes: str = "32, 64"
-    context_filters: int = 4
-    decay: float = 1.0
+    variant: str = setting("paper", choices=VARIANTS)
+    steps: tuple[tuple[int, ...], ...] = setting(((4,), (12, 12), (12, 12), (12,)), at_least=1)
+    widths: tuple[int, ...] = setting((24, 512, 512, 512), at_least=1)
+    factors: tuple[int, ...] = setting((4, 4), at_least=1)
+    kernel_height: int = setting(3, at_least=1)
+    kernel_width: int = setting(3, at_least=1)
+    coupling: str = setting("affine", choices=("affine", "additive"))
+    prior_coupling: str = setting("affine", choices=("affine", "additive"))
+    dequantization: str = setting("uniform", choices=("uniform", "variational"))
+    dequantization_steps: tuple[tuple[int, ...], ...] = setting(((4,), (4,)), at_least=1)
+    dequantization_widths: tuple[int, ...] = setting((24, 256), at_least=1)
+    dequantization_factors: tuple[int, ...] = setting((), at_least=1)
+    context_planes: tuple[int, ...] = setting((32, 64), at_least=1)
+    context_filters: int = setting(4, at_least=1)
+    decay: float = setting(1.0, above=0, at_most=1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")
-        for field in ("image_size", "batch_size", "num_steps", "kernel_height", "kernel_width", "context_filters"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}.")
-        if not 0 < self.decay <= 1:
-            raise ValueError(f"decay must lie in (0, 1], got {self.decay}.")
-        parse_integers(self.context_planes, "context_planes")
+        if not self.context_planes:
+            raise ValueError("context_planes needs at least one number, got none.")
         self.levels  # noqa: B018 - raises what is wrong with them
         if self.dequantization == "variational":
             self.dequantization_levels  # noqa: B018
 
     @property
-    def levels(self):
-        """`[LevelSizes]` of the flow."""
-        return parse_levels(self.steps, self.widths, self.factors, "")
+    def levels(self) -> list["LevelSizes"]:
+        """The sizes of each level of the flow."""
+        return level_sizes(self.steps, self.widths, self.factors, "")
 
     @property
-    def dequantization_levels(self):
-        """`[LevelSizes]` of the dequantizer."""
+    def dequantization_levels(self) -> list["LevelSizes"]:
+        """The sizes of each level of the dequantizer."""
         fields = (self.dequantization_steps, self.dequantization_widths, self.dequantization_factors)
-        return parse_levels(*fields, "dequantization_")
+        return level_sizes(*fields, "dequantization_")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,42 +83,36 @@ class LevelSizes:
     factor: int
 
 
-def parse_levels(steps, widths, factors, prefix):
-    """`[LevelSizes]` of a level each.
+def level_sizes(
+    steps: tuple[tuple[int, ...], ...], widths: tuple[int, ...], factors: tuple[int, ...], prefix: str
+) -> list[LevelSizes]:
+    """The sizes of each level.
+
+    Args:
+      steps, widths, factors: As the fields of `MaCowExperiment`.
+      prefix: What the names of the fields begin with.
 
     Raises:
-      ValueError: if the texts are not such lists, are not equally long, or more would leave a level than there is.
+      ValueError: if they are not equally long, or more would leave a level than there is.
     """
-    parts = [parse_integers(level.replace("+", ","), f"{prefix}steps") for level in steps.split(",")]
-    width = parse_integers(widths, f"{prefix}widths")
-    factor = parse_integers(factors, f"{prefix}factors") if factors.strip() else []
-    if len(width) != len(parts) or len(factor) != max(len(parts) - 2, 0) or len(parts) < 2:
+    if len(widths) != len(steps) or len(factors) != max(len(steps) - 2, 0) or len(steps) < 2:
         raise ValueError(
-            f"{prefix}steps={steps!r} has {len(parts)} levels, at least 2: {prefix}widths needs as many entries, got "
-            f"{widths!r}, and {prefix}factors one for each level between the first and the last, got {factors!r}."
+            f"{prefix}steps={text_of(steps)!r} has {len(steps)} levels, at least 2: {prefix}widths needs as many entries, got "
+            f"{text_of(widths)!r}, and {prefix}factors one for each level between the first and the last, got "
+            f"{text_of(factors)!r}."
         )
-    for own, cut in zip(parts[1:-1], factor, strict=True):
+    if not all(steps):
+        raise ValueError(f"Each level needs a number of steps; {prefix}steps={text_of(steps)!r}.")
+    for own, cut in zip(steps[1:-1], factors, strict=True):
         if len(own) >= cut:
-            raise ValueError(f"Of a level cut in {cut} parts, fewer than {cut} can leave; {prefix}steps={steps!r}.")
-    if len(parts[0]) > 1 or len(parts[-1]) > 1:
-        raise ValueError(f"From the first and the last level nothing leaves in between; {prefix}steps={steps!r}.")
-    levels = zip(parts, width, [1, *factor, 1], strict=True)
-    return [LevelSizes(tuple(own), hidden, cut) for own, hidden, cut in levels]
-
-
-def parse_integers(text, name):
-    """The positive integers of `4, 12`.
-
-    Raises:
-      ValueError: naming the field, if there are others.
-    """
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = [0]
-    if min(numbers) < 1:
-        raise ValueError(f"{name} needs positive integers such as '4, 12+12, 12', got {text!r}.")
-    return numbers
+            raise ValueError(
+                f"Of a level cut in {cut} parts, fewer than {cut} can leave; {prefix}steps={text_of(steps)!r}."
+            )
+    if len(steps[0]) > 1 or len(steps[-1]) > 1:
+        raise ValueError(
+            f"From the first and the last level nothing leaves in between; {prefix}steps={text_of(steps)!r}."
+        )
+    return [LevelSizes(*sizes) for sizes in zip(steps, widths, (1, *factors, 1), strict=True)]
 
 
 _DECAY = {"paper": 0.999998, "release": 0.999997}
@@ -375,10 +356,10 @@ def small(experiment):
     batch_size = max(2, min(16, 16 * 32 * 32 // experiment.image_size**2))
 
     def fewer(steps):
-        return ", ".join("+".join("1" for _ in level.split("+")) for level in steps.split(","))
+        return tuple((1,) * len(level) for level in steps)
 
     def narrower(widths, most):
-        return ", ".join(str(min(int(width), most)) for width in widths.split(","))
+        return tuple(min(width, most) for width in widths)
 
     return dataclasses.replace(
         experiment,

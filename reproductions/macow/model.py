@@ -5,7 +5,6 @@ import dataclasses
 import tensorflow_probability as tfp
 
 from reproductions.augmented import with_augmenter
-from reproductions.macow.experiments import parse_integers
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -69,7 +68,7 @@ def dequantizer(experiment, image_shape, seed):
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
     context = ResidualContextNetwork(
-        parse_integers(experiment.context_planes, "context_planes"),
+        experiment.context_planes,
         experiment.context_filters,
         input_scale=2.0,
         seed=derive_seed(seed, "context"),

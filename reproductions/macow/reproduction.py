@@ -1,10 +1,10 @@
 """What MaCow gives to the shared driver."""
 
+from reproductions.experiment import Reproduction
 from reproductions.macow import model
 from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small
 from reproductions.macow.schedules import build_schedule
-from reproductions.reproduction import Reproduction
 from tfflows.interop.macow import load_weights
 
 MACOW = Reproduction(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from reproductions.fields import setting
 from reproductions.reporting import stored
 from reproductions.reporting.gap import train_test_gap
 from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED, gap_verdict, paired_verdict
@@ -18,7 +19,6 @@ CLAIMS_DIRECTORY = "claims"
 # A cost has a size and no direction to judge.
 MEASURED = "measured"
 VERDICTS = (HELD, REVERSED, UNDECIDED, MEASURED)
-_PROVENANCE = ("commit", "date")
 _ARM_FIELDS = {
     "name",
     "seeds",
@@ -116,8 +116,8 @@ class Claim:
     standard_error: float | None
     seed_differences: tuple[float, ...]
     verdict: str
-    commit: str | None
-    date: str
+    commit: str | None = setting(provenance=True)
+    date: str = setting(provenance=True)
     num_images: int | None = None
 
     def __post_init__(self):
@@ -268,7 +268,7 @@ def measure_cost(
 def write_claim(claim: Claim, directory: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
     """Writes a claim to `<directory>/<paper>/<name>.json`, as `records.write_record` does."""
     path = pathlib.Path(directory) / claim.paper / f"{claim.name}.json"
-    return stored.store(claim, path, _PROVENANCE, overwrite)
+    return stored.store(claim, path, overwrite)
 
 
 def load_claims(directory: str | os.PathLike) -> Sequence[Claim]:

@@ -9,13 +9,13 @@ import pathlib
 import re
 from collections.abc import Mapping
 
+from reproductions.fields import check_fields, setting
+from reproductions.renamed import formerly_named
 from reproductions.reporting import stored
 
 OBTAINED_DIRECTORY = "obtained"
 SCALES = ("paper", "small", "claims")
 SELECTIONS = ("last", "best_test")
-# What tells how a result was obtained; the other fields say which result it is.
-PROVENANCE = ("hardware", "hours", "versions", "commit", "command", "date", "execution")
 
 _TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
 _VALIDATION_FIELDS = {"value", "standard_error", "num_images"}
@@ -70,24 +70,24 @@ class Record:
     split: str
     metric: str
     value: float
-    standard_error: float | None
-    num_images: int
-    steps: int
-    batch_size: int
-    scale: str
-    seed: int
-    select: str
-    parameters: int
-    hardware: Mapping[str, object]
-    hours: float
-    versions: Mapping[str, str]
-    commit: str | None
-    command: str
+    standard_error: float | None = setting(at_least=0)
+    num_images: int = setting(at_least=1)
+    steps: int = setting(at_least=0)
+    batch_size: int = setting(at_least=1)
+    scale: str = setting(choices=SCALES)
+    seed: int = setting(at_least=0)
+    select: str = setting(choices=SELECTIONS)
+    parameters: int = setting(at_least=1)
+    hardware: Mapping[str, object] = setting(provenance=True)
+    hours: float = setting(at_least=0, provenance=True)
+    versions: Mapping[str, str] = setting(provenance=True)
+    commit: str | None = setting(provenance=True)
+    command: str = setting(provenance=True)
     overrides: Mapping[str, object]
-    date: str
+    date: str = setting(provenance=True)
     curve: tuple[tuple[int, float], ...] | None = None
-    seconds_per_step: float | None = None
-    execution: Mapping[str, object] | None = None
+    seconds_per_step: float | None = setting(None, at_least=0)
+    execution: Mapping[str, object] | None = setting(None, provenance=True)
     train: Mapping[str, float] | None = None
     train_curve: tuple[tuple[int, float], ...] | None = None
     evaluation_images: int | None = None
@@ -100,35 +100,14 @@ class Record:
             value = getattr(self, name)
             if not (isinstance(value, str) and _NAME.fullmatch(value)):
                 raise ValueError(f"{name} must be a plain name, not {value!r}")
-        _require_choice("scale", self.scale, SCALES)
-        _require_choice("select", self.select, SELECTIONS)
-        _require_number("value", self.value, -math.inf)
-        _require_number("hours", self.hours, 0)
-        for name in ("standard_error", "seconds_per_step"):
+        for name in ("curve", "train_curve"):
             if getattr(self, name) is not None:
-                _require_number(name, getattr(self, name), 0)
-        for name, least in (
-            ("num_images", 1), ("steps", 0), ("batch_size", 1), ("seed", 0), ("parameters", 1)
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
-        for name in ("hardware", "versions", "overrides"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ValueError(f"{name} must be a mapping, not {getattr(self, name)!r}")
-        if not (self.execution is None or isinstance(self.execution, Mapping)):
-            raise ValueError(f"execution must be a mapping or None, not {self.execution!r}")
-        if not isinstance(self.command, str):
-            raise ValueError(f"command must be a string, not {self.command!r}")
-        if not (self.commit is None or isinstance(self.commit, str)):
-            raise ValueError(f"commit must be a string or None, not {self.commit!r}")
+                object.__setattr__(self, name, _checked_curve(getattr(self, name)))
+        check_fields(self)
         try:
             datetime.datetime.fromisoformat(self.date)
         except (TypeError, ValueError):
             raise ValueError(f"date must be in ISO 8601, not {self.date!r}") from None
-        for name in ("curve", "train_curve"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, _checked_curve(getattr(self, name)))
         if self.train is not None:
             _check_train(self.train, self.value)
         if self.validation is not None:
@@ -177,13 +156,13 @@ def write_record(record: Record, directory: str | os.PathLike, overwrite: bool =
         result is left as it is.
 
     Returns:
-      the path of the file.
+      the path of the file; one that has the record already, from when its overrides were called otherwise, keeps its name.
 
     Raises:
       FileExistsError: if it exists with another result and `overwrite` is false.
     """
-    path = pathlib.Path(directory) / record.paper / f"{record.name}.json"
-    return stored.store(record, path, PROVENANCE, overwrite)
+    paths = _paths(record, pathlib.Path(directory))
+    return stored.store(record, next((path for path in paths if path.exists()), paths[0]), overwrite)
 
 
 def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
@@ -196,21 +175,22 @@ def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
     records = []
     for path in sorted(directory.glob("*/*.json")):
         record = stored.load(Record, path)
-        if path != directory / record.paper / f"{record.name}.json":
+        if path not in _paths(record, directory):
             raise ValueError(f"{path}: its fields belong to {record.paper}/{record.name}.json")
         records.append(record)
     return tuple(records)
 
 
-def _require_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+def _paths(record, directory):
+    """Where a record lies: under its name, or under that which it had when its overrides were called otherwise."""
+    former = dataclasses.replace(record, overrides=formerly_named(record.overrides))
+    return [directory / record.paper / f"{one.name}.json" for one in (record, former)]
 
 
-def _require_number(name, value, least):
+def _require_number(name, value, minimum):
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    if not plain or not math.isfinite(value) or value < least:
-        bound = "" if least == -math.inf else f" of at least {least}"
+    if not plain or not math.isfinite(value) or value < minimum:
+        bound = "" if minimum == -math.inf else f" of at least {minimum}"
         raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
 
 

@@ -4,24 +4,24 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Collection
 from typing import TypeVar
 
+from reproductions.fields import provenance_fields
+from reproductions.renamed import renamed
 from tfflows.files import atomic_write
 
 T = TypeVar("T")
 
 
-def store(instance, path: str | os.PathLike, provenance: Collection[str] = (), overwrite: bool = False) -> pathlib.Path:
+def store(instance: object, path: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
     """Writes a dataclass to `path` as JSON.
 
-    A file that holds the same result is left as it is, whatever its provenance: it names the run
-    that obtained the result first.
+    A file that holds the same result is left as it is, whatever its provenance (the fields declared
+    as such, see `reproductions.fields`): it names the run that obtained the result first.
 
     Args:
       instance: a dataclass of JSON values.
       path: the file; its directory is made if need be.
-      provenance: names of the fields that tell how, not what: they may differ.
       overwrite: whether a file with another result is replaced.
 
     Raises:
@@ -35,7 +35,7 @@ def store(instance, path: str | os.PathLike, provenance: Collection[str] = (), o
         differing = [
             name
             for name in sorted(old.keys() | new.keys())
-            if name not in provenance and old.get(name) != new.get(name)
+            if name not in provenance_fields(type(instance)) and old.get(name) != new.get(name)
         ]
         if not differing:
             return path
@@ -50,6 +50,8 @@ def store(instance, path: str | os.PathLike, provenance: Collection[str] = (), o
 
 def load(cls: type[T], path: str | os.PathLike) -> T:
     """Reads what `store` wrote, as an instance of `cls`, which validates its fields itself.
+
+    Names of an earlier version (`reproductions.renamed`) are read as those of today.
 
     Raises:
       ValueError: if the file is no JSON object, lacks a field, has an unknown one, or one that is
@@ -80,4 +82,4 @@ def _read_object(path: pathlib.Path) -> dict:
         raise ValueError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a JSON object is needed, not {type(content).__name__}")
-    return content
+    return renamed(content)

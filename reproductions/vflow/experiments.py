@@ -5,6 +5,7 @@ Settings are those of the released code; where the paper's numbers need others, 
 
 import dataclasses
 
+from reproductions.fields import setting
 from reproductions.flowpp import experiments as flowpp
 from reproductions.flowpp.experiments import MIXERS, FlowPPExperiment, parse_stages
 from tfflows.distributions.make_augmenter import AUGMENTERS
@@ -24,22 +25,16 @@ class VFlowExperiment(FlowPPExperiment):
       noise_invertible_conv: As `invertible_conv`, of the dequantizer and the augmenter.
     """
 
-    augment_channels: int = 3
-    augmenter: str = "flow"
+    augment_channels: int = setting(3, at_least=0)
+    augmenter: str = setting("flow", choices=AUGMENTERS)
     augmenter_stages: str = "checkerboard 4"
-    augmenter_width: int = 0
-    augmenter_blocks: int = 3
-    augmenter_mixer: str = "attention"
+    augmenter_width: int = setting(0, at_least=0)
+    augmenter_blocks: int = setting(3, at_least=1)
+    augmenter_mixer: str = setting("attention", choices=MIXERS)
     noise_invertible_conv: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for field, choices in (("augmenter", AUGMENTERS), ("augmenter_mixer", MIXERS)):
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}.")
-        for field, least in (("augment_channels", 0), ("augmenter_width", 0), ("augmenter_blocks", 1)):
-            if getattr(self, field) < least:
-                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}.")
         parse_stages(self.augmenter_stages)
 
 

@@ -1,7 +1,7 @@
 """What VFlow gives to the shared driver."""
 
+from reproductions.experiment import Reproduction
 from reproductions.flowpp.model import optimizer
-from reproductions.reproduction import Reproduction
 from reproductions.vflow import model
 from reproductions.vflow.counts import count_parameters
 from reproductions.vflow.experiments import EXPERIMENTS, small

@@ -275,7 +275,7 @@ CASES = {
         functools.partial(logistic_mixture, channels=6, components=1, event_ndims=1), (6,), (6,)
     ),
     "logistic_mixture_coupling_paper": Case(
-        functools.partial(logistic_mixture, scale="exp", least_log_scale=None), IMAGE, IMAGE
+        functools.partial(logistic_mixture, scale="exp", min_log_scale=None), IMAGE, IMAGE
     ),
     "logistic_mixture_coupling_margin": Case(functools.partial(logistic_mixture, margin=0.05), IMAGE, IMAGE),
     "logistic_mixture_coupling_gated": Case(gated_coupling, IMAGE, IMAGE),

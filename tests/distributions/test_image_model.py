@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.distributions.auxiliary_guided import AuxiliaryGuided
+from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.distributions.image_model import ImageModel
-from tfflows.distributions.latent_images import LatentImages
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import row_keys, uniform_rows
 
@@ -15,8 +15,8 @@ SHAPE = [2, 3, 1]
 KINDS = {
     DequantizedFlow: (False, False),
     PixelCNNImages: (False, False),
-    LatentImages: (True, False),
-    AuxiliaryGuided: (True, True),
+    IAFVAE: (True, False),
+    AGAVE: (True, True),
 }
 
 

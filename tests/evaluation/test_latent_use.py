@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.data.sources import ArraySource
-from tfflows.distributions.auxiliary_guided import Terms
+from tfflows.distributions.agave import Terms
 from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.evaluation.latent_terms import QUANTITIES
 from tfflows.evaluation.latent_use import describe_terms, measure_terms

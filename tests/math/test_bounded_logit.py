@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.math.bounded_logit import LEAST_TAIL, bounded_logit, bounded_logit_inverse, greatest_value
+from tfflows.math.bounded_logit import MIN_TAIL, bounded_logit, bounded_logit_inverse, greatest_value
 from tfflows.math.logistic_mixture import decode, encode, mixture_logit
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
@@ -64,7 +64,7 @@ def test_inverse(dtype, tolerance):
     mixture = [tf.constant(INPUTS[name].T) for name in ("logits", "means")]
     log_scales = np.maximum(INPUTS["logscales"].T, -7.0)
     u, _ = mixture_logit(tf.cast(x[:, 0], tf.float64), *mixture, log_scales)
-    tail = np.log(LEAST_TAIL) - np.log1p(-LEAST_TAIL)
+    tail = np.log(MIN_TAIL) - np.log1p(-MIN_TAIL)
     np.testing.assert_allclose(np.abs(u)[~within], -tail, rtol=1e-2 if dtype == "float32" else 1e-6)
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows.math.logistic_mixture import (
-    LEAST_LOG_SCALE,
+    MIN_LOG_SCALE,
     decode,
     encode,
     mixture_logit,
@@ -39,7 +39,7 @@ def inputs(dtype):
 def coupling(x, raw_scale, shift, logits, means, log_scales):
     """The whole elementwise map of the coupling, on parameters apart."""
     scale = tf.tanh(raw_scale)
-    log_scales = tf.maximum(log_scales, tf.cast(LEAST_LOG_SCALE, x.dtype))
+    log_scales = tf.maximum(log_scales, tf.cast(MIN_LOG_SCALE, x.dtype))
     y, log_derivative = mixture_logit(x, logits, means, log_scales)
     return y * tf.exp(scale) + shift, log_derivative + scale
 
@@ -82,7 +82,7 @@ def test_inverse(dtype, tolerance, compiled):
     scale = tf.tanh(raw_scale)
     query = (tf.constant(np.asarray(arrays()["in/y_query"], np.float64), dtype) - shift) * tf.exp(-scale)
     run = tf.function(mixture_logit_inverse, jit_compile=compiled)
-    least = tf.cast(LEAST_LOG_SCALE, log_scales.dtype)
+    least = tf.cast(MIN_LOG_SCALE, log_scales.dtype)
     x, log_det = run(query, logits, means, tf.maximum(log_scales, least))
     assert_near(x, reference("x_of_yq"), tolerance)
     assert_near(log_det - scale, reference("invlogdet"), 3 * tolerance)
@@ -92,7 +92,7 @@ def random_mixture(spread, dtype, size=4096, components=32):
     def normal(seed):
         return spread * tf.random.stateless_normal([components, size], [seed, 0], dtype=tf.float64)
 
-    log_scales = tf.maximum(normal(3) - 1, LEAST_LOG_SCALE)
+    log_scales = tf.maximum(normal(3) - 1, MIN_LOG_SCALE)
     return [tf.cast(value, dtype) for value in (normal(1), normal(2), log_scales)]
 
 
@@ -122,10 +122,10 @@ def test_inverse_of_far_targets(target, dtype):
 
 @pytest.mark.parametrize("x", [-1e4, -50.0, 0.0, 50.0, 1e4])
 @pytest.mark.parametrize("log_scale", [-7.0, 0.0, 7.0, 20.0])
-@pytest.mark.parametrize("least_weight", [1.0, 1e-30])
+@pytest.mark.parametrize("min_weight", [1.0, 1e-30])
 @DTYPES
-def test_extremes_are_finite(x, log_scale, least_weight, dtype):
-    logits = tf.constant([[0.0], [np.log(least_weight)], [0.3]], dtype)
+def test_extremes_are_finite(x, log_scale, min_weight, dtype):
+    logits = tf.constant([[0.0], [np.log(min_weight)], [0.3]], dtype)
     means = tf.constant([[0.0], [3.0], [-2.0]], dtype)
     log_scales = tf.constant([[log_scale], [log_scale], [log_scale / 2]], dtype)
     values = [tf.constant([x], dtype), logits, means, log_scales]

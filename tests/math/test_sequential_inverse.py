@@ -93,7 +93,7 @@ def test_phases_change_nothing(monkeypatch, order, kernel_size, size):
     features = tf.random.stateless_normal([2, *size, CHANNELS], [0, 2], dtype=tf.float64)
     arguments = (latents, kernel_of("masked", order, kernel_size), "masked", order, decode, features)
     expected = sequential_inverse(*arguments)
-    monkeypatch.setattr(wavefront_module, "_LEAST_SLOTS", 2)
+    monkeypatch.setattr(wavefront_module, "_MIN_SLOTS", 2)
     for value, other in zip(sequential_inverse(*arguments), expected, strict=True):
         np.testing.assert_allclose(value, other, rtol=1e-12, atol=1e-12)
     front = wavefront("masked", kernel_size, *size)

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.augmented_experiment import AUGMENTERS
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS as GLOWS
 from reproductions.macow import model as macow
 from reproductions.macow.counts import count_parameters as count_macow
 from reproductions.macow.experiments import EXPERIMENTS as MACOWS
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_steps_of_parts, images, train_on_one_batch
-from tfflows.distributions.make_augmenter import make_augmenter
+from tfflows.distributions.make_augmenter import AUGMENTERS, make_augmenter
 from tfflows.math.random import row_keys
 from tfflows.tracing.named_variables import count_parameters
 

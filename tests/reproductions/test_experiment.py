@@ -5,9 +5,12 @@ import json
 
 import pytest
 
-from reproductions.experiment import Experiment, override
-from reproductions.glow.experiments import CHOICES, EXPERIMENTS, GlowExperiment, small
+from reproductions.experiment import Experiment
+from reproductions.fields import override
+from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment, small
+from tests.reproductions.choices import own_choices
 
+CHOICES = own_choices(GlowExperiment)
 BASE = Experiment("name", "cifar10", 32, 8)
 
 

@@ -26,7 +26,7 @@ from tfflows.training.checkpoints import Checkpoints
 
 STEPS = 60
 # Runs that are stopped take several steps a call, and must end as the unbroken one, which takes one.
-SEVERAL = "--steps_per_call=4"
+SEVERAL = "--steps_per_execution=4"
 TIMES = ("seconds", "images_per_second")
 
 

@@ -126,9 +126,9 @@ def test_other_settings_of_watching_change_nothing(trainer, unbroken, tmp_path):
     assert_equal(trainer.values(), unbroken[0])
 
 
-@pytest.mark.parametrize("steps_per_call", [2, 3, 100])
-def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_per_call):
-    trainer.run(tmp_path, NUM_STEPS, steps_per_call=steps_per_call)
+@pytest.mark.parametrize("steps_per_execution", [2, 3, 100])
+def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_per_execution):
+    trainer.run(tmp_path, NUM_STEPS, steps_per_execution=steps_per_execution)
     assert_equal(trainer.values(), unbroken[0])
     assert log_of(tmp_path) == unbroken[1]
     lines = read_metrics(tmp_path / METRICS_FILE)
@@ -142,7 +142,7 @@ def test_several_steps_a_call_of_two_replicas(tmp_path):
     runner = TinyTrainer(2)
     runner.run(tmp_path / "single", NUM_STEPS)
     values = runner.values()
-    runner.run(tmp_path / "several", NUM_STEPS, steps_per_call=4)
+    runner.run(tmp_path / "several", NUM_STEPS, steps_per_execution=4)
     assert_equal(runner.values(), values)
     assert log_of(tmp_path / "several") == log_of(tmp_path / "single")
 
@@ -155,13 +155,13 @@ def test_calls_end_where_evaluations_are_due(trainer, unbroken, tmp_path):
         return evaluate()
 
     watching = {"evaluate": evaluate_and_look, "evaluate_every": 3, "checkpoint_every": 100, "log_every": 100}
-    trainer.run(tmp_path, NUM_STEPS, before_step=begun.append, steps_per_call=5, **watching)
+    trainer.run(tmp_path, NUM_STEPS, before_step=begun.append, steps_per_execution=5, **watching)
     assert begun == list(range(1, NUM_STEPS + 1)) and seen == [3, 6]
     assert_equal(trainer.values(), unbroken[0])
 
 
 def test_terminated_within_a_call_ends_with_the_call(trainer, unbroken, tmp_path):
-    settings = {"checkpoint_every": 7, "steps_per_call": 4}
+    settings = {"checkpoint_every": 7, "steps_per_execution": 4}
     state = trainer.run(tmp_path, NUM_STEPS, before_step=terminate_before(2), **settings)
     assert state.step == 4 and steps_in(tmp_path) == [4]
     trainer.run(tmp_path, NUM_STEPS, **settings)
@@ -211,9 +211,9 @@ def test_a_truncated_newest_checkpoint_falls_back_with_a_warning(trainer, unbrok
     assert log_of(tmp_path) == unbroken[1]
 
 
-@pytest.mark.parametrize(("value", "steps_per_call"), [(math.nan, 1), (math.inf, 1), (math.nan, 3)])
+@pytest.mark.parametrize(("value", "steps_per_execution"), [(math.nan, 1), (math.inf, 1), (math.nan, 3)])
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
-    trainer, unbroken, tmp_path, value, steps_per_call
+    trainer, unbroken, tmp_path, value, steps_per_execution
 ):
     variable = trainer.variables[next(name for name in trainer.variables if name.startswith("model/"))]
 
@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
             variable.assign(tf.fill(variable.shape, value))
 
     with pytest.raises(TrainingDiverged, match="loss.* not finite at step 5"):
-        trainer.run(tmp_path, NUM_STEPS, before_step=spoil, steps_per_call=steps_per_call)
+        trainer.run(tmp_path, NUM_STEPS, before_step=spoil, steps_per_execution=steps_per_execution)
     assert steps_in(tmp_path) == [3]
     assert [line["step"] for line in log_of(tmp_path)] == [2, 4]
     trainer.run(tmp_path, NUM_STEPS)

@@ -186,12 +186,12 @@ def test_the_average_starts_at_the_initialized_parameters(averaging, tmp_path):
     assert len(means) == sum(variable.trainable for variable in averaging.model.variables)
 
 
-@pytest.mark.parametrize("steps_per_call", [1, 4])
-def test_resumed_bit_for_bit(averaging, tmp_path, steps_per_call):
+@pytest.mark.parametrize("steps_per_execution", [1, 4])
+def test_resumed_bit_for_bit(averaging, tmp_path, steps_per_execution):
     averaging.run(tmp_path / "whole", 10)
     expected = averaging.values()
-    averaging.run(tmp_path / "parts", 4, steps_per_call=steps_per_call)
-    averaging.run(tmp_path / "parts", 10, steps_per_call=steps_per_call)
+    averaging.run(tmp_path / "parts", 4, steps_per_execution=steps_per_execution)
+    averaging.run(tmp_path / "parts", 10, steps_per_execution=steps_per_execution)
     assert_equal(averaging.values(), expected)
     moved = [n for n in expected if n.startswith("average/") and np.any(expected[n] != expected[n[len("average/") :]])]
     assert len(moved) == len(averaging.averages())

@@ -19,7 +19,7 @@ def test_bits_per_dim_in_bfloat16_are_those_in_float32(tmp_path):
         trainer = TinyTrainer(experiment=dataclasses.replace(LEARNER, precision=precision), source=digits(1000))
         assert {variable.dtype for variable in trainer.model.trainable_variables} == {tf.float32}
         workdir = tmp_path / precision
-        trainer.run(workdir, 400, log_every=100, checkpoint_every=1000, steps_per_call=100)
+        trainer.run(workdir, 400, log_every=100, checkpoint_every=1000, steps_per_execution=100)
         curves[precision] = [line["bits_per_dim"] for line in read_metrics(workdir / METRICS_FILE)]
     print(curves)
     whole, half = curves.values()

@@ -7,8 +7,8 @@ import tensorflow as tf
 from tfflows.training.several_steps import make_several_steps, steps_before
 
 
-@pytest.mark.parametrize("steps_per_call", [4, 1])
-def test_each_step_takes_its_batch_and_gives_its_row(steps_per_call):
+@pytest.mark.parametrize("steps_per_execution", [4, 1])
+def test_each_step_takes_its_batch_and_gives_its_row(steps_per_execution):
     total, traces = tf.Variable(0.0), []
 
     @tf.function
@@ -17,14 +17,14 @@ def test_each_step_takes_its_batch_and_gives_its_row(steps_per_call):
         total.assign_add(batch)
         return {"batch": batch, "total": total.read_value(), "other": -batch}
 
-    take = make_several_steps(train_step, ["total", "batch"], steps_per_call)
+    take = make_several_steps(train_step, ["total", "batch"], steps_per_execution)
     batches = iter(tf.data.Dataset.range(100).map(lambda number: tf.cast(number, tf.float32)))
-    counts = [1, 3, 4, 1, 2] if steps_per_call > 1 else [1] * 11
+    counts = [1, 3, 4, 1, 2] if steps_per_execution > 1 else [1] * 11
     rows = np.concatenate([take(batches, count).numpy() for count in counts])
     np.testing.assert_array_equal(rows, np.stack([np.cumsum(np.arange(11.0)), np.arange(11.0)], axis=1))
     assert len(traces) == 1
-    for count in (0, steps_per_call + 1):
-        with pytest.raises(ValueError, match=f"num_steps must be 1 to {steps_per_call}, got {count}"):
+    for count in (0, steps_per_execution + 1):
+        with pytest.raises(ValueError, match=f"num_steps must be 1 to {steps_per_execution}, got {count}"):
             take(batches, count)
 
 
@@ -37,7 +37,7 @@ def test_nothing_is_taken_after_a_step_that_is_not_finite(value):
 
 
 @pytest.mark.parametrize(
-    ("steps_per_call", "periods", "ends"),
+    ("steps_per_execution", "periods", "ends"),
     [
         (1, (4, 6), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
         (100, (4, 6), [4, 6, 8, 10]),
@@ -45,9 +45,9 @@ def test_nothing_is_taken_after_a_step_that_is_not_finite(value):
         (100, (100, 0), [10]),
     ],
 )
-def test_calls_end_at_each_multiple_of_a_period_and_at_the_end(steps_per_call, periods, ends):
+def test_calls_end_at_each_multiple_of_a_period_and_at_the_end(steps_per_execution, periods, ends):
     step, found = 0, []
     while step < 10:
-        step += steps_before(step, 10, steps_per_call, *periods)
+        step += steps_before(step, 10, steps_per_execution, *periods)
         found.append(step)
     assert found == ends

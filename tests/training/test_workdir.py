@@ -80,7 +80,7 @@ def test_another_experiment_is_refused_by_field(tmp_path, change, message):
 def test_fields_that_came_later(tmp_path):
     prepare_workdir(tmp_path, EXPERIMENT)
     text = (tmp_path / "experiment.json").read_text()
-    added = {"added_fields": {"later": 1}}
+    added = {"upgrade": lambda stored: {"later": 1, **stored}}
     prepare_workdir(tmp_path, EXPERIMENT | {"later": 1}, **added)
     assert (tmp_path / "experiment.json").read_text() == text
     with pytest.raises(WorkdirError, match="later: 1 there, 2 now"):

@@ -12,7 +12,7 @@ class LogisticMixtureCoupling(Coupling):
 
     `F(b) = sum_k pi_k sigmoid((b - mu_k) exp(-l_k))`, elementwise; `s = tanh(r)`, `l_k` at least -7; `r`, t, the logits of pi, mu
     and l are what the network gives for a. Log-determinant: `sum ln f - ln F - ln(1 - F) + s` over b, f the density of F.
-    The paper's form is `scale='exp'` (`s = r`) with `least_log_scale=None`.
+    The paper's form is `scale='exp'` (`s = r`) with `min_log_scale=None`.
 
     With a `margin` m the logit is of `(1 - 2 m) F(b) + m`, which keeps it within `logit(1 - m)`. All is finite then, but the map
     is not onto: latent to data, what nothing maps to becomes the mixture's quantile 1e-5 or 1 - 1e-5.
@@ -38,7 +38,7 @@ class LogisticMixtureCoupling(Coupling):
         network,
         num_components,
         scale="tanh",
-        least_log_scale=logistic_mixture.LEAST_LOG_SCALE,
+        min_log_scale=logistic_mixture.MIN_LOG_SCALE,
         margin=0.0,
         conditioning_half="first",
         conditional=False,
@@ -54,7 +54,7 @@ class LogisticMixtureCoupling(Coupling):
             a built Keras layer, a `tf.Module` or a function. A second argument is the condition, if `conditional`.
           num_components: Python `int` K.
           scale: `'tanh'` (`s = tanh(r)`, released code) or `'exp'` (`s = r`, paper); `'sigmoid'` as in Glow.
-          least_log_scale: Python `float`, lower bound of the `l_k` (released code: -7); None for none (paper).
+          min_log_scale: Python `float`, lower bound of the `l_k` (released code: -7); None for none (paper).
           margin: Python `float` m in [0, 1/2).
           conditioning_half: `'first'` or `'second'`: which half passes unchanged.
           conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
@@ -75,7 +75,7 @@ class LogisticMixtureCoupling(Coupling):
         if not 0 <= margin < 0.5:
             raise ValueError(f"margin must be at least 0 and below 1/2, got {margin}.")
         self.num_components = num_components
-        self._form = (num_components, LOG_SCALES[scale], least_log_scale, margin)
+        self._form = (num_components, LOG_SCALES[scale], min_log_scale, margin)
         self._parameters_per_channel = 2 + 3 * num_components
         super().__init__(network, conditioning_half, conditional, event_ndims, dtype, validate_args, parameters, name)
 

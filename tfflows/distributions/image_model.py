@@ -17,7 +17,7 @@ class ImageModel(tf.Module):
     Attributes:
       metric_names: Tuple of Python `str`, the metrics of `training_loss`; `bits_per_dim` is among them.
       has_encoder: Python `bool`, whether the model draws latents for an image, so that it has `reconstruct`.
-      has_terms: Python `bool`, whether the bound has `terms`, as that of `AuxiliaryGuided` has.
+      has_terms: Python `bool`, whether the bound has `terms`, as that of `AGAVE` has.
     """
 
     metric_names = ("bits_per_dim",)

@@ -11,7 +11,7 @@ from tfflows.networks.pixelcnn.sampling import cached_sample
 from tfflows.tracing.walk import variables_of_layers
 
 # Of the released code: uniform numbers are not nearer to 0 and 1.
-_LEAST_UNIFORM = 1e-5
+_MIN_UNIFORM = 1e-5
 
 
 class PixelCNNImages(ImageModel):
@@ -83,7 +83,7 @@ class PixelCNNImages(ImageModel):
         shape = [height, width, self._num_components + 3]
         uniforms = uniform_rows(fold_in(keys, "pixels"), num_samples, shape)
         uniforms = tf.ensure_shape(
-            _LEAST_UNIFORM + (1 - 2 * _LEAST_UNIFORM) * uniforms, [tf.get_static_value(num_samples), *shape]
+            _MIN_UNIFORM + (1 - 2 * _MIN_UNIFORM) * uniforms, [tf.get_static_value(num_samples), *shape]
         )
         component, logistic = tf.split(uniforms, [self._num_components, 3], axis=-1)
         pixels = cached_sample(

@@ -13,7 +13,7 @@ def measure_terms(model):
     Of a batch of one image the image before it is itself.
 
     Args:
-      model: `ImageModel` that `has_terms`, such as `AuxiliaryGuided`.
+      model: `ImageModel` that `has_terms`, such as `AGAVE`.
     """
 
     def measure(images, labels, keys):

@@ -9,7 +9,7 @@ from tfflows.math.random import row_keys
 _CELLS = 4
 _GROUPS = 10
 # Images that it takes at least: more than features, with a tenth of them left out.
-LEAST_IMAGES = 60
+MIN_IMAGES = 60
 
 
 def frechet_distance(first, second):
@@ -43,7 +43,7 @@ def sample_distance(model, images, seed, batch_size=250):
     As lambda grows in AGAVE, samples and reconstructions of the VAE come to look alike (Lucas & Verbeek 2018, figure 3).
 
     Args:
-      model: `LatentImages`.
+      model: `IAFVAE`.
       images: uint8 `[N, H, W, C]`, sides divisible by 4; as many samples are drawn.
       seed: Python `int` of all latents.
       batch_size: Images decoded at once.

@@ -1,7 +1,7 @@
 """Weights of AGAVE and its parts by the names of the released IAF and PixelCNN++ code; AGAVE itself has no release."""
 
-from tfflows.distributions.auxiliary_guided import AuxiliaryGuided
-from tfflows.distributions.latent_images import LatentImages
+from tfflows.distributions.agave import AGAVE
+from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.interop import iaf, pixelcnn
 from tfflows.interop.places import assign, values_by_name
 from tfflows.interop.sources import read_source
@@ -11,7 +11,7 @@ def load_weights(model, source):
     """Sets the variables of a model from weights by the authors' names.
 
     Args:
-      model: `AuxiliaryGuided`, `LatentImages` or `PixelCNNImages`.
+      model: `AGAVE`, `IAFVAE` or `PixelCNNImages`.
       source: As for `tfflows.interop.iaf` and `tfflows.interop.pixelcnn`; of an AGAVE the names of both, with its feature stream.
 
     Raises:
@@ -29,8 +29,8 @@ def export_weights(model):
 
 def released_places(model):
     """The `Place`s of a model's variables."""
-    if isinstance(model, AuxiliaryGuided):
+    if isinstance(model, AGAVE):
         return [*iaf.released_places(model.vae), *pixelcnn.released_places(model.pixels.network, model.stream)]
-    if isinstance(model, LatentImages):
+    if isinstance(model, IAFVAE):
         return iaf.released_places(model)
     return pixelcnn.released_places(model.network)

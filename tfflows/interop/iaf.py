@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfflows.distributions.iaf_ladder import IAFLadder
-from tfflows.distributions.latent_images import LatentImages
+from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, ImageHead
@@ -33,8 +33,8 @@ def export_weights(part, scope=""):
 
 
 def released_places(part, scope=""):
-    """The `Place`s of the variables of a `LatentImages`, an `IAFLadder`, an `ImageHead` or a single layer."""
-    if isinstance(part, LatentImages):
+    """The `Place`s of the variables of an `IAFVAE`, an `IAFLadder`, an `ImageHead` or a single layer."""
+    if isinstance(part, IAFVAE):
         return [*_ladder(part.ladder), *_layer(part.head.last, "x_dec/"), whole(part.log_scale, "dec_log_stdv")]
     if isinstance(part, IAFLadder):
         return _ladder(part)

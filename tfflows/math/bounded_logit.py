@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 # Beyond its range the inverse gives the u where F has so much left to 0 or 1 (released VFlow code).
-LEAST_TAIL = 1e-5
+MIN_TAIL = 1e-5
 
 # Where all of y is reached that a float64 can tell apart.
 _FLAT = 40.0
@@ -31,7 +31,7 @@ def bounded_logit(u, margin):
 
 
 def bounded_logit_inverse(y, margin):
-    """`(u, ln du/dy)`; y that no u, or only a huge one, would give is moved to the quantile `LEAST_TAIL` or its mirror image.
+    """`(u, ln du/dy)`; y that no u, or only a huge one, would give is moved to the quantile `MIN_TAIL` or its mirror image.
 
     Args: as in `bounded_logit`.
     """
@@ -43,7 +43,7 @@ def bounded_logit_inverse(y, margin):
 
 def greatest_value(margin):
     """The largest y of which `bounded_logit_inverse` is an inverse, Python `float`."""
-    probability = (1 - 2 * margin) * (1 - LEAST_TAIL) + margin
+    probability = (1 - 2 * margin) * (1 - MIN_TAIL) + margin
     return math.log(probability) - math.log1p(-probability)
 
 

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from tfflows.math.discretized_logistic import log_sigmoid_difference, logit
 
-LEAST_LOG_SCALE = -7.0
+MIN_LOG_SCALE = -7.0
 _HALF_BIN = 1 / 255
 # Bins of less mass are taken as density times width by the released code.
-_LEAST_MASS = 1e-5
+_MIN_MASS = 1e-5
 
 
 class Components(NamedTuple):
@@ -44,7 +44,7 @@ def components_of(parameters, num_components):
     blocks = tf.reshape(rest, tf.concat([tf.shape(parameters)[:-1], [3, 3, num_components]], axis=0))
     blocks = tf.ensure_shape(blocks, [*parameters.shape[:-1], 3, 3, num_components])
     means, raw_scales, raw_coefficients = tf.unstack(blocks, axis=-2)
-    least = tf.constant(LEAST_LOG_SCALE, parameters.dtype)
+    least = tf.constant(MIN_LOG_SCALE, parameters.dtype)
     return Components(logits, means, tf.maximum(raw_scales, least), tf.tanh(raw_coefficients))
 
 
@@ -83,7 +83,7 @@ def _official_bin(upper, lower, middle, log_scales):
     mass = tf.sigmoid(upper) - tf.sigmoid(lower)
     log_density = middle - log_scales - 2 * tf.nn.softplus(middle)
     log_mass = tf.math.log(tf.maximum(mass, 1e-12))
-    return tf.where(mass > _LEAST_MASS, log_mass, log_density - math.log(127.5))
+    return tf.where(mass > _MIN_MASS, log_mass, log_density - math.log(127.5))
 
 
 def sample(parameters, num_components, component_uniforms, uniforms, temperature=1.0, rounded=False):

@@ -14,7 +14,7 @@ from tfflows.math.bounded_logit import bounded_logit, bounded_logit_inverse
 from tfflows.math.shapes import sizes_of
 
 # Log-scales are not below this in the released Flow++.
-LEAST_LOG_SCALE = -7.0
+MIN_LOG_SCALE = -7.0
 
 # A last Newton step of this many times the smallest scale leaves an error of about its square.
 _LAST_STEP = {tf.float32: 3e-4, tf.float64: 3e-9}
@@ -170,7 +170,7 @@ def _normalized(terms):
     return top + tf.math.log(total), exponentials / total
 
 
-def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE, margin=0.0):
+def encode(x, parameters, num_components, log_scale_of=tf.tanh, min_log_scale=MIN_LOG_SCALE, margin=0.0):
     """The coupling's elementwise map, data to latent: `y = mixture_logit(x) exp(s) + t` and `ln dy/dx`.
 
     With a margin m the logit is of `(1 - 2 m) F + m` in the place of F; see `tfflows.math.bounded_logit`.
@@ -180,13 +180,13 @@ def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=
       parameters: `[..., (2 + 3 K) C]`, what a network gives; on the channels, C of each: r, t, K logits, K means, K log-scales.
       num_components: Python `int` K.
       log_scale_of: From r to s.
-      least_log_scale: Python `float`, lower bound of the mixture's log-scales; None for none.
+      min_log_scale: Python `float`, lower bound of the mixture's log-scales; None for none.
       margin: Python `float` m in [0, 1/2).
 
     Returns:
       `(y, log_derivative)`, each like `x`.
     """
-    log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, least_log_scale)
+    log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, min_log_scale)
     y, log_derivative = mixture_logit(_to_column(x), *mixture)
     if margin:
         y, log_bounded = bounded_logit(y, margin)
@@ -194,12 +194,12 @@ def encode(x, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=
     return _from_column(y * tf.exp(log_scale) + shift, x), _from_column(log_derivative + log_scale, x)
 
 
-def decode(y, parameters, num_components, log_scale_of=tf.tanh, least_log_scale=LEAST_LOG_SCALE, margin=0.0):
+def decode(y, parameters, num_components, log_scale_of=tf.tanh, min_log_scale=MIN_LOG_SCALE, margin=0.0):
     """The inverse of `encode`: `(x, ln dx/dy)`; arguments as there.
 
     With a margin not every y is one of `encode`; x of the others is the mixture's quantile 1e-5, or 1 - 1e-5.
     """
-    log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, least_log_scale)
+    log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, min_log_scale)
     logit, log_bounded = (_to_column(y) - shift) * tf.exp(-log_scale), 0.0
     if margin:
         logit, log_bounded = bounded_logit_inverse(logit, margin)
@@ -218,7 +218,7 @@ def _from_column(column, like):
     return tf.ensure_shape(tf.reshape(rows, sizes_of(like)), like.shape)
 
 
-def _columns_of(parameters, num_components, log_scale_of, least_log_scale):
+def _columns_of(parameters, num_components, log_scale_of, min_log_scale):
     """`s`, `t`, both `[C P]`, and the three parameters of the mixture, each `[K, C P]`."""
     kinds = 2 + 3 * num_components
     channels = parameters.shape[-1] // kinds
@@ -229,6 +229,6 @@ def _columns_of(parameters, num_components, log_scale_of, least_log_scale):
     rows = tf.reshape(tf.transpose(tf.reshape(parameters, [-1, kinds * channels])), [kinds, -1])
     sizes = [1, 1, num_components, num_components, num_components]
     raw_log_scale, shift, logits, means, log_scales = tf.split(rows, sizes, axis=0)
-    if least_log_scale is not None:
-        log_scales = tf.maximum(log_scales, tf.cast(least_log_scale, log_scales.dtype))
+    if min_log_scale is not None:
+        log_scales = tf.maximum(log_scales, tf.cast(min_log_scale, log_scales.dtype))
     return log_scale_of(raw_log_scale[0]), shift[0], (logits, means, log_scales)

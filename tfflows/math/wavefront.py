@@ -120,14 +120,14 @@ def diagonals(kernel_size, height, width):
 
 
 # With fewer places a tick costs more by itself than what fewer of them save.
-_LEAST_SLOTS = 32
+_MIN_SLOTS = 32
 
 
 def _phases(num_ticks, num_slots, height, width, above, delay):
     """At first and at last, when a quarter or half of the places hold pixels, these alone; a fifth of all places less."""
     whole = (Phase(0, num_ticks, 0, num_slots),)
     parts = [rows for rows in (num_slots // 4, num_slots // 2) if rows]
-    if num_slots < _LEAST_SLOTS or height < num_slots or not parts:
+    if num_slots < _MIN_SLOTS or height < num_slots or not parts:
         return whole
     phases, start = [], 0
     for rows in parts:

@@ -28,7 +28,7 @@ class LoopSettings:
       evaluation_batch_size: Images per batch of an evaluation, over all replicas.
       max_to_keep: Checkpoints that stay.
       keep_best: Whether the checkpoint of the lowest evaluation is kept too.
-      steps_per_call: Steps that are taken without Python in between; calls are cut short where a checkpoint or an
+      steps_per_execution: Steps that are taken without Python in between; calls are cut short where a checkpoint or an
         evaluation is due.
     """
 
@@ -38,10 +38,10 @@ class LoopSettings:
     evaluation_batch_size: int = 100
     max_to_keep: int = 3
     keep_best: bool = False
-    steps_per_call: int = 1
+    steps_per_execution: int = 1
 
     def __post_init__(self):
-        for name in ("log_every", "checkpoint_every", "evaluation_batch_size", "max_to_keep", "steps_per_call"):
+        for name in ("log_every", "checkpoint_every", "evaluation_batch_size", "max_to_keep", "steps_per_execution"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.evaluate_every < 0:
@@ -83,7 +83,7 @@ class Loop:
         """
         self._strategy, self._settings = strategy, settings
         self._metric_names, self._learning_rate = metric_names, learning_rate
-        self._take_steps = make_several_steps(train_step, metric_names, settings.steps_per_call)
+        self._take_steps = make_several_steps(train_step, metric_names, settings.steps_per_execution)
 
     def run(
         self,
@@ -135,7 +135,7 @@ class Loop:
             )
             while state.step < num_steps and not any_worker(stop):
                 count = steps_before(
-                    state.step, num_steps, settings.steps_per_call, settings.checkpoint_every, settings.evaluate_every
+                    state.step, num_steps, settings.steps_per_execution, settings.checkpoint_every, settings.evaluate_every
                 )
                 metrics.add(self._take_steps(iterator, count))
                 last = state.step == num_steps

@@ -5,8 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Collection, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from tfflows.files import atomic_write
 
@@ -23,7 +22,7 @@ def prepare_workdir(
     experiment: Mapping,
     free_fields: Collection[str] = (),
     chief: bool = True,
-    added_fields: Mapping = MappingProxyType({}),
+    upgrade: Callable[[dict], Mapping] = dict,
     create: bool = True,
 ) -> None:
     """Creates the working directory, or checks that it belongs to the same experiment.
@@ -37,7 +36,7 @@ def prepare_workdir(
       experiment: the experiment as a dictionary of JSON values (`dataclasses.asdict`).
       free_fields: names of fields that may change between two starts of a run.
       chief: whether this process may write. Other workers only compare.
-      added_fields: fields that a directory may lack because they came later, with the values that it then has.
+      upgrade: what a directory holds, put as it would be put today: renamed fields, say, or those that came later.
       create: whether a directory of no run is made into one of this; if not, it is left as it is.
 
     Raises:
@@ -52,7 +51,7 @@ def prepare_workdir(
         except OSError as error:
             raise WorkdirError(f"Cannot create the working directory {path}: {error}. Give another workdir.") from error
     if (path / EXPERIMENT_FILE).exists():
-        stored = {**added_fields, **read_experiment(path)}
+        stored = _as_json_values(upgrade(read_experiment(path)))
         _check_same(path, stored, wanted, free_fields)
         if stored == wanted:
             return

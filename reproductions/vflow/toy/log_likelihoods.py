@@ -8,11 +8,9 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
+from reproductions.fields import check_fields, setting
 from reproductions.reporting import stored
-from reproductions.reporting.records import PROVENANCE
 
-# What may differ between two runs of the same result.
-_PROVENANCE = (*PROVENANCE, "seconds")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -43,24 +41,24 @@ class LogLikelihoodRecord:
     paper: str
     dataset: str
     model: str
-    steps: int
-    dimensions: int
-    iterations: int
-    batch_size: int
+    steps: int = setting(at_least=1)
+    dimensions: int = setting(at_least=1)
+    iterations: int = setting(at_least=1)
+    batch_size: int = setting(at_least=1)
     seeds: Sequence[int]
-    test_points: int
+    test_points: int = setting(at_least=1)
     importance_samples: int | None
     log_likelihoods: Sequence[float]
     standard_errors: Sequence[float]
     elbos: Sequence[float]
-    parameters: int
+    parameters: int = setting(at_least=1)
     training_curve: Sequence[tuple[int, float]]
-    seconds: float
-    hardware: Mapping[str, object]
-    versions: Mapping[str, str]
-    commit: str | None
-    command: str
-    date: str
+    seconds: float = setting(provenance=True)
+    hardware: Mapping[str, object] = setting(provenance=True)
+    versions: Mapping[str, str] = setting(provenance=True)
+    commit: str | None = setting(provenance=True)
+    command: str = setting(provenance=True)
+    date: str = setting(provenance=True)
     variant: str = ""
 
     def __post_init__(self):
@@ -69,10 +67,7 @@ class LogLikelihoodRecord:
                 raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}")
         if self.variant and not _NAME.fullmatch(self.variant):
             raise ValueError(f"variant must be a plain name or empty, not {self.variant!r}")
-        for name in ("steps", "dimensions", "iterations", "batch_size", "test_points", "parameters"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
+        check_fields(self)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be different, one at least, not {self.seeds!r}")
         for name in ("log_likelihoods", "standard_errors", "elbos"):
@@ -117,7 +112,7 @@ def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathL
     Raises:
       FileExistsError: if it is there with another result.
     """
-    return stored.store(record, path_of(directory, record.paper, record.dataset, record.name), _PROVENANCE)
+    return stored.store(record, path_of(directory, record.paper, record.dataset, record.name))
 
 
 def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], tuple[LogLikelihoodRecord, ...]]:

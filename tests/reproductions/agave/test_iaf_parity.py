@@ -155,7 +155,7 @@ def noise(name, offset):
     return [tf.constant(last(data[f"noise_{name}/{2 * layer + offset:02d}"])) for layer in range(3)]
 
 
-def objective(ladder, head, log_scale, cancelling=False, least_kl=0.1):
+def objective(ladder, head, log_scale, cancelling=False, free_bits=0.1):
     """With the probability of a level as ours plus the 1e-7 of the released code, or as there a difference that cancels."""
     levels, x = images()
     h, kl = ladder(x, noise("train", 1))
@@ -166,7 +166,7 @@ def objective(ladder, head, log_scale, cancelling=False, least_kl=0.1):
     else:
         mass = tf.exp(discretized_logistic.log_prob(levels, 256 * (mean + 0.5), log_scale + math.log(256)))
     log_prob = tf.reduce_sum(tf.math.log(mass + 1e-7), axis=[1, 2, 3])
-    free = [tf.maximum(tf.reduce_mean(tf.reduce_sum(layer, axis=[1, 2]), axis=0), least_kl) for layer in kl]
+    free = [tf.maximum(tf.reduce_mean(tf.reduce_sum(layer, axis=[1, 2]), axis=0), free_bits) for layer in kl]
     total = 4 * tf.add_n([tf.reduce_sum(layer) for layer in free]) - tf.reduce_sum(log_prob)
     return total, mean, log_prob, kl, free
 

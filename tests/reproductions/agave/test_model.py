@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from reproductions.agave import model as agave
-from reproductions.agave.experiments import CHOICES, EXPERIMENTS, AgaveExperiment, stages
+from reproductions.agave.experiments import EXPERIMENTS, AgaveExperiment, stages
+from tests.reproductions.choices import own_choices
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_step, images, train_on_one_batch
-from tfflows.distributions.latent_images import free_kl, total_kl
+from tfflows.distributions.iaf_vae import free_kl, total_kl
 from tfflows.interop.agave import export_weights, load_weights
 from tfflows.math.auxiliary import area_mean
 from tfflows.math.random import row_keys
@@ -19,6 +20,7 @@ from tfflows.tracing.memory import memory_scope
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimization")
 
+CHOICES = own_choices(AgaveExperiment)
 SHAPE = [8, 8, 3]
 TINY = dataclasses.replace(
     EXPERIMENTS["cifar10"],
@@ -114,7 +116,7 @@ def test_free_bits():
     model, keys = initialized("iaf_vae"), row_keys(3)
     loss, metrics = model.training_loss(images(), LABELS, keys)
     _, parts = model.posterior(images(), keys)
-    excess = np.mean(free_kl(parts, TINY.least_kl) - total_kl(parts))
+    excess = np.mean(free_kl(parts, TINY.free_bits) - total_kl(parts))
     elbo = -192 * math.log(2) * metrics["bits_per_dim"]
     np.testing.assert_allclose(tf.reduce_mean(loss + elbo), excess, atol=1e-2)
 
@@ -229,7 +231,7 @@ def test_export_is_the_inverse_of_load():
         ({"num_bits": 5}, "images of 8 bits"),
         ({"kl_weight": -1.0}, "kl_weight must be at least 0"),
         ({"width": 0}, "width must be at least 1"),
-        ({"dropout_rate": 1.0}, "dropout_rate must lie in"),
+        ({"dropout_rate": 1.0}, "dropout_rate must be at least 0 and below 1"),
     ],
 )
 def test_bad_settings_are_refused(changes, message):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
 from reproductions.claims.arms import ARMS, VFLOW_TABLE_2
 from reproductions.claims.comparisons import GapComparison, TermComparison
-from reproductions.claims.judge import judge, judge_seeds, least_difference, load_arm, main, mean_difference
+from reproductions.claims.judge import judge, judge_seeds, load_arm, main, mean_difference, min_difference
 from reproductions.claims.run import command_of, is_finished, is_kept, keep_values, workdir_of
 from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from reproductions.glow import model
@@ -138,11 +138,11 @@ class CurveOnly:
 def test_along_the_curve_the_mean_and_the_least_difference_count():
     slow, fast = CurveOnly(((1, 6.0), (2, 4.25))), CurveOnly(((1, 5.0), (2, 4.0)))
     assert mean_difference(slow, fast) == 0.625
-    assert (least_difference(slow, fast), least_difference(fast, slow)) == (0.25, -1.0)
+    assert (min_difference(slow, fast), min_difference(fast, slow)) == (0.25, -1.0)
     crossing = CurveOnly(((1, 4.5), (2, 4.5)))
-    assert least_difference(slow, crossing) < 0 < mean_difference(slow, crossing)
+    assert min_difference(slow, crossing) < 0 < mean_difference(slow, crossing)
     with pytest.raises(ValueError, match="evaluated at other steps"):
-        least_difference(slow, CurveOnly(((1, 5.0),)))
+        min_difference(slow, CurveOnly(((1, 5.0),)))
 
 
 def test_names_are_unique():

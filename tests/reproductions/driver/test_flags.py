@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 NAMES = (
     "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
     "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
-    "attribute strength direction_images steps_per_call precision tf32 memory evaluate_train "
+    "attribute strength direction_images steps_per_execution precision tf32 memory evaluate_train "
     "importance_samples evaluation_images variant holdout stage side_by_side"
 ).split()
 
@@ -38,7 +38,7 @@ NAMES = (
         ("--side_by_side=0", "positive integer"),
         ("--checkpoint_every=0", "positive integer"),
         ("--log_every=0", "positive integer"),
-        ("--steps_per_call=0", "positive integer"),
+        ("--steps_per_execution=0", "positive integer"),
         ("--memory=little", "should be one of <plain|recompute|reversible>"),
         ("--precision=float16", "<float32|mixed_bfloat16>"),
         ("--samples=0", "positive integer"),

@@ -189,14 +189,14 @@ def test_other_arithmetic_is_recorded_and_told_apart(whole, tmp_path, capsys):
         "memory": "plain",
         "accumulate": 1,
         "side_by_side": 1,
-        "steps_per_call": 1,
+        "steps_per_execution": 1,
     }
     assert whole["execution"] == defaults and not {"precision", "tf32"} & set(whole["overrides"])
     half, rounded = tmp_path / "half", tmp_path / "rounded"
-    run(*arguments, "--precision=mixed_bfloat16", "--steps_per_call=2", f"--workdir={half}")
+    run(*arguments, "--precision=mixed_bfloat16", "--steps_per_execution=2", f"--workdir={half}")
     record = record_of(half)
     assert record["overrides"]["precision"] == "mixed_bfloat16"
-    assert record["execution"] == {**defaults, "precision": "mixed_bfloat16", "steps_per_call": 2}
+    assert record["execution"] == {**defaults, "precision": "mixed_bfloat16", "steps_per_execution": 2}
     assert 0 < abs(record["value"] - whole["value"]) < 0.05
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
     run(*arguments, "--tf32", f"--workdir={rounded}")

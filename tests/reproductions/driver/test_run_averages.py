@@ -121,7 +121,7 @@ def test_a_run_that_was_finished_reports_the_same(copied):
 
 def test_replicas_give_the_same(trained, tmp_path):
     workdir, _ = trained
-    several = ("--strategy=mirrored", "--virtual_devices=2", "--steps_per_call=2", "--set=evaluate_every=2")
+    several = ("--strategy=mirrored", "--virtual_devices=2", "--steps_per_execution=2", "--set=evaluate_every=2")
     run(*arguments_of(tmp_path, *several))
     np.testing.assert_allclose(record_of(tmp_path)["value"], record_of(workdir)["value"], rtol=1e-5)
 

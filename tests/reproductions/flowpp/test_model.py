@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from reproductions.flowpp import model as flowpp
-from reproductions.flowpp.experiments import CHOICES, EXPERIMENTS, FlowPPExperiment, parse_stages
+from reproductions.flowpp.experiments import EXPERIMENTS, FlowPPExperiment, parse_stages
+from tests.reproductions.choices import own_choices
 from tests.reproductions.steps import (
     LABELS,
     TrainingStep,
@@ -22,6 +23,7 @@ from tests.slow import slow_but
 from tfflows.math.random import row_keys
 from tfflows.networks import GatedConditioner
 
+CHOICES = own_choices(FlowPPExperiment)
 SHAPE = [8, 8, 3]
 TINY = dataclasses.replace(
     EXPERIMENTS["cifar10"],

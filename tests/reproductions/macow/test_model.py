@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from reproductions.macow import model as macow
-from reproductions.macow.experiments import CHOICES, EXPERIMENTS, MaCowExperiment
+from reproductions.macow.experiments import EXPERIMENTS, MaCowExperiment
 from reproductions.macow.schedules import build_schedule
+from tests.reproductions.choices import own_choices
 from tests.reproductions.steps import (
     LABELS,
     TrainingStep,
@@ -28,6 +29,7 @@ from tfflows.networks import EluCouplingNetwork, MaskedNetwork
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimization")
 
+CHOICES = own_choices(MaCowExperiment)
 SHAPE = [8, 8, 3]
 TINY = dataclasses.replace(
     EXPERIMENTS["cifar10_var"],
@@ -195,13 +197,17 @@ def test_a_split_batch_gives_the_step_of_the_whole(replicas, accumulate):
         ({"steps": "1"}, "has 1 levels, at least 2"),
         ({"steps": "1, 1+1+1+1, 1"}, "fewer than 4 can leave"),
         ({"steps": "1+1, 1+1, 1"}, "nothing leaves in between"),
-        ({"steps": "1, x, 1"}, "steps needs positive integers"),
-        ({"steps": "1, 0, 1"}, "steps needs positive integers"),
+        ({"steps": "1, x, 1"}, r"steps needs a sequence such as 4, 12\+12, 12, got '1, x, 1'"),
+        ({"steps": "1, , 1"}, "steps needs a sequence"),
+        ({"steps": ((1,), (), (1,))}, "Each level needs a number of steps"),
+        ({"steps": ((1,), 1, (1,))}, "steps must be a tuple"),
+        ({"steps": "1, 0, 1"}, "steps must be at least 1, got 1, 0, 1"),
         ({"widths": "4, 6"}, "widths needs as many entries"),
         ({"factors": ""}, "one for each level between"),
         ({"dequantization_widths": "4"}, "dequantization_widths needs as many"),
-        ({"context_planes": "a"}, "context_planes needs positive integers"),
-        ({"decay": 0.0}, "decay must lie in"),
+        ({"context_planes": "a"}, "context_planes needs a sequence such as 24, 512, got 'a'"),
+        ({"context_planes": ()}, "context_planes needs at least one"),
+        ({"decay": 0.0}, "decay must be above 0 and at most 1"),
         ({"kernel_height": 0}, "kernel_height must be at least 1"),
     ],
 )

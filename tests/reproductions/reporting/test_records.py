@@ -1,12 +1,11 @@
 """Records: validation, and files that are neither lost nor replaced unasked."""
 
-import dataclasses
 import json
 import math
 
 import pytest
 
-from reproductions.reporting.records import PROVENANCE, Record, load_records, write_record
+from reproductions.reporting.records import load_records, write_record
 from tests.reproductions.conftest import IMPORTANCE
 
 TRAIN = {"value": 3.3, "standard_error": 0.01, "num_images": 50, "gap": 0.055, "gap_standard_error": 0.02}
@@ -73,19 +72,15 @@ def test_the_same_result_keeps_its_first_provenance(tmp_path, make_record):
     assert path.read_bytes() == before
 
 
-def test_provenance_names_fields():
-    assert set(PROVENANCE) < {field.name for field in dataclasses.fields(Record)}
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"value": math.nan}, "value must be a finite number"),
         ({"value": "3.35"}, "value must be a finite number"),
         ({"standard_error": -0.1}, "standard_error .* at least 0"),
-        ({"scale": "tiny"}, "one of paper, small, claims, not 'tiny'"),
-        ({"select": "best"}, "one of last, best_test, not 'best'"),
-        ({"num_images": 0}, "num_images must be an integer of at least 1"),
+        ({"scale": "tiny"}, "one of paper, small, claims, got 'tiny'"),
+        ({"select": "best"}, "one of last, best_test, got 'best'"),
+        ({"num_images": 0}, "num_images must be at least 1, got 0"),
         ({"steps": 1.0}, "steps must be an integer"),
         ({"seed": True}, "seed must be an integer"),
         ({"paper": "../glow"}, "paper must be a plain name"),
@@ -119,7 +114,7 @@ def test_invalid_fields_are_refused(make_record, changes, message):
     [
         (lambda content: content.pop("seed"), r"missing fields \['seed'\]"),
         (lambda content: content.update(mood="good"), r"unknown fields \['mood'\]"),
-        (lambda content: content.update(steps=-1), "steps must be an integer"),
+        (lambda content: content.update(steps=-1), "steps must be at least 0, got -1"),
         (lambda content: content.update(seed=5), r"belong to glow/cifar10-paper-seed5"),
     ],
 )

@@ -12,7 +12,7 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from reproductions.experiment import override
+from reproductions.fields import override
 from reproductions.reporting.expected import load_expected
 from reproductions.vflow import model as vflow
 from reproductions.vflow.counts import KINDS, count_by_kind, count_parameters, has_closed_form

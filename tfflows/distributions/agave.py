@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfflows.distributions.iaf_vae import free_kl, total_kl
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
-from tfflows.distributions.latent_images import free_kl, total_kl
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_pixels
 from tfflows.math.random import fold_in
@@ -26,7 +26,7 @@ class Terms(NamedTuple):
     kl: tf.Tensor
 
 
-class AuxiliaryGuided(ImageModel):
+class AGAVE(ImageModel):
     """Trained on `E_q [ln P(x | f(z)) + ln P(y | z)] - lambda KL(q(z | x) || p(z))`; `ln P(x) >= E_q [ln P(x | f(z))] - KL`.
 
     `f(z)` are the means that the VAE's decoder gives the auxiliary image y; an autoregressive model of the pixels x is
@@ -44,16 +44,16 @@ class AuxiliaryGuided(ImageModel):
     has_encoder = True
     has_terms = True
 
-    def __init__(self, vae, pixels, stream, weight=2.0, auxiliary=True, least_kl=0.0, pretrained=False, name="agave"):
+    def __init__(self, vae, pixels, stream, weight=2.0, auxiliary=True, free_bits=0.0, pretrained=False, name="agave"):
         """Creates the model.
 
         Args:
-          vae: `LatentImages`.
+          vae: `IAFVAE`.
           pixels: `PixelCNNImages`, its network with features.
           stream: `tfflows.networks.FeatureStream`, from an image to these features.
           weight: Python `float`, lambda, the weight of the KL.
           auxiliary: Python `bool`, whether the objective has the auxiliary term (eq. 7), or not (eq. 6).
-          least_kl: Python `float`, as for `LatentImages`; the published objective has no free bits.
+          free_bits: Python `float`, as for `IAFVAE`; the published objective has no free bits.
           pretrained: Python `bool`, whether `initialize` leaves VAE and pixels as they are and sets the stream alone.
           name: Python `str`.
         """
@@ -64,7 +64,7 @@ class AuxiliaryGuided(ImageModel):
         self._layer_variables = variables_of_layers(stream)
         self.weight = weight
         self.auxiliary = auxiliary
-        self.least_kl = least_kl
+        self.free_bits = free_bits
         self.pretrained = pretrained
 
     def features(self, means, dropout_keys=None):
@@ -101,7 +101,7 @@ class AuxiliaryGuided(ImageModel):
         features = self.features(means, fold_in(dropout_keys, "stream"))
         pixels = self.pixels.log_prob(images, features, fold_in(dropout_keys, "pixels"))
         auxiliary, kl_of_image = self.vae.log_prob_given(images, means), total_kl(kl)
-        loss = self.weight * free_kl(kl, self.least_kl) - pixels
+        loss = self.weight * free_kl(kl, self.free_bits) - pixels
         # Without its term the auxiliary decoder's scale is not trained, but keeps a gradient of 0.
         loss -= auxiliary if self.auxiliary else 0 * tf.reduce_sum(self.vae.log_scale)
         return loss, {

@@ -12,7 +12,7 @@ from tfflows.math.random import fold_in
 from tfflows.tracing.walk import variables_of_layers
 
 
-class LatentImages(ImageModel):
+class IAFVAE(ImageModel):
     """`ln P(y) >= E_q [ln P(y | z)] - KL(q(z | x) || p(z))`, y the image x itself or a smaller or coarser version of it.
 
     Each number of y is in a bin of a logistic whose mean the decoder gives; its scale is one for all images and pixels, or one
@@ -34,9 +34,9 @@ class LatentImages(ImageModel):
         num_levels=256,
         scale_per_colour=False,
         open_edges=False,
-        least_kl=0.0,
+        free_bits=0.0,
         initial_log_scale=0.0,
-        name="latent_images",
+        name="iaf_vae",
     ):
         """Creates the model.
 
@@ -47,7 +47,7 @@ class LatentImages(ImageModel):
           num_levels: Python `int`, bins of a colour of y; see `DiscretizedLogistic`.
           scale_per_colour: Python `bool`.
           open_edges: Python `bool`, whether the outer bins have the tails.
-          least_kl: Python `float`, nats: KL of a channel of latents, summed over its places and averaged over the images of a
+          free_bits: Python `float`, nats: KL of a channel of latents, summed over its places and averaged over the images of a
             device, that training does not press below ("free bits").
           initial_log_scale: Python `float`, of the logistics at first, y within [-1/2, 1/2].
           name: Python `str`.
@@ -62,7 +62,7 @@ class LatentImages(ImageModel):
         self._factor = round(2 / head.scale)  # the features have half the sides of x
         self._num_levels = num_levels
         self._open_edges = open_edges
-        self.least_kl = least_kl
+        self.free_bits = free_bits
 
     @property
     def auxiliary_shape(self):
@@ -118,7 +118,7 @@ class LatentImages(ImageModel):
         means, kl = self.posterior(images, keys)
         log_prob, kl_of_image = self.log_prob_given(images, means), total_kl(kl)
         bits = bits_per_dim(log_prob - kl_of_image, self.num_dimensions)
-        return free_kl(kl, self.least_kl) - log_prob, {"bits_per_dim": bits, "kl": kl_of_image}
+        return free_kl(kl, self.free_bits) - log_prob, {"bits_per_dim": bits, "kl": kl_of_image}
 
     def initialize(self, images, labels, keys):
         """Data-dependent init from one batch; returns the means that it gives."""
@@ -151,16 +151,16 @@ def total_kl(kl):
     return tf.add_n([tf.reduce_sum(part, axis=[1, 2, 3]) for part in kl])
 
 
-def free_kl(kl, least_kl):
-    """`sum_c max(least_kl, mean over images of KL_c)`, c the channels of latents of all blocks; nats `[B]`, equal for all images.
+def free_kl(kl, free_bits):
+    """`sum_c max(free_bits, mean over images of KL_c)`, c the channels of latents of all blocks; nats `[B]`, the same for each.
 
-    With `least_kl` 0 it is `total_kl`. Source: Kingma et al. 2016; in the released code the mean is over the images of a
+    With `free_bits` 0 it is `total_kl`. Source: Kingma et al. 2016; in the released code the mean is over the images of a
     device, as here.
     """
-    if not least_kl:
+    if not free_bits:
         return total_kl(kl)
     by_channel = [tf.reduce_mean(tf.reduce_sum(part, axis=[1, 2]), axis=0) for part in kl]
-    total = tf.add_n([tf.reduce_sum(tf.maximum(part, least_kl)) for part in by_channel])
+    total = tf.add_n([tf.reduce_sum(tf.maximum(part, free_bits)) for part in by_channel])
     return tf.fill(tf.shape(kl[0])[:1], total)
 
 

@@ -1,0 +1,323 @@
+"""Fields of dataclasses that say themselves what they may hold and what they are for.
+
+    @dataclasses.dataclass(frozen=True)
+    class Experiment:
+        depth: int = setting(32, at_least=1)
+        permutation: str = setting("invertible", choices=("reverse", "invertible"))
+
+What is declared here once is read by every check, by `--set` and `--help`, by the comparison of working directories and by
+records: a new field needs no other place.
+"""
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+
+from reproductions.renamed import RENAMED, renamed
+
+_KEY = "setting"
+_NONE = type(None)
+_ITS_DEFAULT = object()
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The role of a field.
+
+    Attributes:
+      choices: The values that it may have; any if empty.
+      at_least: Lower bound; of each number, where the field holds several.
+      above: Lower bound that is not reached.
+      at_most: Upper bound.
+      below: Upper bound that is not reached.
+      changes_result: Whether what is computed depends on it. What does not is no override in a record, and a run goes on with
+        another value.
+      may_change: Whether a run may go on with another value all the same, as with more steps.
+      before: What all runs had before the field existed, if that is not its default.
+      provenance: Of a record: whether it tells how a result was obtained, not which it is. Two records that differ in nothing
+        else hold the same result.
+      column: Title of its column in `--list`; empty: it has none.
+    """
+
+    choices: tuple = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    changes_result: bool = True
+    may_change: bool = False
+    before: object = _ITS_DEFAULT
+    provenance: bool = False
+    column: str = ""
+
+
+def setting(default: object = dataclasses.MISSING, **role: object) -> typing.Any:
+    """A field of a dataclass, with the attributes of a `Setting` that are not the usual ones.
+
+    Args:
+      default: Its default value; it has none where this is left out.
+      **role: Attributes of `Setting`.
+    """
+    return dataclasses.field(default=default, metadata={_KEY: Setting(**role)})
+
+
+def settings_of(kind: type) -> dict[str, Setting]:
+    """`{name: Setting}` of the fields of a dataclass, in their order."""
+    return {field.name: field.metadata.get(_KEY, Setting()) for field in dataclasses.fields(kind)}
+
+
+def watching_fields(kind: type) -> tuple[str, ...]:
+    """The fields that say how a run is watched, not what it computes."""
+    return tuple(name for name, own in settings_of(kind).items() if not own.changes_result)
+
+
+def free_fields(kind: type) -> tuple[str, ...]:
+    """The fields with another value of which a run may go on."""
+    return tuple(name for name, own in settings_of(kind).items() if own.may_change or not own.changes_result)
+
+
+def provenance_fields(kind: type) -> tuple[str, ...]:
+    """The fields of a record that tell how its result was obtained."""
+    return tuple(name for name, own in settings_of(kind).items() if own.provenance)
+
+
+@functools.cache
+def annotations_of(kind: type) -> dict[str, typing.Any]:
+    """`{name: type}` of the fields of a dataclass."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+# ----------------------------------------------------------------------------------------------------------------- checks
+
+
+def check_fields(instance: object) -> None:
+    """Checks each field of a dataclass against its type and its `Setting`.
+
+    Checked are the types `int`, `float` (finite), `bool`, `str`, mappings, sequences of these, and unions of those.
+
+    Raises:
+      ValueError: naming the first field that is not as declared.
+    """
+    annotations = annotations_of(type(instance))
+    for name, own in settings_of(type(instance)).items():
+        value, annotation = getattr(instance, name), annotations[name]
+        if not _fits(value, annotation):
+            raise ValueError(f"{name} must be {_described(annotation)}, got {value!r}.")
+        if own.choices and value not in own.choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, own.choices))}, got {value!r}.")
+        if not all(_within(number, own) for number in _numbers(value)):
+            raise ValueError(f"{name} must be {_bounds(own)}, got {text_of(value)}.")
+
+
+def take_sequences(instance: object) -> None:
+    """Gives the fields that are declared as sequences their type, from text as `--set` takes it or from lists as JSON has them.
+
+    To be called by `__post_init__`, before `check_fields`.
+
+    Raises:
+      ValueError: naming the field, if its text cannot be read.
+    """
+    for name, annotation in annotations_of(type(instance)).items():
+        if typing.get_origin(annotation) in (tuple, list):
+            object.__setattr__(instance, name, _as_sequence(name, getattr(instance, name), annotation))
+
+
+def _fits(value, annotation):
+    origin = typing.get_origin(annotation) or annotation
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, one) for one in typing.get_args(annotation))
+    if origin in (int, bool):
+        return type(value) is origin
+    if origin is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if origin in (tuple, list):
+        own = _element_types(annotation, value) if isinstance(value, origin) else None
+        return own is not None and all(map(_fits, value, own))
+    if origin in (str, _NONE, Mapping):
+        return isinstance(value, origin)
+    return True
+
+
+def _element_types(annotation, values):
+    """The type of each of the values of a sequence; None if there are too few or too many."""
+    own = typing.get_args(annotation)
+    if typing.get_origin(annotation) is list or own[1:] == (...,):
+        return [own[0]] * len(values)
+    return list(own) if len(own) == len(values) else None
+
+
+def _numbers(value):
+    if isinstance(value, tuple | list):
+        return [number for part in value for number in _numbers(part)]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def _within(number, own):
+    return not (
+        (own.at_least is not None and number < own.at_least)
+        or (own.above is not None and number <= own.above)
+        or (own.at_most is not None and number > own.at_most)
+        or (own.below is not None and number >= own.below)
+    )
+
+
+def _bounds(own):
+    words = {"at least": own.at_least, "above": own.above, "at most": own.at_most, "below": own.below}
+    return " and ".join(f"{word} {bound}" for word, bound in words.items() if bound is not None)
+
+
+_WORDS = {
+    int: "an integer",
+    float: "a finite number",
+    bool: "true or false",
+    str: "a string",
+    Mapping: "a mapping",
+    _NONE: "None",
+}
+
+
+def _described(annotation):
+    origin = typing.get_origin(annotation) or annotation
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(map(_described, typing.get_args(annotation)))
+    return _WORDS.get(origin, f"a {origin.__name__}")
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+
+
+def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
+    """The experiment with `field=value` strings applied, each value read as the field's type.
+
+    A sequence is written `24, 512, 512`, one of sequences `4, 12+12, 12`; brackets as Python has them are taken too.
+
+    Raises:
+      ValueError: on an unknown field (names the valid ones) or a value of another type.
+    """
+    annotations = annotations_of(type(experiment))
+    changes = {}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator:
+            raise ValueError(f"--set needs field=value, got {assignment!r}.")
+        name = RENAMED.get(name, name)
+        if name not in annotations or name == "name":
+            valid = ", ".join(sorted(set(annotations) - {"name"}))
+            raise ValueError(f"{type(experiment).__name__} has no field {name!r} to set; its fields are: {valid}.")
+        changes[name] = _read(f"--set {name}", text, annotations[name])
+    return dataclasses.replace(experiment, **changes)
+
+
+def text_of(value: object) -> object:
+    """A sequence as `--set` takes it, such as `4, 12+12, 12`; any other value as it is."""
+    if not isinstance(value, tuple | list):
+        return value
+    return ", ".join("+".join(map(str, part)) if isinstance(part, tuple | list) else str(part) for part in value)
+
+
+def as_of_today(kind: type, stored: Mapping[str, object]) -> dict[str, object]:
+    """What a file of an experiment of an earlier version says, as one of today would say it.
+
+    Fields get the names and types that they have now, and those that came later the value that all runs had before.
+
+    Args:
+      kind: The class of the experiment.
+      stored: JSON values by the name of their field; what is no field is left as it is.
+
+    Raises:
+      ValueError: naming the field, if its text cannot be read.
+    """
+    content = dict(renamed(stored))
+    for field in dataclasses.fields(kind):
+        own = field.metadata.get(_KEY, Setting())
+        before = field.default if own.before is _ITS_DEFAULT else own.before
+        if field.name not in content and before is not dataclasses.MISSING:
+            content[field.name] = before
+    for name, annotation in annotations_of(kind).items():
+        if name in content and typing.get_origin(annotation) in (tuple, list):
+            content[name] = _as_sequence(name, content[name], annotation)
+    return content
+
+
+def _as_sequence(name, value, annotation):
+    if isinstance(value, str):
+        return _read(name, value, annotation)
+    if not isinstance(value, tuple | list):
+        return value
+    origin, own = typing.get_origin(annotation), _element_types(annotation, value)
+    if own is None:
+        return origin(value)
+    return origin(
+        _as_sequence(name, part, one) if typing.get_origin(one) in (tuple, list) else part
+        for part, one in zip(value, own, strict=True)
+    )
+
+
+def _read(name, text, annotation):
+    """The value of a text as the type of a field."""
+    origin = typing.get_origin(annotation) or annotation
+    if origin in (types.UnionType, typing.Union):
+        return _read_one_of(name, text, typing.get_args(annotation))
+    if origin in (tuple, list):
+        return _read_sequence(name, text, annotation)
+    if origin is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name} needs true or false, got {text!r}.")
+        return text.lower() == "true"
+    if origin is _NONE:
+        if text.lower() not in ("none", "null"):
+            raise ValueError(f"{name} needs none, got {text!r}.")
+        return None
+    try:
+        return origin(text)
+    except ValueError:
+        raise ValueError(f"{name} needs a value of type {origin.__name__}, got {text!r}.") from None
+
+
+def _read_one_of(name, text, kinds):
+    # None first: any text is a string.
+    for kind in sorted(kinds, key=lambda kind: kind is not _NONE):
+        try:
+            return _read(name, text, kind)
+        except ValueError:
+            continue
+    names = " or ".join("none" if kind is _NONE else getattr(kind, "__name__", str(kind)) for kind in kinds)
+    raise ValueError(f"{name} needs a value of type {names}, got {text!r}.")
+
+
+def _read_sequence(name, text, annotation, separator=","):
+    parts = _split(text, separator)
+    if len(parts) == 1 and text.strip()[:1] in ("(", "["):
+        separator = ","
+        parts = _split(text.strip()[1:-1], separator)
+    if len(parts) > 1 and not parts[-1] and separator == ",":
+        parts.pop()  # (4,)
+    if parts == [""] and separator == ",":
+        parts = []
+    own = _element_types(annotation, parts)
+    if own is None:
+        raise ValueError(f"{name} needs {len(typing.get_args(annotation))} values, got {text!r}.")
+    try:
+        return typing.get_origin(annotation)(
+            _read_sequence(name, part, one, "+") if typing.get_origin(one) in (tuple, list) else _read(name, part, one)
+            for part, one in zip(parts, own, strict=True)
+        )
+    except ValueError:
+        example = "4, 12+12, 12" if typing.get_origin(typing.get_args(annotation)[0]) in (tuple, list) else "24, 512"
+        raise ValueError(f"{name} needs a sequence such as {example}, got {text!r}.") from None
+
+
+def _split(text, separator):
+    """The parts between separators outside of brackets, without blanks around them."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
