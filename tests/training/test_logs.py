@@ -96,7 +96,7 @@ def test_files_that_a_kill_cut_short(tmp_path, cut):
     assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     records = tensorboard_records(tmp_path)
     assert [step for step, tag, _ in records if tag == "bits_per_dim"] == [1, 2, 3, 4, 5, 6]
-    assert len(records) == 6 * 2 + 3
+    assert len(records) == 6 * 2
 
 
 def test_what_was_flushed_survives_kill_9(scenarios):
