@@ -11,7 +11,7 @@ from tfflows.extras import MissingExtraError, require
 from tfflows.interop.sources import read_source
 from tfflows.progress import Progress
 
-OPTIONAL = ["PIL", "lmdb", "matplotlib", "pandas", "safetensors", "sklearn", "tqdm"]
+OPTIONAL = ["PIL", "lmdb", "matplotlib", "pandas", "safetensors", "sklearn", "tensorboard", "tqdm"]
 
 
 def test_gives_the_module():

@@ -12,6 +12,8 @@ Source: MaCow, section 3.1 (masked); its released code (shifted); Kingma et al. 
 import numpy as np
 import tensorflow as tf
 
+from tfflows.math.convolution import conv2d
+
 MASKED, SHIFTED = KINDS = ("masked", "shifted")
 ORDERS = {MASKED: ("A", "B"), SHIFTED: ("A", "B", "C", "D")}
 
@@ -75,8 +77,8 @@ def convolve(x, kernel, kind, order):
       `Tensor`, shape `[B, H, W, filters]`.
     """
     if kind == MASKED:
-        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-    return tf.nn.conv2d(shifted(x, kernel.shape[:2], order), kernel, strides=1, padding="VALID")
+        return conv2d(x, kernel, strides=1, padding="SAME")
+    return conv2d(shifted(x, kernel.shape[:2], order), kernel, strides=1, padding="VALID")
 
 
 def shifted(x, kernel_size, order):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfflows.math import actnorm
-from tfflows.math.convolution import border_convolution, convolution_with_border, deinterleave
+from tfflows.math.convolution import border_convolution, conv2d, convolution_with_border, deinterleave
 from tfflows.math.random import derive_seed
 
 PADDINGS = ("border", "zeros")
@@ -50,7 +50,7 @@ class _Conv2D(keras.layers.Layer):
         if self.has_border_channel:
             inner, border = convolution_with_border(x, kernel, self.compute_dtype)
             return tf.cast(inner, dtype) + tf.cast(border + bias, dtype)
-        inner = tf.nn.conv2d(x, tf.cast(kernel, self.compute_dtype), strides=1, padding="SAME")
+        inner = conv2d(x, tf.cast(kernel, self.compute_dtype), strides=1, padding="SAME")
         if tf.as_dtype(dtype) == bias.dtype:
             return tf.nn.bias_add(tf.cast(inner, dtype), bias)
         # On CPU the gradient of `bias_add` adds bfloat16 to bfloat16 until nothing is added any more; a plain sum's does not.

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.math.random import derive_seed
 from tfflows.networks.layers import WeightNormLayer, call_layer, initialize_layer
@@ -85,7 +86,7 @@ class ExponentialGainConv2D(_ExponentialGain):
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _convolve(self, x, kernel):
-        return tf.nn.conv2d(x, kernel, strides=self.strides, padding="SAME")
+        return conv2d(x, kernel, strides=self.strides, padding="SAME")
 
     def compute_output_shape(self, input_shape):
         *outer, height, width, _ = input_shape
@@ -118,7 +119,7 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
 
     def _convolve(self, x, kernel):
         batch, height, width = tf.unstack(tf.shape(x)[:3])
-        out = tf.nn.conv2d_transpose(x, kernel, [batch, 2 * height, 2 * width, self.filters], strides=2, padding="SAME")
+        out = conv2d_transpose(x, kernel, [batch, 2 * height, 2 * width, self.filters], strides=2, padding="SAME")
         return tf.ensure_shape(out, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
@@ -152,7 +153,7 @@ class AutoregressiveConv2D(_ExponentialGain):
         return direction * tf.math.rsqrt(self._squared_norm(direction))
 
     def _convolve(self, x, kernel):
-        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+        return conv2d(x, kernel, strides=1, padding="SAME")
 
 
 class AutoregressiveNetwork(keras.layers.Layer):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import MASKED, causal_mask, check, convolve
 from tfflows.math.random import derive_seed
 
@@ -137,10 +138,10 @@ class WeightNormConv2D(WeightNormLayer):
             out = tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [self.filters]], axis=0))
             return tf.ensure_shape(out, [*x.shape[:-1], self.filters])
         if self.strides == 1:
-            return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+            return conv2d(x, kernel, strides=1, padding="SAME")
         side = self.kernel_size[0] // 2
         x = tf.pad(x, [[0, 0], [side, side], [side, side], [0, 0]])  # SAME would begin a pixel later
-        return tf.nn.conv2d(x, kernel, strides=self.strides, padding="VALID")
+        return conv2d(x, kernel, strides=self.strides, padding="VALID")
 
     def compute_output_shape(self, input_shape):
         *outer, height, width, _ = input_shape
@@ -166,7 +167,7 @@ class WeightNormConv2DTranspose(WeightNormLayer):
     def _convolve(self, x, kernel):
         batch, height, width = tf.unstack(tf.shape(x)[:3])
         size = [batch, 2 * height + 1, 2 * width + 1, self.filters]
-        out = tf.nn.conv2d_transpose(x, kernel, size, strides=2, padding="VALID")[:, 1:, 1:]
+        out = conv2d_transpose(x, kernel, size, strides=2, padding="VALID")[:, 1:, 1:]
         return tf.ensure_shape(out, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
@@ -292,7 +293,7 @@ class DataDependentConv2D(keras.layers.Layer):
             kernel = kernel * (tf.convert_to_tensor(self.norm) * tf.math.rsqrt(tf.maximum(squared_norm, _NORM_EPSILON)))
         x, kernel = tf.cast(x, self.compute_dtype), tf.cast(kernel, self.compute_dtype)
         if self.kernel_size > 1:
-            return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+            return conv2d(x, kernel, strides=1, padding="SAME")
         rows = tf.matmul(tf.reshape(x, [-1, kernel.shape[2]]), kernel[0, 0])
         out = tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [self.filters]], axis=0))
         return tf.ensure_shape(out, [*x.shape[:-1], self.filters])

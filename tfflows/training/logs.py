@@ -21,7 +21,7 @@ class LogError(RuntimeError):
 
 
 class MetricLogger:
-    """Writes scalars to `metrics.jsonl` and TensorBoard, and images to TensorBoard; the former alone without that package.
+    """Writes scalars to `metrics.jsonl` and TensorBoard; to the former alone without that package.
 
     On construction both are cut at the step that was restored: what a killed run wrote after its
     last checkpoint falls away, as it will be written again. So, apart from times, a run with

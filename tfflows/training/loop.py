@@ -135,7 +135,11 @@ class Loop:
             )
             while state.step < num_steps and not any_worker(stop):
                 count = steps_before(
-                    state.step, num_steps, settings.steps_per_execution, settings.checkpoint_every, settings.evaluate_every
+                    state.step,
+                    num_steps,
+                    settings.steps_per_execution,
+                    settings.checkpoint_every,
+                    settings.evaluate_every,
                 )
                 metrics.add(self._take_steps(iterator, count))
                 last = state.step == num_steps

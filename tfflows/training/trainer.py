@@ -163,7 +163,7 @@ class Trainer:
         augmentation: str = "none",
         init_batch_size: int = 256,
     ) -> TrainingSummary:
-        """Trains until `num_steps` steps are done in all, those of earlier calls and runs included.
+        """Trains until `num_steps` steps are done in all, those of earlier calls and runs included; no further if more are done.
 
         A run that goes on from nothing begins with the data-dependent initialization from one batch of training images.
 
@@ -178,7 +178,7 @@ class Trainer:
           init_batch_size: Images of the data-dependent initialization, at most all; 0: there is none.
 
         Raises:
-          ValueError: if the arguments do not fit model, strategy or settings, or fewer steps are asked for than are done.
+          ValueError: if the arguments do not fit model, strategy or settings.
           WorkdirError: if the workdir is of other settings, or another process trains in it.
           CheckpointError: if no checkpoint can be written or read.
           TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
@@ -204,10 +204,7 @@ class Trainer:
             checkpoints = self._checkpoints()
             restored, state = self._start(checkpoints, source, augmentation, init_batch_size)
             if num_steps < state.step:
-                self._state = state
-                raise ValueError(
-                    f"{state.step} steps are done already, more than num_steps={num_steps}: give at least as many."
-                )
+                logging.warning("%d steps are done already, more than the %d asked for.", state.step, num_steps)
             with MetricLogger(self.workdir, restored, self._chief, self._callbacks) as logger:
                 metrics = self._loop(batch_size).run(
                     state,

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfflows.math.convolution import conv2d
 from tfflows.math.gating import concat_elu, gate
 from tfflows.networks.pixelcnn.network import POSITION
 
@@ -214,7 +215,7 @@ class _Folded:
     def _of(self, rows, strides):
         side = (self.kernel.shape[1] - 1) // 2
         padded = tf.pad(rows, [[0, 0], [0, 0], [side, side], [0, 0]])
-        return tf.nn.conv2d(padded, self.kernel, strides=strides, padding="VALID") + self.bias
+        return conv2d(padded, self.kernel, strides=strides, padding="VALID") + self.bias
 
     def dense(self, x):
         """Kernels of one tap."""

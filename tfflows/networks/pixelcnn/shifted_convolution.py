@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.networks.layers import WeightNormLayer
 
 SAME, DOWN, DOWN_RIGHT = SHIFTS = ("same", "down", "down_right")
@@ -82,13 +83,13 @@ class ShiftedConv2D(_PixelCNNLayer):
             out = tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [self.filters]], axis=0))
             return tf.ensure_shape(out, [*x.shape[:-1], self.filters])
         if self.shift == SAME:
-            return tf.nn.conv2d(x, kernel, strides=self.strides, padding="SAME")
+            return conv2d(x, kernel, strides=self.strides, padding="SAME")
         height, width = self.kernel_size
         side = (width - 1) // 2
         columns = [side, side] if self.shift == DOWN else [width - 1, 0]
         # As padding of the convolution itself it would cost no copy, but on CPU the gradient then takes nearly twice as long.
         padded = tf.pad(x, [[0, 0], [height - 1, 0], columns, [0, 0]])
-        return tf.nn.conv2d(padded, kernel, strides=self.strides, padding="VALID")
+        return conv2d(padded, kernel, strides=self.strides, padding="VALID")
 
     def compute_output_shape(self, input_shape):
         *outer, height, width, _ = input_shape
@@ -118,10 +119,10 @@ class ShiftedConv2DTranspose(_PixelCNNLayer):
         batch, height, width = tf.unstack(tf.shape(x)[:3])
         if self.shift == SAME:
             size = [batch, 2 * height, 2 * width, self.filters]
-            return tf.nn.conv2d_transpose(x, kernel, size, strides=2, padding="SAME")
+            return conv2d_transpose(x, kernel, size, strides=2, padding="SAME")
         rows, columns = self.kernel_size
         size = [batch, 2 * height + rows - 1, 2 * width + columns - 1, self.filters]
-        return tf.nn.conv2d_transpose(x, kernel, size, strides=2, padding="VALID")
+        return conv2d_transpose(x, kernel, size, strides=2, padding="VALID")
 
     def _crop(self, full):
         if self.shift == SAME:
