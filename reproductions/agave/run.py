@@ -14,6 +14,7 @@ import_libraries()
 from reproductions.agave import model  # noqa: E402
 from reproductions.agave.counts import count_parameters  # noqa: E402
 from reproductions.agave.experiments import EXPERIMENTS, small, stages  # noqa: E402
+from reproductions.agave.study import STUDY  # noqa: E402
 from tfflows.cli.main import main  # noqa: E402
 from tfflows.cli.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.agave import load_weights  # noqa: E402
@@ -21,7 +22,7 @@ from tfflows.interop.agave import load_weights  # noqa: E402
 AGAVE = Reproduction(
     paper="agave",
     title="AGAVE: Auxiliary Guided Autoregressive Variational Autoencoders (Lucas & Verbeek 2018).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

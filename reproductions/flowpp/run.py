@@ -14,6 +14,7 @@ import_libraries()
 from reproductions.flowpp import model  # noqa: E402
 from reproductions.flowpp.experiments import EXPERIMENTS, small  # noqa: E402
 from reproductions.flowpp.schedules import build_schedule  # noqa: E402
+from reproductions.flowpp.study import STUDY  # noqa: E402
 from tfflows.cli.main import main  # noqa: E402
 from tfflows.cli.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.flowpp import load_weights  # noqa: E402
@@ -21,7 +22,7 @@ from tfflows.interop.flowpp import load_weights  # noqa: E402
 FLOWPP = Reproduction(
     paper="flowpp",
     title="Flow++: Flow-Based Models with Variational Dequantization and Architecture Design (Ho et al. 2019).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

@@ -13,6 +13,7 @@ import_libraries()
 
 from reproductions.glow import model  # noqa: E402
 from reproductions.glow.experiments import EXPERIMENTS, small  # noqa: E402
+from reproductions.glow.study import STUDY  # noqa: E402
 from tfflows.cli.main import main  # noqa: E402
 from tfflows.cli.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.glow import load_weights  # noqa: E402
@@ -20,7 +21,7 @@ from tfflows.interop.glow import load_weights  # noqa: E402
 GLOW = Reproduction(
     paper="glow",
     title="Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal 2018).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

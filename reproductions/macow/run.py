@@ -15,6 +15,7 @@ from reproductions.macow import model  # noqa: E402
 from reproductions.macow.counts import count_parameters  # noqa: E402
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small  # noqa: E402
 from reproductions.macow.schedules import build_schedule  # noqa: E402
+from reproductions.macow.study import STUDY  # noqa: E402
 from tfflows.cli.main import main  # noqa: E402
 from tfflows.cli.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.macow import load_weights  # noqa: E402
@@ -22,7 +23,7 @@ from tfflows.interop.macow import load_weights  # noqa: E402
 MACOW = Reproduction(
     paper="macow",
     title="MaCow: Masked Convolutional Generative Flow (Ma et al. 2019).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

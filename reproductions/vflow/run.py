@@ -16,6 +16,7 @@ from reproductions.vflow import model  # noqa: E402
 from reproductions.vflow.counts import count_parameters  # noqa: E402
 from reproductions.vflow.experiments import EXPERIMENTS, small  # noqa: E402
 from reproductions.vflow.schedules import build_schedule  # noqa: E402
+from reproductions.vflow.study import STUDY  # noqa: E402
 from tfflows.cli.main import main  # noqa: E402
 from tfflows.cli.reproduction import Reproduction  # noqa: E402
 from tfflows.interop.vflow import load_weights  # noqa: E402
@@ -23,7 +24,7 @@ from tfflows.interop.vflow import load_weights  # noqa: E402
 VFLOW = Reproduction(
     paper="vflow",
     title="VFlow: More Expressive Generative Flows with Variational Data Augmentation (Chen et al. 2020).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=optimizer,

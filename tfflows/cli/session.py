@@ -13,6 +13,7 @@ from tfflows.data import dataset_spec, load_dataset
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
 from tfflows.training.named_variables import count_parameters, named_variables
+from tfflows.training.schedules import warmup_constant_cooldown
 from tfflows.training.side_by_side import use_cores
 from tfflows.training.strategies import is_chief, make_strategy
 from tfflows.training.variable_names import short_variable_names
@@ -50,9 +51,9 @@ class Session:
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
         added_fields = self.experiment.added_fields
-        prepare_workdir(
-            self.workdir, described, FREE_FIELDS, chief=self.chief, added_fields=added_fields, create=create
-        )
+        # A schedule that ends with the run belongs to its length.
+        free = WATCHING if self.experiment.cooldown_steps else FREE_FIELDS
+        prepare_workdir(self.workdir, described, free, chief=self.chief, added_fields=added_fields, create=create)
 
     @functools.cached_property
     def train_source(self):
@@ -168,8 +169,13 @@ class Session:
 
     @functools.cached_property
     def schedule(self):
-        """The learning rate as a function of the step."""
-        return self.reproduction.build_schedule(self.experiment)
+        """The learning rate as a function of the step: the paper's schedule, or with a cool-down that which all papers share."""
+        experiment = self.experiment
+        if experiment.cooldown_steps:
+            return warmup_constant_cooldown(
+                experiment.learning_rate, experiment.warmup_steps, experiment.cooldown_steps, experiment.num_steps
+            )
+        return self.reproduction.build_schedule(experiment)
 
     def restore(self):
         """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.

@@ -22,6 +22,8 @@ class Experiment:
       num_steps: Optimizer steps of a full run.
       learning_rate: Peak.
       warmup_steps: Steps of linear warm-up from 0.
+      cooldown_steps: Steps at the end in which the learning rate falls linearly to 0. With them every paper has one schedule,
+        `schedules.warmup_constant_cooldown`; 0: the paper's own.
       ema_decay: Of the moving average of the parameters, which is then evaluated in their place; 0: none.
       evaluate_every: Steps between evaluations on test images; 0: at the end only.
       evaluate_train: Whether the images that are trained on are measured at the end too, as the test images are.
@@ -36,7 +38,14 @@ class Experiment:
     """
 
     # Fields that experiments have not always had, with the values that all runs before had.
-    added_fields = {"precision": "float32", "tf32": False, "ema_decay": 0.0, "evaluate_train": False, "holdout": 0}
+    added_fields = {
+        "precision": "float32",
+        "tf32": False,
+        "ema_decay": 0.0,
+        "evaluate_train": False,
+        "holdout": 0,
+        "cooldown_steps": 0,
+    }
 
     name: str
     dataset: str
@@ -50,6 +59,7 @@ class Experiment:
     num_steps: int = 1000
     learning_rate: float = 1e-3
     warmup_steps: int = 0
+    cooldown_steps: int = 0
     evaluate_every: int = 0
     evaluate_train: bool = False
     train_images: int = 0
@@ -68,6 +78,13 @@ class Experiment:
             raise ValueError(f"holdout must be at least 0, got {self.holdout}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), 0 for no average, got {self.ema_decay}.")
+        if self.cooldown_steps < 0 or (
+            self.cooldown_steps and self.warmup_steps + self.cooldown_steps > self.num_steps
+        ):
+            raise ValueError(
+                f"cooldown_steps must be at least 0 and, with warmup_steps={self.warmup_steps}, at most "
+                f"num_steps={self.num_steps}, got {self.cooldown_steps}."
+            )
 
 
 def override(experiment, assignments):
