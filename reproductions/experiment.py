@@ -26,6 +26,8 @@ class Experiment:
       num_steps: Optimizer steps of a full run.
       learning_rate: Peak.
       warmup_steps: Steps of linear warm-up from 0.
+      cooldown_steps: Steps at the end in which the learning rate falls linearly to 0. With them every paper has one schedule,
+        `schedules.warmup_constant_cooldown`; 0: the paper's own.
       ema_decay: Of the moving average of the parameters, which is then evaluated in their place; 0: none.
       evaluate_every: Steps between evaluations on test images; 0: at the end only.
       evaluate_train: Whether the images that are trained on are measured at the end too, as the test images are.
@@ -51,6 +53,7 @@ class Experiment:
     num_steps: int = setting(1000, at_least=1, may_change=True)
     learning_rate: float = 1e-3
     warmup_steps: int = setting(0, at_least=0)
+    cooldown_steps: int = setting(0, at_least=0)
     evaluate_every: int = setting(0, at_least=0, changes_result=False)
     evaluate_train: bool = setting(False, changes_result=False)
     train_images: int = setting(0, at_least=0)
@@ -65,6 +68,11 @@ class Experiment:
     def __post_init__(self) -> None:
         take_sequences(self)
         check_fields(self)
+        if self.cooldown_steps and self.warmup_steps + self.cooldown_steps > self.num_steps:
+            raise ValueError(
+                f"cooldown_steps must, with warmup_steps={self.warmup_steps}, be at most num_steps={self.num_steps}, "
+                f"got {self.cooldown_steps}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from reproductions.agave import model
 from reproductions.agave.counts import count_parameters
 from reproductions.agave.experiments import EXPERIMENTS, small, stages
+from reproductions.agave.study import STUDY
 from reproductions.experiment import Reproduction
 from tfflows.interop.agave import load_weights
 
 AGAVE = Reproduction(
     paper="agave",
     title="AGAVE: Auxiliary Guided Autoregressive Variational Autoencoders (Lucas & Verbeek 2018).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

@@ -30,11 +30,6 @@ def records_of(paper, experiment, results):
     }
 
 
-def has_record(arm, results):
-    """Whether an `ArmRun` has its record."""
-    return arm.seed in records_of(arm.paper, arm.experiment, results)
-
-
 def load_arm(paper, experiment, results, seeds=None):
     """The `Arm` of a paper's experiment and its records by seed; `seeds`: these alone, default: all that the queue has.
 

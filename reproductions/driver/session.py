@@ -14,6 +14,7 @@ from tfflows.tracing.named_variables import count_parameters, named_variables, s
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
 from tfflows.training.process_options import process_options
+from tfflows.training.schedules import warmup_constant_cooldown
 from tfflows.training.workdir import prepare_workdir
 
 
@@ -43,7 +44,9 @@ class Session:
         described["init_from"] = self.flags.init_from
         kind = type(self.experiment)
         upgrade = functools.partial(as_of_today, kind)
-        prepare_workdir(self.workdir, described, free_fields(kind), chief=self.chief, upgrade=upgrade, create=create)
+        # A schedule that ends with the run belongs to its length.
+        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
+        prepare_workdir(self.workdir, described, free, chief=self.chief, upgrade=upgrade, create=create)
 
     @functools.cached_property
     def train_source(self):
@@ -166,8 +169,13 @@ class Session:
 
     @functools.cached_property
     def schedule(self):
-        """The learning rate as a function of the step."""
-        return self.reproduction.build_schedule(self.experiment)
+        """The learning rate as a function of the step: the paper's schedule, or with a cool-down that which all papers share."""
+        experiment = self.experiment
+        if experiment.cooldown_steps:
+            return warmup_constant_cooldown(
+                experiment.learning_rate, experiment.warmup_steps, experiment.cooldown_steps, experiment.num_steps
+            )
+        return self.reproduction.build_schedule(experiment)
 
     def restore(self):
         """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.

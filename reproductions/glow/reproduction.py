@@ -3,12 +3,13 @@
 from reproductions.experiment import Reproduction
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS, small
+from reproductions.glow.study import STUDY
 from tfflows.interop.glow import load_weights
 
 GLOW = Reproduction(
     paper="glow",
     title="Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal 2018).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

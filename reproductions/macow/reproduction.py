@@ -5,12 +5,13 @@ from reproductions.macow import model
 from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small
 from reproductions.macow.schedules import build_schedule
+from reproductions.macow.study import STUDY
 from tfflows.interop.macow import load_weights
 
 MACOW = Reproduction(
     paper="macow",
     title="MaCow: Masked Convolutional Generative Flow (Ma et al. 2019).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,

@@ -41,6 +41,13 @@ def test_override_refuses(assignment, message):
         override(BASE, [assignment])
 
 
+def test_a_cooldown_has_to_fit_in_the_run():
+    assert override(BASE, ["num_steps=12", "warmup_steps=4", "cooldown_steps=8"]).cooldown_steps == 8
+    for steps in (9, -1):
+        with pytest.raises(ValueError, match=f"warmup_steps=4, at most num_steps=12, got {steps}"):
+            override(BASE, ["num_steps=12", "warmup_steps=4", f"cooldown_steps={steps}"])
+
+
 def test_overridden_glow_experiments_are_checked_again():
     cifar10 = EXPERIMENTS["cifar10"]
     assert override(cifar10, ["depth=2", "coupling=additive"]).depth == 2

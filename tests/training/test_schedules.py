@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.training.schedules import LinearWarmup
+from tfflows.training.schedules import LinearWarmup, warmup_constant_cooldown
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,19 @@ def test_warmup_of_the_experiments_is_that_of_the_released_code(workers, warmup_
 def test_config_round_trip():
     schedule = LinearWarmup.from_config(LinearWarmup(0.5, 10).get_config())
     np.testing.assert_allclose(schedule(5), 0.25)
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 4])
+@pytest.mark.parametrize("cooldown_steps", [1, 6, 16])
+def test_warmup_constant_cooldown(warmup_steps, cooldown_steps):
+    steps = np.arange(30)
+    rising = steps / warmup_steps if warmup_steps else np.ones(30)
+    expected = 0.5 * np.clip(np.minimum(rising, (20 - steps) / cooldown_steps), 0.0, 1.0)
+    schedule = warmup_constant_cooldown(0.5, warmup_steps, cooldown_steps, num_steps=20)
+    np.testing.assert_allclose([float(schedule(int(step))) for step in steps], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("lengths", [(5, 16, 20), (-1, 5, 20), (5, 0, 20)])
+def test_warmup_and_cooldown_that_do_not_fit_are_refused(lengths):
+    with pytest.raises(ValueError, match=f"decay over {lengths[1]} steps do not fit in 20"):
+        warmup_constant_cooldown(0.5, *lengths)

@@ -140,3 +140,28 @@ class Piecewise(keras.optimizers.schedules.LearningRateSchedule):
         kinds = {kind.__name__: kind for kind in PIECES}
         settings = [dict(piece) for piece in config["pieces"]]
         return cls([kinds[piece.pop("kind")](**piece) for piece in settings])
+
+
+def warmup_constant_cooldown(peak, warmup_steps, cooldown_steps, num_steps):
+    """The `Piecewise` of linear warm-up from 0, `peak`, and linear decay to 0 over the last steps.
+
+    `peak * min(1, step / warmup_steps, (num_steps - step) / cooldown_steps)`: 0 at step 0 (without warm-up `peak`), and
+    `peak / cooldown_steps` at the last step, `num_steps - 1`; 0 from step `num_steps` on.
+
+    Args:
+      peak: Python `float`.
+      warmup_steps: Python `int`, at least 0.
+      cooldown_steps: Python `int`, at least 1.
+      num_steps: Python `int`, at least `warmup_steps + cooldown_steps`.
+
+    Raises:
+      ValueError: if warm-up and decay do not fit.
+    """
+    begin = num_steps - cooldown_steps
+    if warmup_steps < 0 or cooldown_steps < 1 or begin < warmup_steps:
+        raise ValueError(
+            f"A warm-up of {warmup_steps} and a decay over {cooldown_steps} steps do not fit in {num_steps} steps."
+        )
+    pieces = [Linear(warmup_steps, 0.0, peak)] if warmup_steps else []
+    pieces += [Constant(begin, peak)] if begin > warmup_steps else []
+    return Piecewise([*pieces, Linear(num_steps, peak, 0.0), Constant(None, 0.0)])

@@ -10,7 +10,7 @@ from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
 from reproductions.claims.arms import ARMS, VFLOW_TABLE_2
 from reproductions.claims.comparisons import GapComparison, TermComparison
 from reproductions.claims.judge import judge, judge_seeds, load_arm, main, mean_difference, min_difference
-from reproductions.claims.run import command_of, is_finished, is_kept, keep_values, workdir_of
+from reproductions.claims.run import workdir_of
 from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS
@@ -51,15 +51,6 @@ def test_the_full_arm_has_half_a_million_live_parameters():
 def test_each_arm_runs_with_three_seeds():
     for name in GLOW_ARMS:
         assert [arm.seed for arm in ARMS if arm.experiment == name] == [0, 1, 2]
-
-
-def test_command_names_a_workdir_of_its_own(tmp_path):
-    workdirs = {workdir_of(arm, tmp_path) for arm in ARMS}
-    assert len(workdirs) == len(ARMS)
-    command = command_of(ARMS[0], tmp_path, None, "results")
-    assert f"--experiment={ARMS[0].experiment}" in command and not any("data_dir" in part for part in command)
-    assert "--data_dir=d" in command_of(ARMS[0], tmp_path, "d", "results")
-    assert not is_finished(ARMS[0], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +99,12 @@ def _leave_run(arm, results, bits, curve, terms=None):
     write_record(record, results / "obtained")
     np.save(results / "run.npy", bits)
     per_image.keep(arm, results / "run.npy", results)
+
+
+def _keep_values(arm, workdir, results):
+    per_image.keep(arm, workdir / PER_IMAGE_FILE, results)
+    if (workdir / TRAIN_PER_IMAGE_FILE).exists():
+        per_image.keep(arm, workdir / TRAIN_PER_IMAGE_FILE, results, per_image.TRAIN)
 
 
 def test_verdicts_follow_from_the_runs(tmp_path):
@@ -212,7 +209,7 @@ def test_verdicts_of_vflow_follow_from_the_runs_of_four_papers(tmp_path, as_clai
         workdir.mkdir(parents=True)
         np.save(workdir / PER_IMAGE_FILE, level + noise)
         np.save(workdir / TRAIN_PER_IMAGE_FILE, 4.0 + noise[:50])
-        keep_values(arm, workdir, tmp_path)
+        _keep_values(arm, workdir, tmp_path)
     for comparison in vflow.COMPARISONS:
         claim = judge(comparison, vflow.PROTOCOL, tmp_path)
         assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
@@ -255,16 +252,6 @@ def test_the_arms_of_vflow_have_one_number_of_parameters():
     assert round(vflow_counts.count_parameters(VFLOW_EXPERIMENTS["claims_3_channels"]) / narrow, 1) == 2.4
 
 
-def test_what_is_kept_is_not_run_again(tmp_path):
-    arm = ARMS[0]
-    assert not is_kept(arm, tmp_path)
-    _leave_run(arm, tmp_path, np.full([50], 5.0), ((3000, 5.0),))
-    assert is_kept(arm, tmp_path)
-    assert not is_kept(dataclasses.replace(arm, seed=7), tmp_path)
-    per_image.path_of(arm, tmp_path).unlink()
-    assert not is_kept(arm, tmp_path)
-
-
 def _leave_flowpp_runs(results, levels, gaps):
     """As if the queue of Flow++ had run; `levels` in test bits/dim and `gaps` by experiment."""
     noise = np.random.default_rng(0).normal(size=[200])
@@ -278,7 +265,7 @@ def _leave_flowpp_runs(results, levels, gaps):
             np.save(
                 workdir / TRAIN_PER_IMAGE_FILE, level - gaps[arm.experiment] + 0.01 * noise[:50] - noise[:50].mean()
             )
-        keep_values(arm, workdir, results)
+        _keep_values(arm, workdir, results)
 
 
 @pytest.mark.parametrize("as_claimed", [True, False])

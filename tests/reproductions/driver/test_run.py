@@ -12,6 +12,7 @@ from PIL import Image
 from reproductions.reporting.records import load_records
 from tests.reproductions.driver.running import TINY, exit_message, record_of, run
 from tfflows.training.logs import read_metrics
+from tfflows.training.workdir import WorkdirError
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 STEPS = ("--steps=6", "--log_every=2", "--checkpoint_every=3")
@@ -247,3 +248,14 @@ def test_weights_of_the_authors_are_evaluated(tmp_path, capsys):
     record = record_of(tmp_path)
     assert record["steps"] == 0 and 4 < record["value"] < 12
     assert "verdict" in capsys.readouterr().out
+
+
+def test_a_run_with_a_cooldown_ends_at_rate_zero_and_keeps_its_length(tmp_path):
+    """The schedule is the same whatever the paper; prolonged, it would be another one all along."""
+    lengths = ("--set=num_steps=6", "--set=warmup_steps=2", "--set=cooldown_steps=3", "--set=learning_rate=0.003")
+    arguments = (*TINY, *lengths, "--log_every=1", f"--workdir={tmp_path}")
+    run(*arguments)
+    rates = [line["learning_rate"] for line in read_metrics(tmp_path / "metrics.jsonl") if "learning_rate" in line]
+    np.testing.assert_allclose(rates, [0.0, 0.0015, 0.003, 0.003, 0.002, 0.001], rtol=1e-6)
+    with pytest.raises(WorkdirError, match="num_steps: 6 there, 7 now"):
+        run(*arguments, "--set=num_steps=7")

@@ -80,8 +80,13 @@ def architecture(experiment):
     return tuple((name, getattr(experiment, name)) for name in ARCHITECTURE)
 
 
+# Of the paper, but not of the released code; counted by the tests of the claims study.
+NOT_RELEASED = {"ablation_convolutions_only"}
+
+
 def test_every_published_experiment_has_its_count():
-    assert set(ROWS) == {name for name, experiment in EXPERIMENTS.items() if experiment.scale == "paper"}
+    published = {name for name, experiment in EXPERIMENTS.items() if experiment.scale == "paper"}
+    assert set(ROWS) == published - NOT_RELEASED
 
 
 @pytest.mark.parametrize("name", slow_but(("cifar10", "imagenet64"), ROWS))

@@ -1,0 +1,25 @@
+"""How long the runs of the queue take, from those that have ended."""
+
+import numpy as np
+
+from reproductions.claims.sizes import study
+
+# Seconds a step on two cores that do nothing else, for papers of which no run has ended.
+SECONDS_A_STEP = {"glow": 0.085, "flowpp": 0.15, "macow": 0.1, "vflow": 0.2, "agave": 0.1}
+# Start and evaluations come on top of the steps.
+_OVERHEAD = 1.25
+
+
+def seconds_a_step(run, records):
+    """Mean over the finished runs of the same experiment; without one, over those of the paper."""
+    own = [record for record in records if record.paper == run.paper]
+    same = [record for record in own if record.experiment == run.experiment] or own
+    if not same:
+        return SECONDS_A_STEP[run.paper]
+    return float(np.mean([3600 * record.hours / record.steps for record in same]))
+
+
+def hours_of(run, records, step=0):
+    """Hours that a run takes from `step` on."""
+    steps = study(run.paper)[run.experiment].num_steps - step
+    return _OVERHEAD * steps * seconds_a_step(run, records) / 3600

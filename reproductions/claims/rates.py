@@ -1,0 +1,82 @@
+"""The peak learning rate of each paper: three are tried on held-out training images, the best one is every arm's."""
+
+import datetime
+import json
+import math
+import pathlib
+import shlex
+import sys
+
+import tfflows
+from reproductions.recipe import CANDIDATE_RATES, SEEDS, TRIAL, trial_name
+from reproductions.reporting.provenance import git_commit
+from tfflows.training.workdir import atomic_write
+
+FILE = pathlib.Path("claims") / "rates.json"
+TRIAL_SEED = SEEDS[0]
+
+
+def best_rate(tried):
+    """The rate with the lowest held-out bits/dim; of equals the lowest rate.
+
+    Args:
+      tried: `{rate: bits/dim}`, None or not finite for a run that diverged.
+
+    Raises:
+      ValueError: if all of them diverged.
+    """
+    finite = {rate: bits for rate, bits in tried.items() if bits is not None and math.isfinite(bits)}
+    if not finite:
+        raise ValueError(f"No rate can be chosen: training diverged with each of {sorted(tried)}.")
+    return min(finite, key=lambda rate: (finite[rate], rate))
+
+
+def read_rates(results):
+    """`{paper: {learning_rate, tried, ...}}` of the papers whose rate is chosen."""
+    path = pathlib.Path(results) / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def rate_of(paper, results):
+    """The chosen rate, or None."""
+    chosen = read_rates(results).get(paper)
+    return None if chosen is None else chosen["learning_rate"]
+
+
+def choose_rate(paper, records, diverged, results):
+    """Chooses a paper's rate once all its trials have ended, and writes the choice; a choice that was made stays.
+
+    Args:
+      paper: Its name.
+      records: `{experiment: Record}` of the trials that ended well.
+      diverged: Names of the trials that diverged.
+      results: The results directory.
+
+    Returns:
+      The rate; None while a trial is missing.
+
+    Raises:
+      ValueError: if all of them diverged.
+    """
+    chosen = rate_of(paper, results)
+    if chosen is not None:
+        return chosen
+    names = {rate: trial_name(rate) for rate in CANDIDATE_RATES}
+    if not all(name in records or name in diverged for name in names.values()):
+        return None
+    tried = {rate: records[name].validation["value"] if name in records else None for rate, name in names.items()}
+    chosen = best_rate(tried)
+    entry = {
+        "learning_rate": chosen,
+        "tried": [{"learning_rate": rate, "validation_bits_per_dim": bits} for rate, bits in tried.items()],
+        "steps": TRIAL["num_steps"],
+        "held_out_images": TRIAL["holdout"],
+        "seed": TRIAL_SEED,
+        "command": shlex.join([pathlib.Path(sys.executable).name, *sys.argv]),
+        "commit": git_commit(pathlib.Path(tfflows.__file__).parent),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    path = pathlib.Path(results) / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps({**read_rates(results), paper: entry}, indent=2, sort_keys=True) + "\n")
+    return chosen

@@ -1,0 +1,63 @@
+"""Newest checkpoints of runs that were cut short, kept with the results so that another machine can go on from them."""
+
+import pathlib
+import shutil
+
+from tfflows.training.logs import METRICS_FILE, read_metrics
+from tfflows.training.workdir import EXPERIMENT_FILE
+
+DIRECTORY = pathlib.Path("claims") / "unfinished"
+# What a run must have cost: less is sooner done again than kept.
+MIN_HOURS = 1.0
+
+
+def path_of(run, results):
+    """Where a run's checkpoint lies below the results directory."""
+    return pathlib.Path(results) / DIRECTORY / run.paper / f"{run.experiment}-seed{run.seed}"
+
+
+def newest_step(workdir):
+    """The step of the newest whole checkpoint, or None."""
+    steps = [
+        int(path.stem.removeprefix("step-")) for path in (pathlib.Path(workdir) / "checkpoints").glob("step-*.index")
+    ]
+    return max(steps, default=None)
+
+
+def hours_of(workdir):
+    """What a run has taken up to its last logged line."""
+    metrics = pathlib.Path(workdir) / METRICS_FILE
+    seconds = [line["seconds"] for line in (read_metrics(metrics) if metrics.exists() else []) if "seconds" in line]
+    return seconds[-1] / 3600 if seconds else 0.0
+
+
+def keep(run, workdir, results, min_hours=MIN_HOURS):
+    """Copies the newest checkpoint of a run, in the place of an older one, if the run has cost enough; whether it did."""
+    workdir, step = pathlib.Path(workdir), newest_step(workdir)
+    if step is None or hours_of(workdir) < min_hours:
+        return False
+    drop(run, results)
+    kept = path_of(run, results)
+    (kept / "checkpoints").mkdir(parents=True)
+    for name in (EXPERIMENT_FILE, METRICS_FILE):
+        shutil.copy2(workdir / name, kept / name)
+    files = (workdir / "checkpoints").glob(f"step-{step}.*")
+    for file in sorted(
+        files, key=lambda path: path.suffix == ".index"
+    ):  # the index last: with it the checkpoint is whole
+        shutil.copy2(file, kept / "checkpoints" / file.name)
+    return True
+
+
+def take_back(run, workdir, results):
+    """Lays what was kept of a run where it goes on, unless it has begun there already; whether it did."""
+    kept, workdir = path_of(run, results), pathlib.Path(workdir)
+    if newest_step(kept) is None or newest_step(workdir) is not None:
+        return False
+    shutil.copytree(kept, workdir, dirs_exist_ok=True)
+    return True
+
+
+def drop(run, results):
+    """Removes what was kept of a run."""
+    shutil.rmtree(path_of(run, results), ignore_errors=True)
