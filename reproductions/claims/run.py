@@ -110,7 +110,7 @@ def execute(command, errors):
 
 def _environment():
     """This process's, but the path: a run imports this repository's code and no other."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
