@@ -484,6 +484,8 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(name, dire
     bijector = build(name, tf.float64)
     run = getattr(bijector, f"{direction}_and_log_det")
     start = (data_of if direction == "inverse" else latent_of)(name, [2], tf.float64)
+    if name == "logistic_mixture_coupling_gated":
+        start += 0.01  # else one of its units would stand 6e-8 from the kink of the derivative of elu
     kwargs = kwargs_of(name, [2], tf.float64)
     variables = bijector.trainable_variables
     places = [start, *(tf.convert_to_tensor(variable) for variable in variables)]

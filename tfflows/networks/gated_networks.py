@@ -5,7 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from tfflows.math.gating import concat_elu
+from tfflows.math.gating import concat_elu, layer_norm
 from tfflows.math.random import derive_seed, fold_in
 from tfflows.networks.data_dependent import DataDependentConv2D, call_layer, initialize_layer
 from tfflows.networks.gated_blocks import GatedAttention, GatedConvolution, GatedMaximum
@@ -14,6 +14,15 @@ from tfflows.networks.shared_layers import SharedLayers
 MIXERS = ("attention", "maximum", "none")
 
 _LAYER_NORM_EPSILON = 1e-5
+
+
+class LayerNorm(keras.layers.LayerNormalization):
+    """Keras' layer norm of the channels, but its gradients can be differentiated; see `tfflows.math.gating.layer_norm`."""
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs
+        scale, bias = (keras.ops.convert_to_tensor(variable, x.dtype.name) for variable in (self.gamma, self.beta))
+        return tf.cast(layer_norm(x, scale, bias, self.epsilon), self.compute_dtype)
 
 
 class _GatedNetwork(keras.layers.Layer):
@@ -54,7 +63,7 @@ class _GatedNetwork(keras.layers.Layer):
         self._shared = SharedLayers(functools.partial(_run_block, call_layer), blocks)
 
     def _norm(self):
-        return keras.layers.LayerNormalization(epsilon=_LAYER_NORM_EPSILON, dtype=self.dtype_policy)
+        return LayerNorm(epsilon=_LAYER_NORM_EPSILON, dtype=self.dtype_policy)
 
     def _build_blocks(self, input_shape, has_position):
         hidden_shape = self.first.compute_output_shape(input_shape)
