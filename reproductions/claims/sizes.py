@@ -5,10 +5,10 @@ import importlib
 import numpy as np
 import tensorflow as tf
 from tfflows.math.autoregressive import causal_mask
-from tfflows.networks.masked_network import default_width
 
 from reproductions.flowpp.experiments import parse_stages
 from reproductions.glow import model as glow
+from tfflows.networks.macow import default_width
 from tfflows.tracing.named_variables import count_parameters
 
 PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")

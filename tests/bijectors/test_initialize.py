@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Level, MultiScale, Squeeze
+from tfflows.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    Chain,
+    InvertibleConv,
+    Level,
+    MultiScale,
+    OnHalves,
+    Squeeze,
+)
 from tfflows.networks import CouplingNetwork
 
 
@@ -67,3 +76,59 @@ def test_each_layer_sees_the_output_of_those_before_it():
 def test_init_works_on_a_network_without_one():
     coupling = AffineCoupling(lambda x: tf.concat([x, x], axis=-1))
     np.testing.assert_array_equal(coupling.initialize(batch()), coupling.inverse(batch()))
+
+
+def unbiased(x):
+    """Standard deviation with 1 / (N - 1), by channel."""
+    return np.std(x, (0, 1, 2), ddof=1)
+
+
+def test_each_half_is_initialized_by_its_own_bijector():
+    x = batch()
+    first, second = ActNorm([2]), ActNorm([2], form="exp_scale_then_shift", initial_scale=0.5)
+    latent = OnHalves(first, second).initialize(x)
+    np.testing.assert_allclose(np.mean(latent, (0, 1, 2)), 0.0, atol=1e-4)
+    np.testing.assert_allclose(np.std(latent[..., :2], (0, 1, 2)), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(unbiased(latent[..., 2:]), 0.5, rtol=1e-5)
+    np.testing.assert_allclose(first.bias, -np.mean(x, (0, 1, 2))[:2], rtol=1e-5)
+    np.testing.assert_allclose(latent, OnHalves(first, second).inverse(x), rtol=1e-6)
+
+
+# What a channel of one value is multiplied by: one over what the released codes add to deviation or variance.
+FLOORS = {
+    "shift_then_scale": 1e6,
+    "scale_then_shift": 1e6,
+    "positive_scale_then_shift": 1e4,
+    "exp_scale_then_shift": 1e6,
+}
+
+
+@pytest.mark.parametrize("form", FLOORS)
+def test_the_floor_of_a_deviation_is_that_of_the_released_code(form):
+    actnorm = ActNorm([2], form=form, dtype=tf.float64)
+    actnorm.initialize(tf.zeros([4, 3, 3, 2], tf.float64))
+    log_det = actnorm.inverse_log_det_jacobian(tf.zeros([1, 3, 3, 2], tf.float64))
+    np.testing.assert_allclose(log_det, [18 * np.log(FLOORS[form])], rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", FLOORS)
+def test_macow_alone_takes_the_unbiased_deviation(form):
+    x = tf.cast(batch([3, 1, 1, 4]), tf.float64)
+    actnorm = ActNorm([4], form=form, dtype=tf.float64)
+    latent = actnorm.initialize(x)
+    deviation = unbiased(latent) if form == "exp_scale_then_shift" else np.std(latent, (0, 1, 2))
+    np.testing.assert_allclose(deviation, 1.0, rtol=1e-5)
+    # Of a single image, where nothing can be divided by N - 1.
+    latent = ActNorm([1, 1, 4], form=form, dtype=tf.float64).initialize(x[:1])
+    np.testing.assert_allclose(latent, np.zeros_like(latent), atol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-11, 0.0, -1.0])
+def test_a_scale_of_flowpp_is_at_least_1e_10(scale):
+    actnorm = ActNorm([2], form="positive_scale_then_shift", dtype=tf.float64)
+    actnorm.scale.assign([scale, 3e-10])
+    x = tf.ones([1, 1, 1, 2], tf.float64)
+    latent, log_det = actnorm.inverse_and_log_det(x)
+    np.testing.assert_allclose(np.ravel(latent), [1e-10, 3e-10], rtol=1e-12)
+    np.testing.assert_allclose(log_det, [np.log(1e-10) + np.log(3e-10)], rtol=1e-12)
+    np.testing.assert_allclose(actnorm.forward(tf.identity(latent)), x, rtol=1e-12)

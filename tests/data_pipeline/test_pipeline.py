@@ -207,3 +207,26 @@ def test_the_tuner_of_tf_data_alone_is_off():
 def test_batches_have_no_tuner(batches):
     options = batches(noise_source(), global_batch_size=2, seed=0).options()
     assert options.autotune.enabled is False and options.deterministic is True
+
+
+class UniformsForImages(data.ArraySource):
+    """Gives, in the place of an image, the two numbers that say where it is cut."""
+
+    def read(self, positions, crop_uniforms):
+        return crop_uniforms, tf.zeros_like(positions, tf.int32)
+
+
+def test_no_number_of_a_crop_is_one_of_the_augmentation(monkeypatch):
+    monkeypatch.setattr(
+        "tfflows.data.augmentation.augment", lambda crops, uniforms, name: tf.concat([crops, uniforms], axis=1)
+    )
+    images = np.zeros([5, 8, 8, 3], np.uint8)
+    source = UniformsForImages(
+        name="cut", split="train", num_images=5, image_shape=(8, 8, 3), random_crop=True, images=images
+    )
+    arguments = dict(global_batch_size=16, seed=3, augmentation="shift")
+    numbers = collect(data.training_batches(source, **arguments), 4)["image"]
+    assert numbers.shape == (64, 2 + 7)
+    assert len(np.unique(numbers)) > numbers.size - 2  # of so many float32, no pair is expected
+    others = collect(data.training_batches(source, start_step=4, **arguments), 4)["image"]
+    assert len(np.intersect1d(numbers, others)) < 2

@@ -108,3 +108,17 @@ def test_crops_reach_every_place():
             (found,) = [(y, x) for y in range(3) for x in range(2) if np.array_equal(crop, image[y : y + 4, x : x + 4])]
             places.add(found)
     assert places == {(y, x) for y in range(3) for x in range(2)}
+
+
+@pytest.mark.parametrize("image_size", [32, 64, 128])
+def test_celeba_square_averages_by_a_triangle_as_wide_as_a_new_pixel(image_size):
+    (image,) = random_images(1, 218, 178, 3)
+    square = image[35 : 35 + 148, 15 : 15 + 148].astype(np.float64)
+    scale = 148 / image_size
+    centres = (np.arange(image_size) + 0.5) * scale
+    distances = np.abs(np.arange(148) + 0.5 - centres[:, np.newaxis]) / scale
+    weights = np.maximum(1 - distances, 0)
+    weights /= weights.sum(axis=1, keepdims=True)  # at the edges the filter is cut
+    expected = np.einsum("yr,xc,rck->yxk", weights, weights, square, optimize=True)
+    obtained = preprocessing.celeba_square(tf.constant(image), image_size)
+    np.testing.assert_allclose(obtained, expected, atol=0.5 + 1e-3)

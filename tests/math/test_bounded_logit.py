@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.math.bounded_logit import MIN_TAIL, bounded_logit, bounded_logit_inverse, greatest_value
+from tfflows.math.bounded_logit import bounded_logit, bounded_logit_inverse, greatest_value
 from tfflows.math.logistic_mixture import decode, encode, mixture_logit
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
@@ -64,7 +64,7 @@ def test_inverse(dtype, tolerance):
     mixture = [tf.constant(INPUTS[name].T) for name in ("logits", "means")]
     log_scales = np.maximum(INPUTS["logscales"].T, -7.0)
     u, _ = mixture_logit(tf.cast(x[:, 0], tf.float64), *mixture, log_scales)
-    tail = np.log(MIN_TAIL) - np.log1p(-MIN_TAIL)
+    tail = np.log(1e-5) - np.log1p(-1e-5)
     np.testing.assert_allclose(np.abs(u)[~within], -tail, rtol=1e-2 if dtype == "float32" else 1e-6)
 
 
@@ -80,3 +80,17 @@ def test_finite_bounded_and_inverted_at_any_size(margin):
     back, _ = bounded_logit_inverse(y, margin)
     np.testing.assert_allclose(back[3:9], u[3:9], rtol=2e-2, atol=1e-5)
     assert np.isfinite(back).all()
+
+
+@pytest.mark.parametrize("margin", [1e-3, 0.05, 0.4])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_greatest_value_is_the_quantile_of_the_released_code(margin, side):
+    """There 1e-5 of the probability is left, whatever the margin; of what lies beyond it as well."""
+    probability = 1 - 1e-5
+    y = np.log((1 - 2 * margin) * probability + margin) - np.log1p(-(1 - 2 * margin) * probability - margin)
+    np.testing.assert_allclose(greatest_value(margin), y, rtol=1e-12)
+    expected = side * (np.log(probability) - np.log(1e-5))
+    for beyond in (1.0, 1.1, 100.0):
+        u, log_derivative = bounded_logit_inverse(tf.constant(side * beyond * y, tf.float64), margin)
+        np.testing.assert_allclose(u, expected, rtol=1e-6)
+        np.testing.assert_allclose(log_derivative, -bounded_logit(u, margin)[1], rtol=1e-12)

@@ -173,6 +173,53 @@ def test_gradient_of_the_inverse_is_that_of_the_implicit_function():
             np.testing.assert_allclose(gradient[place], (above - below) / (2 * step), rtol=1e-5, atol=1e-6)
 
 
+def derivatives(run, x, *mixture):
+    """Value and log-derivative, each with its first and second derivative by x."""
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(x)
+        with tf.GradientTape(persistent=True) as inner:
+            inner.watch(x)
+            results = run(x, *mixture)
+        slopes = [inner.gradient(result, x) for result in results]
+    return [(result, slope, outer.gradient(slope, x)) for result, slope in zip(results, slopes, strict=True)]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "jit"])
+def test_second_derivatives_of_the_inverse(mode):
+    """At 0.3, against differences of 60-digit values."""
+    mixture = [tf.constant(values, tf.float64)[:, tf.newaxis] for values in ([0.0, 1.0], [-1.0, 2.0], [0.0, -1.0])]
+    run = functools.partial(derivatives, mixture_logit_inverse)
+    if mode != "eager":
+        run = tf.function(run, jit_compile=mode == "jit")
+    value, log_derivative = run(tf.constant([0.3], tf.float64), *mixture)
+    np.testing.assert_allclose(value[2], [-0.14600], atol=1e-5)
+    np.testing.assert_allclose(log_derivative[2], [0.38674], atol=1e-5)
+    # The first derivative is the exponential of what is called its logarithm.
+    np.testing.assert_allclose(value[1], np.exp(log_derivative[0]), rtol=1e-12)
+    np.testing.assert_allclose(value[2], log_derivative[1] * value[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("run", [mixture_logit, mixture_logit_inverse])
+def test_derivatives_at_a_mean_are_those_beside_it(run):
+    """There `|x - mu|` has a kink, but the mixture has none."""
+    mixture = [tf.constant(values, tf.float64)[:, tf.newaxis] for values in ([0.2, -0.3], [0.0, 0.0], [0.5, -1.0])]
+    at, beside = (derivatives(run, tf.constant([x], tf.float64), *mixture) for x in (0.0, 1e-7))
+    for results, others in zip(at, beside, strict=True):
+        for result, other in zip(results, others, strict=True):
+            np.testing.assert_allclose(result, other, rtol=1e-5, atol=2e-6)
+    assert np.abs(at[1][2]).max() > 0.1
+
+
+@pytest.mark.parametrize("run", [mixture_logit, mixture_logit_inverse])
+@DTYPES
+def test_second_derivatives_of_far_values_are_finite(run, dtype):
+    mixture = random_mixture(0.5, dtype, size=9, components=3)
+    x = tf.constant([-1e4, -300.0, -50.0, -5.0, 0.0, 5.0, 50.0, 300.0, 1e4], dtype)
+    for results in derivatives(run, x, *mixture):
+        for result in results:
+            assert np.isfinite(result).all()
+
+
 @pytest.mark.parametrize("batch", [[], [2, 3]])
 def test_coupling_form_inverts(batch):
     x = 2 * tf.random.stateless_normal([*batch, 4, 6], [1, 2])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.math.random import derive_seed, fold_in, normal_rows, row_keys, uniform_rows
+from tfflows.math.gating import dropout_rows
+from tfflows.math.random import derive_seed, fold_in, kept_rows, normal_rows, row_keys, uniform_rows
 
 # Philox gives four float32 (two float64) at a time: sizes that divide, and that do not.
 ROW_SHAPES = [(4,), (1,), (3,), (5,), (2, 3, 7), (8, 2)]
@@ -94,3 +95,31 @@ def test_derived_seeds():
     assert all(0 <= seed < 2**31 for seed in seeds)
     # Python's own hash would differ from run to run.
     assert derive_seed(0, "level", 1) == 69469363
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.5, 0.9])
+def test_dropout_drops_with_the_probability_that_it_is_given(rate, jit):
+    count, shape = 1000, (5, 7)
+
+    def draw(start, num_rows):
+        keys = fold_in(row_keys(3, 2, start), "dropout")
+        ones = tf.ones([num_rows, *shape])
+        return kept_rows(keys, num_rows, shape, rate), dropout_rows(ones, rate, keys)
+
+    kept, rows = tf.function(lambda: draw(0, count), jit_compile=jit)()
+    size = count * np.prod(shape)
+    four_errors = 4 * np.sqrt(rate * (1 - rate) / size)
+    np.testing.assert_allclose(np.mean(kept), 1 - rate, atol=four_errors)
+    # Each place of a row by itself, too.
+    np.testing.assert_allclose(np.mean(kept, axis=0), 1 - rate, atol=5 * np.sqrt(rate * (1 - rate) / count))
+    np.testing.assert_allclose(rows, np.where(kept, 1 / (1 - rate), 0), rtol=1e-6)
+    later, _ = draw(7, 3)
+    np.testing.assert_array_equal(later, kept[7:10])
+
+
+def test_a_dropout_rate_counts_to_32_bits():
+    kept = kept_rows(row_keys(1), 1000, [100], 0.0)
+    assert np.all(kept)
+    few = kept_rows(row_keys(1), 1000, [100], 1 - 2.0**-20)
+    assert np.sum(few) < 5

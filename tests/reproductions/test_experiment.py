@@ -104,3 +104,11 @@ def test_published_settings(name, size, bits, levels, depth, coupling, batch, in
     assert e.beta_2 == 1 - 1 / steps_an_epoch and e.learning_rate == 1e-3 and e.width == 512
     assert e.class_weight == (0.01 if e.conditional else 0.0) and e.optimizer == "adamax"
     assert e.augmentation == ("shift" if e.dataset == "cifar10" else "none")
+
+
+def test_by_default_arithmetic_is_that_of_float32():
+    assert BASE.precision == "float32" and BASE.tf32 is False
+    # Runs of before these fields had the same.
+    assert Experiment.added_fields["precision"] == "float32" and Experiment.added_fields["tf32"] is False
+    for experiment in EXPERIMENTS.values():
+        assert experiment.precision == "float32" and experiment.tf32 is False

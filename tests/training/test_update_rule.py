@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows.devices.strategies import make_strategy
-from tfflows.training.optimizers import Adam, GlowAdamax
+from tfflows.training.optimizers import Adam, GlowAdamax, IAFAdamax, PixelCNNAdam
 from tfflows.training.optimizers.slots import optimizer_variables
 from tfflows.training.schedules import LinearWarmup
 
@@ -152,3 +152,29 @@ def test_config_round_trip(rule):
     copy = RULES[rule].from_config(optimizer.get_config())
     assert (copy.beta_1, copy.beta_2, copy.epsilon, copy.global_clipnorm) == (0.8, 0.7, 1e-3, 2.0)
     np.testing.assert_allclose(copy.learning_rate, 0.01)
+
+
+def first_step(rule, gradient, epsilon, rate=0.1):
+    """By how much the rule moves a variable in its first step, as its paper's code does."""
+    size = np.abs(gradient)
+    if rule is PixelCNNAdam:
+        return -rate * gradient / np.sqrt(gradient**2 + epsilon)
+    if rule is IAFAdamax:
+        return -rate * 0.1 * gradient / np.maximum(epsilon, size)
+    beta_2 = 0.999
+    if rule is GlowAdamax:
+        return -rate * np.sqrt(1 - beta_2) * gradient / (size + epsilon)
+    return -rate * np.sqrt(1 - beta_2) * gradient / (np.sqrt(1 - beta_2) * size + epsilon)
+
+
+@pytest.mark.parametrize("rule", [Adam, GlowAdamax, IAFAdamax, PixelCNNAdam])
+@pytest.mark.parametrize(("epsilon", "options"), [(1e-8, {}), (1e-3, {"epsilon": 1e-3})])
+def test_epsilon_stands_where_the_rule_has_it(rule, epsilon, options):
+    """Gradients of its own size; the default is 1e-8."""
+    root = np.sqrt(epsilon) if rule is PixelCNNAdam else epsilon
+    gradient = root * np.array([-30.0, -1.0, 0.1, 0.5, 1.0, 2.0, 1e3])
+    variable = tf.Variable(np.zeros(7))
+    optimizer = rule(0.1, **options)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant(gradient)], [variable])
+    np.testing.assert_allclose(variable, first_step(rule, gradient, epsilon), rtol=1e-6)

@@ -57,7 +57,7 @@ class MaskedConv(Bijector):
           affine: Python `bool`.
           conditional: Python `bool`, whether the network takes `condition=`.
           jit_compile: Python `bool`, whether XLA compiles the direction latent to data: a second, after which the loop takes a
-            third of its time. Second derivatives of that direction need `False`.
+            third of its time. Second derivatives of that direction run it without XLA, and cannot be compiled.
           dtype: Of the data.
           validate_args: As in TFP.
           name: As in TFP.
@@ -169,10 +169,12 @@ def _has_accelerator():
 
 
 def _compiled(run):
-    """`run`, compiled by XLA; so is its gradient, which runs it again, since what a loop keeps cannot leave what is compiled."""
+    """`run`, compiled by XLA; so is its gradient, which runs it again, since what a loop keeps cannot leave what is compiled.
+
+    Gradients of the gradient are those of TensorFlow's own loops: XLA compiles none.
+    """
     compiled = tf.function(run, jit_compile=True, autograph=False)
 
-    @functools.partial(tf.function, jit_compile=True, autograph=False)
     def gradient(arguments, upstream):
         tensors = tf.nest.flatten(arguments)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -180,12 +182,33 @@ def _compiled(run):
             results = run(*arguments)
         return tape.gradient(results, tensors, upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
+    compiled_gradient = tf.function(gradient, jit_compile=True, autograph=False)
+
     def call(*arguments):
+        def packed(tensors):
+            return tf.nest.pack_sequence_as(arguments, tensors)
+
+        def stopped(tensors):
+            # Else a tape around would ask the compiled function itself for its gradient.
+            return [tf.stop_gradient(tensor) for tensor in tensors]
+
         @tf.custom_gradient
         def differentiable(*tensors):
-            # Else a tape around would ask the compiled function itself for its gradient.
-            packed = tf.nest.pack_sequence_as(arguments, [tf.stop_gradient(tensor) for tensor in tensors])
-            return compiled(*packed), lambda *upstream: gradient(packed, list(upstream))
+            return compiled(*packed(stopped(tensors))), lambda *upstream: differentiable_gradient(*tensors, *upstream)
+
+        @tf.custom_gradient
+        def differentiable_gradient(*both):
+            count = len(tf.nest.flatten(arguments))
+
+            def second(*upstream):
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(both)
+                    products = gradient(packed(both[:count]), list(both[count:]))
+                zero = tf.UnconnectedGradients.ZERO
+                return tape.gradient(products, both, upstream, unconnected_gradients=zero)
+
+            tensors, upstream = stopped(both[:count]), stopped(both[count:])
+            return compiled_gradient(packed(tensors), upstream), second
 
         return differentiable(*tf.nest.flatten(arguments))
 

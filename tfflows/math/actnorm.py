@@ -50,7 +50,7 @@ def unshift_then_exp_unscale(y, log_scale, bias):
 
 def at_least(scale, least=1e-10):
     """`max(scale, least)`: no gradient below."""
-    return tf.maximum(scale, tf.cast(least, scale.dtype))
+    return tf.maximum(scale, tf.constant(least, scale.dtype))
 
 
 def per_event_log_det(log_scale, event_shape):
@@ -82,14 +82,14 @@ def moments(x, parameter_rank):
 def data_dependent_shift_then_scale(x, parameter_rank, scale=1.0):
     """`(bias, log_scale)` that give `shift_then_scale(x, ...)` zero mean and standard deviation `scale`."""
     mean, standard_deviation = moments(x, parameter_rank)
-    target = tf.cast(scale, x.dtype)
-    return -mean, tf.math.log(target / (standard_deviation + tf.cast(EPSILON, x.dtype)))
+    target = tf.convert_to_tensor(scale, x.dtype)
+    return -mean, tf.math.log(target / (standard_deviation + tf.constant(EPSILON, x.dtype)))
 
 
 def data_dependent_scale_then_shift(x, parameter_rank, scale=1.0):
     """`(scale, bias)` with `scale / sqrt(variance + 1e-8)`, as in the released Flow++."""
     mean, standard_deviation = moments(x, parameter_rank)
-    factor = tf.cast(scale, x.dtype) * tf.math.rsqrt(tf.square(standard_deviation) + VARIANCE_EPSILON)
+    factor = tf.convert_to_tensor(scale, x.dtype) * tf.math.rsqrt(tf.square(standard_deviation) + VARIANCE_EPSILON)
     return factor, -mean * factor
 
 
@@ -101,5 +101,5 @@ def data_dependent_exp_scale_then_shift(x, log_scale, bias, scale=1.0):
     mean, standard_deviation = moments(exp_scale_then_shift(x, log_scale, bias), log_scale.shape.rank)
     count = tf.cast(tf.size(x) // tf.size(log_scale), x.dtype)
     unbiased = standard_deviation * tf.sqrt(count / tf.maximum(count - 1, 1))
-    factor = tf.cast(scale, x.dtype) / (unbiased + tf.cast(EPSILON, x.dtype))
+    factor = tf.convert_to_tensor(scale, x.dtype) / (unbiased + tf.constant(EPSILON, x.dtype))
     return log_scale + tf.math.log(factor), (bias - mean) * factor

@@ -16,6 +16,34 @@ def gate(x):
     return value * tf.sigmoid(opening)
 
 
+def layer_norm(x, scale, bias, epsilon):
+    """`(x - mean) scale / sqrt(variance + epsilon) + bias`, mean and variance over the channels.
+
+    Bit for bit `keras.ops.layer_normalization` and its gradient, but can be differentiated again: the variance of
+    `tf.nn.moments` takes its mean for a constant, which leaves gradients as they are, but not theirs.
+
+    Args:
+      x: Float `Tensor` `[..., C]`.
+      scale: `[C]`, of the dtype of `x`.
+      bias: `[C]`, likewise.
+      epsilon: Python `float`.
+
+    Returns:
+      `Tensor` like `x`.
+    """
+    mean = tf.reduce_mean(x, axis=-1, keepdims=True)
+
+    @tf.custom_gradient
+    def squared_distance(x):
+        # No gradient goes through the mean, as the mean of all squares does not change by it; but that of this gradient does.
+        squares = tf.math.squared_difference(x, tf.stop_gradient(mean))
+        return squares, lambda upstream: 2.0 * upstream * (x - mean)
+
+    variance = tf.reduce_mean(squared_distance(x), axis=-1, keepdims=True)
+    inverse = tf.math.rsqrt(variance + epsilon) * scale
+    return x * inverse + (-mean * inverse + bias)
+
+
 def dropout_rows(x, rate, keys):
     """Sets each number of `x` to 0 with probability `rate` and divides the others by `1 - rate`.
 

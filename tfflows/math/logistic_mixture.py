@@ -25,7 +25,7 @@ _MAX_EVALUATIONS = 100
 def mixture_logit(x, logits, means, log_scales):
     """`y = ln F(x) - ln S(x)` and `ln dy/dx`, elementwise.
 
-    The gradient is written out, from the weights of the components in F, S and the density; it cannot be differentiated again.
+    The gradient is written out, from the weights of the components in F, S and the density; it can be differentiated again.
 
     Args:
       x: Float `Tensor`, shape `[...]`.
@@ -80,17 +80,35 @@ def mixture_logit_inverse(y, logits, means, log_scales):
     _, log_derivative = mixture_logit(x, logits, means, log_scales)
 
     def gradient(d_x, d_log_derivative):
-        parameters = [logits, means, log_scales]
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch([x, *parameters])
-            value, slope = mixture_logit(x, *parameters)
-        # Where y hardly grows x moves far, but not farther than numbers go.
-        inverse_slope = tf.exp(tf.minimum(-slope, 80.0))
-        d_y = inverse_slope * (d_x - tape.gradient(slope, x, output_gradients=d_log_derivative))
-        upstream = [-d_y, -d_log_derivative]
-        return d_y, *tape.gradient([value, slope], parameters, output_gradients=upstream)
+        return _implicit_gradient(
+            _root(x, y, logits, means, log_scales), (logits, means, log_scales), d_x, d_log_derivative
+        )
 
     return (x, -log_derivative), gradient
+
+
+def _root(x, y, *mixture):
+    """The root `x` that was found, as a function of y and the mixture: what a gradient that is differentiated again sees."""
+
+    @tf.custom_gradient
+    def implicit(y, *mixture):
+        return tf.identity(x), lambda d_x: _implicit_gradient(_root(x, y, *mixture), mixture, d_x)
+
+    return implicit(y, *mixture)
+
+
+def _implicit_gradient(x, mixture, d_x, d_log_derivative=None):
+    """Gradients with respect to y and the mixture, of the root x and of `ln dx/dy` there."""
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch([x, *mixture])
+        value, slope = mixture_logit(x, *mixture)
+    # Where y hardly grows x moves far, but not farther than numbers go.
+    inverse_slope = tf.exp(tf.minimum(-slope, 80.0))
+    if d_log_derivative is None:
+        d_y = inverse_slope * d_x
+        return d_y, *tape.gradient(value, mixture, output_gradients=-d_y)
+    d_y = inverse_slope * (d_x - tape.gradient(slope, x, output_gradients=d_log_derivative))
+    return d_y, *tape.gradient([value, slope], mixture, output_gradients=[-d_y, -d_log_derivative])
 
 
 def solve(y, logits, means, log_scales):
@@ -143,17 +161,35 @@ def solve(y, logits, means, log_scales):
 def _logistics(x, means, inverse_scales):
     """`z`, `exp(-|z|)`, `ln sigmoid(z)` and `ln sigmoid(-z)`."""
     z = (x - means) * inverse_scales
+    return z, *_log_sigmoids(z)
+
+
+@tf.custom_gradient
+def _log_sigmoids(z):
+    """`exp(-|z|)`, `ln sigmoid(z)` and `ln sigmoid(-z)`; the logarithms are smooth at 0, where the absolute value is not.
+
+    The first is for `_sigmoids`, which answers for its part of the gradient.
+    """
     small = tf.exp(-tf.abs(z))
     softplus = tf.math.log1p(small)
-    return z, small, tf.minimum(z, 0) - softplus, -tf.maximum(z, 0) - softplus
+
+    def gradient(_, d_log_below, d_log_above):
+        return d_log_below * tf.sigmoid(-z) - d_log_above * tf.sigmoid(z)
+
+    return (small, tf.minimum(z, 0) - softplus, -tf.maximum(z, 0) - softplus), gradient
 
 
+@tf.custom_gradient
 def _sigmoids(z, small):
-    """`sigmoid(z)` and `sigmoid(-z)` from `exp(-|z|)`, each to its own precision."""
+    """`sigmoid(z)` and `sigmoid(-z)` from `small = exp(-|z|)`, each to its own precision."""
     large = 1 / (1 + small)
-    small = small * large
+    tail = small * large
     positive = z >= 0
-    return tf.where(positive, large, small), tf.where(positive, small, large)
+
+    def gradient(d_below, d_above):
+        return (d_below - d_above) * tf.sigmoid(z) * tf.sigmoid(-z), None
+
+    return (tf.where(positive, large, tail), tf.where(positive, tail, large)), gradient
 
 
 def _scaled(terms, factors):

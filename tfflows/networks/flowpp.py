@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfflows.math.attention import self_attention
-from tfflows.math.gating import concat_elu, dropout_rows, gate
+from tfflows.math.gating import concat_elu, dropout_rows, gate, layer_norm
 from tfflows.math.random import derive_seed, fold_in
 from tfflows.networks.layers import DataDependentConv2D, call_layer, initialize_layer
 from tfflows.tracing.shared_layers import SharedLayers
@@ -134,6 +134,15 @@ class GatedMaximum(_PositionalBlock):
         return tf.maximum(tf.maximum(first, second), third)
 
 
+class LayerNorm(keras.layers.LayerNormalization):
+    """Keras' layer norm of the channels, but its gradients can be differentiated; see `tfflows.math.gating.layer_norm`."""
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs
+        scale, bias = (keras.ops.convert_to_tensor(variable, x.dtype.name) for variable in (self.gamma, self.beta))
+        return tf.cast(layer_norm(x, scale, bias, self.epsilon), self.compute_dtype)
+
+
 class _GatedNetwork(keras.layers.Layer):
     """A 3x3 convolution, then `num_blocks` residual units: gated convolution, and attention or what stands for it."""
 
@@ -172,7 +181,7 @@ class _GatedNetwork(keras.layers.Layer):
         self._shared = SharedLayers(functools.partial(_run_block, call_layer), blocks)
 
     def _norm(self):
-        return keras.layers.LayerNormalization(epsilon=_LAYER_NORM_EPSILON, dtype=self.dtype_policy)
+        return LayerNorm(epsilon=_LAYER_NORM_EPSILON, dtype=self.dtype_policy)
 
     def _build_blocks(self, input_shape, has_position):
         hidden_shape = self.first.compute_output_shape(input_shape)

@@ -25,7 +25,7 @@ class Adam(UpdateRule):
         self.epsilon = epsilon
 
     def scalars(self, step, learning_rate):
-        beta_1, beta_2 = tf.cast(self.beta_1, step.dtype), tf.cast(self.beta_2, step.dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, step.dtype), tf.constant(self.beta_2, step.dtype)
         # The kernel multiplies the learning rate by the two corrections.
         return {
             "beta1_power": tf.pow(beta_1, step),
@@ -33,7 +33,7 @@ class Adam(UpdateRule):
             "lr": learning_rate,
             "beta1": beta_1,
             "beta2": beta_2,
-            "epsilon": tf.cast(self.epsilon, step.dtype),
+            "epsilon": tf.constant(self.epsilon, step.dtype),
         }
 
     def update(self, variable, gradient, slots, scalars):

@@ -26,7 +26,7 @@ class GlowAdamax(UpdateRule):
         self.epsilon = epsilon
 
     def scalars(self, step, learning_rate):
-        beta_1, beta_2 = tf.cast(self.beta_1, step.dtype), tf.cast(self.beta_2, step.dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, step.dtype), tf.constant(self.beta_2, step.dtype)
         correction = tf.sqrt(1 - tf.pow(beta_2, step))
         # The kernel divides the learning rate by 1 - beta_1**t.
         return {
@@ -34,7 +34,7 @@ class GlowAdamax(UpdateRule):
             "lr": learning_rate * correction,
             "beta1": beta_1,
             "beta2": beta_2,
-            "epsilon": tf.cast(self.epsilon, step.dtype),
+            "epsilon": tf.constant(self.epsilon, step.dtype),
         }
 
     def update(self, variable, gradient, slots, scalars):

@@ -1,0 +1,49 @@
+"""pytest plugin for mutants: tests that name the mutated file run first, and the session ends when its time is over.
+
+Takes the file's stem from `MUTATION_STEM`, the seconds from `MUTATION_SECONDS`; leaves in the file `MUTATION_REPORT` a JSON
+object of what failed first, how many tests ran and how many there were.
+"""
+
+import json
+import os
+import pathlib
+import re
+import time
+
+import pytest
+
+_state = {"failed": None, "ran": 0, "selected": 0}
+
+
+def pytest_collection_modifyitems(items):
+    """Stable: tests that name the file before the others, each in the order of their files."""
+    words = [word for word in re.split(r"[_\W]+", os.environ["MUTATION_STEM"]) if len(word) > 2]
+    items.sort(key=lambda item: -sum(word in item.nodeid.lower() for word in words))
+    _state["selected"] = len(items)
+
+
+def pytest_runtestloop(session):
+    """The clock starts when collecting is over."""
+    session.config.stash[_DEADLINE] = time.monotonic() + float(os.environ["MUTATION_SECONDS"])
+
+
+def pytest_runtest_logreport(report):
+    """Remembers the first failure."""
+    if report.when == "call":
+        _state["ran"] += 1
+    if report.failed and _state["failed"] is None:
+        _state["failed"] = report.nodeid
+
+
+def pytest_runtest_teardown(item):
+    """Ends the session after the last test that its time is enough for."""
+    if time.monotonic() > item.config.stash[_DEADLINE]:
+        item.session.shouldstop = "The time for this mutant is over."
+
+
+def pytest_sessionfinish():
+    """Writes the report."""
+    pathlib.Path(os.environ["MUTATION_REPORT"]).write_text(json.dumps(_state))
+
+
+_DEADLINE = pytest.StashKey()

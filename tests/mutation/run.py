@@ -1,0 +1,243 @@
+"""Do the tests see a change? Draws mutants of the sources, runs the nearest tests on each, and lists those that none noticed.
+
+    python -m tests.mutation.run --mutants=250 --seed=0 --results=workdirs/mutation.jsonl &
+    python -m tests.mutation.run --results=workdirs/mutation.jsonl --summary
+
+Each mutant is made in a temporary copy of the tree and tested for `--seconds`, with `pytest -x`; its result is one line of the
+results file. What stands there already is not run again, so that a run may be broken off and continued. Draws follow from the
+seed and the sources: lines that can be changed at all are drawn without replacement, then one of the changes of each.
+
+A mutant is `killed` if a test fails that passes without it, or hangs; else it has `survived`. Survivors that compute the same as
+the original are listed in `equivalent.json` by their ids, each with the reason; they do not count.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from tests.mutation.mutants import Mutant, mutants_of, mutated
+from tests.mutation.selection import SOURCE_PACKAGES, Selection
+
+ROOT = pathlib.Path(__file__).parents[2]
+EQUIVALENT = pathlib.Path(__file__).parent / "equivalent.json"
+# Folders and single modules, wherever in the packages they lie.
+TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "verdicts")
+# What a test may take beyond the end of its time before it counts as hanging, start-up included.
+_GRACE_SECONDS = 240
+KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
+
+
+def target_files(root, targets=TARGETS):
+    """Paths of the sources to be mutated, relative to the root; a target is a folder, or a module if no folder has its name."""
+    files = [path.relative_to(root) for package in SOURCE_PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    folders = {name for path in files for name in path.parent.parts} & set(targets)
+    modules = set(targets) - folders
+    return [
+        path.as_posix()
+        for path in files
+        if path.name != "__init__.py" and (folders & set(path.parent.parts) or path.stem in modules)
+    ]
+
+
+def draw(root, num_mutants, seed, targets=TARGETS) -> list[Mutant]:
+    """Mutants spread over the lines of the sources: at most one a line, each line as likely as any other."""
+    lines = {}
+    for path in target_files(root, targets):
+        for mutant in mutants_of(path, (root / path).read_text()):
+            lines.setdefault((path, mutant.line), []).append(mutant)
+    generator = random.Random(seed)
+    chosen = generator.sample(sorted(lines), min(num_mutants, len(lines)))
+    return [generator.choice(lines[line]) for line in chosen]
+
+
+@contextlib.contextmanager
+def scratch_copy(root):
+    """A copy of all files of the working tree that git knows or does not ignore."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        check=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
+        copy = pathlib.Path(directory)
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (root / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(root / name, copy / name)
+        yield copy
+
+
+class Laboratory:
+    """Runs tests on mutants in a copy of the tree."""
+
+    def __init__(self, copy, seconds):
+        """Args: copy: `pathlib.Path` of the copy; seconds: for the tests of one mutant."""
+        self._copy, self._seconds = copy, seconds
+        self._selection = Selection(copy)
+        self._passing = set()
+        where = self._python("-c", "import tfflows; print(tfflows.__file__)", stdout=subprocess.PIPE).communicate()[0]
+        if not where.decode().startswith(str(copy)):
+            raise RuntimeError(f"The tests would import {where.decode().strip()}, not the copy in {copy}.")
+
+    def result_of(self, mutant: Mutant) -> dict:
+        """What became of a mutant, as a line of the results file."""
+        tests = self._selection.tests_of(mutant.path)
+        result = {"id": mutant.id, **dataclasses.asdict(mutant), "tests": tests}
+        if not tests:
+            return {**result, "status": SURVIVED, "why": "no test reaches the file"}
+        file = self._copy / mutant.path
+        original, start = file.read_text(), time.monotonic()
+        file.write_text(mutated(original, mutant))
+        try:
+            code, report = self._run(mutant, tests)
+        finally:
+            file.write_text(original)
+        result["seconds"] = round(time.monotonic() - start, 1)
+        return {**result, **self._judged(mutant, code, report)}
+
+    def _judged(self, mutant, code, report):
+        if code is None:
+            return {"status": KILLED, "why": "a test hangs"}
+        if report is None:
+            return {"status": KILLED, "why": "the tests cannot start"}
+        counts = {"ran": report["ran"], "selected": report["selected"]}
+        if code == 0 or (code == 2 and report["failed"] is None and report["ran"]):  # 2: stopped when time was over
+            return {"status": SURVIVED, **counts}
+        if report["failed"] is None:
+            return {"status": KILLED, "why": "the tests cannot be collected", **counts}
+        failed = report["failed"]
+        if failed not in self._passing:
+            if self._run(mutant, [failed])[0] != 0:
+                return {"status": BROKEN, "why": f"{failed} fails without the mutant too", **counts}
+            self._passing.add(failed)
+        return {"status": KILLED, "by": failed, **counts}
+
+    def _run(self, mutant, tests):
+        """pytest's exit code (None if it hangs) and the plugin's report (None if there is none)."""
+        with tempfile.TemporaryDirectory() as directory:
+            report = pathlib.Path(directory) / "report.json"
+            environment = {
+                "MUTATION_STEM": pathlib.PurePosixPath(mutant.path).stem,
+                "MUTATION_SECONDS": str(self._seconds),
+                "MUTATION_REPORT": str(report),
+            }
+            options = ["-x", "-q", "-p", "tests.mutation.nearest_first", "-p", "no:cacheprovider"]
+            process = self._python("-m", "pytest", *options, *tests, stdout=subprocess.DEVNULL, environment=environment)
+            try:
+                code = process.wait(self._seconds + _GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
+                    process.wait()
+            return code, json.loads(report.read_text()) if report.exists() else None
+
+    def _python(self, *arguments, stdout, environment=()):
+        # Without bytecode: a file that changes twice within a second would be taken for the one before.
+        settings = {"PYTHONPATH": str(self._copy), "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self._copy,
+            env={**os.environ, **settings, **dict(environment)},
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def read_results(path):
+    """The last result of each mutant, by id; a line that was broken off is passed over."""
+    results = {}
+    if path.exists():
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                result = json.loads(line)
+                results[result["id"]] = result
+    return results
+
+
+def read_equivalent(path=EQUIVALENT):
+    """`{id: reason}` of the mutants that compute what the original computes."""
+    return {entry["id"]: entry["reason"] for entry in json.loads(path.read_text())}
+
+
+def summary(results, equivalent) -> str:
+    """Scores by folder, and the survivors."""
+    by_folder = {}
+    for result in results:
+        by_folder.setdefault(str(pathlib.PurePosixPath(result["path"]).parent), []).append(result)
+    lines = [f"{'folder':40} mutants equivalent killed survived  score"]
+
+    def row(folder, group):
+        counted = [result for result in group if result["id"] not in equivalent and result["status"] != BROKEN]
+        killed = sum(result["status"] == KILLED for result in counted)
+        same = sum(result["id"] in equivalent for result in group)
+        score = f"{killed / len(counted):6.1%}" if counted else "     -"
+        return f"{folder:40} {len(group):7} {same:10} {killed:6} {len(counted) - killed:8} {score}"
+
+    lines += [row(folder, group) for folder, group in sorted(by_folder.items())]
+    lines += [row("all", results), ""]
+    for result in sorted(results, key=lambda result: (result["path"], result["line"])):
+        if result["status"] == KILLED or result["id"] in equivalent:
+            continue
+        lines.append(
+            f"{result['status']} {result['id']} {result['path']}:{result['line']} in {result['scope'] or 'module'}"
+        )
+        lines.append(f"    {result['operator']}: {_shortened(result['before'])}  ->  {_shortened(result['after'])}")
+        lines.append(f"    {result.get('why') or '{ran} of {selected} tests ran'.format(**result)}")
+    return "\n".join(lines)
+
+
+def _shortened(text):
+    first, *others = text.splitlines() or [""]
+    return f"{first} ..." if others else first
+
+
+def main(arguments=None):
+    """The command line; see the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mutants", type=int, default=250, help="how many are drawn")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="for the tests of one mutant, after they are collected"
+    )
+    parser.add_argument("--targets", nargs="+", default=TARGETS, help="folders and modules that are mutated")
+    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "workdirs" / "mutation.jsonl")
+    parser.add_argument("--again", action="store_true", help="run the drawn mutants that survived once more")
+    parser.add_argument("--summary", action="store_true", help="only show what is known")
+    parser.add_argument("--list", action="store_true", help="only show what is drawn")
+    options = parser.parse_args(arguments)
+    results = read_results(options.results)
+    if not options.summary:
+        drawn = draw(ROOT, options.mutants, options.seed, options.targets)
+        if options.list:
+            for mutant in drawn:
+                print(f"{mutant.id} {mutant.path}:{mutant.line} {mutant.operator}: {_shortened(mutant.before)}")
+            return
+        waiting = [m for m in drawn if m.id not in results or (options.again and results[m.id]["status"] != KILLED)]
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_copy(ROOT) as copy:
+            laboratory = Laboratory(copy, options.seconds)
+            for number, mutant in enumerate(waiting, 1):
+                result = laboratory.result_of(mutant)
+                results[mutant.id] = result
+                with options.results.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+                print(f"{number}/{len(waiting)} {result['status']} {mutant.path}:{mutant.line}", flush=True)
+    print(summary(list(results.values()), read_equivalent()))
+
+
+if __name__ == "__main__":
+    main()
