@@ -4,10 +4,10 @@ import importlib
 
 import numpy as np
 import tensorflow as tf
-from tfflows.math.autoregressive import causal_mask
 
 from reproductions.flowpp.experiments import parse_stages
 from reproductions.glow import model as glow
+from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.networks.macow import default_width
 from tfflows.tracing.named_variables import count_parameters
 
@@ -87,9 +87,9 @@ def _dead_of_agave(experiment):
         return 0
     width, latent = experiment.vae_width, experiment.latent_channels
     masks = [
-        causal_mask(latent, width, False),
-        causal_mask(width, width, False),
-        *2 * [causal_mask(width, latent, True)],
+        autoregressive_mask(latent, width, False),
+        autoregressive_mask(width, width, False),
+        *2 * [autoregressive_mask(width, latent, True)],
     ]
     masked = sum(int(np.sum(mask == 0)) for mask in masks)
     passed_on = 9 * width * width + 2 * width
