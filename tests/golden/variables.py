@@ -26,7 +26,7 @@ LISTS = GOLDEN / "variables"
 
 
 def read_stored():
-    """`{paper: {key: {"count": number, "sha256": digest}}}`."""
+    """`{paper: {key: {"count": number, "sha256": digest}}}`, as far as it was written."""
     return json.loads(STORED.read_text()) if STORED.exists() else {}
 
 
