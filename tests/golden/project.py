@@ -21,6 +21,7 @@ _BESIDE_THE_MODEL = (
     "num_steps",
     "learning_rate",
     "warmup_steps",
+    "cooldown_steps",
     "evaluate_every",
     "evaluate_train",
     "train_images",
@@ -39,15 +40,15 @@ _BESIDE_THE_MODEL = (
     "dropout_rate",
     "kl_weight",
     "pretraining_steps",
-    "least_kl",
-    "joint_least_kl",
+    "free_bits",
+    "joint_free_bits",
 )
 
 
 @functools.cache
 def reproduction_of(paper):
     """The paper's `Reproduction`."""
-    return getattr(importlib.import_module(f"reproductions.{paper}.run"), paper.upper())
+    return getattr(importlib.import_module(f"reproductions.{paper}.reproduction"), paper.upper())
 
 
 def experiments_of(paper):
@@ -65,7 +66,7 @@ def experiments_of(paper):
 
 def golden_experiment(run):
     """The experiment of a `GoldenRun`."""
-    from tfflows.training.experiment import override
+    from reproductions.fields import override
 
     reproduction = reproduction_of(run.paper)
     texts = [argument.removeprefix("--set=") for argument in run.command("", 1, "") if argument.startswith("--set=")]
@@ -93,7 +94,7 @@ _LINES = {}
 
 
 def _build_lines(paper, experiment, channels, classes):
-    from tfflows.training.named_variables import named_variables
+    from tfflows.tracing.named_variables import named_variables
 
     shape = [experiment.image_size, experiment.image_size, channels]
     with tf.Graph().as_default():
@@ -124,6 +125,6 @@ def toy_lines():
 
 def load_records(directory):
     """The result records below a directory."""
-    from tfflows.evaluation.records import load_records
+    from reproductions.reporting.records import load_records
 
     return load_records(directory)
