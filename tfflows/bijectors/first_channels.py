@@ -25,8 +25,8 @@ class OnFirstChannels(Bijector):
 
       The channels behind the first ones stay as they are:
 
-      >>> reverse = OnFirstChannels(2, InvertibleConv(2, seed=1))
-      >>> print(bool(tf.reduce_all(reverse.inverse(images)[..., 2] == images[..., 2])))
+      >>> mixer = OnFirstChannels(2, InvertibleConv(2, seed=1))
+      >>> print(bool(tf.reduce_all(mixer.inverse(images)[..., 2] == images[..., 2])))
       True
 
     References:

@@ -29,7 +29,7 @@ class InverseAutoregressive(Bijector):
       >>> network.build([None, 3, 3, 2])
       >>> flow = InverseAutoregressive(network)
       >>> y = tf.random.stateless_normal([5, 3, 3, 2], seed=[0, 0])
-      >>> x = flow.initialize(y)
+      >>> x = flow.inverse(y)
       >>> print(float(tf.reduce_max(tf.abs(flow.forward(x) - y))) < 1e-5)
       True
       >>> noise = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), [3, 3, 2])
