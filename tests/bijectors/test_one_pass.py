@@ -240,7 +240,7 @@ def test_bijectors_refuse_what_they_cannot_do():
         AdditiveCoupling(CountingNetwork()).inverse(tf.zeros([1, 2, 2, 5]))
     with pytest.raises(ValueError, match=r"squeeze an image of shape \(3, 4, 1\) by 2"):
         Squeeze().inverse(tf.zeros([1, 3, 4, 1]))
-    with pytest.raises(ValueError, match="channels are no multiple of 4"):
+    with pytest.raises(ValueError, match="channels are not a multiple of 4"):
         Squeeze().forward(tf.zeros([1, 2, 2, 6]))
     with pytest.raises(ValueError, match="at least one bijector"):
         Chain([])

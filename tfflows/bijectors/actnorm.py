@@ -1,5 +1,8 @@
 """Activation normalization."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
@@ -11,54 +14,60 @@ FORMS = ("shift_then_scale", "scale_then_shift", "positive_scale_then_shift", "e
 class ActNorm(Bijector):
     """Data to latent: `inverse(y) = (y + bias) * exp(log_scale_factor * log_scale)`, per channel or per activation.
 
-    With `form='scale_then_shift'` Glow's paper's `inverse(y) = scale * y + bias`, with `'positive_scale_then_shift'` Flow++'s
-    `max(scale, 1e-10) * y + bias`, with `'exp_scale_then_shift'` MaCow's `exp(log_scale) * y + bias`. The log-determinant of an
-    event is the sum of the (effective) log-scales over all its activations: `H * W * sum_c log_scale_c` for images with
-    per-channel parameters.
+    With `form='scale_then_shift'` it is `inverse(y) = scale * y + bias`, as in Glow's paper; with
+    `'positive_scale_then_shift'` it is Flow++'s `max(scale, 1e-10) * y + bias`; with `'exp_scale_then_shift'` it is MaCow's
+    `exp(log_scale) * y + bias`. The log-determinant of an event is the sum of the (effective) log-scales over all its
+    activations: `H * W * sum_c log_scale_c` for images with per-channel parameters.
 
-    Parameters start at the identity; `initialize(batch)` sets them so that the batch leaves with zero mean and standard
-    deviation `initial_scale` (data-dependent init).
+    The parameters start at the identity. `initialize(batch)` sets them so that the batch leaves with zero mean and standard
+    deviation `initial_scale` (data-dependent initialization).
 
-    #### Examples
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import ActNorm
+      >>> actnorm = ActNorm(parameter_shape=[1])
+      >>> images = tf.reshape([1.0, 1.0, 5.0, 5.0], [1, 2, 2, 1])  # mean 3, standard deviation 2
+      >>> latent = actnorm.initialize(images)  # once, on the first batch
+      >>> print(latent.numpy().ravel().round(3))
+      [-1. -1.  1.  1.]
 
-    ```python
-    actnorm = ActNorm(parameter_shape=[3])
-    latent = actnorm.initialize(images)       # once, on the first batch
-    distribution = tfd.TransformedDistribution(base, actnorm)
-    ```
+      The scale is 1/2 at each of the 4 activations, so the log-determinant is -4 ln 2:
 
-    #### References
+      >>> print(actnorm.inverse_log_det_jacobian(images).numpy().round(4))
+      [-2.7726]
 
-    Kingma & Dhariwal 2018, section 3.1; the released code for `shift_then_scale` and the factor 3. Per activation:
-    Ho et al. 2019. Log-scale, then shift: released code of Ma et al. 2019.
+    References:
+      Kingma & Dhariwal 2018, section 3.1, https://arxiv.org/abs/1807.03039; released code (openai/glow) for
+      `shift_then_scale` and the factor of 3. Parameters per activation: Ho et al. 2019, https://arxiv.org/abs/1902.00275.
+      `exp_scale_then_shift`: Ma et al. 2019, https://arxiv.org/abs/1902.04208, released code.
     """
 
     def __init__(
         self,
-        parameter_shape,
-        event_ndims=3,
-        form="shift_then_scale",
-        log_scale_factor=3.0,
-        initial_scale=1.0,
-        dtype=tf.float32,
-        validate_args=False,
-        name="actnorm",
-    ):
+        parameter_shape: Sequence[int] | tf.TensorShape,
+        event_ndims: int = 3,
+        form: str = "shift_then_scale",
+        log_scale_factor: float = 3.0,
+        initial_scale: float = 1.0,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "actnorm",
+    ) -> None:
         """Creates the parameters.
 
         Args:
-          parameter_shape: Integers, a suffix of the event shape: `[C]` per channel, `[H, W, C]` per activation.
-          event_ndims: Python `int`, axes of an event: 3 for images `[H, W, C]`, 1 for vectors.
+          parameter_shape: Suffix of the event shape: `[C]` for parameters per channel, `[H, W, C]` per activation.
+          event_ndims: Number of axes of an event: 3 for images `[H, W, C]`, 1 for vectors.
           form: `'shift_then_scale'` (released Glow), `'scale_then_shift'` (its paper), `'positive_scale_then_shift'` (released
             Flow++) or `'exp_scale_then_shift'` (released MaCow).
-          log_scale_factor: Python `float`; the released code multiplies the stored log-scale by 3. Used by `shift_then_scale`.
-          initial_scale: Python `float`, standard deviation after `initialize`.
-          dtype: Of parameters and data.
+          log_scale_factor: Factor of the stored log-scale, 3 in the released code. Used by `shift_then_scale` only.
+          initial_scale: Standard deviation of the latent after `initialize`.
+          dtype: Dtype of the parameters and the data.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if `form` is unknown or `parameter_shape` longer than the event.
+          ValueError: If `form` is unknown, or `parameter_shape` is empty or longer than the event.
         """
         parameters = dict(locals())
         if form not in FORMS:
@@ -84,8 +93,8 @@ class ActNorm(Bijector):
         )
 
     @property
-    def form(self):
-        """One of `FORMS`."""
+    def form(self) -> str:
+        """Order of scale and shift, one of `FORMS`."""
         return self._form
 
     def _effective_log_scale(self):
@@ -123,10 +132,18 @@ class ActNorm(Bijector):
             y = _SCALE_THEN_SHIFT[self._form][1](x, self._stored_scale(), self.bias)
         return y, -self._log_det(x, log_scale)
 
-    def initialize(self, y, condition=None):
-        """Sets bias and scale from a batch, by population moments (standard deviation + 1e-6; in Flow++'s form variance + 1e-8).
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Sets bias and scale from the moments of a batch.
 
-        In MaCow's form by the unbiased standard deviation + 1e-6 of the output. Returns the batch's latent.
+        These are population moments, and 1e-6 is added to the standard deviation. In Flow++'s form 1e-8 is added to the
+        variance instead. MaCow's form takes the unbiased standard deviation of the output, plus 1e-6.
+
+        Args:
+          y: Batch of data, shape `[..., event]`.
+          condition: None; there is no condition to take.
+
+        Returns:
+          The latent of the batch under the new parameters, with the shape of `y`.
         """
         if self._form == "exp_scale_then_shift":
             log_scale, bias = actnorm.data_dependent_exp_scale_then_shift(

@@ -1,5 +1,8 @@
 """The base class: value and log-determinant in one pass, for every bijector of the library."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.bijectors.invert import _Invert
@@ -21,9 +24,27 @@ class Bijector(tfb.Bijector):
 
     Direction: `forward` maps latent to data (sampling), `inverse` maps data to latent (likelihood).
 
-    The pair returns `(value, log_det)` with `log_det` in nats, of exactly the batch shape: the input's shape without its last
-    `forward_min_event_ndims` (for the inverse, `inverse_min_event_ndims`) axes. A log-determinant of another shape raises,
-    since TFP would broadcast it silently.
+    The pair returns `(value, log_det)`. The log-determinant is in nats and has exactly the batch shape: the input's shape
+    without its last `forward_min_event_ndims` (for the inverse, `inverse_min_event_ndims`) axes. A log-determinant of another
+    shape raises an error, since TFP would broadcast it silently.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import Bijector
+      >>> class Double(Bijector):
+      ...     def __init__(self):
+      ...         super().__init__(forward_min_event_ndims=1, dtype=tf.float32)
+      ...
+      ...     def _forward_and_log_det(self, x):
+      ...         return 2 * x, tf.fill(x.shape[:-1], x.shape[-1] * tf.math.log(2.0))
+      ...
+      ...     def _inverse_and_log_det(self, y):
+      ...         return y / 2, tf.fill(y.shape[:-1], -y.shape[-1] * tf.math.log(2.0))
+      >>> y, log_det = Double().forward_and_log_det([[1.0, 2.0, 3.0]])
+      >>> print(y.numpy(), log_det.numpy().round(4))  # 3 ln 2 nats
+      [[2. 4. 6.]] [2.0794]
+      >>> print(Double().inverse_log_det_jacobian(y).numpy().round(4))
+      [-2.0794]
     """
 
     _cache = cache_util.BijectorCacheWithGreedyAttrs(
@@ -33,23 +54,34 @@ class Bijector(tfb.Bijector):
     # Whether the maths depends on the keyword `condition`.
     takes_condition = False
 
-    # Whether it runs blocks of its own, each with a trace and a memory mode, instead of being one.
+    # Whether it runs blocks of its own, each with its own trace and memory mode, instead of being one block.
     holds_blocks = False
 
-    # Where the variables lie, for reversible backpropagation; found when first asked for.
+    # Where the variables are held, for reversible backpropagation; found when first needed.
     _structure = None
 
     def __init__(
         self,
         *,
-        forward_min_event_ndims,
-        inverse_min_event_ndims=None,
-        is_constant_jacobian=False,
-        validate_args=False,
-        dtype=None,
-        parameters=None,
-        name=None,
-    ):
+        forward_min_event_ndims: int,
+        inverse_min_event_ndims: int | None = None,
+        is_constant_jacobian: bool = False,
+        validate_args: bool = False,
+        dtype: tf.DType | str | None = None,
+        parameters: dict[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Sets what TFP needs to know of a bijector.
+
+        Args:
+          forward_min_event_ndims: Number of axes of a latent event.
+          inverse_min_event_ndims: Number of axes of a data event; None if it equals that of a latent event.
+          is_constant_jacobian: Whether the Jacobian is the same for all inputs.
+          validate_args: As in TFP.
+          dtype: Dtype of the data and the latent; None if any will do.
+          parameters: Arguments of the subclass's `__init__`, for TFP.
+          name: As in TFP.
+        """
         if inverse_min_event_ndims is None:
             inverse_min_event_ndims = forward_min_event_ndims
         super().__init__(
@@ -64,36 +96,47 @@ class Bijector(tfb.Bijector):
 
     # TFP compares bijectors by their parameters: two of equal configuration, each with its own variables, would share
     # cached outputs.
-    def __hash__(self):
+    def __hash__(self) -> int:
         return id(self)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return self is other
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self._num_parameters():,} parameters)"
 
     def _num_parameters(self):
         return sum(variable.shape.num_elements() for variable in self.trainable_variables)
 
-    def forward_and_log_det(self, x, condition=None):
-        """`(y, log |det dy/dx|)` in one pass, without TFP's cache.
+    def forward_and_log_det(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes `(y, log |det dy/dx|)` in one pass, without TFP's cache.
 
         Args:
-          x: `Tensor`, shape `[..., latent event]`.
-          condition: `Tensor` that the map depends on, for bijectors that take one.
+          x: Latent, shape `[..., latent event]`.
+          condition: Structure of tensors that the map depends on, for bijectors that take one.
 
         Returns:
-          `y` and the log-determinant in nats, shape `[...]`.
+          `y`, shape `[..., data event]`, and the log-determinant in nats, shape `[...]`.
 
         Raises:
-          ValueError: if a condition is missing or not taken, `x` has another dtype, or a log-determinant has another shape
-            than the batch.
+          ValueError: If a condition is missing, or given to a bijector that takes none; if `x` has another dtype; or if a
+            log-determinant does not have the batch shape.
         """
         return self._run(FORWARD, x, condition)
 
-    def inverse_and_log_det(self, y, condition=None):
-        """`(x, log |det dx/dy|)` in one pass, without TFP's cache; arguments as in `forward_and_log_det`."""
+    def inverse_and_log_det(self, y: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes `(x, log |det dx/dy|)` in one pass, without TFP's cache.
+
+        Args:
+          y: Data, shape `[..., data event]`.
+          condition: Structure of tensors that the map depends on, for bijectors that take one.
+
+        Returns:
+          `x`, shape `[..., latent event]`, and the log-determinant in nats, shape `[...]`.
+
+        Raises:
+          ValueError: As `forward_and_log_det`.
+        """
         return self._run(INVERSE, y, condition)
 
     def _run(self, direction, x, condition):
@@ -112,17 +155,17 @@ class Bijector(tfb.Bijector):
         return value, self._checked_log_det(log_det, x, self.forward_min_event_ndims)
 
     def _rebuild_and_gradient(self, direction, y, upstream, condition, values):
-        """The input of a direction, rebuilt from its output, and the gradients of the pair there.
+        """Rebuilds the input of a direction from its output, and computes the gradients of the pair there.
 
         Args:
           direction: `inverse` or `forward`, the one that gave `y`.
           y: Output of that direction.
           upstream: Gradients with respect to the output and the log-determinant.
           condition: Structure of tensors, or None.
-          values: List of tensors in the places of the variables.
+          values: Tensors that stand in for the variables.
 
         Returns:
-          `(x, d_x, d_condition, d_values)`; gradients are None where nothing depends.
+          `(x, d_x, d_condition, d_values)`. A gradient is None where the pair does not depend on the tensor.
         """
         x, _ = self._value_and_log_det(opposite(direction), y, condition)
         x = tf.stop_gradient(x)
@@ -131,27 +174,39 @@ class Bijector(tfb.Bijector):
         )
         return x, d_x, d_condition, d_values
 
-    def initialize(self, y, condition=None):
-        """Sets what depends on data from one batch `y`, and returns its latent, for the next bijector.
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Sets the parameters that depend on data from one batch.
 
-        To be run once, eagerly and outside `strategy.run`, so that every replica holds the same values. The default has
+        Run it once, eagerly and outside `strategy.run`, so that every replica holds the same values. By default there is
         nothing to set.
+
+        Args:
+          y: Batch of data, shape `[..., data event]`.
+          condition: Structure of tensors that the map depends on, for bijectors that take one.
+
+        Returns:
+          The latent of the batch, for the next bijector.
         """
         return self.inverse_and_log_det(y, condition)[0]
 
-    def squeeze_condition(self, condition, batch_ndims):
-        """The condition as bijectors behind this one (on the latent's side) see it: as it is, unless this one squeezes.
+    def squeeze_condition(self, condition: Any, batch_ndims: int) -> Any:
+        """Gives the condition that the next bijectors (towards the latent) see: the same one, unless this bijector squeezes.
 
         Args:
-          condition: `Tensor`, shape `[batch, ...]`.
-          batch_ndims: Python `int`, how many batch axes it has.
+          condition: Structure of tensors of shape `[batch, ...]`, or None.
+          batch_ndims: Number of batch axes.
+
+        Returns:
+          The condition in the same structure.
         """
         del batch_ndims
         return condition
 
     def _condition_kwargs(self, condition):
         if condition is not None and not self.takes_condition:
-            raise ValueError(f"{self.name} ({type(self).__name__}) takes no condition, but one was given.")
+            raise ValueError(
+                f"{self.name} ({type(self).__name__}) takes no condition, but one was given; leave out condition=."
+            )
         if not self.takes_condition:
             return {}
         return {"condition": None if condition is None else tf.nest.map_structure(tf.convert_to_tensor, condition)}
@@ -161,8 +216,8 @@ class Bijector(tfb.Bijector):
         if not (log_det.shape.rank == batch_shape.rank and log_det.shape.is_compatible_with(batch_shape)):
             raise ValueError(
                 f"{self.name} ({type(self).__name__}) gave a log-determinant of shape {log_det.shape} for an input of shape "
-                f"{x.shape}; it must be the batch shape {batch_shape}: reduce over (or broadcast to) the last {event_ndims} "
-                "axes."
+                f"{x.shape}. It must have the batch shape {batch_shape}: sum it over the last {event_ndims} axes, or broadcast "
+                "it to the batch."
             )
         return log_det
 
@@ -193,26 +248,38 @@ class Bijector(tfb.Bijector):
         return attributes["ildj"]
 
     def _forward_and_log_det(self, x, **kwargs):
-        raise TypeError(f"{type(self).__name__} does not implement the direction latent to data.")
+        raise TypeError(f"{type(self).__name__} does not implement forward, the direction from latent to data.")
 
     def _inverse_and_log_det(self, y, **kwargs):
-        raise TypeError(f"{type(self).__name__} does not implement the direction data to latent.")
+        raise TypeError(f"{type(self).__name__} does not implement inverse, the direction from data to latent.")
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
-        # No parameter carries batch axes.
+        # No parameter has batch axes.
         return {}
 
 
-def takes_condition(bijector):
-    """Whether a bijector of the library, alone or under `tfb.Invert`, takes a condition."""
+def takes_condition(bijector: tfb.Bijector | None) -> bool:
+    """Tells whether a bijector takes a condition: one of this library, bare or under `tfb.Invert`, may; one of TFP does not."""
     while isinstance(bijector, _Invert):
         bijector = bijector.bijector
     return isinstance(bijector, Bijector) and bijector.takes_condition
 
 
-def inverse_and_log_det(bijector, y, event_ndims, condition=None):
-    """`(x, log |det dx/dy|)` of any TFP bijector for events of `event_ndims` axes; see `Bijector.inverse_and_log_det`."""
+def inverse_and_log_det(
+    bijector: tfb.Bijector, y: tf.Tensor, event_ndims: int, condition: Any = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes `(x, log |det dx/dy|)` with any TFP bijector.
+
+    Args:
+      bijector: Bijector of this library or of TFP.
+      y: Data, whose last `event_ndims` axes are an event.
+      event_ndims: Number of axes of an event, at least the bijector's own.
+      condition: Structure of tensors for a bijector that takes a condition, or None.
+
+    Returns:
+      `x` and the log-determinant in nats, whose shape is the batch shape.
+    """
     if isinstance(bijector, Bijector) and bijector.inverse_min_event_ndims == event_ndims:
         return bijector.inverse_and_log_det(y, condition)
     kwargs = {} if condition is None else {"condition": condition}
@@ -220,8 +287,10 @@ def inverse_and_log_det(bijector, y, event_ndims, condition=None):
     return bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
 
 
-def forward_and_log_det(bijector, x, event_ndims, condition=None):
-    """`(y, log |det dy/dx|)` of any TFP bijector for events of `event_ndims` axes; see `Bijector.forward_and_log_det`."""
+def forward_and_log_det(
+    bijector: tfb.Bijector, x: tf.Tensor, event_ndims: int, condition: Any = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes `(y, log |det dy/dx|)` with any TFP bijector; the arguments are as for `inverse_and_log_det`."""
     if isinstance(bijector, Bijector) and bijector.forward_min_event_ndims == event_ndims:
         return bijector.forward_and_log_det(x, condition)
     kwargs = {} if condition is None else {"condition": condition}
@@ -229,14 +298,37 @@ def forward_and_log_det(bijector, x, event_ndims, condition=None):
     return bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
 
 
-def value_and_log_det(bijector, direction, x, event_ndims, condition=None):
-    """The pair of a direction, `inverse` or `forward`, of any TFP bijector for events of `event_ndims` axes."""
+def value_and_log_det(
+    bijector: tfb.Bijector, direction: str, x: tf.Tensor, event_ndims: int, condition: Any = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the pair (value, log-determinant) of a direction, `inverse` or `forward`, with any TFP bijector."""
     run = inverse_and_log_det if direction == INVERSE else forward_and_log_det
     return run(bijector, x, event_ndims, condition)
 
 
-def rebuild_and_gradient(bijector, direction, y, event_ndims, upstream, condition, values):
-    """`Bijector._rebuild_and_gradient` of any TFP bijector for events of `event_ndims` axes of its output."""
+def rebuild_and_gradient(
+    bijector: tfb.Bijector,
+    direction: str,
+    y: tf.Tensor,
+    event_ndims: int,
+    upstream: Sequence[tf.Tensor],
+    condition: Any,
+    values: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor, Any, Sequence[tf.Tensor | None]]:
+    """Rebuilds the input of a direction from its output, and computes the gradients there, for any TFP bijector.
+
+    Args:
+      bijector: Bijector of this library or of TFP.
+      direction: `inverse` or `forward`, the one that gave `y`.
+      y: Output of that direction, whose last `event_ndims` axes are an event.
+      event_ndims: Number of axes of an event of the output.
+      upstream: Gradients with respect to the output and the log-determinant.
+      condition: Structure of tensors, or None.
+      values: Tensors that stand in for the variables.
+
+    Returns:
+      `(x, d_x, d_condition, d_values)`. A gradient is None where the pair does not depend on the tensor.
+    """
     output_event_ndims = bijector.forward_min_event_ndims if direction == INVERSE else bijector.inverse_min_event_ndims
     if isinstance(bijector, Bijector) and output_event_ndims == event_ndims:
         return bijector._rebuild_and_gradient(direction, y, upstream, condition, values)
@@ -252,8 +344,8 @@ def rebuild_and_gradient(bijector, direction, y, event_ndims, upstream, conditio
     return x, d_x, d_condition, d_values
 
 
-def broadcast_log_det(log_det, x, event_ndims):
-    """`log_det` broadcast to the batch shape of `x`, for maps whose Jacobian does not depend on the data."""
+def broadcast_log_det(log_det: tf.Tensor | float, x: tf.Tensor, event_ndims: int) -> tf.Tensor:
+    """Broadcasts `log_det` to the batch shape of `x`, for maps whose Jacobian does not depend on the data."""
     batch_ndims = x.shape.rank - event_ndims
     batch_shape = shape_of(x)[:batch_ndims]
     out = tf.broadcast_to(tf.cast(log_det, x.dtype), batch_shape)

@@ -1,8 +1,11 @@
-"""Composition with one condition threaded through."""
+"""Composition of bijectors that all see one condition."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import (
     Bijector,
@@ -15,39 +18,48 @@ from tfflows.bijectors.conditions import at_place
 from tfflows.tracing import gradients
 from tfflows.tracing.shared_blocks import SharedBlocks
 
+tfb = tfp.bijectors
+
 
 class Chain(Bijector):
     """`forward(x) = b[0](b[1](... b[-1](x)))`, so the list reads from data to latent: `inverse` applies `b[0]` first.
 
-    As `tfb.Chain`, but `condition=` reaches every bijector that takes one (`Squeeze` squeezes a condition of image shape on
-    its way; `RowKeys` in a condition become an independent stream for each bijector), equal bijectors do not share
-    conditions, and a condition that none takes raises. Bijectors from TFP may stand in the list.
+    It differs from `tfb.Chain` in what it does with a condition. `condition=` reaches every bijector that takes one. A
+    `Squeeze` squeezes a condition of image shape for the bijectors that follow, and `RowKeys` in a condition become an
+    independent stream for each bijector. A condition that no bijector takes raises an error. The list may hold bijectors of
+    TFP.
 
     In graphs, bijectors of equal structure are traced once (see `SharedBlocks`).
 
-    #### Examples
-
-    ```python
-    step = Chain([ActNorm([12]), InvertibleConv(12), AffineCoupling(network)])
-    latent = step.inverse(images)
-    ```
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import ActNorm, Chain, InvertibleConv, Squeeze
+      >>> flow = Chain([Squeeze(), ActNorm([12]), InvertibleConv(12)])
+      >>> images = tf.random.stateless_normal([2, 8, 8, 3], seed=[0, 0])
+      >>> latent = flow.initialize(images)
+      >>> print(latent.shape)
+      (2, 4, 4, 12)
+      >>> print(float(tf.reduce_max(tf.abs(flow.forward(latent) - images))) < 1e-5)
+      True
+      >>> flow  # 12 biases and 12 scales, a 12x12 matrix
+      Chain('chain': Squeeze, ActNorm, InvertibleConv; 168 parameters)
     """
 
-    def __init__(self, bijectors, validate_args=False, name="chain"):
+    def __init__(self, bijectors: Sequence[tfb.Bijector], validate_args: bool = False, name: str = "chain") -> None:
         """Creates the composition.
 
         Args:
-          bijectors: Sequence of bijectors, from data to latent.
+          bijectors: Bijectors in order from data to latent.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if the list is empty.
+          ValueError: If there is no bijector.
         """
         parameters = dict(locals())
         self.bijectors = list(bijectors)
         if not self.bijectors:
-            raise ValueError("Chain needs at least one bijector.")
+            raise ValueError("Chain needs at least one bijector, got an empty list.")
         self._blocks = SharedBlocks(self.bijectors, value_and_log_det, rebuild_and_gradient)
         self.takes_condition = any(takes_condition(bijector) for bijector in self.bijectors)
         inverse_event_ndims = max_event_ndims = self._minimal_event_ndims()
@@ -63,29 +75,29 @@ class Chain(Bijector):
             name=name,
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kinds = [type(bijector).__name__ for bijector in self.bijectors]
         runs = [(kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
         listed = ", ".join(kind if count == 1 else f"{count} x {kind}" for kind, count in runs)
         return f"Chain({self.name!r}: {listed}; {self._num_parameters():,} parameters)"
 
     def _minimal_event_ndims(self):
-        """Axes of a data event such that each bijector on the way gets at least its own minimum."""
+        """Smallest number of axes of a data event that gives every bijector on the way at least its own minimum."""
         needed, change = 0, 0
         for bijector in self.bijectors:
             needed = max(needed, bijector.inverse_min_event_ndims - change)
             change += bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims
         return needed
 
-    def squeeze_condition(self, condition, batch_ndims):
-        """The condition as the bijectors behind this one see it: through every `Squeeze` in the list."""
+    def squeeze_condition(self, condition: Any, batch_ndims: int) -> Any:
+        """Gives the condition that the next bijectors see: squeezed by every `Squeeze` in the list."""
         for bijector in self.bijectors:
             if isinstance(bijector, Bijector):
                 condition = bijector.squeeze_condition(condition, batch_ndims)
         return condition
 
     def _conditions(self, condition, batch_ndims):
-        """The condition that each bijector gets (None for those that take none)."""
+        """Gives the condition of each bijector (None for those that take none)."""
         conditions = []
         for place, bijector in enumerate(self.bijectors):
             conditions.append(at_place(condition, place) if takes_condition(bijector) else None)
@@ -94,7 +106,7 @@ class Chain(Bijector):
         return conditions
 
     def _order(self, direction):
-        """`(index, sign)`: the bijectors in the order of a direction, and how each changes the number of event axes."""
+        """Gives `(index, change)`: bijectors in the order of a direction, and how each changes the number of event axes."""
         indices = range(len(self.bijectors))
         changes = [bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims for bijector in self.bijectors]
         if direction == gradients.INVERSE:
@@ -133,8 +145,8 @@ class Chain(Bijector):
             sums.add(self._blocks.values(index), d_values)
         return y, d_y, gradients.pull_back(tape, conditions, d_conditions, condition), sums.result()
 
-    def initialize(self, y, condition=None):
-        """Initializes each bijector on the output of the ones before it (data to latent); returns the latent."""
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes each bijector, from data to latent, on the output of those before it, and returns the latent."""
         condition = self._condition_kwargs(condition).get("condition")
         conditions = self._conditions(condition, y.shape.rank - self.inverse_min_event_ndims)
         for bijector, bijector_condition in zip(self.bijectors, conditions, strict=True):

@@ -7,7 +7,7 @@ from tfflows.math.squeeze import PATTERNS, merge_colours, split_colours
 
 
 class _Checkerboard(Bijector):
-    """What split and merge share; log-determinant 0."""
+    """What split and merge have in common; the log-determinant is 0."""
 
     def __init__(self, pattern, validate_args, parameters, name):
         if pattern not in PATTERNS:
@@ -51,22 +51,41 @@ def _merged_shape_tensor(shape):
 
 
 class CheckerboardSplit(_Checkerboard):
-    """Data to latent: `[..., H, W, C] -> [..., H, W/2, 2 C]`; couplings of halves of the channels then couple the colours.
+    """Data to latent: `[..., H, W, C] -> [..., H, W/2, 2 C]`, one colour in each half of the channels; log-determinant 0.
 
-    #### Examples
+    Couplings that split the channels in two halves then transform one colour given the other.
 
-    ```python
-    stage = Chain([CheckerboardSplit(), *steps, CheckerboardMerge()])
-    ```
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import CheckerboardSplit
+      >>> image = tf.reshape([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1, 2, 4, 1])
+      >>> print(image[0, :, :, 0].numpy())
+      [[1. 2. 3. 4.]
+       [5. 6. 7. 8.]]
+      >>> print(CheckerboardSplit("columns").inverse(image)[0, :, :, 0].numpy())
+      [[1. 3.]
+       [5. 7.]]
+      >>> print(CheckerboardSplit("checkerboard").inverse(image)[0, :, :, 0].numpy())
+      [[1. 3.]
+       [6. 8.]]
 
-    #### References
-
-    Dinh et al. 2017, section 3.4; Ho et al. 2019, section 3.4. The released Flow++ splits even from odd columns under this
-    name: `pattern='columns'`.
+    References:
+      Dinh et al. 2017, section 3.4, https://arxiv.org/abs/1605.08803; Ho et al. 2019, section 3.4,
+      https://arxiv.org/abs/1902.00275. What the released Flow++ code calls a checkerboard splits even from odd columns:
+      `pattern='columns'`.
     """
 
-    def __init__(self, pattern="columns", validate_args=False, name="checkerboard_split"):
-        """Args: pattern: `'columns'` (released code) or `'checkerboard'` (paper); validate_args, name: as in TFP."""
+    def __init__(self, pattern: str = "columns", validate_args: bool = False, name: str = "checkerboard_split") -> None:
+        """Creates the split.
+
+        Args:
+          pattern: `'columns'` (released code) or `'checkerboard'` (paper).
+          validate_args: As in TFP.
+          name: As in TFP.
+
+        Raises:
+          ValueError: If `pattern` is unknown.
+        """
         super().__init__(pattern, validate_args, dict(locals()), name)
 
     def _inverse_and_log_det(self, y):
@@ -89,10 +108,21 @@ class CheckerboardSplit(_Checkerboard):
 
 
 class CheckerboardMerge(_Checkerboard):
-    """Data to latent: the inverse of `CheckerboardSplit`, at the end of a stage."""
+    """Data to latent: undoes `CheckerboardSplit` at the end of a stage; log-determinant 0.
 
-    def __init__(self, pattern="columns", validate_args=False, name="checkerboard_merge"):
-        """Args: as for `CheckerboardSplit`."""
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import Chain, CheckerboardMerge, CheckerboardSplit
+      >>> images = tf.random.stateless_normal([2, 4, 4, 3], seed=[0, 0])
+      >>> print(CheckerboardSplit().inverse(images).shape)
+      (2, 4, 2, 6)
+      >>> stage = Chain([CheckerboardSplit(), CheckerboardMerge()])  # the steps of a stage go in between
+      >>> print(bool(tf.reduce_all(stage.inverse(images) == images)))
+      True
+    """
+
+    def __init__(self, pattern: str = "columns", validate_args: bool = False, name: str = "checkerboard_merge") -> None:
+        """Creates the merge; arguments and errors are those of `CheckerboardSplit`."""
         super().__init__(pattern, validate_args, dict(locals()), name)
 
     def _inverse_and_log_det(self, y):

@@ -1,16 +1,36 @@
-"""What bijectors do with a condition: any structure of tensors, random keys (`RowKeys`) among them."""
+"""What bijectors do with a condition, which is any structure of tensors and random keys (`RowKeys`)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
 
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.math.shapes import flatten_batch
 
 
-def map_condition(condition, on_tensor=None, on_keys=None):
-    """A condition with functions applied to its tensors and to its random keys; None is left as it is.
+def map_condition(
+    condition: Any,
+    on_tensor: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    on_keys: Callable[[RowKeys], RowKeys] | None = None,
+) -> Any:
+    """Applies functions to the tensors and to the random keys of a condition; None stays None.
 
     Args:
       condition: `Tensor`, `RowKeys`, None, or dictionaries, lists and tuples of them.
-      on_tensor: Function of a tensor; default: the identity.
-      on_keys: Function of `RowKeys`; default: the identity.
+      on_tensor: Function of a tensor; None for the identity.
+      on_keys: Function of `RowKeys`; None for the identity.
+
+    Returns:
+      The results in the structure of the condition.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors.conditions import map_condition
+      >>> condition = {"labels": tf.constant([3.0]), "context": None}
+      >>> squared = map_condition(condition, on_tensor=tf.square)
+      >>> print(squared["labels"].numpy(), squared["context"])
+      [9.] None
     """
     if condition is None:
         return None
@@ -23,14 +43,14 @@ def map_condition(condition, on_tensor=None, on_keys=None):
     return on_tensor(condition) if on_tensor else condition
 
 
-def at_place(condition, place):
-    """The condition for the bijector at a place (Python `int`) of a chain: its random keys are an independent stream.
+def at_place(condition: Any, place: int) -> Any:
+    """Gives the condition of the bijector at a place of a chain, with random keys of an independent stream.
 
-    So equal bijectors draw different noise, dropout masks for example, without knowing where they stand.
+    Equal bijectors then draw different noise, such as dropout masks, without having to know their places.
     """
     return map_condition(condition, on_keys=lambda keys: fold_in(keys, place))
 
 
-def flat_condition(condition, batch_ndims):
-    """A condition whose tensors have their `batch_ndims` batch axes folded into one, as networks expect."""
+def flat_condition(condition: Any, batch_ndims: int) -> Any:
+    """Folds the `batch_ndims` batch axes of the tensors of a condition into one, as networks expect."""
     return map_condition(condition, on_tensor=lambda tensor: flatten_batch(tensor, tensor.shape.rank - batch_ndims))

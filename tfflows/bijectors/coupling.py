@@ -1,4 +1,7 @@
-"""Coupling layers: some of the channels, mostly half, are transformed, given the others."""
+"""Coupling layers: some of the channels, usually half of them, are transformed given the others."""
+
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,23 +16,66 @@ HALVES = ("first", "second")
 
 
 class Coupling(Bijector):
-    """What additive and affine couplings share: the split, the network and the join."""
+    """Base class of couplings: splits the channels, calls the network, transforms one part and joins the two.
 
-    # Channels of the network's output for each channel that is transformed.
+    A subclass says how many channels the network gives per transformed channel (`_parameters_per_channel`), and how they
+    transform a part (`_encode(transformed, parameters)`, data to latent, and `_decode`, both returning the value and the
+    log-determinant).
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import AffineCoupling, Coupling
+      >>> print(issubclass(AffineCoupling, Coupling))
+      True
+      >>> class ScaleCoupling(Coupling):
+      ...     def __init__(self, network):
+      ...         super().__init__(network, "first", False, 3, tf.float32, False, None, "scale_coupling")
+      ...
+      ...     def _encode(self, transformed, log_scale):
+      ...         return transformed * tf.exp(log_scale), tf.reduce_sum(log_scale, axis=[-3, -2, -1])
+      ...
+      ...     def _decode(self, transformed, log_scale):
+      ...         return transformed * tf.exp(-log_scale), -tf.reduce_sum(log_scale, axis=[-3, -2, -1])
+      >>> coupling = ScaleCoupling(network=tf.math.log)
+      >>> latent, log_det = coupling.inverse_and_log_det(tf.reshape([2.0, 5.0], [1, 1, 1, 2]))
+      >>> print(latent.numpy().ravel(), log_det.numpy().round(4))  # [a, b * a], ln a
+      [ 2. 10.] [0.6931]
+    """
+
+    # Number of channels that the network gives per transformed channel.
     _parameters_per_channel = 1
 
     def __init__(
         self,
-        network,
-        conditioning_half,
-        conditional,
-        event_ndims,
-        dtype,
-        validate_args,
-        parameters,
-        name,
-        transformed_channels=None,
-    ):
+        network: Callable[..., tf.Tensor],
+        conditioning_half: str,
+        conditional: bool | str,
+        event_ndims: int,
+        dtype: tf.DType | str,
+        validate_args: bool,
+        parameters: dict[str, Any] | None,
+        name: str,
+        transformed_channels: int | None = None,
+    ) -> None:
+        """Creates the coupling.
+
+        Args:
+          network: Callable that gives the parameters of the transformed part from the other part: a built Keras layer, a
+            `tf.Module` or a function. Its second argument is the condition, if `conditional`.
+          conditioning_half: `'first'` or `'second'`: the part that passes unchanged.
+          conditional: Whether the network takes `condition=`; `'optional'` if the condition may be missing (the network then
+            gets None).
+          event_ndims: Number of axes of an event.
+          dtype: Dtype of the data.
+          validate_args: As in TFP.
+          parameters: Arguments of the subclass's `__init__`, for TFP.
+          name: As in TFP.
+          transformed_channels: Number of transformed channels, if not half of them; the others condition.
+
+        Raises:
+          ValueError: If `conditioning_half` is unknown, `transformed_channels` is not positive, or the network is a Keras
+            layer that has not been built.
+        """
         if conditioning_half not in HALVES:
             raise ValueError(f"conditioning_half must be one of {HALVES}, got {conditioning_half!r}.")
         if transformed_channels is not None and transformed_channels < 1:
@@ -52,11 +98,12 @@ class Coupling(Bijector):
         channels, transformed = x.shape[-1], self._transformed_channels
         if transformed is None:
             if channels is None or channels % 2:
-                raise ValueError(f"{self.name} splits the channels in two halves; got an input of shape {x.shape}.")
+                raise ValueError(f"{self.name} splits the channels into two halves; got an input of shape {x.shape}.")
             transformed = channels // 2
         if channels is None or channels <= transformed:
             raise ValueError(
-                f"{self.name} transforms {transformed} channels given others; got an input of shape {x.shape}."
+                f"{self.name} transforms {transformed} channels given the others, so it needs more channels; got an input of "
+                f"shape {x.shape}."
             )
         sizes = [channels - transformed, transformed]
         conditioning_first = self._conditioning_half == "first"
@@ -83,11 +130,11 @@ class Coupling(Bijector):
         *outer, channels = conditioning.shape
         transformed = channels if self._transformed_channels is None else self._transformed_channels
         expected = tf.TensorShape([*outer, self._parameters_per_channel * transformed])
-        # Broadcasting would hide a wrong shape, and count its log-determinant wrongly.
+        # Broadcasting would hide a wrong shape and give a wrong log-determinant.
         if not parameters.shape.is_compatible_with(expected):
             raise ValueError(
-                f"The network of {self.name} gave {parameters.shape} for an input of shape {conditioning.shape}; it must be "
-                f"{expected}."
+                f"The network of {self.name} gave {parameters.shape} for an input of shape {conditioning.shape}; it must "
+                f"give {expected}."
             )
         return parameters
 
@@ -104,7 +151,7 @@ class Coupling(Bijector):
         return self._join(conditioning, transformed), log_det
 
     def _rebuild_and_gradient(self, direction, y, upstream, condition, values):
-        # As the base class, but the network, which sees the half that passes unchanged, runs once.
+        # As in the base class, but the network, which sees the part that passes unchanged, runs only once.
         d_y, d_log_det = upstream
         conditioning, transformed = self._split(y)
         d_conditioning, d_transformed = self._split(d_y)
@@ -123,8 +170,8 @@ class Coupling(Bijector):
         d_conditioning = gradients.add(d_conditioning, d_network)
         return self._join(conditioning, original), self._join(d_conditioning, d_original), d_condition, d_values
 
-    def initialize(self, y, condition=None):
-        """Lets the network set what depends on data (if it has `initialize`) and returns the latent of `y`, in one call of it."""
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the network from a batch, if it has `initialize`, and returns the latent, in one call of the network."""
         conditioning, transformed = self._split(y)
         run = getattr(self.network, "initialize", self.network)
         parameters = self._checked(self._network_output(conditioning, condition, run), conditioning)
@@ -134,43 +181,56 @@ class Coupling(Bijector):
 class AdditiveCoupling(Coupling):
     """Data to latent: `inverse(y) = [a, b + f(a)]` with `[a, b] = y` the halves of the channels; log-determinant 0.
 
-    #### Examples
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import AdditiveCoupling
+      >>> coupling = AdditiveCoupling(network=tf.square)
+      >>> image = tf.reshape([3.0, 1.0], [1, 1, 1, 2])
+      >>> print(coupling.inverse(image).numpy().ravel())  # [a, b + a ** 2]
+      [ 3. 10.]
 
-    ```python
-    network = CouplingNetwork(width=512, filters=6)
-    network.build([None, 16, 16, 6])
-    coupling = AdditiveCoupling(network)     # events [16, 16, 12]
-    ```
+      With a network that has variables, which must be built:
 
-    #### References
+      >>> from tfflows.networks import CouplingNetwork
+      >>> network = CouplingNetwork(width=8, filters=6)
+      >>> network.build([None, 4, 4, 6])
+      >>> coupling = AdditiveCoupling(network)
+      >>> images = tf.random.stateless_normal([2, 4, 4, 12], seed=[0, 0])
+      >>> print(bool(tf.reduce_all(coupling.inverse(images) == images)))  # the network starts at zero
+      True
 
-    Dinh et al. 2014; Kingma & Dhariwal 2018, section 3.3.
+    References:
+      Dinh et al. 2014, https://arxiv.org/abs/1410.8516; Kingma & Dhariwal 2018, section 3.3,
+      https://arxiv.org/abs/1807.03039.
     """
 
     def __init__(
         self,
-        network,
-        conditioning_half="first",
-        conditional=False,
-        event_ndims=3,
-        transformed_channels=None,
-        dtype=tf.float32,
-        validate_args=False,
-        name="additive_coupling",
-    ):
+        network: Callable[..., tf.Tensor],
+        conditioning_half: str = "first",
+        conditional: bool | str = False,
+        event_ndims: int = 3,
+        transformed_channels: int | None = None,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "additive_coupling",
+    ) -> None:
         """Creates the coupling.
 
         Args:
-          network: Callable `[B, ..., C/2] -> [B, ..., C/2]`: a built Keras layer, a `tf.Module` or a function. A second
+          network: Callable `[B, ..., C/2] -> [B, ..., C/2]`: a built Keras layer, a `tf.Module` or a function. Its second
             argument is the condition, if `conditional`.
-          conditioning_half: `'first'` (released code) or `'second'` (paper): which half passes unchanged.
-          conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
+          conditioning_half: `'first'` (released code) or `'second'` (paper): the half that passes unchanged.
+          conditional: Whether the network takes `condition=`; `'optional'` if the condition may be missing (the network then
             gets None).
-          event_ndims: Python `int`, axes of an event.
-          transformed_channels: Python `int`, if it is not half of them that are transformed; the others condition.
-          dtype: Of the data.
+          event_ndims: Number of axes of an event.
+          transformed_channels: Number of transformed channels, if not half of them; the others condition.
+          dtype: Dtype of the data.
           validate_args: As in TFP.
           name: As in TFP.
+
+        Raises:
+          ValueError: As for `Coupling`.
         """
         parameters = dict(locals())
         super().__init__(
@@ -196,58 +256,72 @@ class AffineCoupling(Coupling):
     """Data to latent: `inverse(y) = [a, (b + t) * s]`, `(t, r) = f(a)`, `s = sigmoid(r + 2)`; log-determinant `sum ln s`.
 
     The paper's form is `scale='exp'` (`s = exp(r)`) with `order='scale_then_shift'` (`b * s + t`). With a network that is zero
-    at init, `'sigmoid'` starts at a scale of 0.8808, not at the identity.
+    at initialization, `'sigmoid'` starts at a scale of 0.8808, not at the identity.
 
-    #### Examples
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import AffineCoupling
+      >>> from tfflows.networks import CouplingNetwork
+      >>> network = CouplingNetwork(width=8, filters=12)  # a shift and a scale per transformed channel
+      >>> network.build([None, 4, 4, 6])
+      >>> coupling = AffineCoupling(network)
+      >>> images = tf.random.stateless_normal([2, 4, 4, 12], seed=[0, 0])
+      >>> latent, log_det = coupling.inverse_and_log_det(images)
+      >>> print(log_det.numpy().round(3))  # the network starts at zero: 4 * 4 * 6 * ln 0.8808
+      [-12.185 -12.185]
 
-    ```python
-    network = CouplingNetwork(width=512, filters=12)
-    network.build([None, 16, 16, 6])
-    coupling = AffineCoupling(network)       # events [16, 16, 12]
-    ```
+      In the paper's form, with a network that can be followed by hand:
 
-    #### References
+      >>> coupling = AffineCoupling(
+      ...     network=lambda a: tf.concat([10 * a, tf.math.log(a)], axis=-1),
+      ...     scale="exp", order="scale_then_shift", parameter_order="contiguous",
+      ... )
+      >>> latent, log_det = coupling.inverse_and_log_det(tf.reshape([2.0, 5.0], [1, 1, 1, 2]))
+      >>> print(latent.numpy().ravel(), log_det.numpy().round(4))  # [a, b * a + 10 * a], ln a
+      [ 2. 30.] [0.6931]
 
-    Dinh et al. 2017; Kingma & Dhariwal 2018, section 3.3 and the released code.
+    References:
+      Dinh et al. 2017, https://arxiv.org/abs/1605.08803; Kingma & Dhariwal 2018, section 3.3,
+      https://arxiv.org/abs/1807.03039, and released code (openai/glow).
     """
 
     _parameters_per_channel = 2
 
     def __init__(
         self,
-        network,
-        scale="sigmoid",
-        order="shift_then_scale",
-        parameter_order="interleaved",
-        conditioning_half="first",
-        conditional=False,
-        event_ndims=3,
-        transformed_channels=None,
-        dtype=tf.float32,
-        validate_args=False,
-        name="affine_coupling",
-    ):
+        network: Callable[..., tf.Tensor],
+        scale: str | Callable[[tf.Tensor], tf.Tensor] = "sigmoid",
+        order: str = "shift_then_scale",
+        parameter_order: str = "interleaved",
+        conditioning_half: str = "first",
+        conditional: bool | str = False,
+        event_ndims: int = 3,
+        transformed_channels: int | None = None,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "affine_coupling",
+    ) -> None:
         """Creates the coupling.
 
         Args:
-          network: Callable `[B, ..., C/2] -> [B, ..., C]`: a built Keras layer, a `tf.Module` or a function. A second
+          network: Callable `[B, ..., C/2] -> [B, ..., C]`: a built Keras layer, a `tf.Module` or a function. Its second
             argument is the condition, if `conditional`.
-          scale: `'sigmoid'` (released Glow), `'exp'` (its paper), `'tanh'` (`s = exp(tanh r)`, released Flow++), or a function
-            of its own `r -> ln s`, elementwise.
+          scale: `'sigmoid'` (released Glow), `'exp'` (its paper), `'tanh'` (`s = exp(tanh r)`, released Flow++), or an
+            elementwise function `r -> ln s`.
           order: `'shift_then_scale'` (released code) or `'scale_then_shift'` (paper).
           parameter_order: Where the network's channels hold shift and raw scale: `'interleaved'` (even and odd channels,
             released code) or `'contiguous'` (first and last half).
-          conditioning_half: `'first'` (released code) or `'second'` (paper): which half passes unchanged.
-          conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
+          conditioning_half: `'first'` (released code) or `'second'` (paper): the half that passes unchanged.
+          conditional: Whether the network takes `condition=`; `'optional'` if the condition may be missing (the network then
             gets None).
-          event_ndims: Python `int`, axes of an event.
-          transformed_channels: Python `int`, if it is not half of them that are transformed; the others condition.
-          dtype: Of the data.
+          event_ndims: Number of axes of an event.
+          transformed_channels: Number of transformed channels, if not half of them; the others condition.
+          dtype: Dtype of the data.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if a choice is unknown.
+          ValueError: If `scale`, `order` or `parameter_order` is unknown, or as for `Coupling`.
         """
         parameters = dict(locals())
         if not callable(scale) and scale not in coupling.LOG_SCALES:

@@ -1,4 +1,6 @@
-"""A learned Gaussian prior, as the bijector that whitens it."""
+"""A learned Gaussian prior, written as the bijector that whitens it."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -11,35 +13,47 @@ from tfflows.tracing.walk import variables_of_layers
 class GaussianPrior(Bijector):
     """Data to latent: `inverse(z) = (z - mean) / scale`, `(mean, log_scale) = network(condition)`; latent N(0, I).
 
-    A density `N(z; mean, scale)` is the same as this bijector onto a standard normal, with log-determinant `-sum log_scale`.
+    A density `N(z; mean, scale)` equals that of this bijector onto a standard normal, with log-determinant `-sum log_scale`.
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import GaussianPrior
+      >>> def network(condition):  # mean = condition, scale = 2
+      ...     return tf.concat([condition, tf.fill(condition.shape, tf.math.log(2.0))], axis=-1)
+      >>> prior = GaussianPrior(network, parameter_order="contiguous")
+      >>> z, condition = tf.fill([1, 2, 2, 1], 7.0), tf.fill([1, 2, 2, 1], 3.0)
+      >>> latent, log_det = prior.inverse_and_log_det(z, condition)
+      >>> print(latent.numpy().ravel(), log_det.numpy().round(4))  # (7 - 3) / 2, -4 ln 2
+      [2. 2. 2. 2.] [-2.7726]
 
-    Released Glow code (`split2d`, `prior`); RealNVP's factoring out, Dinh et al. 2017, section 3.6.
+    References:
+      Released Glow code (openai/glow, `split2d` and `prior`). Factoring out: Dinh et al. 2017, section 3.6,
+      https://arxiv.org/abs/1605.08803.
     """
 
     def __init__(
         self,
-        network,
-        conditional=True,
-        parameter_order="interleaved",
-        dtype=tf.float32,
-        validate_args=False,
-        name="gaussian_prior",
-    ):
+        network: Callable[..., tf.Tensor],
+        conditional: bool = True,
+        parameter_order: str = "interleaved",
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "gaussian_prior",
+    ) -> None:
         """Creates the prior of events `[H, W, C]`.
 
         Args:
-          network: Callable that gives `[B, H, W, 2 C]` (B may be 1): of the condition, a tensor `[B, ...]`, if
-            `conditional`, else of nothing.
-          conditional: Python `bool`, whether mean and scale depend on `condition=`.
-          parameter_order: Where the channels hold mean and log-scale: `'interleaved'` (even and odd) or `'contiguous'`.
-          dtype: Of the data.
+          network: Callable that gives `[B, H, W, 2 C]` (B may be 1). If `conditional`, its argument is the condition, a tensor
+            `[B, ...]`; otherwise it has none.
+          conditional: Whether mean and scale depend on `condition=`.
+          parameter_order: Where the network's channels hold mean and log-scale: `'interleaved'` (even and odd channels) or
+            `'contiguous'` (first and last half).
+          dtype: Dtype of the data.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if `parameter_order` is unknown.
+          ValueError: If `parameter_order` is unknown, or the network is a Keras layer that has not been built.
         """
         parameters = dict(locals())
         if parameter_order not in coupling.CHANNEL_SPLITS:
@@ -71,10 +85,10 @@ class GaussianPrior(Bijector):
 
     def _checked(self, parameters, z):
         height, width, channels = z.shape[-3:]
-        # Broadcasting would hide a wrong shape, and count its log-determinant wrongly.
+        # Broadcasting would hide a wrong shape and give a wrong log-determinant.
         if not parameters.shape[1:].is_compatible_with([height, width, 2 * channels]):
             raise ValueError(
-                f"The network of {self.name} gave {parameters.shape} for latents of shape {z.shape}; it must be "
+                f"The network of {self.name} gave {parameters.shape} for latents of shape {z.shape}; it must give "
                 f"[B, {height}, {width}, {2 * channels}]."
             )
         return parameters

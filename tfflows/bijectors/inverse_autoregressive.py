@@ -1,6 +1,8 @@
 """Inverse autoregressive flow."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,35 +15,53 @@ from tfflows.tracing.walk import variables_of_layers
 class InverseAutoregressive(Bijector):
     """`inverse(y) = (y - m(y)) exp(-s(y))`, `[m, s] = network(y)`; log-determinant `-sum s`, in one pass.
 
-    The network sees of each number those before it, so the Jacobian is triangular. As a posterior, noise to latent, it stands
-    under `tfb.Invert`, so that drawing and measuring take one pass. `forward` undoes it by fixed-point iteration
-    `y <- x exp(s(y)) + m(y)` until nothing changes: in exact arithmetic after at most as many rounds as there are numbers, as
-    each round settles one more of them; commonly after far fewer.
+    For each number the network sees only those before it, so the Jacobian is triangular. In a posterior, which maps noise to
+    latents, the flow goes under `tfb.Invert`: a sample and its density then take one pass together. `forward` solves for y by
+    the fixed-point iteration `y <- x exp(s(y)) + m(y)` until nothing changes. Each round settles at least one more number, so
+    in exact arithmetic it takes at most as many rounds as there are numbers, and usually far fewer.
 
-    #### Examples
+    Example:
+      >>> import tensorflow as tf
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.bijectors import InverseAutoregressive
+      >>> from tfflows.networks import AutoregressiveNetwork
+      >>> network = AutoregressiveNetwork(channels=2, width=4)
+      >>> network.build([None, 3, 3, 2])
+      >>> flow = InverseAutoregressive(network)
+      >>> y = tf.random.stateless_normal([5, 3, 3, 2], seed=[0, 0])
+      >>> x = flow.inverse(y)
+      >>> print(float(tf.reduce_max(tf.abs(flow.forward(x) - y))) < 1e-5)
+      True
+      >>> noise = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), [3, 3, 2])
+      >>> posterior = tfp.distributions.TransformedDistribution(noise, tfp.bijectors.Invert(flow))
+      >>> sample, log_prob = posterior.experimental_sample_and_log_prob(5, seed=[0, 0])
+      >>> print(sample.shape, log_prob.shape)
+      (5, 3, 3, 2) (5,)
 
-    ```python
-    network = AutoregressiveNetwork(channels=32, width=160)
-    flow = InverseAutoregressive(network)        # events [H, W, 32]
-    posterior = tfd.TransformedDistribution(tfd.Independent(tfd.Normal(mean, scale), 3), tfb.Invert(flow))
-    ```
-
-    #### References
-
-    Kingma et al. 2016.
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934.
     """
 
     def __init__(
-        self, network, conditional=False, dtype=tf.float32, validate_args=False, name="inverse_autoregressive"
-    ):
+        self,
+        network: Callable[..., tf.Tensor],
+        conditional: bool = False,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "inverse_autoregressive",
+    ) -> None:
         """Creates the flow.
 
         Args:
-          network: `tfflows.networks.AutoregressiveNetwork`, or another layer of that kind, built.
-          conditional: Python `bool`, whether the network takes `condition=`.
-          dtype: Of the data.
+          network: `tfflows.networks.AutoregressiveNetwork`, built, or another network of that kind: `[B, H, W, C]` to
+            `[B, H, W, 2 C]`, where the m and s of a number depend on those before it only.
+          conditional: Whether the network takes `condition=`.
+          dtype: Dtype of the data.
           validate_args: As in TFP.
           name: As in TFP.
+
+        Raises:
+          ValueError: If the network is a Keras layer that has not been built.
         """
         parameters = dict(locals())
         self.network = network
@@ -51,16 +71,16 @@ class InverseAutoregressive(Bijector):
             forward_min_event_ndims=3, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name
         )
 
-    def inverse_and_log_derivatives(self, y, condition=None):
-        """As `inverse_and_log_det` for `[B, H, W, C]`, but the part of each number in the log-determinant, `-s`."""
+    def inverse_and_log_derivatives(self, y: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes `x` and, for each number, its term `-s` of the log-determinant, both of shape `[B, H, W, C]`."""
         return self._whitened(y, self.network(y, *self._conditions(y, condition)))
 
-    def initialize(self, y, condition=None):
-        """Data-dependent init of the network from a batch; returns its latent, in one call of the network."""
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the network from a batch and returns the latent, in one call of the network."""
         return self.initialize_and_log_derivatives(y, condition)[0]
 
-    def initialize_and_log_derivatives(self, y, condition=None):
-        """`inverse_and_log_derivatives` of a batch `[B, H, W, C]` while the network takes its init from it."""
+    def initialize_and_log_derivatives(self, y: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Initializes the network from a batch `[B, H, W, C]` and computes `inverse_and_log_derivatives` of it in one call."""
         return self._whitened(y, self.network.initialize(y, *self._conditions(y, condition)))
 
     def _whitened(self, y, parameters):
@@ -83,7 +103,7 @@ class InverseAutoregressive(Bijector):
     def _forward_and_log_det(self, x, condition=None):
         conditions = self._conditions(x, condition)
         flat = flatten_batch(x)
-        # After so many rounds an autoregressive map is inverted, whatever it is.
+        # This many rounds invert any autoregressive map.
         most = math.prod(x.shape[-3:])
 
         def improved(y):

@@ -9,32 +9,43 @@ from tfflows.math import invertible_conv
 class InvertibleConv(Bijector):
     """Data to latent: `inverse(y)[..., j] = sum_i y[..., i] weight[i, j]`; log-determinant `H * W * ln |det weight|`.
 
-    Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal, or with `identity_noise`
-    at `I + identity_noise * N(0, 1)` (released Flow++); the determinant is taken in float64.
+    Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal or, with `identity_noise`,
+    at `I + identity_noise * N(0, 1)` (released Flow++). The determinant is computed in float64.
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import InvertibleConv
+      >>> conv = InvertibleConv(channels=2)
+      >>> images = tf.ones([1, 4, 4, 2])
+      >>> print(abs(float(conv.inverse_log_det_jacobian(images)[0])) < 1e-5)  # a rotation
+      True
+      >>> _ = conv.weight.assign([[2.0, 1.0], [0.0, 1.0]])  # determinant 2
+      >>> latent, log_det = conv.inverse_and_log_det(images)
+      >>> print(latent[0, 0, 0].numpy(), log_det.numpy().round(4))  # 4 * 4 * ln 2
+      [2. 2.] [11.0904]
 
-    Kingma & Dhariwal 2018, section 3.2 (there the transpose: `y = W x`).
+    References:
+      Kingma & Dhariwal 2018, section 3.2, https://arxiv.org/abs/1807.03039 (there `y = W x`, the transpose of `weight`).
     """
 
     def __init__(
         self,
-        channels,
-        seed=0,
-        event_ndims=3,
-        identity_noise=None,
-        dtype=tf.float32,
-        validate_args=False,
-        name="invertible_conv",
-    ):
+        channels: int,
+        seed: int = 0,
+        event_ndims: int = 3,
+        identity_noise: float | None = None,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "invertible_conv",
+    ) -> None:
         """Creates the matrix.
 
         Args:
-          channels: Python `int` C.
-          seed: Python `int` of the initial matrix.
-          event_ndims: Python `int`, axes of an event.
-          identity_noise: Python `float`, deviation of the entries from the identity; None for an orthogonal matrix.
-          dtype: Of the matrix and the data.
+          channels: Number of channels C.
+          seed: Seed of the initial matrix.
+          event_ndims: Number of axes of an event.
+          identity_noise: Standard deviation of the entries around the identity; None for an orthogonal matrix.
+          dtype: Dtype of the matrix and the data.
           validate_args: As in TFP.
           name: As in TFP.
         """
@@ -73,6 +84,6 @@ class InvertibleConv(Bijector):
 
 
 def _num_positions(x, event_ndims):
-    """Pixels of an event, float64 scalar (1 for vectors)."""
+    """Number of pixels of an event, a float64 scalar (1 for vectors)."""
     spatial = tf.shape(x)[x.shape.rank - event_ndims : x.shape.rank - 1]
     return tf.cast(tf.reduce_prod(spatial), tf.float64)

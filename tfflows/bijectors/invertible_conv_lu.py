@@ -1,4 +1,4 @@
-"""Invertible 1x1 convolution by its LU factors."""
+"""Invertible 1x1 convolution with its matrix held as LU factors."""
 
 import tensorflow as tf
 
@@ -12,38 +12,51 @@ DIAGONALS = ("sign_log", "direct")
 class InvertibleConvLU(Bijector):
     """Data to latent: `inverse(y) = y W` per pixel with `W = P L (U + diag(s))`; log-determinant `H * W * sum ln |s|`.
 
-    P is a fixed permutation matrix, L unit lower triangular, U strictly upper triangular. L and U are stored as full arrays of
-    which only the strict triangles are used. The diagonal is stored as in the released code, a fixed sign and a trained
-    `log |s|` (`'sign_log'`), or as the paper writes it, s itself (`'direct'`).
+    P is a fixed permutation matrix, L is unit lower triangular, U is strictly upper triangular. L and U are stored as full
+    arrays of which only the strict triangles are used. The diagonal is stored as in the released code, a fixed sign and a
+    trained `log |s|` (`'sign_log'`), or as the paper writes it, s itself (`'direct'`).
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import InvertibleConvLU
+      >>> conv = InvertibleConvLU(channels=3, diagonal="direct")
+      >>> images = tf.random.stateless_normal([1, 4, 4, 3], seed=[0, 0])
+      >>> print(abs(float(conv.inverse_log_det_jacobian(images)[0])) < 1e-5)  # it starts as a rotation
+      True
+      >>> _ = conv.diagonal.assign(2 * conv.diagonal)
+      >>> latent, log_det = conv.inverse_and_log_det(images)
+      >>> print(round(float(log_det[0]), 3))  # 4 * 4 * 3 * ln 2
+      33.271
+      >>> print(float(tf.reduce_max(tf.abs(conv.forward(latent) - images))) < 1e-5)
+      True
 
-    Kingma & Dhariwal 2018, eq. 10-11.
+    References:
+      Kingma & Dhariwal 2018, eq. 10-11, https://arxiv.org/abs/1807.03039; released code (openai/glow).
     """
 
     def __init__(
         self,
-        channels,
-        seed=0,
-        diagonal="sign_log",
-        event_ndims=3,
-        dtype=tf.float32,
-        validate_args=False,
-        name="invertible_conv_lu",
-    ):
+        channels: int,
+        seed: int = 0,
+        diagonal: str = "sign_log",
+        event_ndims: int = 3,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "invertible_conv_lu",
+    ) -> None:
         """Creates the factors of a random orthogonal matrix.
 
         Args:
-          channels: Python `int` C.
-          seed: Python `int` of the initial rotation.
+          channels: Number of channels C.
+          seed: Seed of the initial matrix.
           diagonal: `'sign_log'` or `'direct'`.
-          event_ndims: Python `int`, axes of an event.
-          dtype: Of the factors and the data; products run in float64.
+          event_ndims: Number of axes of an event.
+          dtype: Dtype of the factors and the data. The factors are multiplied in float64.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if `diagonal` is unknown.
+          ValueError: If `diagonal` is unknown.
         """
         parameters = dict(locals())
         if diagonal not in DIAGONALS:
@@ -69,8 +82,8 @@ class InvertibleConvLU(Bijector):
         )
 
     @property
-    def diagonal_form(self):
-        """One of `DIAGONALS`."""
+    def diagonal_form(self) -> str:
+        """How the diagonal is stored, one of `DIAGONALS`."""
         return self._diagonal
 
     def _diagonal_and_log_abs(self):

@@ -1,5 +1,7 @@
 """The coupling of Flow++: the CDF of a mixture of logistics, then a logit, a scale and a shift."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfflows.bijectors.coupling import Coupling
@@ -10,62 +12,77 @@ from tfflows.math.coupling import LOG_SCALES
 class LogisticMixtureCoupling(Coupling):
     """Data to latent: `inverse(y) = [a, logit(F(b)) exp(s) + t]` with `[a, b] = y` the halves of the channels.
 
-    `F(b) = sum_k pi_k sigmoid((b - mu_k) exp(-l_k))`, elementwise; `s = tanh(r)`, `l_k` at least -7; `r`, t, the logits of pi, mu
-    and l are what the network gives for a. Log-determinant: `sum ln f - ln F - ln(1 - F) + s` over b, f the density of F.
-    The paper's form is `scale='exp'` (`s = r`) with `min_log_scale=None`.
+    `F(b) = sum_k pi_k sigmoid((b - mu_k) exp(-l_k))`, elementwise; `s = tanh(r)`, `l_k` is at least -7. The network computes
+    `r`, t, the logits of pi, mu and l from a. Log-determinant: the sum of `ln f - ln F - ln(1 - F) + s` over b, f the density of
+    F. The paper's form is `scale='exp'` (`s = r`) with `min_log_scale=None`.
 
-    With a `margin` m the logit is of `(1 - 2 m) F(b) + m`, which keeps it within `logit(1 - m)`. All is finite then, but the map
-    is not onto: latent to data, what nothing maps to becomes the mixture's quantile 1e-5 or 1 - 1e-5.
+    With a `margin` m the logit is taken of `(1 - 2 m) F(b) + m`, which keeps it within `logit(1 - m)`. Everything is then finite,
+    but the map is not onto: from latent to data, values that no data map to become the mixture's quantile 1e-5 or 1 - 1e-5.
 
-    The direction latent to data solves for b by a bracketing root finder; its gradients are those of the implicit function.
+    The direction from latent to data solves for b with a bracketing root finder; its gradients are those of the implicit
+    function.
 
-    #### Examples
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import LogisticMixtureCoupling
+      >>> from tfflows.networks import GatedConditioner
+      >>> network = GatedConditioner(width=8, filters=3 * (2 + 3 * 4), num_blocks=1)
+      >>> network.build([None, 4, 2, 3])
+      >>> coupling = LogisticMixtureCoupling(network, num_components=4)
+      >>> images = tf.random.stateless_normal([2, 4, 2, 6], seed=[0, 0])
+      >>> latent = coupling.initialize(images)
+      >>> print(latent.shape, coupling.inverse_log_det_jacobian(images).shape)
+      (2, 4, 2, 6) (2,)
+      >>> print(bool(tf.reduce_all(latent[..., :3] == images[..., :3])))  # the first half passes unchanged
+      True
 
-    ```python
-    network = GatedConditioner(width=96, filters=3 * (2 + 3 * 32), num_blocks=10)
-    network.build([None, 32, 16, 3])
-    coupling = LogisticMixtureCoupling(network, num_components=32)     # events [32, 16, 6]
-    ```
+      With one component of mean 0 and scale 1 and with s = t = 0, F is the sigmoid and the coupling is the identity:
 
-    #### References
+      >>> coupling = LogisticMixtureCoupling(lambda a: tf.zeros([*a.shape[:-1], 5]), num_components=1)
+      >>> latent, log_det = coupling.inverse_and_log_det(tf.reshape([1.0, 2.0], [1, 1, 1, 2]))
+      >>> print(latent.numpy().ravel().round(4), abs(float(log_det[0])) < 1e-5)
+      [1. 2.] True
 
-    Ho et al. 2019, eq. 12 to 14; the bounds of s and l: the released code. A margin of 0.05: the released VFlow code (Chen et al.
-    2020).
+    References:
+      Ho et al. 2019, eq. 12 to 14, https://arxiv.org/abs/1902.00275; the bounds of s and l: released code
+      (aravindsrinivas/flowpp). A margin of 0.05: Chen et al. 2020, https://arxiv.org/abs/2002.09741, released code.
     """
 
     def __init__(
         self,
-        network,
-        num_components,
-        scale="tanh",
-        min_log_scale=logistic_mixture.MIN_LOG_SCALE,
-        margin=0.0,
-        conditioning_half="first",
-        conditional=False,
-        event_ndims=3,
-        dtype=tf.float32,
-        validate_args=False,
-        name="logistic_mixture_coupling",
-    ):
+        network: Callable[..., tf.Tensor],
+        num_components: int,
+        scale: str = "tanh",
+        min_log_scale: float | None = logistic_mixture.MIN_LOG_SCALE,
+        margin: float = 0.0,
+        conditioning_half: str = "first",
+        conditional: bool | str = False,
+        event_ndims: int = 3,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "logistic_mixture_coupling",
+    ) -> None:
         """Creates the coupling.
 
         Args:
-          network: Callable `[B, ..., C/2] -> [B, ..., (2 + 3 K) C/2]`, its channels as `tfflows.math.logistic_mixture` cuts them:
-            a built Keras layer, a `tf.Module` or a function. A second argument is the condition, if `conditional`.
-          num_components: Python `int` K.
-          scale: `'tanh'` (`s = tanh(r)`, released code) or `'exp'` (`s = r`, paper); `'sigmoid'` as in Glow.
-          min_log_scale: Python `float`, lower bound of the `l_k` (released code: -7); None for none (paper).
-          margin: Python `float` m in [0, 1/2).
-          conditioning_half: `'first'` or `'second'`: which half passes unchanged.
-          conditional: Whether the network takes `condition=`: Python `bool`, or `'optional'` if it does without, too (it then
+          network: Callable `[B, ..., C/2] -> [B, ..., (2 + 3 K) C/2]`: a built Keras layer, a `tf.Module` or a function.
+            `tfflows.math.logistic_mixture` says which channels hold what. Its second argument is the condition, if
+            `conditional`.
+          num_components: Number K of components of a mixture.
+          scale: `'tanh'` (`s = tanh(r)`, released code), `'exp'` (`s = r`, paper) or `'sigmoid'` (as in Glow).
+          min_log_scale: Lower bound of the `l_k` (released code: -7); None for no bound (paper).
+          margin: The margin m, in [0, 1/2).
+          conditioning_half: `'first'` or `'second'`: the half that passes unchanged.
+          conditional: Whether the network takes `condition=`; `'optional'` if the condition may be missing (the network then
             gets None).
-          event_ndims: Python `int`, axes of an event.
-          dtype: Of the data.
+          event_ndims: Number of axes of an event.
+          dtype: Dtype of the data.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if `num_components` is not positive, `scale` is unknown or `margin` out of its range.
+          ValueError: If `num_components` is not positive, `scale` is unknown or `margin` is out of its range, or as for
+            `Coupling`.
         """
         parameters = dict(locals())
         if num_components < 1:

@@ -1,7 +1,8 @@
 """The multi-scale architecture: after each level half of the channels is factored out."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -19,8 +20,13 @@ class Level(NamedTuple):
 
     Attributes:
       flow: Bijector of images, usually a `Chain` that begins with `Squeeze`.
-      prior: Bijector that whitens what leaves the flow after this level: given the kept half as condition, or, at the last
-        level, given the condition of the whole; None for a plain N(0, I).
+      prior: Bijector that whitens the part that leaves after this level. Its condition is the half that goes on or, at the last
+        level, the condition of the whole flow. None for a plain N(0, I).
+
+    Example:
+      >>> from tfflows.bijectors import Level, Squeeze
+      >>> Level(flow=Squeeze()).prior is None
+      True
     """
 
     flow: Bijector
@@ -30,33 +36,54 @@ class Level(NamedTuple):
 class MultiScale(Bijector):
     """Data to latent: images `[..., H, W, C]` to vectors `[..., H*W*C]` of whitened parts, level 0 ... top.
 
-    Level by level: `z = flow_i(z)`; unless it is the last, the first half of the channels goes on and the second leaves as
-    `(z2 - mean(z1)) / scale(z1)`; at the last level all of z leaves. The parts are flattened row-major and concatenated.
+    At each level `z = flow_i(z)`. After each level but the last, the first half of the channels goes on and the second leaves
+    as `(z2 - mean(z1)) / scale(z1)`; after the last level all of z leaves. The parts are flattened row-major and concatenated.
 
-    A condition reaches the flows and the last prior if they take one, never the priors between levels. One of image shape
-    goes on as the level's flow squeezes it; splits leave it.
+    A condition reaches the flows and the last prior if they take one, never the priors between levels. A condition of image
+    shape is squeezed by the level's flow, but not split.
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import ActNorm, Chain, GaussianPrior, Level, MultiScale, Squeeze
+      >>> prior = GaussianPrior(lambda kept: tf.zeros([*kept.shape[:-1], 4]))  # N(0, I), given the half that goes on
+      >>> levels = [Level(Chain([Squeeze(), ActNorm([4])]), prior), Level(Chain([Squeeze(), ActNorm([8])]))]
+      >>> flow = MultiScale(levels, image_shape=[4, 4, 1])
+      >>> print([tuple(shape) for shape in flow.part_shapes])
+      [(2, 2, 2), (1, 1, 8)]
+      >>> images = tf.random.stateless_normal([3, 4, 4, 1], seed=[0, 0])
+      >>> latent = flow.initialize(images)
+      >>> print(latent.shape)
+      (3, 16)
+      >>> print(float(tf.reduce_max(tf.abs(flow.forward(latent) - images))) < 1e-5)
+      True
 
-    Dinh et al. 2017, section 3.6; Kingma & Dhariwal 2018, figure 2b.
+    References:
+      Dinh et al. 2017, section 3.6, https://arxiv.org/abs/1605.08803; Kingma & Dhariwal 2018, figure 2b,
+      https://arxiv.org/abs/1807.03039.
     """
 
-    def __init__(self, levels, image_shape, validate_args=False, name="multiscale"):
+    def __init__(
+        self,
+        levels: Sequence[Level],
+        image_shape: Sequence[int] | tf.TensorShape,
+        validate_args: bool = False,
+        name: str = "multiscale",
+    ) -> None:
         """Creates the flow.
 
         Args:
-          levels: Sequence of `Level`, from data to latent.
-          image_shape: Integers `[H, W, C]`.
+          levels: Levels in order from data to latent.
+          image_shape: Shape `[H, W, C]` of an image.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if there is no level, or a side is no multiple of 2 at a level's squeeze.
+          ValueError: If there is no level, or a side is not a multiple of the factor of a level's squeeze.
         """
         parameters = dict(locals())
         self.levels = list(levels)
         if not self.levels:
-            raise ValueError("MultiScale needs at least one level.")
+            raise ValueError("MultiScale needs at least one level, got an empty list.")
         self._image_shape = tf.TensorShape(image_shape)
         self._part_shapes = self._shapes_of_parts()
         self._structures = _Structures(self.levels)
@@ -72,8 +99,8 @@ class MultiScale(Bijector):
             name=name,
         )
 
-    def __repr__(self):
-        """The levels: what each flow is, what leaves after it, and under which prior."""
+    def __repr__(self) -> str:
+        """Describes each level: its flow, the part that leaves after it, and the prior of that part."""
         lines = [
             f"MultiScale({self.name!r}: {self._image_shape} to {self.num_dimensions} latents; "
             f"{self._num_parameters():,} parameters)"
@@ -84,18 +111,18 @@ class MultiScale(Bijector):
         return "\n".join(lines)
 
     @property
-    def image_shape(self):
-        """Static shape `[H, W, C]` of the data."""
+    def image_shape(self) -> tf.TensorShape:
+        """Shape `[H, W, C]` of an image."""
         return self._image_shape
 
     @property
-    def part_shapes(self):
-        """Static shapes `[h, w, c]` of the latent's parts, level 0 ... top."""
+    def part_shapes(self) -> list[tf.TensorShape]:
+        """Shapes `[h, w, c]` of the latent's parts, level 0 ... top."""
         return self._part_shapes
 
     @property
-    def num_dimensions(self):
-        """Python `int`, `H * W * C`."""
+    def num_dimensions(self) -> int:
+        """Number of dimensions of an image, `H * W * C`."""
         return self._image_shape.num_elements()
 
     def _shapes_of_parts(self):
@@ -106,7 +133,7 @@ class MultiScale(Bijector):
             shapes.append(shape)
         return [*shapes, self.levels[-1].flow.inverse_event_shape(shape)]
 
-    def split_latent(self, latent):
+    def split_latent(self, latent: tf.Tensor) -> list[tf.Tensor]:
         """Cuts `[..., H*W*C]` into its parts, a list of `[..., h, w, c]`, level 0 ... top."""
         parts = tf.split(latent, [shape.num_elements() for shape in self._part_shapes], axis=-1)
         batch = tf.shape(latent)[:-1]
@@ -116,16 +143,16 @@ class MultiScale(Bijector):
             for part, shape in zip(parts, self._part_shapes, strict=True)
         ]
 
-    def join_latent(self, parts):
-        """Inverse of `split_latent`."""
+    def join_latent(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Joins parts `[..., h, w, c]` to a latent `[..., H*W*C]`; the inverse of `split_latent`."""
         flat = []
         for part, shape in zip(parts, self._part_shapes, strict=True):
             size = tf.concat([tf.shape(part)[:-3], [shape.num_elements()]], axis=0)
-            flat.append(tf.ensure_shape(tf.reshape(part, size), part.shape[:-3] + [shape.num_elements()]))
+            flat.append(tf.ensure_shape(tf.reshape(part, size), [*part.shape[:-3], shape.num_elements()]))
         return tf.concat(flat, axis=-1)
 
     def _conditions(self, condition, batch_ndims):
-        """The condition as it enters each level, and as it leaves the last one."""
+        """Gives the condition as it enters each level, and as it leaves the last one."""
         conditions = [map_condition(condition, on_tensor=tf.convert_to_tensor)]
         for level in self.levels:
             before = conditions[-1]
@@ -141,7 +168,7 @@ class MultiScale(Bijector):
         return condition if index == len(self.levels) - 1 else kept
 
     def _walk_to_latent(self, y, condition, run_flow, run_prior):
-        """Shared by the inverse and by init: both differ only in what they do with a level's flow and prior."""
+        """Walks from data to latent, for the inverse and for initialization, which differ in what runs at each flow and prior."""
         parts, z, last = [], y, len(self.levels) - 1
         conditions = self._conditions(condition, y.shape.rank - self.inverse_min_event_ndims)
         for index, level in enumerate(self.levels):
@@ -164,8 +191,8 @@ class MultiScale(Bijector):
         latent = self._walk_to_latent(y, condition, run, run)
         return latent, tf.add_n(log_dets)
 
-    def initialize(self, y, condition=None):
-        """Initializes flows and priors from data to latent; returns the latent."""
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes flows and priors, from data to latent, and returns the latent."""
         condition = self._condition_kwargs(condition).get("condition")
 
         def run(bijector, value, bijector_condition):
@@ -199,7 +226,7 @@ class MultiScale(Bijector):
         d_log_det = upstream[1]
 
         def flow(index, z, d_z):
-            """Of a level's flow: the input and its gradient, from the output and its gradient."""
+            """Computes the input of a level's flow and its gradient from the output and its gradient."""
             bijector, structure = self.levels[index].flow, self._structures[index][0]
             given = self._flow_condition(index, conditions[index])
             own = structure.values()
@@ -210,7 +237,7 @@ class MultiScale(Bijector):
             return z, d_z
 
         def prior(index, out, d_out, kept, d_kept):
-            """Of a level's prior: as `flow`, and the gradient of the kept half that it is conditioned on."""
+            """Does the same for a level's prior, with the gradient of the half that it is conditioned on."""
             bijector, structure = self.levels[index].prior, self._structures[index][1]
             if bijector is None:
                 return out, d_out, d_kept
@@ -253,7 +280,7 @@ class MultiScale(Bijector):
 
     def _inverse_event_shape(self, shape):
         self._image_shape.assert_is_compatible_with(shape[-3:])
-        return shape[:-3] + [self.num_dimensions]
+        return tf.TensorShape([*shape[:-3], self.num_dimensions])
 
     def _forward_event_shape(self, shape):
         tf.TensorShape([self.num_dimensions]).assert_is_compatible_with(shape[-1:])
@@ -267,7 +294,7 @@ class MultiScale(Bijector):
 
 
 class _Structures(Derived):
-    """Of each level: where the variables of its flow and of its prior lie; found when first asked for."""
+    """Where the variables of each level's flow and prior are held; found when first needed."""
 
     def __init__(self, levels):
         self._levels = levels
@@ -276,9 +303,9 @@ class _Structures(Derived):
     def _pairs(self):
         return [tuple(None if part is None else Structure(part) for part in level) for level in self._levels]
 
-    def find_variables(self):
-        """As in `SharedBlocks`."""
-        return self._pairs
+    def find_variables(self) -> None:
+        """Finds the variables before tensors stand in for them; see `SharedBlocks`."""
+        _ = self._pairs
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Structure | None, ...]:
         return self._pairs[index]

@@ -1,6 +1,10 @@
-"""A flow on the data alone, the channels beside it left as they are."""
+"""A flow of the data alone, which leaves the channels beside them as they are."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import (
     Bijector,
@@ -11,24 +15,41 @@ from tfflows.bijectors.base import (
 )
 from tfflows.tracing.gradients import INVERSE
 
+tfb = tfp.bijectors
+
 
 class OnData(Bijector):
     """Data to latent: `inverse([x, z]) = [bijector.inverse(x), z]`, flattened row-major into one vector, x first.
 
-    For events `[..., C + C_z]`, x its first C channels; the bijector may give latents of any shape. A condition reaches it
-    whole.
+    Events have the shape `[..., C + C_z]`, and x is their first C channels. The bijector's latents may have any shape. The
+    log-determinant is that of the bijector. The condition is not split: the bijector gets all of it.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import OnData, Squeeze
+      >>> flow = OnData(Squeeze(), data_shape=[2, 2, 1], num_channels=1)
+      >>> x, z = tf.reshape([1.0, 2.0, 3.0, 4.0], [2, 2, 1]), tf.fill([2, 2, 1], 9.0)
+      >>> print(flow.inverse(tf.concat([x, z], axis=-1)).numpy())
+      [1. 2. 3. 4. 9. 9. 9. 9.]
     """
 
-    # The bijector is a whole flow, most of the time.
+    # The bijector is usually a whole flow.
     holds_blocks = True
 
-    def __init__(self, bijector, data_shape, num_channels, validate_args=False, name="on_data"):
+    def __init__(
+        self,
+        bijector: tfb.Bijector,
+        data_shape: Sequence[int] | tf.TensorShape,
+        num_channels: int,
+        validate_args: bool = False,
+        name: str = "on_data",
+    ) -> None:
         """Creates the map.
 
         Args:
-          bijector: From latents to events `data_shape`.
-          data_shape: Integers `[..., C]`, of x.
-          num_channels: Python `int`, of z.
+          bijector: Bijector of events of the shape `data_shape`.
+          data_shape: Shape `[..., C]` of x.
+          num_channels: Number C_z of channels of z.
           validate_args: As in TFP.
           name: As in TFP.
         """
@@ -38,7 +59,7 @@ class OnData(Bijector):
         self._num_channels = num_channels
         self._outer = self._data_shape[:-1]
         self._latent_shape = bijector.inverse_event_shape(self._data_shape)
-        self._beside_shape = self._outer + [num_channels]
+        self._beside_shape = tf.TensorShape([*self._outer, num_channels])
         self.takes_condition = takes_condition(bijector)
         super().__init__(
             forward_min_event_ndims=1,
@@ -50,13 +71,13 @@ class OnData(Bijector):
             name=name,
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"OnData({self.name!r}: all but {self._num_channels} channels through {self.bijector!r})"
 
     def _split_channels(self, y):
         channels = self._data_shape[-1] + self._num_channels
         if y.shape[-1] != channels:
-            raise ValueError(f"{self.name} is of {channels} channels, got an input of shape {y.shape}.")
+            raise ValueError(f"{self.name} needs {channels} channels, got an input of shape {y.shape}.")
         return tf.split(y, [self._data_shape[-1], self._num_channels], axis=-1)
 
     def _split_vector(self, x):
@@ -94,18 +115,19 @@ class OnData(Bijector):
         )
         return joined(inner, beside), joined(d_inner, d_beside), d_condition, d_values
 
-    def initialize(self, y, condition=None):
-        """Initializes the bijector on the data; returns the latent."""
+    def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the bijector on the data and returns the latent."""
         data, beside = self._split_channels(y)
         if not isinstance(self.bijector, Bijector):
             return self._inverse_and_log_det(y)[0]
         return self._joined(self.bijector.initialize(data, condition), beside)
 
     def _inverse_event_shape(self, shape):
-        return shape[: -self._data_shape.rank] + [self._latent_shape.num_elements() + self._beside_shape.num_elements()]
+        num_dimensions = self._latent_shape.num_elements() + self._beside_shape.num_elements()
+        return tf.TensorShape([*shape[: -self._data_shape.rank], num_dimensions])
 
     def _forward_event_shape(self, shape):
-        return shape[:-1] + self._outer + [self._data_shape[-1] + self._num_channels]
+        return shape[:-1] + self._events()
 
     def _inverse_event_shape_tensor(self, shape):
         return tf.concat([shape[: -self._data_shape.rank], self._inverse_event_shape(self._events())], axis=0)
@@ -114,11 +136,11 @@ class OnData(Bijector):
         return tf.concat([shape[:-1], self._events()], axis=0)
 
     def _events(self):
-        return self._outer + [self._data_shape[-1] + self._num_channels]
+        return tf.TensorShape([*self._outer, self._data_shape[-1] + self._num_channels])
 
 
 def _reshaped(part, event_ndims, shape):
-    """A part with its last `event_ndims` axes as `shape`."""
+    """Reshapes the last `event_ndims` axes of a part to `shape`."""
     shape = tf.TensorShape(shape)
     batch_ndims = part.shape.rank - event_ndims
     out = tf.reshape(part, tf.concat([tf.shape(part)[:batch_ndims], shape.as_list()], axis=0))

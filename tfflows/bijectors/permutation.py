@@ -1,5 +1,10 @@
 """Fixed permutations of the channels."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,10 +12,25 @@ from tfflows.bijectors.base import Bijector, broadcast_log_det
 
 
 class Reverse(Bijector):
-    """Reverses the order of the channels (last axis); its own inverse, log-determinant 0 (Dinh et al. 2014)."""
+    """Reverses the order of the channels (last axis); its own inverse, log-determinant 0.
 
-    def __init__(self, event_ndims=3, validate_args=False, name="reverse"):
-        """Args: event_ndims: Python `int`, axes of an event; validate_args, name: as in TFP."""
+    Example:
+      >>> from tfflows.bijectors import Reverse
+      >>> print(Reverse(event_ndims=1).inverse([1.0, 2.0, 3.0]).numpy())
+      [3. 2. 1.]
+
+    References:
+      Dinh et al. 2014, https://arxiv.org/abs/1410.8516.
+    """
+
+    def __init__(self, event_ndims: int = 3, validate_args: bool = False, name: str = "reverse") -> None:
+        """Creates the bijector.
+
+        Args:
+          event_ndims: Number of axes of an event.
+          validate_args: As in TFP.
+          name: As in TFP.
+        """
         parameters = dict(locals())
         super().__init__(
             forward_min_event_ndims=event_ndims,
@@ -30,20 +50,36 @@ class Reverse(Bijector):
 class Permutation(Bijector):
     """Data to latent: `inverse(y)[..., j] = y[..., permutation[j]]`, a fixed order of the channels; log-determinant 0.
 
-    The order and its inverse are non-trainable int32 variables, so that they travel in checkpoints.
+    The order and its inverse are non-trainable int32 variables, so that checkpoints hold them.
+
+    Example:
+      >>> from tfflows.bijectors import Permutation
+      >>> permutation = Permutation([2, 0, 1], event_ndims=1)
+      >>> print(permutation.inverse([10.0, 11.0, 12.0]).numpy())
+      [12. 10. 11.]
+      >>> print(permutation.forward([12.0, 10.0, 11.0]).numpy())
+      [10. 11. 12.]
+      >>> print(sorted(Permutation.random(4, seed=0).indices.numpy().tolist()))
+      [0, 1, 2, 3]
     """
 
-    def __init__(self, permutation, event_ndims=3, validate_args=False, name="permutation"):
+    def __init__(
+        self,
+        permutation: Sequence[int] | np.ndarray,
+        event_ndims: int = 3,
+        validate_args: bool = False,
+        name: str = "permutation",
+    ) -> None:
         """Creates the permutation.
 
         Args:
-          permutation: Integers, a permutation of `0 ... C-1`.
-          event_ndims: Python `int`, axes of an event.
+          permutation: The numbers `0 ... C-1`, each once, in any order.
+          event_ndims: Number of axes of an event.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if `permutation` is none.
+          ValueError: If `permutation` is not a permutation.
         """
         parameters = dict(locals())
         permutation = np.asarray(permutation)
@@ -62,8 +98,8 @@ class Permutation(Bijector):
         )
 
     @classmethod
-    def random(cls, channels, seed, **kwargs):
-        """A permutation of `channels` channels drawn once from `seed` (Python `int`)."""
+    def random(cls, channels: int, seed: int, **kwargs: Any) -> Permutation:
+        """Draws a permutation of `channels` channels from a seed; `kwargs` are further arguments of the class."""
         return cls(np.random.default_rng(seed).permutation(channels), **kwargs)
 
     def _inverse_and_log_det(self, y):

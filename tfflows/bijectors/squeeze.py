@@ -1,5 +1,7 @@
 """Squeeze: space to channels, and back."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
@@ -10,25 +12,38 @@ from tfflows.math import squeeze as squeeze_math
 class Squeeze(Bijector):
     """Data to latent: `inverse` turns `[..., H, W, C]` into `[..., H/f, W/f, f*f*C]`; `forward` undoes it; log-determinant 0.
 
-    A condition of image shape is not touched here: `Chain` squeezes it along (see `squeeze_condition`).
+    The bijector itself does not use a condition, but in a `Chain` it squeezes a condition of image shape for the bijectors that
+    follow (see `squeeze_condition`).
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import Squeeze
+      >>> image = tf.reshape([1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0], [1, 2, 2, 2])  # channel 1 is minus channel 0
+      >>> print(Squeeze().inverse(image).shape)
+      (1, 1, 1, 8)
+      >>> print(Squeeze(order="channel_first").inverse(image).numpy().ravel())
+      [ 1.  2.  3.  4. -1. -2. -3. -4.]
+      >>> print(Squeeze(order="position_first").inverse(image).numpy().ravel())
+      [ 1. -1.  2. -2.  3. -3.  4. -4.]
 
-    Dinh et al. 2017, section 3.6. Channel orders: `'channel_first'` in Glow, `'position_first'` (`space_to_depth`) in Flow++,
-    VFlow and MaCow.
+    References:
+      Dinh et al. 2017, section 3.6, https://arxiv.org/abs/1605.08803. Channel orders in the released codes:
+      `'channel_first'` in Glow's, `'position_first'` (`space_to_depth`) in those of Flow++, VFlow and MaCow.
     """
 
-    def __init__(self, factor=2, order="channel_first", validate_args=False, name="squeeze"):
+    def __init__(
+        self, factor: int = 2, order: str = "channel_first", validate_args: bool = False, name: str = "squeeze"
+    ) -> None:
         """Creates the bijector.
 
         Args:
-          factor: Python `int`, side of the blocks.
-          order: One of `tfflows.math.squeeze.CHANNEL_ORDERS`.
+          factor: Side f of the blocks in pixels.
+          order: Order of the channels, one of `tfflows.math.squeeze.CHANNEL_ORDERS`.
           validate_args: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if `order` is unknown.
+          ValueError: If `order` is unknown.
         """
         parameters = dict(locals())
         if order not in squeeze_math.CHANNEL_ORDERS:
@@ -43,11 +58,11 @@ class Squeeze(Bijector):
             name=name,
         )
 
-    def squeeze_condition(self, condition, batch_ndims):
-        """The condition as the bijectors behind this one see it: squeezed when it has image shape, else as it is."""
+    def squeeze_condition(self, condition: Any, batch_ndims: int) -> Any:
+        """Squeezes the tensors of a condition that have image shape; the others stay as they are."""
         return self._on_images(squeeze_math.squeeze, condition, batch_ndims)
 
-    def unsqueeze_condition(self, condition, batch_ndims):
+    def unsqueeze_condition(self, condition: Any, batch_ndims: int) -> Any:
         """Inverse of `squeeze_condition`."""
         return self._on_images(squeeze_math.unsqueeze, condition, batch_ndims)
 
@@ -59,7 +74,7 @@ class Squeeze(Bijector):
         return map_condition(condition, on_tensor=on_tensor)
 
     def _inverse_and_log_det(self, y):
-        self._inverse_event_shape(y.shape[-3:])  # a clear error before the reshape's
+        self._inverse_event_shape(y.shape[-3:])  # raises a clear error where the reshape would fail
         return squeeze_math.squeeze(y, self._factor, self._order), broadcast_log_det(0.0, y, 3)
 
     def _forward_and_log_det(self, x):
@@ -71,7 +86,8 @@ class Squeeze(Bijector):
         for side in (height, width):
             if side is not None and side % self._factor:
                 raise ValueError(
-                    f"Cannot squeeze an image of shape {image_shape} by {self._factor}: a side is no multiple."
+                    f"Cannot squeeze an image of shape {image_shape} by {self._factor}: its height and width must be "
+                    f"multiples of {self._factor}."
                 )
         return tf.TensorShape(
             [*outer, _divide(height, self._factor), _divide(width, self._factor), _times(channels, self._factor**2)]
@@ -81,8 +97,8 @@ class Squeeze(Bijector):
         *outer, height, width, channels = latent_shape
         if channels is not None and channels % self._factor**2:
             raise ValueError(
-                f"Cannot unsqueeze a latent of shape {latent_shape} by {self._factor}: its channels are no multiple of "
-                f"{self._factor**2}."
+                f"Cannot unsqueeze a latent of shape {latent_shape} by {self._factor}: its channels are not a multiple "
+                f"of {self._factor**2}."
             )
         return tf.TensorShape(
             [*outer, _times(height, self._factor), _times(width, self._factor), _divide(channels, self._factor**2)]
@@ -100,12 +116,24 @@ class Squeeze(Bijector):
 class Unsqueeze(Bijector):
     """Data to latent: `inverse` undoes the `inverse` of a `Squeeze`, `[..., H, W, f*f*C]` to `[..., f*H, f*W, C]`.
 
-    A chain does the same to a condition of image shape. At the end of a chain that began with a `Squeeze` it gives the latent the
-    shape of the image.
+    The log-determinant is 0. In a `Chain` a condition of image shape is unsqueezed for the bijectors that follow. At the end of a
+    chain that begins with a `Squeeze`, this bijector gives the latent the shape of the image.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import Chain, InvertibleConv, Squeeze, Unsqueeze
+      >>> flow = Chain([Squeeze(), InvertibleConv(12), Unsqueeze()])
+      >>> print(flow.inverse(tf.zeros([2, 4, 4, 3])).shape)
+      (2, 4, 4, 3)
+      >>> print(Unsqueeze().inverse(tf.reshape([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 4]))[0, :, :, 0].numpy())
+      [[1. 2.]
+       [3. 4.]]
     """
 
-    def __init__(self, factor=2, order="channel_first", validate_args=False, name="unsqueeze"):
-        """Args and errors: as for `Squeeze`."""
+    def __init__(
+        self, factor: int = 2, order: str = "channel_first", validate_args: bool = False, name: str = "unsqueeze"
+    ) -> None:
+        """Creates the bijector; arguments and errors are those of `Squeeze`."""
         parameters = dict(locals())
         self._squeeze = Squeeze(factor, order)
         super().__init__(
@@ -116,8 +144,8 @@ class Unsqueeze(Bijector):
             name=name,
         )
 
-    def squeeze_condition(self, condition, batch_ndims):
-        """The condition as the bijectors behind this one see it: undone what a `Squeeze` does to it."""
+    def squeeze_condition(self, condition: Any, batch_ndims: int) -> Any:
+        """Undoes for a condition what a `Squeeze` does to it."""
         return self._squeeze.unsqueeze_condition(condition, batch_ndims)
 
     def _inverse_and_log_det(self, y):

@@ -1,1 +1,1 @@
-"""Equal blocks traced once, recomputed or rebuilt in the backward pass, and where their variables lie."""
+"""Equal blocks traced once, recomputed or rebuilt in the backward pass; the names and places of their variables."""

@@ -3,27 +3,36 @@
 import contextlib
 import contextvars
 import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.tracing.gradients import gradients_of
 from tfflows.tracing.memory import RECOMPUTE, memory_mode
 from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
 
-# A call costs more than the few operations of a bijector with fewer variables (actnorm, a permutation, a 1x1 convolution).
+tfb = tfp.bijectors
+
+# For a bijector with fewer variables (actnorm, a permutation, a 1x1 convolution), a call costs more than its few operations.
 _MIN_VARIABLES = 4
 
-# Blocks within a block belong to its trace.
+# Blocks inside a block belong to its trace.
 _inside_block = contextvars.ContextVar("inside_block", default=False)
 
 _apart = contextvars.ContextVar("traces_apart", default=False)
 
 
 @contextlib.contextmanager
-def traces_apart():
-    """Within it each block has a trace of its own, in the graph that calls it.
+def traces_apart() -> Iterator[None]:
+    """Opens a context in which each block has its own trace, in the graph that calls it.
 
-    For gradients that XLA compiles: with calls of traced functions in them they were seen to be compiled anew at each step.
+    It is meant for gradients that XLA compiles: with calls of traced functions in them, they were observed to be recompiled at
+    each step.
+
+    Yields:
+      None.
     """
     token = _apart.set(True)
     try:
@@ -32,29 +41,48 @@ def traces_apart():
         _apart.reset(token)
 
 
-def are_traced_apart():
-    """Whether it is called within `traces_apart`."""
+def are_traced_apart() -> bool:
+    """Tells whether the caller is inside `traces_apart`."""
     return _apart.get()
 
 
 class SharedBlocks(Derived):
-    """Runs the bijectors of a chain, in graphs each through the traced function of its kind.
+    """Runs the bijectors of a chain; in graphs, all bijectors of one kind call the same traced function.
 
-    Tracing, differentiating and optimizing a graph take TensorFlow time for each operation; of K equal blocks, each called with
-    its own parameters, only the first costs it. Values are those of the bijectors themselves. In eager mode bijectors run as
-    they are, unless the `memory_scope` asks for recomputation.
+    The time that TensorFlow takes to trace, differentiate and optimize a graph grows with the number of operations. Of K equal
+    blocks, each called with its own parameters, only the first adds to it. The values are those of the bijectors themselves. In
+    eager mode bijectors run as they are, unless the `memory_scope` asks for recomputation.
 
-    TFP's cache is not used inside: what it holds of one trace would be served to another.
+    TFP's cache is not used inside, since it would serve the tensors of one trace to another.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import AffineCoupling, Chain
+      >>> from tfflows.networks import CouplingNetwork
+      >>> def coupling():
+      ...     network = CouplingNetwork(width=4, filters=2)
+      ...     network.build([None, 2, 2, 1])
+      ...     return AffineCoupling(network)
+      >>> flow = Chain([coupling() for _ in range(5)])  # runs them through `SharedBlocks`
+      >>> graph = tf.function(flow.inverse).get_concrete_function(tf.zeros([1, 2, 2, 2])).graph
+      >>> calls = [operation for operation in graph.get_operations() if operation.type.endswith("PartitionedCall")]
+      >>> print(len(calls), "calls of", len({call.get_attr("f").name for call in calls}), "function")
+      5 calls of 1 function
     """
 
-    def __init__(self, bijectors, value_and_log_det, rebuild_and_gradient):
+    def __init__(
+        self,
+        bijectors: Sequence[tfb.Bijector],
+        value_and_log_det: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+        rebuild_and_gradient: Callable[..., tuple[tf.Tensor, tf.Tensor, Any, Sequence[tf.Tensor | None]]],
+    ) -> None:
         """Creates the runner.
 
         Args:
-          bijectors: Sequence of bijectors with their variables built.
-          value_and_log_det: `(bijector, direction, x, event_ndims, condition) -> (value, log_det)`, pure.
-          rebuild_and_gradient: `(bijector, direction, y, event_ndims, upstream, condition, values) -> (x, d_x, d_condition,
-            d_values)`: the input of a direction from its output, and the gradients there.
+          bijectors: Bijectors with their variables built.
+          value_and_log_det: Pure function `(bijector, direction, x, event_ndims, condition) -> (value, log_det)`.
+          rebuild_and_gradient: Function `(bijector, direction, y, event_ndims, upstream, condition, values) -> (x, d_x,
+            d_condition, d_values)` that rebuilds the input of a direction from its output and gives the gradients there.
         """
         self._bijectors = list(bijectors)
         self._pair, self._rebuild = value_and_log_det, rebuild_and_gradient
@@ -67,20 +95,36 @@ class SharedBlocks(Derived):
 
     @functools.cached_property
     def _templates(self):
-        """Of each bijector the number of the first one of its kind."""
+        """The index of the first bijector of the same kind, for each bijector."""
         signatures = [structure.signature for structure in self._structures]
         return [signatures.index(signature) for signature in signatures]
 
-    def find_variables(self):
-        """Finds out where the variables lie, before others stand in their places; else done when it is first needed."""
-        return self._templates
+    def find_variables(self) -> None:
+        """Finds the variables before tensors stand in for them; otherwise this is done when first needed."""
+        _ = self._templates
 
-    def values(self, index):
-        """Tensors of the parameters of one bijector; see `Structure.values`."""
+    def values(self, index: int) -> list[tf.Tensor]:
+        """Returns the parameters of bijector number `index` as tensors; see `Structure.values`."""
         return self._structures[index].values()
 
-    def value_and_log_det(self, index, direction, x, event_ndims, condition=None):
-        """The pair of bijector number `index`, for events of `event_ndims` axes."""
+    def value_and_log_det(
+        self, index: int, direction: str, x: tf.Tensor, event_ndims: int, condition: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the pair (value, log-determinant) of bijector number `index`.
+
+        Args:
+          index: Place of the bijector in the list.
+          direction: `inverse` or `forward`.
+          x: Input of that direction, whose last `event_ndims` axes are an event.
+          event_ndims: Number of axes of an event.
+          condition: Structure of tensors, or None.
+
+        Returns:
+          `(value, log_det)`, the log-determinant in nats.
+
+        Raises:
+          ValueError: If the bijector assigns to a variable while it computes, in a memory mode that runs it twice.
+        """
         recompute = memory_mode() == RECOMPUTE
         if not self._is_called(index, recompute):
             return self._pair(self._bijectors[index], direction, x, event_ndims, condition)
@@ -94,12 +138,32 @@ class SharedBlocks(Derived):
         except AttributeError as error:
             if not is_assignment(error):
                 raise
-            # It has a state besides its parameters, such as a moving average, and keeps a trace of its own.
+            # It has state besides its parameters, such as a moving average, so it keeps its own trace.
             self._stateful.add(self._templates[index])
             return self._pair(self._bijectors[index], direction, x, event_ndims, condition)
 
-    def rebuild_and_gradient(self, index, direction, y, event_ndims, upstream, condition=None):
-        """The input of bijector number `index` rebuilt, and the gradients there, with respect to its `values(index)` too."""
+    def rebuild_and_gradient(
+        self,
+        index: int,
+        direction: str,
+        y: tf.Tensor,
+        event_ndims: int,
+        upstream: Sequence[tf.Tensor],
+        condition: Any = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, Any, Sequence[tf.Tensor | None]]:
+        """Rebuilds the input of bijector number `index` from its output, and computes the gradients there.
+
+        Args:
+          index: Place of the bijector in the list.
+          direction: `inverse` or `forward`, the one that gave `y`.
+          y: Output of that direction, whose last `event_ndims` axes are an event.
+          event_ndims: Number of axes of an event of the output.
+          upstream: Gradients with respect to the output and the log-determinant.
+          condition: Structure of tensors, or None.
+
+        Returns:
+          `(x, d_x, d_condition, d_values)`, where `d_values` are the gradients with respect to `values(index)`.
+        """
         values = self.values(index)
         arguments = (y, event_ndims, upstream, condition, values)
         if not self._is_called(index, False):
@@ -135,7 +199,7 @@ class SharedBlocks(Derived):
         return call(x, *conditions, *values)
 
     def _function(self, index, what, direction, event_ndims):
-        """The traced function of the kind of bijector number `index`: `values`, `gradient` or `rebuild`."""
+        """The traced function (`values`, `gradient` or `rebuild`) for the kind of bijector number `index`."""
         template = index if _apart.get() else self._templates[index]
         bijector, structure = self._bijectors[template], self._structures[template]
 
@@ -163,13 +227,13 @@ class SharedBlocks(Derived):
             return run
         key = (template, what, direction, event_ndims)
         if key not in self._functions:
-            # Inlined, the blocks would be optimized one by one after all.
+            # If they were inlined, the blocks would be optimized one by one after all.
             self._functions[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
         return self._functions[key]
 
 
 def _after(upstream, x):
-    """`x`, but only once `upstream` is there: XLA would find that the network has run before, and keep what it gave."""
+    """`x`, made to wait for `upstream`: otherwise XLA would merge the second run with the first and keep its tensors."""
     first = tf.reduce_sum(tf.reshape(upstream, [-1])[:1])
     return x + 0 * tf.cast(first, x.dtype)
 

@@ -1,7 +1,10 @@
 """Residual units of equal structure, traced once: a function of (inputs, parameters) that every such unit calls."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfflows.tracing.gradients import gradients_of, is_differentiable
@@ -11,20 +14,41 @@ from tfflows.tracing.stateless import Derived, Structure
 
 
 class SharedLayers(Derived):
-    """Runs `function(unit, *inputs)` for units of a network, in graphs each through the traced function of its kind.
+    """Runs `function(unit, *inputs)` for units of a network; in graphs, all units of one kind call the same traced function.
 
-    A deep network then takes TensorFlow as long to trace, differentiate and optimize as a shallow one; see
-    `tfflows.tracing.shared_blocks`, which does the same for bijectors. Values are those of `function` itself.
+    TensorFlow then traces, differentiates and optimizes a deep network about as fast as a shallow one.
+    `tfflows.tracing.shared_blocks` does the same for bijectors. The values are those of `function` itself.
+
+    Example:
+      >>> import keras
+      >>> import tensorflow as tf
+      >>> from tfflows.tracing.shared_layers import SharedLayers
+      >>> units = [[keras.layers.Dense(2, kernel_initializer="identity", bias_initializer="ones")] for _ in range(3)]
+      >>> for (layer,) in units:
+      ...     layer.build([None, 2])
+      >>> shared = SharedLayers(lambda unit, x: x + unit[0](x), units)
+      >>> @tf.function
+      ... def network(x):
+      ...     for index in range(3):
+      ...         x = shared(index, x)  # x -> 2 x + 1
+      ...     return x
+      >>> print(network(tf.zeros([1, 2])).numpy())
+      [[7. 7.]]
     """
 
-    def __init__(self, function, units, recomputed=False):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        units: Sequence[Sequence[keras.layers.Layer]],
+        recomputed: bool = False,
+    ) -> None:
         """Creates the runner.
 
         Args:
-          function: Pure; gives a structure of tensors.
-          units: Sequence of lists of built Keras layers.
-          recomputed: Python `bool`, whether in the memory mode `recompute` only the inputs of each unit are kept for the backward
-            pass, which then runs it again. For networks that are no part of a bijector, whose blocks do the same.
+          function: Pure function `(unit, *inputs)` that returns a structure of tensors.
+          units: The units, each a list of built Keras layers.
+          recomputed: Whether the memory mode `recompute` keeps only the inputs of each unit for the backward pass, which then
+            runs the unit again. Set it for networks outside of bijectors; the blocks of a bijector are recomputed as they are.
         """
         self._function = function
         self._units = units
@@ -37,16 +61,16 @@ class SharedLayers(Derived):
 
     @functools.cached_property
     def _templates(self):
-        """Of each unit the number of the first one of its kind."""
+        """The index of the first unit of the same kind, for each unit."""
         signatures = [structure.signature for structure in self._structures]
         return [signatures.index(signature) for signature in signatures]
 
-    def find_variables(self):
-        """Finds out where the variables lie, before others stand in their places; else done when it is first needed."""
-        return self._templates
+    def find_variables(self) -> None:
+        """Finds the variables before tensors stand in for them; otherwise this is done when first needed."""
+        _ = self._templates
 
-    def __call__(self, index, *inputs):
-        """`function` of unit number `index`; inputs are structures of tensors, None among them."""
+    def __call__(self, index: int, *inputs: Any) -> Any:
+        """Runs `function` for unit number `index`; the inputs are structures of tensors, which may contain None."""
         if self._recomputed and memory_mode() == RECOMPUTE:
             return self._recompute(index, inputs)
         if tf.executing_eagerly() or are_traced_apart() or self._templates.count(self._templates[index]) == 1:
@@ -80,7 +104,7 @@ class SharedLayers(Derived):
         return call(*(flat[place] for place in given), *values)
 
     def _traced_as(self, what, index):
-        """What a unit computes, `values` or `gradients`, of (parameters, inputs), in the trace of its kind."""
+        """The traced function (`values` or `gradients`) of (parameters, inputs) for the kind of a unit."""
         template = index if are_traced_apart() else self._templates[index]
         structure, unit = self._structures[template], self._units[template]
 
@@ -98,12 +122,12 @@ class SharedLayers(Derived):
             return run
         key = (template, what)
         if key not in self._traced:
-            # Inlined, the units would be optimized one by one after all.
+            # If they were inlined, the units would be optimized one by one after all.
             self._traced[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
         return self._traced[key]
 
 
 def _after(upstream, inputs):
-    """The inputs, the first of them only once `upstream` is there: else XLA would keep what was computed before."""
+    """The inputs, the first made to wait for `upstream`: otherwise XLA would keep the tensors of the first run."""
     first, *others = inputs
     return [first + 0 * tf.cast(tf.reduce_sum(tf.reshape(upstream, [-1])[:1]), first.dtype), *others]

@@ -1,8 +1,9 @@
-"""A bijector as a function of its parameters: other tensors in the place of its variables."""
+"""A bijector as a function of its parameters: tensors stand in for its variables."""
 
 import contextlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,47 +16,73 @@ tfb = tfp.bijectors
 
 
 class Derived:
-    """Base of what a module holds but what follows from the rest of it, so that comparisons pass it over."""
+    """Base class of helpers that follow from the rest of the module that holds them, so that comparisons ignore them."""
 
-    def find_variables(self):
-        """Called before tensors stand in for the variables of the module, for what has to know the variables."""
+    def find_variables(self) -> None:
+        """Finds the variables of the module, if needed; called before tensors stand in for them."""
 
 
 class Structure(Derived):
-    """Where the variables of a bijector or layer lie, and what else it is made of.
+    """The places of the variables of a bijector or layer, and a signature of everything else in it.
 
-    Variables are found where attributes of modules and Keras layers hold them, below lists, tuples and dictionaries of modules.
-    Two structures with equal `signature` compute the same function of the same parameters: equal classes, settings, shapes
-    and dtypes, whatever the names and the seed of their initial parameters (an attribute `_seed`). What cannot be compared
-    counts as different.
+    Variables are found where they are attributes of modules and Keras layers, also in lists, tuples and dictionaries of modules.
+    Two modules with equal `signature` compute the same function of the same parameters: they have equal classes, settings,
+    shapes and dtypes, while names and the seed of the initial parameters (an attribute `_seed`) may differ. Objects that cannot
+    be compared count as different.
 
     Attributes:
-      variables: The `tf.Variable`s, each once, in the order of the attributes.
-      signature: Hashable.
+      variables: List of the `tf.Variable`s, each once, in the order of the attributes.
+      signature: Hashable value.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import ActNorm
+      >>> from tfflows.tracing.stateless import Structure
+      >>> first, second = ActNorm([2], event_ndims=1), ActNorm([2], event_ndims=1, name="second")
+      >>> structure = Structure(first)
+      >>> structure.signature == Structure(second).signature
+      True
+      >>> bias, log_scale = structure.values()
+      >>> with structure.substituted([bias + 5.0, log_scale]):
+      ...     print(first.inverse_and_log_det([1.0, 2.0])[0].numpy())
+      [6. 7.]
+      >>> print(first.inverse_and_log_det([1.0, 2.0])[0].numpy())
+      [1. 2.]
     """
 
-    def __init__(self, module):
-        """Args: module: `tf.Module` (bijectors are) or Keras layer, with its variables built."""
+    def __init__(self, module: Any) -> None:
+        """Finds the variables.
+
+        Args:
+          module: `tf.Module` (such as a bijector) or Keras layer, with its variables built, or a list, tuple or dictionary of
+            these.
+        """
         parts = _Parts(module)
         self.signature = tuple(parts.signature)
         self.variables = [variable for variable, _ in parts.found.values()]
         self._places = [places for _, places in parts.found.values()]
         self._out_of_reach = parts.out_of_reach
         self._derived = parts.derived
-        self._kept_alive = parts.kept_alive  # as the signature tells objects apart by their addresses
+        self._kept_alive = parts.kept_alive  # since the signature tells objects apart by their addresses
 
-    def values(self):
-        """Tensors of what now stands in the places of the variables, in their order."""
+    def values(self) -> list[tf.Tensor]:
+        """Returns the values of the variables, or of the tensors that now stand in for them, in the order of `variables`."""
         return [tf.convert_to_tensor(places[0][0][places[0][1]]) for places in self._places]
 
     @contextlib.contextmanager
-    def substituted(self, values):
-        """While it is open, the module computes with `values` in the place of its variables.
+    def substituted(self, values: Sequence[tf.Tensor]) -> Iterator[None]:
+        """Opens a context in which the module computes with `values` in place of its variables.
 
-        Meant for tracing: everything that the module does inside is a pure function of `values` and its arguments.
+        It is meant for tracing: everything that the module does inside is a pure function of `values` and its arguments.
+
+        Args:
+          values: Tensors in the order of `variables`.
+
+        Yields:
+          None.
 
         Raises:
-          ValueError: if a variable lies in a list, tuple or dictionary, and not in an attribute.
+          ValueError: If a variable is held by a list, tuple or dictionary instead of an attribute.
         """
         for derived in self._derived:
             derived.find_variables()
@@ -70,39 +97,46 @@ class Structure(Derived):
     def _put(self, values):
         if self._out_of_reach:
             raise ValueError(
-                f"{', '.join(self._out_of_reach)} cannot be exchanged in a list, tuple or dictionary: let a module hold each as "
-                "an attribute of its own."
+                f"{', '.join(self._out_of_reach)} cannot be replaced in a list, tuple or dictionary; let a module hold each "
+                "variable as an attribute of its own."
             )
         for places, value in zip(self._places, values, strict=True):
             for attributes, name in places:
                 attributes[name] = value
 
 
-def is_assignment(error):
-    """Whether an `AttributeError` comes of assigning to a variable that a tensor stands in for."""
+def is_assignment(error: AttributeError) -> bool:
+    """Tells whether an error comes from an assignment to a variable that a tensor stands in for."""
     return "has no attribute 'assign" in str(error)
 
 
 @contextlib.contextmanager
-def pure(module):
-    """Says clearly what is wrong if the module assigns to one of its variables while it computes."""
+def pure(module: Any) -> Iterator[None]:
+    """Opens a context that raises a clear error if the module assigns to one of its variables while it computes.
+
+    Yields:
+      None.
+
+    Raises:
+      ValueError: If the module assigns to a variable.
+    """
     try:
         yield
     except AttributeError as error:
         if not is_assignment(error):
             raise
         raise ValueError(
-            f"{module!r} assigns to a variable while it computes. What runs more than once, in the memory modes 'recompute' and "
-            "'reversible', must be a function of its inputs and parameters alone: use the mode 'plain'."
+            f"{module!r} assigns to a variable while it computes. The memory modes 'recompute' and 'reversible' run a bijector "
+            "more than once, so it must be a function of its inputs and parameters alone; use the mode 'plain'."
         ) from error
 
 
 class _Parts:
-    """What a `Structure` is made of."""
+    """Collects what a `Structure` holds."""
 
     def __init__(self, module):
         self.signature = []
-        self.found = {}  # id of a variable: the variable, and its places (dictionary of attributes, name)
+        self.found = {}  # by the id of a variable: the variable and its places (dictionary of attributes, name)
         self.kept_alive = []
         self.out_of_reach = []
         self.derived = []
@@ -114,7 +148,7 @@ class _Parts:
         return _is_described_by_parts(value)
 
     def _describe(self, value, place):
-        """What is compared of a value; of what others are part of, all but these."""
+        """The part of a value that is compared; its own parts are visited separately."""
         variable = as_variable(value)
         if variable is not None:
             return self._add(variable, value, place)
@@ -134,7 +168,7 @@ class _Parts:
         if isinstance(value, keras.dtype_policies.DTypePolicy):
             return "policy", value.compute_dtype, value.variable_dtype
         if isinstance(value, keras.initializers.Initializer):
-            return "initializer"  # of no use once the variables are there
+            return "initializer"  # no longer needed once the variables exist
         if is_module(value) and _is_described_by_parts(value):
             return type(value), _settings(value)
         self.kept_alive.append(value)
@@ -152,8 +186,8 @@ class _Parts:
 
 def _is_described_by_parts(value):
     if not is_module(value):
-        return True  # lists, tuples and dictionaries; others have no parts
-    # Bijectors from TFP keep state of their own kinds, as seed generators do; they are told apart by identity.
+        return True  # lists, tuples and dictionaries; other values have no parts
+    # Bijectors of TFP and seed generators keep state of other kinds; they are told apart by identity.
     foreign = isinstance(value, tfb.Bijector) and type(value).__module__.split(".")[0] == "tensorflow_probability"
     return not foreign and not isinstance(value, keras.random.SeedGenerator)
 

@@ -1,25 +1,32 @@
-"""What counts as a variable, a module and its children: one walk over them, for names and for traces."""
+"""What counts as a variable, a module and its children, and the walk over them that names and traces share."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 
-def walk(value, children_of, visit):
-    """Depth-first over modules and over the lists, tuples and dictionaries below them.
+def walk(
+    value: Any,
+    children_of: Callable[[Any], Iterable[tuple[str, str, Any]]],
+    visit: Callable[[Any, tuple, tuple[dict, str] | None, int | None], bool],
+) -> None:
+    """Walks depth-first over modules and over the lists, tuples and dictionaries below them.
 
     Args:
-      value: Where to begin.
-      children_of: From a module to `(name, attribute, child)` of what it holds: `public_children` or `own_children`.
-      visit: `(value, path, place, number) -> bool`, called with everything on the way, variables too, before what is below it;
-        false: nothing below is visited. `path` is the tuple of names, keys and positions that leads to the value; `place` is
-        `(attributes of the module, attribute)` where a module holds it itself, else None; `number` is that of an earlier visit
-        to the same module, list, tuple or dictionary, below which nothing is visited again, else None.
+      value: Value to begin with.
+      children_of: Function of a module that gives `(name, attribute, child)` for each child: `public_children` or
+        `own_children`.
+      visit: Function `(value, path, place, number) -> bool`, called with every value on the way, including variables, before
+        the values below it. If it returns false, nothing below the value is visited. `path` is the tuple of names, keys and
+        positions that leads to the value. `place` is `(attributes of the module, attribute)` if a module holds the value
+        itself, otherwise None. `number` is the number of an earlier visit to the same module, list, tuple or dictionary, whose
+        parts are then not visited again, otherwise None.
     """
-    visited = {}  # by id; holds the values, so that ids stay theirs
+    visited = {}  # by id; holds the values too, so that no id is reused
 
     def go(value, path, place):
         if as_variable(value) is not None or not _is_container(value):
@@ -42,21 +49,35 @@ def walk(value, children_of, visit):
     go(value, (), None)
 
 
-def as_variable(value):
-    """The `tf.Variable` that a value is or, for Keras, wraps; else None."""
+def as_variable(value: Any) -> tf.Variable | None:
+    """Returns a `tf.Variable` itself, the one that a Keras variable wraps, or None for any other value."""
     if isinstance(value, keras.Variable):
         return value.value
     return value if isinstance(value, tf.Variable) else None
 
 
-def variables_of_layers(*layers):
-    """The `tf.Variable`s of Keras layers (none of other callables), for a `tf.Module` to hold.
+def variables_of_layers(*layers: Any) -> list[tf.Variable]:
+    """Lists the `tf.Variable`s of Keras layers, for a `tf.Module` to hold; other callables have none.
 
-    A Keras 3 layer is no `tf.Module`: without them the `trainable_variables` of what holds the layer would be empty. They are
-    kept in an attribute `_layer_variables`, whatever holds them.
+    A Keras 3 layer is not a `tf.Module`. A module that holds a layer keeps these variables in an attribute `_layer_variables`;
+    otherwise its `trainable_variables` would lack them.
+
+    Args:
+      *layers: Keras layers and other callables.
+
+    Returns:
+      The variables of the layers, in order.
 
     Raises:
-      ValueError: if a layer has not been built.
+      ValueError: If a layer has not been built.
+
+    Example:
+      >>> import keras
+      >>> from tfflows.tracing.walk import variables_of_layers
+      >>> layer = keras.layers.Dense(2)
+      >>> layer.build([None, 3])
+      >>> print([tuple(variable.shape) for variable in variables_of_layers(layer, abs)])
+      [(3, 2), (2,)]
     """
     layers = [layer for layer in layers if isinstance(layer, keras.layers.Layer)]
     for layer in layers:
@@ -68,18 +89,21 @@ def variables_of_layers(*layers):
     return [as_variable(variable) for layer in layers for variable in layer.variables]
 
 
-def is_module(value):
-    """Whether a value is an object whose attributes may hold variables."""
+def is_module(value: Any) -> bool:
+    """Tells whether a value is an object whose attributes may hold variables."""
     kinds = tf.Module | keras.layers.Layer | keras.random.SeedGenerator
     return isinstance(value, kinds) and not isinstance(value, type)
 
 
-def public_children(module):
-    """`(name, attribute, child)` of what a module shows: its public attributes, in the order in which they were first set.
+def public_children(module: Any) -> Iterator[tuple[str, str, Any]]:
+    """Iterates over the public attributes of a module, in the order in which they were first set.
 
-    Also an attribute `_name` whose class has a property `name`: TFP keeps the parts of `tfb.Chain` and
-    `tfd.TransformedDistribution` so, and Keras the kernel of a layer. Properties are never evaluated. Bookkeeping is left out,
-    but for the list `_layers`, which comes last, for what nothing else leads to (the layers of `keras.Sequential`).
+    A private attribute `_name` counts if the class has a property `name`: TFP keeps the parts of `tfb.Chain` and
+    `tfd.TransformedDistribution` this way, and Keras the kernel of a layer. Properties are never evaluated. Bookkeeping is left
+    out, except for the list `_layers`, which comes last, for layers that nothing else leads to (those of `keras.Sequential`).
+
+    Yields:
+      `(name, attribute, child)`.
     """
     attributes = vars(module)
     last = [_LAYERS] if _LAYERS in attributes else []
@@ -87,13 +111,17 @@ def public_children(module):
         name, child = attribute.removeprefix("_"), attributes[attribute]
         if name == attribute or isinstance(getattr(type(module), name, None), property):
             if attribute == _LAYERS:
-                # As the property has them: else a name would depend on whether an input was declared.
+                # As in the property `layers`: otherwise a name would depend on whether an input was declared.
                 child = [layer for layer in child if not isinstance(layer, keras.layers.InputLayer)]
             yield name, attribute, child
 
 
-def own_children(module):
-    """`(name, attribute, child)` of all attributes of a module but bookkeeping."""
+def own_children(module: Any) -> Iterator[tuple[str, str, Any]]:
+    """Iterates over all attributes of a module except bookkeeping.
+
+    Yields:
+      `(name, attribute, child)`, where the name is the attribute.
+    """
     for attribute, child in list(vars(module).items()):
         if not _is_bookkeeping(attribute):
             yield attribute, attribute, child
@@ -104,8 +132,10 @@ _LAYERS = "_layers"
 
 @functools.cache
 def _is_bookkeeping(attribute):
-    """Whether an attribute repeats what others hold (what TFP, Keras and `tf.Module` give every object, private lists of
-    variables), or is the seed of initial parameters, of no use once the variables are there.
+    """Tells whether an attribute is not a part of a module.
+
+    These are the attributes that TFP, Keras and `tf.Module` give every object, private lists of variables that other attributes
+    hold too, and the seed of the initial parameters, which is no longer needed once the variables exist.
     """
     return (
         attribute == "_seed"
@@ -125,7 +155,7 @@ def _is_container(value):
 
 
 def _parts(value):
-    """Names and children of a list, tuple or dictionary."""
+    """Returns the names and children of a list, tuple or dictionary."""
     if isinstance(value, Mapping):
         return list(value.items())
     names = getattr(value, "_fields", None) or range(len(value))
