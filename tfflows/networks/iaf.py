@@ -1,5 +1,8 @@
 """The networks of the IAF-VAE: convolutions whose gains are logarithms, the autoregressive network, the image's head."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,7 +25,9 @@ _HALF_LEVEL = 1 / 512
 class _ExponentialGain(WeightNormLayer):
     """`conv(x, exp(g) v / ||v||) + bias`; data-dependent init after the response of the direction alone."""
 
-    def __init__(self, filters, kernel_size, init_scale, compatibility, seed, **kwargs):
+    def __init__(
+        self, filters: int, kernel_size: int, init_scale: float, compatibility: str, seed: int, **kwargs: Any
+    ) -> None:
         super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
         if compatibility not in COMPATIBILITIES:
             raise ValueError(f"compatibility must be one of {COMPATIBILITIES}, got {compatibility!r}.")
@@ -38,7 +43,7 @@ class _ExponentialGain(WeightNormLayer):
     def effective_kernel(self):
         return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))
 
-    def initialize(self, x):
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Data-dependent init from a batch `[B, H, W, C]`.
 
         Returns:
@@ -64,17 +69,26 @@ class ExponentialGainConv2D(_ExponentialGain):
     Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`. Source: released IAF code.
     """
 
-    def __init__(self, filters, kernel_size=3, strides=1, init_scale=0.1, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        init_scale: float = 0.1,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layer.
 
         Args:
-          filters: Python `int`, output channels.
+          filters: Number of output channels.
           kernel_size: Python `int`.
           strides: Python `int`.
           init_scale: Python `float`, see `initialize`.
           compatibility: `'released'` or `'fixed'`, see `initialize`.
           seed: Python `int` of v.
-          **kwargs: As in Keras.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if the compatibility is unknown.
@@ -82,13 +96,15 @@ class ExponentialGainConv2D(_ExponentialGain):
         super().__init__(filters, kernel_size, init_scale, compatibility, seed, **kwargs)
         self.strides = strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _convolve(self, x, kernel):
         return conv2d(x, kernel, strides=self.strides, padding="SAME")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         sides = (None if side is None else -(-side // self.strides) for side in (height, width))
         return (*outer, *sides, self.filters)
@@ -103,11 +119,20 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
 
     _filters_axis = -2
 
-    def __init__(self, filters, kernel_size=3, init_scale=0.1, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        init_scale: float = 0.1,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Args: as for `ExponentialGainConv2D`."""
         super().__init__(filters, kernel_size, init_scale, compatibility, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, self.filters, input_shape[-1]))
 
     def _squared_norm(self, direction):
@@ -122,7 +147,8 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
         out = conv2d_transpose(x, kernel, [batch, 2 * height, 2 * width, self.filters], strides=2, padding="SAME")
         return tf.ensure_shape(out, self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
 
@@ -135,12 +161,21 @@ class AutoregressiveConv2D(_ExponentialGain):
     Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: Kingma et al. 2016; released code.
     """
 
-    def __init__(self, filters, strict=False, init_scale=1.0, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        strict: bool = False,
+        init_scale: float = 1.0,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Args: strict: Python `bool`, whether the own group of channels is not seen; rest as for `ExponentialGainConv2D`."""
         super().__init__(filters, 3, init_scale, compatibility, seed, **kwargs)
         self.strict = strict
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self.live_taps = autoregressive_mask(input_shape[-1], self.filters, self.strict)
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
@@ -165,15 +200,15 @@ class AutoregressiveNetwork(keras.layers.Layer):
     Source: Kingma et al. 2016; released code (`ar_multiconv2d`).
     """
 
-    def __init__(self, channels, width, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(self, channels: int, width: int, compatibility: str = RELEASED, seed: int = 0, **kwargs: Any) -> None:
         """Creates and builds the layers.
 
         Args:
           channels: Python `int` C.
           width: Python `int`, hidden channels: a multiple of C, or a divisor of it.
           compatibility: As for `ExponentialGainConv2D`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if of width and channels neither divides the other.
@@ -196,11 +231,12 @@ class AutoregressiveNetwork(keras.layers.Layer):
         self.log_scale = layer("log_scale", channels, True, width)
         self.built = True
 
-    def call(self, z, condition=None):
+    def call(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, z, condition)
 
-    def initialize(self, z, condition=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, z, condition)
 
     def _run(self, run, z, condition):
@@ -212,7 +248,8 @@ class AutoregressiveNetwork(keras.layers.Layer):
         out = tf.concat([run(self.shift, hidden), run(self.log_scale, hidden)], axis=-1)
         return _OUTPUT_SCALE * tf.cast(out, self.variable_dtype)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], 2 * self.channels)
 
 
@@ -224,7 +261,15 @@ class ImageHead(keras.layers.Layer):
     Source: Kingma et al. 2016, released code (s = 2). Sizes of auxiliary images: Lucas & Verbeek 2018, section 4.2.
     """
 
-    def __init__(self, width, scale=2, channels=3, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(
+        self,
+        width: int,
+        scale: float = 2,
+        channels: int = 3,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layer.
 
         Args:
@@ -232,8 +277,8 @@ class ImageHead(keras.layers.Layer):
           scale: 2, 1 or 0.5: how many times as wide as the features the image is.
           channels: Python `int`, of the image.
           compatibility: As for `ExponentialGainConv2D`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if there is no such scale.
@@ -250,10 +295,11 @@ class ImageHead(keras.layers.Layer):
         self.last.build([None, None, None, width])
         self.built = True
 
-    def call(self, h):
+    def call(self, h: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._clipped(self.last(tf.nn.elu(h)))
 
-    def initialize(self, h):
+    def initialize(self, h: tf.Tensor) -> tf.Tensor:
         """Data-dependent init from a batch; returns the output on it."""
         return self._clipped(self.last.initialize(tf.nn.elu(h)))
 

@@ -1,11 +1,14 @@
 """The networks of MaCow: masked, of couplings with and without attention, and of a dequantizer's context."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfflows.math.attention import self_attention
-from tfflows.math.random import derive_seed
+from tfflows.math.random import RowKeys, derive_seed
 from tfflows.math.shapes import sizes_of
 from tfflows.networks.layers import (
     MaskedConv2D,
@@ -27,15 +30,15 @@ class EluCouplingNetwork(keras.layers.Layer):
     Source: MaCow, section 4 (widths); weight norm and ELU: its code.
     """
 
-    def __init__(self, width, filters, context_filters=0, seed=0, **kwargs):
+    def __init__(self, width: int, filters: int, context_filters: int = 0, seed: int = 0, **kwargs: Any) -> None:
         """Creates the layers.
 
         Args:
-          width: Python `int`, hidden channels.
-          filters: Python `int`, output channels.
-          context_filters: Python `int`, channels of the context, 0 for none.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          width: Number of hidden channels.
+          filters: Number of output channels.
+          context_filters: Channels of the context, 0 for none.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
         policy = {"dtype": self.dtype_policy}
@@ -44,7 +47,8 @@ class EluCouplingNetwork(keras.layers.Layer):
         self.hidden2 = WeightNormConv2D(width, 1, seed=derive_seed(seed, 2), **policy)
         self.last = WeightNormConv2D(filters, 3, init_scale=0.0, seed=derive_seed(seed, 3), **policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         *outer, channels = input_shape
         hidden_shape = (*outer, self.hidden1.filters)
         self.hidden1.build((*outer, channels + self.context_filters))
@@ -52,11 +56,12 @@ class EluCouplingNetwork(keras.layers.Layer):
         self.last.build(hidden_shape)
         self.built = True
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, condition)
 
-    def initialize(self, x, condition=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -66,7 +71,8 @@ class EluCouplingNetwork(keras.layers.Layer):
         hidden = tf.nn.elu(run(self.hidden2, hidden))
         return tf.cast(run(self.last, hidden), self.variable_dtype)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return self.last.compute_output_shape(input_shape)
 
 
@@ -76,7 +82,7 @@ class ResidualBlock(keras.layers.Layer):
     Source: released MaCow.
     """
 
-    def __init__(self, filters, seed=0, **kwargs):
+    def __init__(self, filters: int, seed: int = 0, **kwargs: Any) -> None:
         """Args: filters: Python `int`; seed: of the initial parameters; rest as in Keras."""
         super().__init__(autocast=False, **kwargs)
         policy = {"dtype": self.dtype_policy}
@@ -86,7 +92,8 @@ class ResidualBlock(keras.layers.Layer):
         self._shortcut_layer = WeightNormConv2D(filters, 1, seed=derive_seed(seed, "shortcut"), **policy)
         self.shortcut = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         *outer, channels = input_shape
         self.first.build(input_shape)
         self.second.build((*outer, self.filters))
@@ -95,18 +102,20 @@ class ResidualBlock(keras.layers.Layer):
             self.shortcut.build(input_shape)
         self.built = True
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x)
 
-    def initialize(self, x):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x)
 
     def _run(self, run, x):
         branch = run(self.second, tf.nn.elu(run(self.first, x)))
         return tf.nn.elu(branch + (x if self.shortcut is None else run(self.shortcut, x)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
@@ -119,15 +128,17 @@ class ResidualContextNetwork(keras.layers.Layer):
     Source: released MaCow.
     """
 
-    def __init__(self, planes=(32, 64), filters=4, input_scale=1.0, seed=0, **kwargs):
+    def __init__(
+        self, planes: Sequence[int] = (32, 64), filters: int = 4, input_scale: float = 1.0, seed: int = 0, **kwargs: Any
+    ) -> None:
         """Creates the layers.
 
         Args:
           planes: Python `int`s, channels at full size, half of it, and so on.
-          filters: Python `int`, output channels.
+          filters: Number of output channels.
           input_scale: Python `float`, factor of the inputs.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
         policy = {"dtype": self.dtype_policy}
@@ -145,7 +156,8 @@ class ResidualContextNetwork(keras.layers.Layer):
             self.up.append(WeightNormConv2DTranspose(planes[level], seed=derive_seed(seed, "up", level), **policy))
         self.last = WeightNormConv2D(filters, 1, seed=derive_seed(seed, "last"), **policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         *_, height, width, _ = input_shape
         if any(side is not None and side % self._factor for side in (height, width)):
             raise ValueError(f"{self.name} halves the sides until {self._factor} times smaller; got {input_shape}.")
@@ -159,11 +171,12 @@ class ResidualContextNetwork(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def call(self, x, dropout_keys=None):
+    def call(self, x: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x)
 
-    def initialize(self, x, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x)
 
     def _run(self, run, x):
@@ -177,7 +190,8 @@ class ResidualContextNetwork(keras.layers.Layer):
             x = tf.nn.elu(run(layer, x))
         return run(self.last, x)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
@@ -192,19 +206,27 @@ class MaskedNetwork(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters, kernel_size=(3, 3), kind="masked", order="A", width=None, context_filters=0, seed=0, **kwargs
-    ):
+        self,
+        filters: int,
+        kernel_size: Sequence[int] = (3, 3),
+        kind: str = "masked",
+        order: str = "A",
+        width: int | None = None,
+        context_filters: int = 0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layers.
 
         Args:
-          filters: Python `int`, output channels.
+          filters: Number of output channels.
           kernel_size: Python `int`s `(height, width)` of the masked convolution.
           kind: `'masked'` or `'shifted'`.
           order: `'A'`, `'B'`; shifted also `'C'`, `'D'`.
           width: Python `int`, hidden channels; None: `default_width` of the input's channels.
-          context_filters: Python `int`, channels of the context, 0 for none.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          context_filters: Channels of the context, 0 for none.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
         self.filters = filters
@@ -215,7 +237,8 @@ class MaskedNetwork(keras.layers.Layer):
         self.context_filters = context_filters
         self._seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         width = self.width or default_width(input_shape[-1])
         policy = {"dtype": self.dtype_policy}
         self.masked = MaskedConv2D(
@@ -230,11 +253,12 @@ class MaskedNetwork(keras.layers.Layer):
         self.last.build((*input_shape[:-1], width))
         self.built = True
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, condition)
 
-    def initialize(self, x, condition=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -252,7 +276,8 @@ class MaskedNetwork(keras.layers.Layer):
         tensors = (self.masked.bias, self.last.effective_kernel()[0, 0], self.last.bias)
         return tuple(tf.cast(tf.convert_to_tensor(tensor), self.compute_dtype) for tensor in tensors)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
@@ -292,17 +317,26 @@ class WindowAttentionNetwork(keras.layers.Layer):
     Source: released MaCow, `self_attn` of its configuration imagenet64-attn; not in the paper.
     """
 
-    def __init__(self, width, filters, window, num_heads=8, context_filters=0, seed=0, **kwargs):
+    def __init__(
+        self,
+        width: int,
+        filters: int,
+        window: int,
+        num_heads: int = 8,
+        context_filters: int = 0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layers.
 
         Args:
           width: Python `int`, hidden channels, a multiple of `num_heads`.
-          filters: Python `int`, output channels.
+          filters: Number of output channels.
           window: Python `int`, side of a window.
           num_heads: Python `int`, of the attention, and groups of the group norm.
-          context_filters: Python `int`, channels of the context, 0 for none.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          context_filters: Channels of the context, 0 for none.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if `width` is no multiple of `num_heads`, or `window` is below 1.
@@ -324,7 +358,8 @@ class WindowAttentionNetwork(keras.layers.Layer):
         self.last = WeightNormConv2D(filters, 1, init_scale=0.0, seed=derive_seed(seed, "last"), **policy)
         self._position = sinusoidal_code(window, width)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         *outer, channels = input_shape
         self._check_sides(input_shape)
         self.first.build((*outer, channels + self.context_filters))
@@ -334,11 +369,12 @@ class WindowAttentionNetwork(keras.layers.Layer):
             layer.build((*outer, self.width))
         self.built = True
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, condition)
 
-    def initialize(self, x, condition=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -361,7 +397,8 @@ class WindowAttentionNetwork(keras.layers.Layer):
                 "that divides both sides."
             )
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return self.last.compute_output_shape(input_shape)
 
 

@@ -1,9 +1,11 @@
 """What a PixelCNN is conditioned on: one map for each of its positions, made of an image by convolutions without masks."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from tfflows.math.random import derive_seed, fold_in
+from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.gated_residual import GATED, GatedResidual
 from tfflows.networks.pixelcnn.network import HALVE, NUM_LEVELS, POSITION, u_shape
@@ -20,7 +22,16 @@ class FeatureStream(keras.layers.Layer):
     Source: Lucas & Verbeek 2018, section 3, which says that the layers are as many and not masked.
     """
 
-    def __init__(self, width, num_blocks=5, kind=GATED, dropout_rate=0.0, channels=3, seed=0, **kwargs):
+    def __init__(
+        self,
+        width: int,
+        num_blocks: int = 5,
+        kind: str = GATED,
+        dropout_rate: float = 0.0,
+        channels: int = 3,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
@@ -29,8 +40,8 @@ class FeatureStream(keras.layers.Layer):
           kind: Of the units: `'gated'`, or `'plain'` convolutions.
           dropout_rate: Python `float`.
           channels: Python `int`, of the image.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
         self.width = width
@@ -59,10 +70,11 @@ class FeatureStream(keras.layers.Layer):
         self._shared = SharedLayers(_call_position, self.positions, recomputed=True)
         self.built = True
 
-    def call(self, image, dropout_keys=None):
+    def call(self, image: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, self._shared, image, dropout_keys)
 
-    def initialize(self, image, dropout_keys=None):
+    def initialize(self, image: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
         """Data-dependent init, layer after layer, from a batch; returns the features of it."""
         return self._run(
             initialize_layer,

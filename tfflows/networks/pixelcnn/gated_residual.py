@@ -1,9 +1,13 @@
 """The residual unit of PixelCNN++."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from tfflows.math.gating import concat_elu, dropout_rows, gate
-from tfflows.math.random import derive_seed
+from tfflows.math.random import RowKeys, derive_seed
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.shifted_convolution import SAME, ShiftedConv2D
 
@@ -23,17 +27,17 @@ class GatedResidual(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        shift=SAME,
-        skip_channels=0,
-        feature_channels=0,
-        feature_init_scale=1.0,
-        dropout_rate=0.0,
-        kind=GATED,
-        seed=0,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        shift: str = SAME,
+        skip_channels: int = 0,
+        feature_channels: int = 0,
+        feature_init_scale: float = 1.0,
+        dropout_rate: float = 0.0,
+        kind: str = GATED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
@@ -45,8 +49,8 @@ class GatedResidual(keras.layers.Layer):
           feature_init_scale: Python `float`, standard deviation of the features' part after `initialize`.
           dropout_rate: Python `float`.
           kind: `'gated'` or `'plain'`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if the kind is unknown.
@@ -75,14 +79,33 @@ class GatedResidual(keras.layers.Layer):
             self.second.build([None, None, None, 2 * filters])
         self.built = True
 
-    def call(self, x, skip=None, feature=None, dropout_keys=None):
+    def call(
+        self,
+        x: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        feature: tf.Tensor | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, skip, feature, dropout_keys)
 
-    def initialize(self, x, skip=None, feature=None, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(
+        self,
+        x: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        feature: tf.Tensor | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, skip, feature, dropout_keys)
 
-    def initialize_feature(self, x, skip=None, feature=None, dropout_keys=None):
+    def initialize_feature(
+        self,
+        x: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        feature: tf.Tensor | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tf.Tensor:
         """As `initialize`, but of what sees the features alone."""
         return self._run(
             lambda layer, y: (layer.initialize if layer is self.feature else layer)(y), x, skip, feature, dropout_keys
@@ -98,5 +121,6 @@ class GatedResidual(keras.layers.Layer):
         hidden = dropout_rows(concat_elu(hidden), self.dropout_rate, dropout_keys)
         return x + gate(run(self.second, hidden))
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)

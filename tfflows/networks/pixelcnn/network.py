@@ -1,11 +1,12 @@
 """PixelCNN++: two streams of gated residual units that see what comes before each pixel."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tfflows.math.random import derive_seed, fold_in
+from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.gated_residual import GatedResidual
 from tfflows.networks.pixelcnn.shifted_convolution import (
@@ -39,30 +40,30 @@ class PixelCNN(keras.layers.Layer):
 
     def __init__(
         self,
-        width,
-        filters,
-        num_blocks=5,
-        feature_channels=0,
-        injection="both",
-        feature_init_scale=1.0,
-        dropout_rate=0.0,
-        channels=3,
-        seed=0,
-        **kwargs,
-    ):
+        width: int,
+        filters: int,
+        num_blocks: int = 5,
+        feature_channels: int = 0,
+        injection: str = "both",
+        feature_init_scale: float = 1.0,
+        dropout_rate: float = 0.0,
+        channels: int = 3,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
           width: Python `int` F, channels of the streams.
-          filters: Python `int`, output channels.
+          filters: Number of output channels.
           num_blocks: Python `int` R, units a resolution.
           feature_channels: Python `int`, channels of the features, 0 for none.
           injection: `'both'` streams see the features, or `'horizontal'` alone.
           feature_init_scale: Python `float`, as for `GatedResidual`.
           dropout_rate: Python `float`.
           channels: Python `int`, of the images.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if the injection is unknown.
@@ -124,18 +125,25 @@ class PixelCNN(keras.layers.Layer):
         self._shared = SharedLayers(_call_position, self.positions, recomputed=True)
         self.built = True
 
-    def call(self, x, features=None, dropout_keys=None):
+    def call(
+        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, self._shared, x, features, dropout_keys)
 
-    def initialize(self, x, features=None, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(
+        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
 
         def run_position(number, *inputs):
             return _run_position(initialize_layer, self.positions[number], *inputs)
 
         return self._run(initialize_layer, run_position, x, features, dropout_keys)
 
-    def initialize_features(self, x, features, dropout_keys=None):
+    def initialize_features(
+        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
         """As `initialize`, but of what sees the features alone; everything else stays what it is."""
 
         def run(layer, *inputs):
@@ -180,7 +188,8 @@ class PixelCNN(keras.layers.Layer):
                 f"{'none' if features is None else len(features)}."
             )
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 

@@ -1,5 +1,8 @@
 """Convolutions with weight norm that see the rows above, the columns to the left, or all around: the layers of PixelCNN++."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from tfflows.math.convolution import conv2d, conv2d_transpose
@@ -13,7 +16,16 @@ _VARIANCE_EPSILON = 1e-10
 class _PixelCNNLayer(WeightNormLayer):
     """Gains start at 1; data-dependent init takes the moments of what the direction alone gives, before it is cropped."""
 
-    def __init__(self, filters, kernel_size, shift, strides, init_scale, seed, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        shift: str,
+        strides: int,
+        init_scale: float,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
         if shift not in SHIFTS:
             raise ValueError(f"shift must be one of {SHIFTS}, got {shift!r}.")
@@ -29,7 +41,7 @@ class _PixelCNNLayer(WeightNormLayer):
     def _crop(self, full):
         return full
 
-    def initialize(self, x):
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it.
 
         Each output channel gets mean 0 and standard deviation `init_scale`; with an `init_scale` of 0 gain and bias, and so the
@@ -57,24 +69,34 @@ class ShiftedConv2D(_PixelCNNLayer):
     Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`. Source: Salimans et al. 2017; released PixelCNN++ code.
     """
 
-    def __init__(self, filters, kernel_size, shift=SAME, strides=1, init_scale=1.0, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        shift: str = SAME,
+        strides: int = 1,
+        init_scale: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layer.
 
         Args:
-          filters: Python `int`, output channels.
+          filters: Number of output channels.
           kernel_size: Python `int`, or `(height, width)`.
           shift: `'same'`, `'down'` or `'down_right'`.
           strides: Python `int`.
           init_scale: Python `float`, standard deviation of the outputs after `initialize`.
           seed: Python `int` of v.
-          **kwargs: As in Keras.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
           ValueError: if the shift is unknown.
         """
         super().__init__(filters, kernel_size, shift, strides, init_scale, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _full(self, x, kernel):
@@ -91,7 +113,8 @@ class ShiftedConv2D(_PixelCNNLayer):
         padded = tf.pad(x, [[0, 0], [height - 1, 0], columns, [0, 0]])
         return conv2d(padded, kernel, strides=self.strides, padding="VALID")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         sides = (None if side is None else -(-side // self.strides) for side in (height, width))
         return (*outer, *sides, self.filters)
@@ -108,11 +131,12 @@ class ShiftedConv2DTranspose(_PixelCNNLayer):
     _filters_axis = -2
     _kernel_sizes = {DOWN: (2, 3), DOWN_RIGHT: (2, 2), SAME: (3, 3)}
 
-    def __init__(self, filters, shift=SAME, init_scale=1.0, seed=0, **kwargs):
+    def __init__(self, filters: int, shift: str = SAME, init_scale: float = 1.0, seed: int = 0, **kwargs: Any) -> None:
         """Args: as for `ShiftedConv2D`."""
         super().__init__(filters, self._kernel_sizes.get(shift, (1, 1)), shift, 2, init_scale, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, self.filters, input_shape[-1]))
 
     def _full(self, x, kernel):
@@ -130,10 +154,12 @@ class ShiftedConv2DTranspose(_PixelCNNLayer):
         side = 1 if self.shift == DOWN else 0
         return full[:, :-1, side:-1]
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return tf.ensure_shape(super().call(x), self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
 
