@@ -328,6 +328,7 @@ class GatedConditioner(_GatedNetwork):
       >>> network.build(x.shape)
       >>> out = network.initialize(x)
       >>> out.shape, round(float(tf.math.reduce_std(out)), 3)
+      (TensorShape([4, 4, 4, 6]), 0.1)
 
     References:
       Ho et al. 2019, section 3.4, https://arxiv.org/abs/1902.00275; details from the released code (aravindsrinivas/flowpp).

@@ -82,7 +82,9 @@ class ActNormConv2D(_Conv2D):
       >>> layer.build(x.shape)
       >>> out = layer.initialize(x)
       >>> tf.math.reduce_std(out, axis=[0, 1, 2]).numpy().round(3)
+      array([1., 1.], dtype=float32)
       >>> layer.kernel.shape  # the border adds an input channel
+      TensorShape([3, 3, 4, 2])
 
     References:
       Kingma & Dhariwal 2018, section 3.1, https://arxiv.org/abs/1807.03039 (padding `'zeros'`); released code (openai/glow,

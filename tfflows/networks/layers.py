@@ -372,7 +372,9 @@ class DataDependentConv2D(keras.layers.Layer):
       >>> layer.build(x.shape)
       >>> out = layer.initialize(x)
       >>> tf.math.reduce_std(out, axis=[0, 1, 2]).numpy().round(3)
+      array([1., 1.], dtype=float32)
       >>> bool(tf.reduce_all(tf.abs(layer(x) - out) < 1e-5))
+      True
 
     References:
       Salimans & Kingma 2016, https://arxiv.org/abs/1602.07868; released Flow++ code (aravindsrinivas/flowpp), which has no

@@ -1,4 +1,4 @@
-"""The residual unit of PixelCNN++."""
+"""Residual unit of PixelCNN++."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,24 @@ GATED, PLAIN = KINDS = ("gated", "plain")
 
 
 class GatedResidual(keras.layers.Layer):
-    """`x + p sigmoid(q)`, `[p, q] = conv(dropout(celu(conv(celu(x)) + dense(celu(skip)) + dense(celu(feature)))))`.
+    """Residual unit `x + p sigmoid(q)` of PixelCNN++: `[B, H, W, filters] -> [B, H, W, filters]`.
 
-    `celu(v) = elu([v, -v])`; each term where there is one. Of kind `plain` there is no residual: `conv(celu(x)) + ...`.
+    Here `[p, q] = conv(dropout(celu(conv(celu(x)) + dense(celu(skip)) + dense(celu(feature)))))` with `celu(v) = elu([v, -v])`;
+    terms without an input are left out. The kind `plain` has no gate and no residual connection: `conv(celu(x)) + ...`.
 
-    Called with `(x, skip, feature, dropout_keys)`, `[B, H, W, filters]` and skip and feature of their own numbers of channels, or
-    None; keys are `RowKeys`, None for no dropout.
+    Called with `(x, skip, feature, dropout_keys)`: `[B, H, W, filters]`, `[B, H, W, skip_channels]` or None,
+    `[B, H, W, feature_channels]` or None, `RowKeys` or None for no dropout.
 
-    Source: Salimans et al. 2017, section 2; released code. Features: Lucas & Verbeek 2018, section 3.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import GatedResidual
+      >>> unit = GatedResidual(filters=4, kernel_size=(2, 3), shift="down", skip_channels=2)
+      >>> unit(tf.ones([1, 8, 8, 4]), tf.ones([1, 8, 8, 2])).shape
+      TensorShape([1, 8, 8, 4])
+
+    References:
+      Salimans et al. 2017, section 2, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn). Features: Lucas &
+      Verbeek 2018, section 3, https://arxiv.org/abs/1711.11479.
     """
 
     def __init__(
@@ -41,19 +51,19 @@ class GatedResidual(keras.layers.Layer):
         """Creates and builds the layers.
 
         Args:
-          filters: Python `int`, channels of input and output.
-          kernel_size: Python `int`s `(height, width)`.
-          shift: As for `ShiftedConv2D`.
-          skip_channels: Python `int`, of what comes over a skip connection; 0 for none.
-          feature_channels: Python `int`, of what the network is conditioned on; 0 for none.
-          feature_init_scale: Python `float`, standard deviation of the features' part after `initialize`.
-          dropout_rate: Python `float`.
+          filters: Number of channels of input and output.
+          kernel_size: `(height, width)`.
+          shift: `'same'`, `'down'` or `'down_right'`, see `ShiftedConv2D`.
+          skip_channels: Channels of the skip connection, 0 for none.
+          feature_channels: Channels of the feature that the network is conditioned on, 0 for none.
+          feature_init_scale: Standard deviation of the feature's term after `initialize`.
+          dropout_rate: Probability that a number is dropped.
           kind: `'gated'` or `'plain'`.
           seed: Seed of the initial parameters.
           **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if the kind is unknown.
+          ValueError: If `kind` or `shift` is unknown.
         """
         super().__init__(autocast=False, **kwargs)
         if kind not in KINDS:
@@ -106,7 +116,7 @@ class GatedResidual(keras.layers.Layer):
         feature: tf.Tensor | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tf.Tensor:
-        """As `initialize`, but of what sees the features alone."""
+        """Like `initialize`, but only for the layer that sees the feature; the others stay as they are."""
         return self._run(
             lambda layer, y: (layer.initialize if layer is self.feature else layer)(y), x, skip, feature, dropout_keys
         )
