@@ -36,6 +36,7 @@ def load_weights(model: AGAVE | IAFVAE | PixelCNNImages, source: Mapping[str, An
       ... )
       >>> load_weights(other, export_weights(made))
       >>> bool((other.network.last.direction == made.network.last.direction).numpy().all())
+      True
     """
     weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
     assign(released_places(model), weights)

@@ -60,9 +60,12 @@ def load_weights(
       >>> from tfflows.bijectors import AffineCoupling
       >>> from tfflows.interop.flowpp import export_weights, load_weights
       >>> from tfflows.networks import GatedConditioner
-      >>> coupling = AffineCoupling([4, 4, 2], GatedConditioner(width=4, filters=2, num_blocks=0))
+      >>> network = GatedConditioner(width=4, filters=2, num_blocks=0)
+      >>> network.build((None, 4, 4, 1))
+      >>> coupling = AffineCoupling(network)
       >>> weights = export_weights(coupling)
       >>> sorted(weights)
+      ['AffineAttnCoupling/pos_emb', 'AffineAttnCoupling/proj_in/W', 'AffineAttnCoupling/proj_in/b', 'AffineAttnCoupling/proj_out/W', 'AffineAttnCoupling/proj_out/b']
       >>> load_weights(coupling, weights)
 
     References:

@@ -61,6 +61,7 @@ def load_weights(
       ... }
       >>> load_weights(step, weights)
       >>> export_weights(step)["step/0/actnorm_center/b"]
+      array([1., 2.], dtype=float32)
 
     References:
       Released code of Kingma & Dhariwal 2018 (openai/glow).

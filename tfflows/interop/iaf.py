@@ -37,6 +37,7 @@ def load_weights(
       >>> network = AutoregressiveNetwork(channels=2, width=4)
       >>> weights = export_weights(network)
       >>> sorted(weights)[:3]
+      ['layer_0/V', 'layer_0/b', 'layer_0/g']
       >>> load_weights(network, weights)
 
     References:

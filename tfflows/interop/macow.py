@@ -41,9 +41,12 @@ def load_weights(model: DequantizedFlow | tfb.Bijector, source: Mapping[str, Any
       >>> from tfflows.bijectors import AffineCoupling
       >>> from tfflows.interop.macow import export_weights, load_weights
       >>> from tfflows.networks import EluCouplingNetwork
-      >>> coupling = AffineCoupling([4, 4, 2], EluCouplingNetwork(width=4, filters=2))
+      >>> network = EluCouplingNetwork(width=4, filters=2)
+      >>> network.build((None, 4, 4, 1))
+      >>> coupling = AffineCoupling(network)
       >>> weights = export_weights(coupling)
       >>> {name: value.shape for name, value in weights.items() if "conv1" in name}
+      {'net.conv1.conv.weight_v': (4, 1, 3, 3), 'net.conv1.conv.weight_g': (4, 1, 1, 1), 'net.conv1.conv.bias': (4,)}
       >>> load_weights(coupling, weights)
 
     References:

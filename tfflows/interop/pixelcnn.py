@@ -42,6 +42,7 @@ def load_weights(
       >>> unit = GatedResidual(filters=4, kernel_size=(2, 3), shift="down", skip_channels=2)
       >>> weights = export_weights(unit)
       >>> {name: value.shape for name, value in weights.items() if name.endswith("V")}
+      {'conv2d_0/V': (2, 3, 8, 4), 'dense_0/V': (4, 4), 'conv2d_1/V': (2, 3, 8, 8)}
       >>> load_weights(unit, weights)
 
     References:

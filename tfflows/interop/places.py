@@ -30,8 +30,10 @@ def assign(places: Sequence[Place], weights: Mapping[str, Any]) -> None:
       >>> variable = tf.Variable([1.0, 2.0, 3.0, 4.0])
       >>> places = [halves(variable, ["norm0/g", "norm1/g"])]
       >>> values_by_name(places)["norm1/g"]
+      array([3., 4.], dtype=float32)
       >>> assign(places, {"norm0/g": np.array([5.0, 6.0]), "norm1/g": np.array([7.0, 8.0])})
       >>> variable.numpy()
+      array([5., 6., 7., 8.], dtype=float32)
     """
     check_names([name for place in places for name in place.names], weights)
     values = [place.join([place.fitted(name, weights[name]) for name in place.names]) for place in places]

@@ -49,6 +49,7 @@ def read_source(source: Mapping[str, Any] | str | os.PathLike) -> dict[str, np.n
       ...     path = pathlib.Path(directory) / "weights.npz"
       ...     np.savez(path, **{"images": np.zeros([2, 8, 8, 3]), "var/layer/bias": np.arange(3.0)})
       ...     read_source(path)
+      {'layer/bias': array([0., 1., 2.])}
     """
     if isinstance(source, Mapping):
         return {name: np.asarray(value) for name, value in source.items()}

@@ -61,7 +61,8 @@ def released_places(model: DequantizedFlow) -> list[Place]:
     augmenter = model.flow.augmenter
     if not isinstance(augmenter, FlowAugmenter):
         raise ValueError(
-            f"The released VFlow's q is a flow: weights by its names need a FlowAugmenter, got {type(augmenter).__name__}."
+            "The released VFlow's q is a flow: weights by its names need augmenter=flow, a FlowAugmenter; got "
+            f"{type(augmenter).__name__}."
         )
     numbers = collections.Counter()
     places = []

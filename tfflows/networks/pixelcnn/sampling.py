@@ -32,6 +32,8 @@ def cached_sample(
 ) -> tf.Tensor:
     """Samples images from given uniform numbers; each activation of the network is computed once.
 
+    The images are those of `naive_sample`. It must be called in a `tf.function`.
+
     Args:
       network: Network for images of three channels; pixels are computed in float32 whatever its policy.
       num_components: Number of mixture components K.
@@ -43,19 +45,6 @@ def cached_sample(
 
     Returns:
       Float32 images `[B, H, W, 3]` in [-1, 1].
-
-    Example:
-      The same images as with a call of the whole network for each pixel.
-
-      >>> import tensorflow as tf
-      >>> from tfflows.networks import PixelCNN
-      >>> from tfflows.networks.pixelcnn.sampling import cached_sample, naive_sample
-      >>> network = PixelCNN(width=4, filters=10, num_blocks=1)  # 10 parameters per component
-      >>> component_uniforms = tf.random.stateless_uniform([1, 4, 4, 1], seed=[0, 0], minval=0.01, maxval=0.99)
-      >>> uniforms = tf.random.stateless_uniform([1, 4, 4, 3], seed=[0, 1], minval=0.01, maxval=0.99)
-      >>> cached = cached_sample(network, 1, component_uniforms, uniforms)
-      >>> naive = naive_sample(network, 1, component_uniforms, uniforms)
-      >>> cached.shape, bool(tf.reduce_all(tf.abs(cached - naive) < 1e-4))
 
     References:
       Ramachandran et al. 2017, https://arxiv.org/abs/1704.06001.
