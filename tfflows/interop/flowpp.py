@@ -56,7 +56,6 @@ def load_weights(
       FileNotFoundError: If there is nothing at the path.
 
     Example:
-      >>> import tensorflow as tf
       >>> from tfflows.bijectors import AffineCoupling
       >>> from tfflows.interop.flowpp import export_weights, load_weights
       >>> from tfflows.networks import GatedConditioner
@@ -64,8 +63,8 @@ def load_weights(
       >>> network.build((None, 4, 4, 1))
       >>> coupling = AffineCoupling(network)
       >>> weights = export_weights(coupling)
-      >>> sorted(weights)
-      ['AffineAttnCoupling/pos_emb', 'AffineAttnCoupling/proj_in/W', 'AffineAttnCoupling/proj_in/b', 'AffineAttnCoupling/proj_out/W', 'AffineAttnCoupling/proj_out/b']
+      >>> sorted(weights)[:3]
+      ['AffineAttnCoupling/pos_emb', 'AffineAttnCoupling/proj_in/W', 'AffineAttnCoupling/proj_in/b']
       >>> load_weights(coupling, weights)
 
     References:
