@@ -199,8 +199,8 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
 class AutoregressiveConv2D(_ExponentialGain):
     """Autoregressive 3x3 convolution with the kernel `exp(g) v m / ||v m||`, where m masks what does not come before an output.
 
-    `autoregressive_mask` gives the order of pixels and channels: an output sees the pixels to the right and in the row below.
-    The masked entries of v are 0 and stay 0.
+    `autoregressive_mask` gives the order of pixels and channels: an output sees the pixel to its right, those in the row below
+    and, at its own pixel, the channels before it. The masked entries of v are 0 and stay 0.
 
     Shapes: `[B, H, W, C] -> [B, H, W, filters]`.
 
