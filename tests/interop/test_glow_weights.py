@@ -190,10 +190,10 @@ def test_sources_that_are_none(tmp_path):
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=f"{name}.*is no readable .npz file"):
+        with pytest.raises(ValueError, match=f"{name}.*is not a readable .npz file"):
             read_source(tmp_path / name)
     np.savez(tmp_path / "objects.npz", thing=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="is no readable .npz file of plain arrays"):
+    with pytest.raises(ValueError, match=r"is not a readable \.npz file of plain arrays"):
         read_source(tmp_path / "objects.npz")
 
 

@@ -267,7 +267,7 @@ def test_truncated_files(tmp_path, saved):
     whole = saved(state_dict())
     assert len(read(tmp_path, whole)) == 2
     for length in range(0, len(whole), 7):
-        with pytest.raises(ValueError, match="weights.pt' is no readable state_dict of torch.save"):
+        with pytest.raises(ValueError, match=r"weights\.pt' is not a readable state_dict of torch\.save"):
             read(tmp_path, whole[:length])
 
 
@@ -278,12 +278,12 @@ OUTSIDE = {
     "strides": (Tensor(VALUES, 0, (2, 3), (4, 1)), "reaches number 6"),
     "scalar": (Tensor(VALUES, 6, (), ()), "reaches number 6"),
     "huge": (Tensor(VALUES, 0, (2, 2), (2**80, 1)), "reaches number"),
-    "huge size": (Tensor(VALUES, 0, (2**40, 2**40), (0, 0)), "no readable"),
+    "huge size": (Tensor(VALUES, 0, (2**40, 2**40), (0, 0)), "not a readable"),
     "negative offset": (Tensor(VALUES, -1, (2,), (1,)), "natural numbers"),
     "negative size": (Tensor(VALUES, 0, (-1,), (1,)), "natural numbers"),
     "negative strides": (Tensor(VALUES, 5, (6,), (-1,)), "natural numbers"),
     "fewer strides": (Tensor(VALUES, 0, (2, 3), (3,)), "strides that do not fit"),
-    "text": (Tensor(VALUES, 0, ("2",), (1,)), "no readable"),
+    "text": (Tensor(VALUES, 0, ("2",), (1,)), "not a readable"),
     "no storage": (Tensor("0", 0, (6,), (1,)), "without storage"),
     "metadata": (Tensor(VALUES, 0, (6,), (1,), more=(False, {}, {"neg": True})), "with metadata"),
     "longer storage": (Tensor(Storage(VALUES.values, count=9), 0, (9,), (1,)), "24 bytes in place of 36|cut off"),
@@ -326,9 +326,9 @@ def foreign_zip():
 
 
 FOREIGN = {
-    "empty": (b"", "no readable"),
-    "text": (b"kernel: 1, 2, 3\n", "no readable"),
-    "pickle": (pickle.dumps({"kernel": [1.0]}), "no readable"),
+    "empty": (b"", "not a readable"),
+    "text": (b"kernel: 1, 2, 3\n", "not a readable"),
+    "pickle": (pickle.dumps({"kernel": [1.0]}), "not a readable"),
     "other number": (legacy(state_dict(), magic_number=5), "does not begin as files of torch.save do"),
     "memo": (b"\x80\x02K\x01r\xff\xff\xff\x7f.", "memo index 2147483647 in a pickle of 10 bytes"),
     "zip": (foreign_zip(), "the archive holds no data.pkl"),
@@ -349,7 +349,7 @@ def test_missing_files_and_directories(tmp_path, suffix):
     with pytest.raises(FileNotFoundError, match="No weights at"):
         read_source(tmp_path / f"weights{suffix}")
     (tmp_path / f"weights{suffix}").mkdir()
-    with pytest.raises(ValueError, match="is no readable"):
+    with pytest.raises(ValueError, match="is not a readable"):
         read_source(tmp_path / f"weights{suffix}")
 
 
@@ -374,7 +374,7 @@ def test_broken_safetensors(tmp_path):
     saved_safetensors(tmp_path, {"kernel": KERNEL})
     whole = (tmp_path / "weights.safetensors").read_bytes()
     for data in (b"", b"text in place of tensors", whole[:6], whole[:20], whole[:-1], whole + b"more"):
-        with pytest.raises(ValueError, match="weights.safetensors' is no readable .safetensors file"):
+        with pytest.raises(ValueError, match=r"weights\.safetensors' is not a readable \.safetensors file"):
             read(tmp_path, data, "weights.safetensors")
 
 

@@ -1,1 +1,1 @@
-"""The authors' released weights in our variables."""
+"""Loading and exporting weights by the names of the authors' released code."""

@@ -1,21 +1,32 @@
 """Weights by the variable names of the released Flow++ code."""
 
 import collections
-from typing import NamedTuple
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCoupling, OnHalves
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import VariationalDequantizer
 from tfflows.interop.places import Place, assign, halves, values_by_name, whole
 from tfflows.interop.sources import read_source
-from tfflows.networks.flowpp import GatedConvolution
+from tfflows.networks.flowpp import ContextNetwork, GatedConvolution
 from tfflows.tracing.walk import as_variable
 
 
 class ContextNames(NamedTuple):
-    """What the authors call the parts of a context network."""
+    """The authors' names of the parts of a context network.
+
+    Attributes:
+      first: Name of the first convolution.
+      convolution: Name of a gated convolution, without its number.
+      position: Name of the table of positions.
+      mixer: Name of a gated attention, without its number.
+      norms: Names of the two layer norms of a block, without its number.
+    """
 
     first: str
     convolution: str
@@ -27,31 +38,52 @@ class ContextNames(NamedTuple):
 DEQUANTIZER_NAMES = ContextNames("proj", "c", "pos_emb_dq", "dqattn", ("dqln", "ln"))
 
 
-def load_weights(model, source):
+def load_weights(
+    model: DequantizedFlow | AffineCoupling | LogisticMixtureCoupling, source: Mapping[str, Any] | str | os.PathLike
+) -> None:
     """Sets the variables of a Flow++ from weights by the authors' names.
 
-    Layers are numbered as the released code makes them: those of the dequantizer first, then those of the flow. The names were
-    checked with the CIFAR-10 and 32x32 ImageNet models.
+    Layers are numbered in the order in which the released code creates them: those of the dequantizer first, then those of the
+    flow. The names were checked against the CIFAR-10 and 32x32 ImageNet models.
 
     Args:
-      model: `DequantizedFlow` of a Flow++, or a single coupling (whose names begin with that of its class).
-      source: A mapping by the authors' names (`context_proc/proj/W`, `Norm/norm0/g`, `MixLogisticAttnCoupling/pos_emb`, ...), the
-        path of an `.npz` file (of such names, or of `var/<name>` beside other arrays), or of a TF1 checkpoint.
+      model: The distribution of a Flow++, or a single coupling (whose names begin with the authors' name of its class).
+      source: A mapping by the authors' names (`context_proc/proj/W`, `Norm/norm0/g`, `MixLogisticAttnCoupling/pos_emb`, ...), or
+        the path of an `.npz` file (with these names, or with `var/<name>` beside other arrays) or of a TF1 checkpoint.
 
     Raises:
-      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
-      FileNotFoundError: if there is nothing at the path.
+      ValueError: If a name is missing or extra, or a value has the wrong shape or is not finite; nothing is changed then.
+      FileNotFoundError: If there is nothing at the path.
+
+    Example:
+      >>> from tfflows.bijectors import AffineCoupling
+      >>> from tfflows.interop.flowpp import export_weights, load_weights
+      >>> from tfflows.networks import GatedConditioner
+      >>> network = GatedConditioner(width=4, filters=2, num_blocks=0)
+      >>> network.build((None, 4, 4, 1))
+      >>> coupling = AffineCoupling(network)
+      >>> weights = export_weights(coupling)
+      >>> sorted(weights)[:3]
+      ['AffineAttnCoupling/pos_emb', 'AffineAttnCoupling/proj_in/W', 'AffineAttnCoupling/proj_in/b']
+      >>> load_weights(coupling, weights)
+
+    References:
+      Released code of Ho et al. 2019 (aravindsrinivas/flowpp).
     """
     assign(released_places(model), read_source(source))
 
 
-def export_weights(model):
-    """The inverse of `load_weights`: `{authors' name: array}`; vectors lack the authors' leading axes of size 1."""
+def export_weights(model: DequantizedFlow | AffineCoupling | LogisticMixtureCoupling) -> dict[str, np.ndarray]:
+    """Inverse of `load_weights`.
+
+    Returns:
+      `{authors' name: array}`. Vectors lack the authors' leading axes of size 1.
+    """
     return values_by_name(released_places(model))
 
 
-def released_places(model):
-    """The `Place`s of a model's variables; arguments as for `load_weights`."""
+def released_places(model: DequantizedFlow | AffineCoupling | LogisticMixtureCoupling) -> list[Place]:
+    """Returns the `Place`s of the variables of a model that `load_weights` takes."""
     if isinstance(model, AffineCoupling | LogisticMixtureCoupling):
         return _coupling(model, _scope_of(model))
     numbers = collections.Counter()
@@ -62,8 +94,13 @@ def released_places(model):
     return places + step_places(model.flow.bijector, numbers)
 
 
-def step_places(chain, numbers):
-    """The `Place`s of a chain's steps, `numbers` (a `Counter` by kind) counted on."""
+def step_places(chain: Chain, numbers: collections.Counter) -> list[Place]:
+    """Returns the `Place`s of a chain's steps.
+
+    Args:
+      chain: Bijectors of which those that are chains themselves are steps.
+      numbers: How many layers of each kind came before; this function counts on.
+    """
     steps = [bijector for bijector in chain.bijectors if isinstance(bijector, Chain)]
     return [place for step in steps for bijector in step.bijectors for place in _layer(bijector, numbers)]
 
@@ -114,19 +151,24 @@ def _coupling(coupling, scope):
 
 
 def _channel_order(coupling, filters):
-    """Our output channels among those of the released code."""
+    """For each of our output channels, its number in the released code."""
     if isinstance(coupling, LogisticMixtureCoupling):
         components = coupling.num_components
-        order = np.arange(filters).reshape(
-            [-1, 2 + 3 * components]
-        )  # there, all that belongs to a channel stands together
+        # In the released code the parameters of each channel are adjacent.
+        order = np.arange(filters).reshape([-1, 2 + 3 * components])
         return order.T.reshape([-1])
-    pairs = np.arange(filters).reshape([-1, 2])  # the released code holds scale and shift of each channel
+    pairs = np.arange(filters).reshape([-1, 2])  # in the released code, scale and shift of each channel
     return np.concatenate([pairs[:, 1], pairs[:, 0]])
 
 
-def context_places(network, scope, names=DEQUANTIZER_NAMES):
-    """The `Place`s of a context network; names: of its parts."""
+def context_places(network: ContextNetwork, scope: str, names: ContextNames = DEQUANTIZER_NAMES) -> list[Place]:
+    """Returns the `Place`s of a context network.
+
+    Args:
+      network: The network.
+      scope: Beginning of the authors' names.
+      names: The authors' names of its parts.
+    """
     places = _convolution(network.first, f"{scope}/{names.first}")
     if network.mixer != "none":
         places.append(whole(network.position, f"{scope}/{names.position}"))
@@ -156,7 +198,7 @@ def _layer_norm(layer, scope):
 
 
 def _convolution(layer, scope, order=None):
-    """Kernel, bias and norm; a kernel of 1x1 has two axes there."""
+    """Kernel, bias and norm; in the released code a 1x1 kernel has two axes."""
     order = np.arange(layer.filters) if order is None else np.asarray(order)
     back = np.argsort(order)
     shape = tuple(layer.kernel.shape)

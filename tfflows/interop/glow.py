@@ -1,5 +1,11 @@
 """Weights by the variable names of the released Glow code."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.bijectors import (
@@ -26,19 +32,39 @@ from tfflows.tracing.walk import as_variable
 tfd = tfp.distributions
 
 
-def load_weights(model, source, scope=None):
+def load_weights(
+    model: tfp.distributions.Distribution | tfp.bijectors.Bijector,
+    source: Mapping[str, Any] | str | os.PathLike,
+    scope: str | None = None,
+) -> None:
     """Sets the variables of a Glow from weights by the authors' names.
 
     Args:
       model: A `DequantizedFlow`, a `tfd.TransformedDistribution` or a `MultiScale` (whose names begin with `model/`), or a
         single flow step, a `Chain` of actnorm, mixing and coupling.
-      source: A mapping by the authors' names (`model/0/3/actnorm_center/b`, ...), the path of an `.npz` file (of such names,
-        or of `var/<name>` beside other arrays), or of a TF1 checkpoint.
-      scope: Python `str` that the names begin with; default `model`, for a step `step/0`.
+      source: A mapping by the authors' names (`model/0/3/actnorm_center/b`, ...), or the path of an `.npz` file (with these
+        names, or with `var/<name>` beside other arrays) or of a TF1 checkpoint.
+      scope: Beginning of the names; by default `model`, and `step/0` for a step.
 
     Raises:
-      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
-      FileNotFoundError: if there is nothing at the path.
+      ValueError: If a name is missing or extra, or a value has the wrong shape or is not finite; nothing is changed then.
+      FileNotFoundError: If there is nothing at the path.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.bijectors import ActNorm, Chain
+      >>> from tfflows.interop.glow import export_weights, load_weights
+      >>> step = Chain([ActNorm([2])])
+      >>> weights = {
+      ...     "step/0/actnorm_center/b": np.array([1.0, 2.0]),
+      ...     "step/0/actnorm_scale/logs": np.zeros([1, 2]),  # leading axes of size 1 are dropped
+      ... }
+      >>> load_weights(step, weights)
+      >>> export_weights(step)["step/0/actnorm_center/b"]
+      array([1., 2.], dtype=float32)
+
+    References:
+      Released code of Kingma & Dhariwal 2018 (openai/glow).
     """
     variables = released_variables(model, scope)
     weights = read_source(source)
@@ -51,13 +77,29 @@ def load_weights(model, source, scope=None):
         variable.assign(values[name])
 
 
-def export_weights(model, scope=None):
-    """The inverse of `load_weights`: `{authors' name: array}`; vectors lack the authors' leading axes of size 1."""
+def export_weights(
+    model: tfp.distributions.Distribution | tfp.bijectors.Bijector, scope: str | None = None
+) -> dict[str, np.ndarray]:
+    """Inverse of `load_weights`.
+
+    Returns:
+      `{authors' name: array}`. Vectors lack the authors' leading axes of size 1.
+    """
     return {name: variable.numpy() for name, variable in released_variables(model, scope).items()}
 
 
-def released_variables(model, scope=None):
-    """Our variables by the authors' names; arguments and errors as for `load_weights`."""
+def released_variables(
+    model: tfp.distributions.Distribution | tfp.bijectors.Bijector, scope: str | None = None
+) -> dict[str, tf.Variable]:
+    """Returns our variables by the authors' names.
+
+    Args:
+      model: As in `load_weights`.
+      scope: As in `load_weights`.
+
+    Raises:
+      ValueError: If the model is not a Glow, or has parts that the released code does not have.
+    """
     classifier = model.classifier if isinstance(model, ClassifyingFlow) else None
     if isinstance(model, DequantizedFlow):
         model = model.flow
@@ -107,7 +149,9 @@ def _step(step, scope):
 def _step_part(bijector, scope):
     if isinstance(bijector, ActNorm):
         if bijector.form != "shift_then_scale":
-            raise ValueError("The released weights fit actnorm in its released form, shift_then_scale.")
+            raise ValueError(
+                f"The released weights fit only actnorm in its released form, shift_then_scale; this one has {bijector.form}."
+            )
         return {f"{scope}/actnorm_center/b": bijector.bias, f"{scope}/actnorm_scale/logs": bijector.log_scale}
     if isinstance(bijector, InvertibleConv):
         return {f"{scope}/invconv/W": bijector.weight}
@@ -118,16 +162,18 @@ def _step_part(bijector, scope):
             f"{scope}/shuffle/indices": bijector.indices,
             f"{scope}/shuffle/indices_inverse": bijector.inverse_indices,
         }
-    if isinstance(bijector, (AdditiveCoupling, AffineCoupling)):
+    if isinstance(bijector, AdditiveCoupling | AffineCoupling):
         return _coupling_network(bijector.network, f"{scope}/f1")
     if isinstance(bijector, Reverse):
         return {}
-    raise ValueError(f"The released Glow has no {type(bijector).__name__}.")
+    raise ValueError(f"The released Glow has no {type(bijector).__name__}; its weights do not fit a model with one.")
 
 
 def _lu(bijector, scope):
     if bijector.diagonal_form != "sign_log":
-        raise ValueError("The released weights fit the LU form with diagonal='sign_log'.")
+        raise ValueError(
+            f"The released weights fit only the LU form with diagonal='sign_log'; this one has {bijector.diagonal_form!r}."
+        )
     return {
         f"{scope}/P": bijector.permutation,
         f"{scope}/L": bijector.lower,
@@ -139,7 +185,9 @@ def _lu(bijector, scope):
 
 def _coupling_network(network, scope):
     if not isinstance(network, CouplingNetwork):
-        raise ValueError(f"The released Glow's couplings have a CouplingNetwork, this one a {type(network).__name__}.")
+        raise ValueError(
+            f"The released Glow's couplings have a CouplingNetwork; this one has a {type(network).__name__}."
+        )
     names = {}
     for layer, name in ((network.hidden1, "l_1"), (network.hidden2, "l_2")):
         names[f"{scope}/{name}/W"] = as_variable(layer.kernel)

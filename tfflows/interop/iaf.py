@@ -1,5 +1,10 @@
 """Weights by the variable names of the released IAF code (its TensorFlow side)."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
 import numpy as np
 
 from tfflows.distributions.iaf_ladder import IAFLadder
@@ -10,30 +15,45 @@ from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, ImageH
 from tfflows.tracing.walk import as_variable
 
 
-def load_weights(part, source, scope=""):
+def load_weights(
+    part: IAFVAE | IAFLadder | keras.layers.Layer, source: Mapping[str, Any] | str | os.PathLike, scope: str = ""
+) -> None:
     """Sets the variables of an IAF-VAE, or of a part of it, from weights by the authors' names.
 
     Args:
-      part: What `released_places` takes.
-      source: A mapping by the authors' names (`IAF_0_0/up_conv1/V`, `x_enc/g`, `dec_log_stdv`, ...; `model/` before them is
-        dropped), the path of an `.npz` file (of such names, or of `var/<name>` beside other arrays) or of a TF1 checkpoint.
-      scope: Python `str` before the names of a single layer.
+      part: An `IAFVAE`, an `IAFLadder`, an `ImageHead` or a single layer.
+      source: A mapping by the authors' names (`IAF_0_0/up_conv1/V`, `x_enc/g`, `dec_log_stdv`, ...; a leading `model/` is
+        dropped), or the path of an `.npz` file (with these names, or with `var/<name>` beside other arrays) or of a TF1
+        checkpoint.
+      scope: Beginning of the names of a single layer.
 
     Raises:
-      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
-      FileNotFoundError: if there is nothing at the path.
+      ValueError: If a name is missing or extra, or a value has the wrong shape or is not finite; nothing is changed then.
+      FileNotFoundError: If there is nothing at the path.
+
+    Example:
+      >>> from tfflows.interop.iaf import export_weights, load_weights
+      >>> from tfflows.networks import AutoregressiveNetwork
+      >>> network = AutoregressiveNetwork(channels=2, width=4)
+      >>> weights = export_weights(network)
+      >>> sorted(weights)[:3]
+      ['layer_0/V', 'layer_0/b', 'layer_0/g']
+      >>> load_weights(network, weights)
+
+    References:
+      Released code of Kingma et al. 2016 (openai/iaf).
     """
     weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
     assign(released_places(part, scope), weights)
 
 
-def export_weights(part, scope=""):
-    """The inverse of `load_weights`: `{authors' name: array}`."""
+def export_weights(part: IAFVAE | IAFLadder | keras.layers.Layer, scope: str = "") -> dict[str, np.ndarray]:
+    """Inverse of `load_weights`; returns `{authors' name: array}`."""
     return values_by_name(released_places(part, scope))
 
 
-def released_places(part, scope=""):
-    """The `Place`s of the variables of an `IAFVAE`, an `IAFLadder`, an `ImageHead` or a single layer."""
+def released_places(part: IAFVAE | IAFLadder | keras.layers.Layer, scope: str = "") -> list[Place]:
+    """Returns the `Place`s of the variables of an `IAFVAE`, an `IAFLadder`, an `ImageHead` or a single layer."""
     if isinstance(part, IAFVAE):
         return [*_ladder(part.ladder), *_layer(part.head.last, "x_dec/"), whole(part.log_scale, "dec_log_stdv")]
     if isinstance(part, IAFLadder):
@@ -64,7 +84,7 @@ def _network(network, scope):
 def _layer(layer, scope):
     direction = whole(layer.direction, f"{scope}V")
     if isinstance(layer, AutoregressiveConv2D):
-        # A masked kernel is 0 under its mask, there and here, even where a file has other values.
+        # Masked entries of a kernel are 0, in the authors' code and here, even where a file has other values.
         direction = Place(
             as_variable(layer.direction),
             (f"{scope}V",),

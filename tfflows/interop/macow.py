@@ -1,6 +1,11 @@
-"""Weights by the names of the released MaCow code, and of that of February 2019."""
+"""Weights by the names of the released MaCow code and of its version of February 2019."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import tensorflow_probability as tfp
 
 from tfflows.bijectors import ActNorm, Chain, Coupling, InvertibleConv, MaskedConv, OnFirstChannels, Squeeze
 from tfflows.distributions.dequantized_flow import DequantizedFlow
@@ -11,37 +16,54 @@ from tfflows.math.masked_convolution import MASKED
 from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose, WindowAttentionNetwork
 from tfflows.tracing.walk import as_variable
 
-# What the authors keep beside the weights: the inverses of the 1x1 convolutions, the table of positions.
+tfb = tfp.bijectors
+
+# What the authors store beside the weights: the inverses of the 1x1 convolutions and the table of positions.
 _DERIVED = ("weight_inv", "pos_enc")
-# The networks of the dequantizer lie below these, whatever the name of the module that holds them.
+# The names of the dequantizer's networks begin with these, below whatever module contains them.
 _DEQUANTIZER = ("macow", "encoder")
 
 
-def load_weights(model, source):
+def load_weights(model: DequantizedFlow | tfb.Bijector, source: Mapping[str, Any] | str | os.PathLike) -> None:
     """Sets the variables of a MaCow from weights by the authors' names.
 
     Args:
-      model: `DequantizedFlow` of a MaCow, or a bijector: a masked convolution, a unit, a step, a prior, a whole flow.
-      source: A mapping by the authors' names (those of a `state_dict`), or the path of an `.npz` file (of such names, or of
-        `param/<name>` beside other arrays), a `.safetensors` file, or a `.pt` file of `torch.save`, which is read without
-        running what it asks for.
+      model: The distribution of a MaCow, or a bijector: a masked convolution, a unit, a step, a prior or a whole flow.
+      source: A mapping by the authors' names (those of a `state_dict`), or the path of an `.npz` file (with these names, or with
+        `param/<name>` beside other arrays), of a `.safetensors` file, or of a `.pt` file of `torch.save`, which is read without
+        running any code that it refers to.
 
     Raises:
-      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
-      FileNotFoundError: if there is nothing at the path.
+      ValueError: If a name is missing or extra, or a value has the wrong shape or is not finite; nothing is changed then.
+      FileNotFoundError: If there is nothing at the path.
+
+    Example:
+      >>> from tfflows.bijectors import AffineCoupling
+      >>> from tfflows.interop.macow import export_weights, load_weights
+      >>> from tfflows.networks import EluCouplingNetwork
+      >>> network = EluCouplingNetwork(width=4, filters=2)
+      >>> network.build((None, 4, 4, 1))
+      >>> coupling = AffineCoupling(network)
+      >>> weights = export_weights(coupling)
+      >>> {name: value.shape for name, value in weights.items() if "conv1" in name}
+      {'net.conv1.conv.weight_v': (4, 1, 3, 3), 'net.conv1.conv.weight_g': (4, 1, 1, 1), 'net.conv1.conv.bias': (4,)}
+      >>> load_weights(coupling, weights)
+
+    References:
+      Released code of Ma et al. 2019 (XuezheMax/macow).
     """
     weights = {_own_name(name): value for name, value in read_source(source).items()}
     weights = {name: value for name, value in weights.items() if name.split(".")[-1] not in _DERIVED}
     assign(released_places(model), weights)
 
 
-def export_weights(model):
-    """The inverse of `load_weights`: `{authors' name: array}`, vectors without the authors' axes of size 1."""
+def export_weights(model: DequantizedFlow | tfb.Bijector) -> dict[str, np.ndarray]:
+    """Inverse of `load_weights`; returns `{authors' name: array}`."""
     return values_by_name(released_places(model))
 
 
 def _own_name(name):
-    """The name without the modules that the authors wrap a flow in: `flow.`, `module.`, ..."""
+    """Strips the names of the modules that the authors wrap a flow in: `flow.`, `module.`, ..."""
     parts = name.split(".")
     for marker in (*_DEQUANTIZER, "blocks"):
         if marker in parts:
@@ -49,8 +71,8 @@ def _own_name(name):
     return name
 
 
-def released_places(model):
-    """The `Place`s of a model's variables; arguments as for `load_weights`."""
+def released_places(model: DequantizedFlow | tfb.Bijector) -> list[Place]:
+    """Returns the `Place`s of the variables of a model that `load_weights` takes."""
     if not isinstance(model, DequantizedFlow):
         return _part(model, "")
     places = _blocks(model.flow.bijector, "")
@@ -62,7 +84,7 @@ def released_places(model):
 
 
 def _part(bijector, scope):
-    """A bijector by itself, with the names that its module has in the authors' code."""
+    """The places of a single bijector, with the names that its module has in the authors' code."""
     if isinstance(bijector, MaskedConv):
         return _masked_conv(bijector, scope)
     if isinstance(bijector, Coupling):
@@ -77,7 +99,7 @@ def _part(bijector, scope):
 
 
 def _blocks(chain, scope):
-    """The levels of a flow, which the nesting of its chains shows."""
+    """The places of a flow; the nesting of its chains shows its levels."""
     places, level, part, step, prior = [], 0, 0, 0, 0
     todo = list(chain.bijectors)
     while todo:
@@ -85,7 +107,7 @@ def _blocks(chain, scope):
         if isinstance(bijector, Squeeze):
             level, part, step, prior = level + 1, 0, 0, 0
         elif isinstance(bijector, OnFirstChannels):
-            # What goes on: another part of this level, or the next one.
+            # The channels that stay in the flow: another part of this level, or the next one.
             todo = list(bijector.bijector.bijectors)
             part, step = part + 1, 0
         elif isinstance(bijector, Chain) and bijector.name == "prior":
@@ -99,7 +121,7 @@ def _blocks(chain, scope):
 
 
 def _has_parts(following):
-    """Whether something leaves after the steps that `following` begins with."""
+    """Whether channels leave the flow after the steps that `following` begins with."""
     for bijector in following:
         if isinstance(bijector, Squeeze):
             return False
@@ -110,11 +132,10 @@ def _has_parts(following):
 
 def _step(chain, scope):
     *units, _, _, coupling = layers = list(chain.bijectors)
-    places, number = [], 0
+    places = []
     size = 6 if _is_release(chain) else 3
-    for begin in range(0, len(units), size):
+    for number, begin in enumerate(range(0, len(units), size)):
         places += _unit(units[begin : begin + size], f"{scope}units.{number}.")
-        number += 1
     actnorm, mixing = layers[-3:-1]
     return [
         *places,
@@ -165,7 +186,10 @@ def _coupling(coupling, scope):
     if isinstance(network, WindowAttentionNetwork):
         return _window_attention(network, f"{scope}net.")
     if not isinstance(network, EluCouplingNetwork):
-        raise ValueError(f"No released names are known for the network {type(network).__name__} of a coupling.")
+        raise ValueError(
+            "The released MaCow's couplings have an EluCouplingNetwork or a WindowAttentionNetwork; this one has a "
+            f"{type(network).__name__}."
+        )
     layers = (network.hidden1, network.hidden2, network.last)
     return [
         place
@@ -175,7 +199,7 @@ def _coupling(coupling, scope):
 
 
 def _window_attention(network, scope):
-    # The second linear layer runs on images still cut in windows, so the authors' bias has two axes more.
+    # The second linear layer runs on images that are still cut into windows, so the authors' bias has two more axes.
     return [
         *_linear(network.first, f"{scope}nin1.", bias_rank=3),
         *_convolution(network.projection, f"{scope}attn.attn.proj.conv."),
@@ -206,7 +230,7 @@ def _encoder(network, scope):
     for level, layer in enumerate(network.down):
         places += _convolution(layer, f"{scope}down{level}.conv.")
         places += _residual(network.blocks[level + 1], f"{scope}resnet{level}.")
-    # They are numbered as the resolutions that they come from.
+    # They are numbered by the resolutions that they start from.
     for level, layer in zip(reversed(range(len(network.up))), network.up, strict=True):
         places += _convolution(layer, f"{scope}up{level}.deconv.")
     return places + _convolution(network.last, f"{scope}s_level.conv.")
@@ -224,9 +248,9 @@ def _residual(blocks, scope):
 
 def _convolution(layer, scope):
     transposed = isinstance(layer, WeightNormConv2DTranspose)
-    # Ours HWIO and HWOI, the authors' OIHW and IOHW: the last two axes first, exchanged.
+    # Ours are HWIO and HWOI, the authors' OIHW and IOHW: the last two axes come first and are exchanged.
     to_released, to_ours = (3, 2, 0, 1), (2, 3, 1, 0)
-    # A masked kernel is 0 under its mask, there and here, even where a file has other values.
+    # Masked entries of a kernel are 0, in the authors' code and here, even where a file has other values.
     mask = layer.live_taps if isinstance(layer, MaskedConv2D) else 1.0
     direction = Place(
         as_variable(layer.direction),

@@ -1,43 +1,66 @@
 """Weights by the variable names of the released PixelCNN++ code."""
 
 import collections
+import os
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
 
 from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
-from tfflows.networks import GatedResidual, PixelCNN, ShiftedConv2DTranspose
+from tfflows.networks import FeatureStream, GatedResidual, PixelCNN, ShiftedConv2DTranspose
 from tfflows.networks.pixelcnn.network import HALVE, POSITION
 from tfflows.tracing.walk import as_variable
 
 
-def load_weights(network, source, stream=None):
+def load_weights(
+    network: PixelCNN | keras.layers.Layer,
+    source: Mapping[str, Any] | str | os.PathLike,
+    stream: FeatureStream | None = None,
+) -> None:
     """Sets the variables of a PixelCNN++ from weights by the authors' names.
 
-    Layers are numbered by kind as the released code makes them, `conv2d_0`, `dense_0`, `deconv2d_0`, ..., each with `V`, `g` and
-    `b`. With a feature stream each position has its unit first, and what sees it stands after what sees the skip connection.
+    Layers are numbered by kind in the order in which the released code creates them, `conv2d_0`, `dense_0`, `deconv2d_0`, ...,
+    each with `V`, `g` and `b`. With a feature stream, its unit comes first at each position, and within a unit the layer that
+    sees the feature comes after the one that sees the skip connection.
 
     Args:
-      network: `PixelCNN`, or a single layer or `GatedResidual`.
-      source: A mapping by the authors' names, the path of an `.npz` file (of such names, or of `var/<name>` beside other arrays)
-        or of a TF1 checkpoint.
-      stream: `FeatureStream` of the network, or None.
+      network: A `PixelCNN`, a `GatedResidual` or a single layer.
+      source: A mapping by the authors' names, or the path of an `.npz` file (with these names, or with `var/<name>` beside other
+        arrays) or of a TF1 checkpoint.
+      stream: The network's `FeatureStream`, or None.
 
     Raises:
-      ValueError: if a name is missing, extra, of another shape, or not finite; nothing is changed then.
-      FileNotFoundError: if there is nothing at the path.
+      ValueError: If a name is missing or extra, or a value has the wrong shape or is not finite; nothing is changed then.
+      FileNotFoundError: If there is nothing at the path.
+
+    Example:
+      >>> from tfflows.interop.pixelcnn import export_weights, load_weights
+      >>> from tfflows.networks import GatedResidual
+      >>> unit = GatedResidual(filters=4, kernel_size=(2, 3), shift="down", skip_channels=2)
+      >>> weights = export_weights(unit)
+      >>> {name: value.shape for name, value in weights.items() if name.endswith("V")}
+      {'conv2d_0/V': (2, 3, 8, 4), 'dense_0/V': (4, 4), 'conv2d_1/V': (2, 3, 8, 8)}
+      >>> load_weights(unit, weights)
+
+    References:
+      Released code of Salimans et al. 2017 (openai/pixel-cnn).
     """
     weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
     assign(released_places(network, stream), weights)
 
 
-def export_weights(network, stream=None):
-    """The inverse of `load_weights`: `{authors' name: array}`."""
+def export_weights(
+    network: PixelCNN | keras.layers.Layer, stream: FeatureStream | None = None
+) -> dict[str, np.ndarray]:
+    """Inverse of `load_weights`; returns `{authors' name: array}`."""
     return values_by_name(released_places(network, stream))
 
 
-def released_places(network, stream=None):
-    """The `Place`s of the variables; arguments as for `load_weights`."""
+def released_places(network: PixelCNN | keras.layers.Layer, stream: FeatureStream | None = None) -> list[Place]:
+    """Returns the `Place`s of the variables; arguments as in `load_weights`."""
     numbers, places = collections.Counter(), []
     for layer in _layers(network, stream):
         kind = _kind(layer)
@@ -47,7 +70,7 @@ def released_places(network, stream=None):
 
 
 def _layers(network, stream):
-    """The layers in the order in which the released code makes them."""
+    """The layers in the order in which the released code creates them."""
     if isinstance(network, GatedResidual):
         yield from _unit(network)
     elif not isinstance(network, PixelCNN):

@@ -1,9 +1,10 @@
-"""Where foreign weights come from: a mapping, an .npz file, files of PyTorch projects or a TF1 checkpoint."""
+"""Reading weights from a mapping, an .npz file, files of PyTorch projects or a TF1 checkpoint."""
 
 import os
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,29 +12,44 @@ import tensorflow as tf
 from tfflows.extras import require
 from tfflows.interop.torch_files import read_torch_file
 
-# Before the names in files of weights beside other arrays.
+# Prefixes of the names in files that hold weights beside other arrays.
 _PREFIXES = ("var/", "param/")
-# Slots and averages that a TF1 training checkpoint holds beside the weights.
+# Slots and averages that a TF1 training checkpoint contains beside the weights.
 _TRAINING_STATE = ("ExponentialMovingAverage", "beta1_power", "beta2_power", "global_step", "Adam", "Adam_1")
 
 
-def read_source(source):
-    """Arrays by the authors' names.
+def read_source(source: Mapping[str, Any] | str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads weights by the authors' names.
 
     Args:
-      source: A mapping `{name: array}`; the path of an `.npz` file, its keys the names (with keys `var/<name>` or
-        `param/<name>`, those alone); of a `.safetensors` file; of a `.pt`, `.pth` or `.bin` file of `torch.save` that holds a
-        state_dict (alone or as `state_dict`, `model` or `params`), read without torch and without running what the file asks
-        for; or the path (or directory) of a TF1 checkpoint, of which the optimizer's own variables are left out. From the files
-        of PyTorch projects, half-precision numbers come as float32, and a leading `module.` of all names is dropped.
+      source: A mapping `{name: array}`, or a path:
+
+        - of an `.npz` file whose keys are the names (if it has keys `var/<name>` or `param/<name>`, only these are read),
+        - of a `.safetensors` file,
+        - of a `.pt`, `.pth` or `.bin` file of `torch.save` that holds a state_dict (alone or as `state_dict`, `model` or
+          `params`); it is read without torch and without running any code that it refers to,
+        - of a TF1 checkpoint or its directory; the optimizer's own variables are left out.
+
+        Half-precision numbers in the files of PyTorch projects become float32, and if all names begin with `module.`, this is
+        dropped.
 
     Returns:
-      Dictionary from name to numpy array.
+      Arrays by name.
 
     Raises:
-      FileNotFoundError: if there is nothing at the path.
-      MissingExtraError: if it is a `.safetensors` file and safetensors is not installed.
-      ValueError: if the file cannot be read as what its name says.
+      FileNotFoundError: If there is nothing at the path.
+      MissingExtraError: If it is a `.safetensors` file and safetensors is not installed.
+      ValueError: If the content of the file is not what its name says.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> from tfflows.interop.sources import read_source
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = pathlib.Path(directory) / "weights.npz"
+      ...     np.savez(path, **{"images": np.zeros([2, 8, 8, 3]), "var/layer/bias": np.arange(3.0)})
+      ...     read_source(path)
+      {'layer/bias': array([0., 1., 2.])}
     """
     if isinstance(source, Mapping):
         return {name: np.asarray(value) for name, value in source.items()}
@@ -51,7 +67,9 @@ def _read_npz(path):
         with np.load(path, allow_pickle=False) as arrays:
             weights = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path!r} is no readable .npz file of plain arrays: {error}") from error
+        raise ValueError(
+            f"{path!r} is not a readable .npz file of plain arrays: {error}. Get the file again."
+        ) from error
     for prefix in _PREFIXES:
         prefixed = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         if prefixed:
@@ -66,7 +84,7 @@ def _read_safetensors(path):
         weights = load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(
-            f"{path!r} is no readable .safetensors file of plain tensors: {error}. Get it anew."
+            f"{path!r} is not a readable .safetensors file of plain tensors: {error}. Get the file again."
         ) from error
     return _plain(weights)
 
@@ -76,7 +94,7 @@ def _read_torch(path):
 
 
 def _plain(weights):
-    """Weights of PyTorch projects without the names of `DataParallel` and as numbers that numpy computes with."""
+    """Weights of PyTorch projects without the prefix of `DataParallel` and in dtypes that numpy computes with."""
     parallel = all(name.startswith("module.") for name in weights)
     halves = (np.float16, tf.bfloat16.as_numpy_dtype)
     return {

@@ -1,7 +1,8 @@
-"""Weights in files of `torch.save`, read without torch and without running what the file asks for."""
+"""Reading weights from files of `torch.save`, without torch and without running any code that a file refers to."""
 
 import functools
 import io
+import os
 import pickle
 import zipfile
 import zlib
@@ -12,7 +13,7 @@ from tfflows.interop import torch_pickles
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
-# Where training code puts the weights among the rest of a checkpoint, in the order of search.
+# The entries of a checkpoint in which training code stores the weights, in the order of the search.
 _ENTRIES = ("state_dict", "model", "params")
 _BROKEN = (
     pickle.UnpicklingError,
@@ -29,18 +30,18 @@ _BROKEN = (
 )
 
 
-def read_torch_file(path):
-    """Arrays of the state_dict in a file of `torch.save`, both of torch >= 1.6 (a zip archive) and of older ones.
+def read_torch_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the state_dict in a file of `torch.save`, of torch >= 1.6 (a zip archive) or older.
 
     Args:
-      path: A file that holds a state_dict, or a dictionary with one as its `state_dict`, `model` or `params`.
+      path: Path of a file that holds a state_dict, or a dictionary with one as its `state_dict`, `model` or `params`.
 
     Returns:
-      Dictionary from name to numpy array (bfloat16 as `tf.bfloat16.as_numpy_dtype`); entries that are no tensors are left out.
+      Arrays by name (bfloat16 as `tf.bfloat16.as_numpy_dtype`); entries that are not tensors are left out.
 
     Raises:
-      ValueError: if the file cannot be opened, is broken, is another kind of file, holds no state_dict, or asks for classes
-        that are not read.
+      ValueError: If the file cannot be opened, is broken or of another kind, holds no state_dict, or refers to classes that are
+        not read.
     """
     try:
         with open(path, "rb") as file:
@@ -48,13 +49,13 @@ def read_torch_file(path):
             return {name: _array(tensor, read) for name, tensor in _state_dict(content).items()}
     except _BROKEN as error:
         raise ValueError(
-            f"{path!r} is no readable state_dict of torch.save: {error}. Load it in the project that wrote it and give a "
+            f"{path!r} is not a readable state_dict of torch.save: {error}. Load it in the project that wrote it and give a "
             "file of torch.save(model.state_dict(), path)."
         ) from error
 
 
 def _read_archive(file):
-    """The object of a file of torch >= 1.6 and a function from a storage's key to its bytes."""
+    """Returns the object in a file of torch >= 1.6 and a function from a storage's key to its bytes."""
     archive = zipfile.ZipFile(file)
     roots = [name.removesuffix("data.pkl") for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
     if len(roots) != 1:
@@ -66,7 +67,7 @@ def _read_archive(file):
 
 
 def _read_legacy(file):
-    """As `_read_archive` for files of older torch: pickles one after another, then the numbers of each storage."""
+    """Like `_read_archive`, for files of older torch: several pickles, then the numbers of each storage."""
     file.seek(0)
     stream = io.BytesIO(file.read())
     data = stream.getbuffer()

@@ -1,9 +1,10 @@
-"""The pickles of `torch.save` as plain records: nothing that they ask for is imported or run."""
+"""Reading the pickles of `torch.save` as plain records: nothing that they refer to is imported or run."""
 
+import io
 import operator
 import pickle
 import pickletools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,14 +24,14 @@ _STORAGES = {
 
 
 class Storage(NamedTuple):
-    """Numbers in a row that tensors are views of.
+    """A sequence of numbers that tensors are views of.
 
     Attributes:
-      key: Where the file holds them.
+      key: Key of the numbers in the file.
       dtype: Numpy dtype.
-      total: How many numbers the file holds under this key.
-      first: The first of them that belongs to the storage.
-      count: How many of them do.
+      total: How many numbers the file has under this key.
+      first: Index of the first of them that belongs to the storage.
+      count: How many of them belong to the storage.
     """
 
     key: str
@@ -41,27 +42,34 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A view of a `Storage`; offset and strides count numbers, not bytes."""
+    """A view of a `Storage`.
+
+    Attributes:
+      storage: The storage.
+      offset: Index of the first number of the view.
+      size: Shape of the tensor.
+      strides: Strides in numbers, not bytes.
+    """
 
     storage: Storage
     offset: int
-    size: tuple
-    strides: tuple
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
-def load(stream):
-    """The object that a pickle describes, with records for what torch would make of it.
+def load(stream: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
+    """Reads the object that a pickle describes, with records in place of torch's objects.
 
     Args:
-      stream: `io.BytesIO` at the start of the pickle; left after its end.
+      stream: Stream at the start of the pickle; afterwards it is at the pickle's end.
 
     Returns:
-      The object, its tensors as `Tensor`s, its dictionaries as `dict`s, other objects without their contents; and the
+      The object, its tensors as `Tensor`s, its dictionaries as `dict`s and other objects without their contents; and the
       `Storage`s by their keys.
 
     Raises:
-      pickle.UnpicklingError: if the pickle is broken or asks for anything but tensors and plain values. Broken pickles raise the
-        many errors of `pickle.Unpickler` too.
+      pickle.UnpicklingError: If the pickle is broken or refers to anything but tensors and plain values. Broken pickles may also
+        raise any of the other errors of `pickle.Unpickler`.
     """
     _check_memo(stream)
     unpickler = _Unpickler(stream, encoding="latin1")  # for the names in files of Python 2
@@ -69,7 +77,7 @@ def load(stream):
 
 
 def _check_memo(stream):
-    """The unpickler makes room up to any memo index that it reads, so a single broken number could fill the memory."""
+    """Checks the memo indices: the unpickler makes room up to any that it reads, so a broken number could fill the memory."""
     start, size = stream.tell(), stream.getbuffer().nbytes
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in ("PUT", "LONG_BINPUT") and argument > size:
@@ -82,15 +90,17 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(stream, **options)
         self.storages = {}
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns the record that stands for a name, and refuses all others."""
         try:
             return _ALLOWED[f"{module}.{name}"]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which is not run; tensors and plain values alone are read"
+                f"it asks for {module}.{name}, which is not run; only tensors and plain values are read"
             ) from None
 
-    def persistent_load(self, identifier):
+    def persistent_load(self, identifier: tuple) -> Storage:
+        """Returns the `Storage` that a persistent identifier describes."""
         _, kind, key, _, total, *view = identifier
         if kind not in _STORAGES or not isinstance(key, str):
             raise pickle.UnpicklingError(f"unknown storage {identifier!r}")
@@ -115,9 +125,9 @@ def _natural(values):
 
 
 class _Inert:
-    """Stands for an object whose contents do not matter here.
+    """Placeholder for an object whose contents do not matter here.
 
-    The allowed names lead to subclasses, because `__setstate__` keeps a pickle from setting attributes of what it gets.
+    All allowed names stand for subclasses of it, because its `__setstate__` keeps a pickle from setting attributes.
     """
 
     __slots__ = ()
@@ -131,16 +141,15 @@ class _Inert:
 
 class _Dictionary(_Inert, dict):
     def __init__(self, *arguments):
-        super().__init__(
-            *(argument for argument in arguments if isinstance(argument, list))
-        )  # pairs, in files of Python 2
+        # Files of Python 2 give a list of pairs.
+        super().__init__(*(argument for argument in arguments if isinstance(argument, list)))
 
 
 class _RebuildTensor(_Inert):
     def __new__(cls, storage, offset, size, strides, requires_grad=False, hooks=None, metadata=None):
         if not isinstance(storage, Storage) or len(size) != len(strides):
             raise pickle.UnpicklingError("a tensor without storage or with strides that do not fit its size")
-        if metadata:  # conjugated or negated when read
+        if metadata:  # torch would conjugate or negate the numbers
             raise pickle.UnpicklingError(f"a tensor with metadata {metadata!r}")
         return Tensor(storage, *_natural([offset]), _natural(size), _natural(strides))
 
@@ -158,7 +167,7 @@ _ALLOWED = {
     "torch._utils._rebuild_parameter": _RebuildParameter,
     "torch._utils._rebuild_parameter_with_state": _RebuildParameter,
     **{name: name for name in _STORAGES},
-    # What training checkpoints hold beside the weights.
+    # What training checkpoints contain beside the weights.
     "torch.Size": _Inert,
     "torch.device": _Inert,
     **{

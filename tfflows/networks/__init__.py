@@ -1,4 +1,4 @@
-"""Keras 3 layers: the papers' conditioners."""
+"""The papers' networks as Keras 3 layers: conditioners of couplings and autoregressive networks."""
 
 from tfflows.networks.flowpp import ContextNetwork, GatedAttention, GatedConditioner, GatedConvolution, GatedMaximum
 from tfflows.networks.glow import ActNormConv2D, CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense

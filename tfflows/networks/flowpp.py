@@ -1,27 +1,29 @@
-"""The networks of Flow++: gated residual blocks, the conditioner of couplings, and the context of a dequantizer."""
+"""Networks of Flow++: gated residual blocks, the conditioner of couplings, and the context network of a dequantizer."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfflows.math.attention import self_attention
 from tfflows.math.gating import concat_elu, dropout_rows, gate, layer_norm
-from tfflows.math.random import derive_seed, fold_in
+from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.layers import DataDependentConv2D, call_layer, initialize_layer
 from tfflows.tracing.shared_layers import SharedLayers
 
 MIXERS = ("attention", "maximum", "none")
 
 _LAYER_NORM_EPSILON = 1e-5
-# Of the last layer of a residual branch, at init.
+# Standard deviation of what the last layer of a residual branch gives after data-dependent init.
 _BRANCH_SCALE = 0.1
 
 
 class _GatedBlock(keras.layers.Layer):
-    """`x + gate(last(dropout(branch(x))))`; under `mixed_bfloat16` all of it is bfloat16, but the variables."""
+    """`x + gate(last(dropout(branch(x))))`; under `mixed_bfloat16` everything but the variables is bfloat16."""
 
-    def __init__(self, dropout_rate, **kwargs):
+    def __init__(self, dropout_rate: float, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.dropout_rate = dropout_rate
 
@@ -31,29 +33,61 @@ class _GatedBlock(keras.layers.Layer):
     def _joined(self, run, x, branch, dropout_keys):
         return x + gate(run(self.last, dropout_rows(branch, self.dropout_rate, dropout_keys)))
 
-    def call(self, x, *inputs):
+    def call(self, x: tf.Tensor, *inputs: Any) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, *inputs)
 
-    def initialize(self, x, *inputs):
-        """Data-dependent init, layer after layer, from a batch; arguments and result as in a call."""
+    def initialize(self, x: tf.Tensor, *inputs: Any) -> tf.Tensor:
+        """Initializes the layers one after another from a batch; arguments and result as in a call."""
         return self._run(initialize_layer, x, *inputs)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return input_shape
 
 
 class GatedConvolution(_GatedBlock):
-    """`x + gate(last(dropout(concat_elu(h))))`, `h = conv(concat_elu(x)) + dense(concat_elu(context))`.
+    """Gated residual convolution: `x + gate(last(dropout(concat_elu(h))))`, `[B, H, W, C] -> [B, H, W, C]`.
 
-    Called with `(x, context, dropout_keys)`: `[B, H, W, C]`, `[B, H, W, C_context]` or None, `RowKeys` or None.
+    Here `h = conv(concat_elu(x)) + dense(concat_elu(context))`. Called with `(x, context, dropout_keys)`: `[B, H, W, C]`,
+    `[B, H, W, C_context]` or None, `RowKeys` or None.
 
-    Source: Ho et al. 2019, section 3.4 ("Conv"); van den Oord et al. 2016; released code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import GatedConvolution
+      >>> x = tf.random.stateless_normal([4, 8, 8, 6], seed=[0, 0])
+      >>> block = GatedConvolution(filters=6)
+      >>> block(x).shape
+      TensorShape([4, 8, 8, 6])
+      >>> block.count_params()  # 3x3 from 12 to 6 channels, 1x1 from 12 to 12
+      810
+
+    References:
+      Ho et al. 2019, section 3.4 ("Conv"), https://arxiv.org/abs/1902.00275; van den Oord et al. 2016,
+      https://arxiv.org/abs/1601.06759; released code (aravindsrinivas/flowpp).
     """
 
     def __init__(
-        self, filters, context_filters=0, last_kernel_size=1, dropout_rate=0.0, weight_norm=False, seed=0, **kwargs
-    ):
-        """Args: filters: C; context_filters: 0 for no context; last_kernel_size: 1, or 3 in context networks; rest as usual."""
+        self,
+        filters: int,
+        context_filters: int = 0,
+        last_kernel_size: int = 1,
+        dropout_rate: float = 0.0,
+        weight_norm: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates the layers.
+
+        Args:
+          filters: Number of channels C of input and output.
+          context_filters: Channels of the context, 0 for none.
+          last_kernel_size: Side of the last kernel: 1, or 3 in context networks.
+          dropout_rate: Probability that a number is dropped.
+          weight_norm: Whether the convolutions have weight norm.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+        """
         super().__init__(dropout_rate, **kwargs)
         self.filters = filters
         self.context_filters = context_filters
@@ -63,10 +97,13 @@ class GatedConvolution(_GatedBlock):
             self.context = self._layer(filters, 1, 1.0, weight_norm, derive_seed(seed, "context"))
         self.last = self._layer(2 * filters, last_kernel_size, _BRANCH_SCALE, weight_norm, derive_seed(seed, "last"))
 
-    def build(self, input_shape, *rest):
+    def build(self, input_shape: Sequence[int | None], *rest: Any) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         *outer, channels = input_shape
         if channels != self.filters:
-            raise ValueError(f"A residual block of {self.filters} filters got {channels} channels.")
+            raise ValueError(
+                f"A residual block of {self.filters} filters got {channels} channels; give inputs of {self.filters} channels."
+            )
         doubled = (*outer, 2 * channels)
         self.first.build(doubled)
         if self.context is not None:
@@ -78,21 +115,24 @@ class GatedConvolution(_GatedBlock):
         hidden = run(self.first, concat_elu(x))
         if self.context is not None:
             if context is None:
-                raise ValueError(f"{self.name} needs a context of {self.context_filters} channels.")
+                raise ValueError(f"{self.name} needs a context of {self.context_filters} channels; none was given.")
             hidden += run(self.context, concat_elu(tf.cast(context, hidden.dtype)))
         return self._joined(run, x, concat_elu(hidden), dropout_keys)
 
 
 class _PositionalBlock(_GatedBlock):
-    """A block whose first layer sees `x + position`, a table that all blocks of a network share."""
+    """A block whose first layer sees `x + position`; all blocks of a network share the table of positions."""
 
-    def __init__(self, filters, dropout_rate=0.0, weight_norm=False, seed=0, **kwargs):
+    def __init__(
+        self, filters: int, dropout_rate: float = 0.0, weight_norm: bool = False, seed: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(dropout_rate, **kwargs)
         self.filters = filters
         self.first = self._layer(3 * filters, 1, 1.0, weight_norm, derive_seed(seed, "first"))
         self.last = self._layer(2 * filters, 1, _BRANCH_SCALE, weight_norm, derive_seed(seed, "last"))
 
-    def build(self, input_shape, *rest):
+    def build(self, input_shape: Sequence[int | None], *rest: Any) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self.first.build(input_shape)
         self.last.build(input_shape)
         self.built = True
@@ -103,15 +143,44 @@ class _PositionalBlock(_GatedBlock):
 
 
 class GatedAttention(_PositionalBlock):
-    """`x + gate(last(dropout(attention(q, k, v))))`, `[q, k, v] = first(x + position)`, over all positions of an image.
+    """Gated residual self-attention over all positions of an image: `[B, H, W, C] -> [B, H, W, C]`.
 
-    Called with `(x, position, dropout_keys)`: `[B, H, W, C]`, `[H, W, C]`, `RowKeys` or None.
+    Computes `x + gate(last(dropout(attention(q, k, v))))` with `[q, k, v] = first(x + position)`. Called with
+    `(x, position, dropout_keys)`: `[B, H, W, C]`, `[H, W, C]`, `RowKeys` or None.
 
-    Source: Ho et al. 2019, section 3.4 ("Attn"); released code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import GatedAttention
+      >>> block = GatedAttention(filters=8, num_heads=2)
+      >>> block(tf.ones([2, 4, 4, 8]), tf.zeros([4, 4, 8])).shape
+      TensorShape([2, 4, 4, 8])
+
+    References:
+      Ho et al. 2019, section 3.4 ("Attn"), https://arxiv.org/abs/1902.00275; released code (aravindsrinivas/flowpp).
     """
 
-    def __init__(self, filters, num_heads=4, dropout_rate=0.0, weight_norm=False, seed=0, **kwargs):
-        """Args: filters: C, a multiple of num_heads; rest as usual."""
+    def __init__(
+        self,
+        filters: int,
+        num_heads: int = 4,
+        dropout_rate: float = 0.0,
+        weight_norm: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates the layers.
+
+        Args:
+          filters: Number of channels C of input and output, a multiple of `num_heads`.
+          num_heads: Number of attention heads.
+          dropout_rate: Probability that a number is dropped.
+          weight_norm: Whether the dense layers have weight norm.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+
+        Raises:
+          ValueError: If `filters` is not a multiple of `num_heads`.
+        """
         if filters % num_heads:
             raise ValueError(f"{filters} filters cannot be cut into {num_heads} heads; give a multiple.")
         super().__init__(filters, dropout_rate, weight_norm, seed, **kwargs)
@@ -122,9 +191,22 @@ class GatedAttention(_PositionalBlock):
 
 
 class GatedMaximum(_PositionalBlock):
-    """As `GatedAttention`, with the maximum of three channels in the place of attention: no position sees another.
+    """Like `GatedAttention`, with the maximum of three channels in place of attention: no position sees another.
 
-    It has the same parameters. Source: released Flow++ code, for the ablation without attention.
+    It has the same parameters as a `GatedAttention`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import GatedAttention, GatedMaximum
+      >>> block, attention = GatedMaximum(filters=8), GatedAttention(filters=8)
+      >>> x, position = tf.ones([2, 4, 4, 8]), tf.zeros([4, 4, 8])
+      >>> block(x, position).shape == attention(x, position).shape
+      True
+      >>> block.count_params() == attention.count_params()
+      True
+
+    References:
+      Released code of Ho et al. 2019 (aravindsrinivas/flowpp), for the ablation without attention.
     """
 
     def _mix(self, x):
@@ -135,16 +217,26 @@ class GatedMaximum(_PositionalBlock):
 
 
 class LayerNorm(keras.layers.LayerNormalization):
-    """Keras' layer norm of the channels, but its gradients can be differentiated; see `tfflows.math.gating.layer_norm`."""
+    """Layer norm of the channels as in Keras, but with gradients that can be differentiated.
 
-    def call(self, inputs):
+    See `tfflows.math.gating.layer_norm`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks.flowpp import LayerNorm
+      >>> LayerNorm()(tf.constant([[1.0, 2.0, 3.0]])).numpy().round(2)
+      array([[-1.22,  0.  ,  1.22]], dtype=float32)
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs
         scale, bias = (keras.ops.convert_to_tensor(variable, x.dtype.name) for variable in (self.gamma, self.beta))
         return tf.cast(layer_norm(x, scale, bias, self.epsilon), self.compute_dtype)
 
 
 class _GatedNetwork(keras.layers.Layer):
-    """A 3x3 convolution, then `num_blocks` residual units: gated convolution, and attention or what stands for it."""
+    """A 3x3 convolution, then `num_blocks` residual units: gated convolution and attention (or what replaces it)."""
 
     def __init__(
         self, width, num_blocks, mixer, num_heads, layer_norm, context_filters, last_kernel_size, dropout_rate,
@@ -222,45 +314,57 @@ class GatedConditioner(_GatedNetwork):
     """Network of a Flow++ coupling: `[B, H, W, C] -> [B, H, W, filters]`, float32 under any policy.
 
     A 3x3 convolution to `width` channels; `num_blocks` times gated convolution, layer norm, gated attention, layer norm; a 3x3
-    convolution (after `concat_elu` with `last_nonlinearity`) whose outputs `initialize` brings to a deviation of 0.1.
+    convolution (after `concat_elu` with `last_nonlinearity`) whose outputs have a standard deviation of 0.1 after `initialize`.
 
-    Called with `(x, condition)`: None, or a dictionary with what there is of `context` (`[B, H, W, C_context]`, seen by every
-    gated convolution) and `dropout` (`RowKeys`; without them nothing is dropped).
+    Called with `(x, condition)`, where the condition is None or a dictionary with the entries `context`
+    (`[B, H, W, C_context]`, seen by every gated convolution) and `dropout` (`RowKeys`; without them nothing is dropped), both
+    optional.
 
-    Source: Ho et al. 2019, section 3.4; details from the released code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import GatedConditioner
+      >>> x = tf.random.stateless_normal([4, 4, 4, 3], seed=[0, 0])
+      >>> network = GatedConditioner(width=8, filters=6, num_blocks=1, num_heads=2)
+      >>> network.build(x.shape)
+      >>> out = network.initialize(x)
+      >>> out.shape, round(float(tf.math.reduce_std(out)), 3)
+      (TensorShape([4, 4, 4, 6]), 0.1)
+
+    References:
+      Ho et al. 2019, section 3.4, https://arxiv.org/abs/1902.00275; details from the released code (aravindsrinivas/flowpp).
     """
 
     def __init__(
         self,
-        width,
-        filters,
-        num_blocks,
-        mixer="attention",
-        num_heads=4,
-        last_nonlinearity=False,
-        context_filters=0,
-        dropout_rate=0.0,
-        weight_norm=False,
-        seed=0,
-        **kwargs,
-    ):
+        width: int,
+        filters: int,
+        num_blocks: int,
+        mixer: str = "attention",
+        num_heads: int = 4,
+        last_nonlinearity: bool = False,
+        context_filters: int = 0,
+        dropout_rate: float = 0.0,
+        weight_norm: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layers.
 
         Args:
-          width: Python `int`, hidden channels.
-          filters: Python `int`, output channels.
-          num_blocks: Python `int`.
+          width: Number of hidden channels.
+          filters: Number of output channels.
+          num_blocks: Number of residual units.
           mixer: `'attention'`, `'maximum'` (the ablation without attention) or `'none'`.
-          num_heads: Python `int`, of the attention.
-          last_nonlinearity: Python `bool`, whether `concat_elu` comes before the last convolution (released ImageNet models).
-          context_filters: Python `int`, channels of the context, 0 for none.
-          dropout_rate: Python `float`.
-          weight_norm: Python `bool`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          num_heads: Number of attention heads.
+          last_nonlinearity: Whether `concat_elu` comes before the last convolution (released ImageNet models).
+          context_filters: Channels of the context, 0 for none.
+          dropout_rate: Probability that a number is dropped.
+          weight_norm: Whether the convolutions have weight norm.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if `mixer` is unknown or `width` no multiple of `num_heads`.
+          ValueError: If `mixer` is unknown, or `width` is not a multiple of `num_heads` with `mixer='attention'`.
         """
         super().__init__(
             width, num_blocks, mixer, num_heads, True, context_filters, 1, dropout_rate, weight_norm, seed, **kwargs
@@ -270,17 +374,19 @@ class GatedConditioner(_GatedNetwork):
             filters, 3, 0.1, weight_norm, derive_seed(seed, "last"), dtype=self.dtype_policy
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         hidden_shape = self._build_blocks(input_shape, has_position=True)
         *outer, channels = hidden_shape
         self.last.build((*outer, 2 * channels) if self.last_nonlinearity else hidden_shape)
         self.built = True
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, condition)
 
-    def initialize(self, x, condition=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -288,54 +394,83 @@ class GatedConditioner(_GatedNetwork):
         position = tf.convert_to_tensor(self.position)
         hidden = self._hidden(run, x, condition.get("context"), condition.get("dropout"), position)
         if self.mixer == "none":
-            # The released code holds the table of positions here too, where nothing uses it.
+            # The released code has the table of positions here too, although nothing uses it.
             hidden += tf.cast(0 * position, hidden.dtype)
         if self.last_nonlinearity:
             hidden = concat_elu(hidden)
         return tf.cast(run(self.last, hidden), self.variable_dtype)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return self.last.compute_output_shape(input_shape)
 
 
 class ContextNetwork(_GatedNetwork):
-    """What a dequantizer knows of the image: `[B, H, W, C] -> [B, H, W, width]`, called with `(x, dropout_keys)`.
+    """Network whose output a dequantizer is conditioned on: `[B, H, W, C] -> [B, H, W, width]`.
 
-    Source: released Flow++ code: 3 gated convolutions (CIFAR-10), 5 with layer norm (64x64), 8 with layer norm and attention
-    (32x32 ImageNet).
+    A 3x3 convolution, then residual units as in `GatedConditioner`, with layer norm only if asked for. Called with
+    `(x, dropout_keys)`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import ContextNetwork
+      >>> ContextNetwork(width=8, num_blocks=1)(tf.ones([2, 4, 4, 3])).shape
+      TensorShape([2, 4, 4, 8])
+
+    References:
+      Released code of Ho et al. 2019 (aravindsrinivas/flowpp): 3 gated convolutions (CIFAR-10), 5 with layer norm (64x64), 8
+      with layer norm and attention (32x32 ImageNet).
     """
 
     def __init__(
         self,
-        width=32,
-        num_blocks=3,
-        mixer="none",
-        num_heads=4,
-        layer_norm=False,
-        dropout_rate=0.0,
-        weight_norm=False,
-        seed=0,
-        **kwargs,
-    ):
-        """Creates the layers; arguments as in `GatedConditioner`, `layer_norm`: Python `bool`."""
+        width: int = 32,
+        num_blocks: int = 3,
+        mixer: str = "none",
+        num_heads: int = 4,
+        layer_norm: bool = False,
+        dropout_rate: float = 0.0,
+        weight_norm: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates the layers.
+
+        Args:
+          width: Number of hidden channels and of output channels.
+          num_blocks: Number of residual units.
+          mixer: `'attention'`, `'maximum'` (the ablation without attention) or `'none'`.
+          num_heads: Number of attention heads.
+          layer_norm: Whether a layer norm follows each residual layer.
+          dropout_rate: Probability that a number is dropped.
+          weight_norm: Whether the convolutions have weight norm.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+
+        Raises:
+          ValueError: If `mixer` is unknown, or `width` is not a multiple of `num_heads` with `mixer='attention'`.
+        """
         super().__init__(
             width, num_blocks, mixer, num_heads, layer_norm, 0, 3, dropout_rate, weight_norm, seed, **kwargs
         )  # fmt: skip
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build_blocks(input_shape, has_position=self.mixer != "none")
         self.built = True
 
-    def call(self, x, dropout_keys=None):
+    def call(self, x: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, dropout_keys)
 
-    def initialize(self, x, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, x: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, dropout_keys)
 
     def _run(self, run, x, dropout_keys):
         position = tf.convert_to_tensor(self.position) if self.mixer != "none" else None
         return self._hidden(run, x, None, dropout_keys, position)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.width)

@@ -1,4 +1,7 @@
-"""The networks of the IAF-VAE: convolutions whose gains are logarithms, the autoregressive network, the image's head."""
+"""Networks of the IAF-VAE: convolutions whose gains are logarithms, the autoregressive network, the head of the image."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,18 +14,20 @@ from tfflows.networks.layers import WeightNormLayer, call_layer, initialize_laye
 RELEASED, FIXED = COMPATIBILITIES = ("released", "fixed")
 
 _VARIANCE_EPSILON = 1e-10
-# The released code keeps a third of the gain that it means, as its predecessor used the exponential of three times it.
+# The released code stores a third of the log-gain that it intends, because its predecessor exponentiated three times the gain.
 _KEPT = {RELEASED: 1 / 3, FIXED: 1.0}
-# Of what the last layers of an `AutoregressiveNetwork` give (released code).
+# Factor of the outputs of an `AutoregressiveNetwork` (released code).
 _OUTPUT_SCALE = 0.1
-# How far the means of an `ImageHead` stay from -1/2 and 1/2.
+# Distance that the means of an `ImageHead` keep from -1/2 and 1/2.
 _HALF_LEVEL = 1 / 512
 
 
 class _ExponentialGain(WeightNormLayer):
-    """`conv(x, exp(g) v / ||v||) + bias`; data-dependent init after the response of the direction alone."""
+    """`conv(x, exp(g) v / ||v||) + bias`; data-dependent init uses the response of the direction alone."""
 
-    def __init__(self, filters, kernel_size, init_scale, compatibility, seed, **kwargs):
+    def __init__(
+        self, filters: int, kernel_size: int, init_scale: float, compatibility: str, seed: int, **kwargs: Any
+    ) -> None:
         super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
         if compatibility not in COMPATIBILITIES:
             raise ValueError(f"compatibility must be one of {COMPATIBILITIES}, got {compatibility!r}.")
@@ -35,23 +40,27 @@ class _ExponentialGain(WeightNormLayer):
         direction = tf.convert_to_tensor(self.direction)
         return direction * tf.math.rsqrt(self._squared_norm(direction))
 
-    def effective_kernel(self):
+    def effective_kernel(self) -> tf.Tensor:
+        """Returns `exp(g) v / ||v||` in the variables' dtype."""
         return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))
 
-    def initialize(self, x):
-        """Data-dependent init from a batch `[B, H, W, C]`.
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
+        """Initializes gain and bias from a batch.
+
+        Args:
+          x: Tensor of shape `[B, H, W, C]`.
 
         Returns:
-          Outputs of mean 0 and standard deviation `init_scale` in each channel. What the layer gives from then on has these
-          moments with the compatibility `fixed` (a channel that is constant has a gain of 1); with `released` its gain is the
-          third root of that.
+          Outputs with mean 0 and standard deviation `init_scale` in each channel. With the compatibility `fixed` these are the
+          layer's outputs from now on (a constant channel gets a gain of 1); with `released` its gain is the third root of the
+          one that would give them.
         """
         kernel = tf.cast(self._unit_kernel(), self.compute_dtype)
         response = tf.cast(self._convolve(tf.cast(x, self.compute_dtype), kernel), self.variable_dtype)
         mean, variance = tf.nn.moments(response, axes=[0, 1, 2])
         scale = self.init_scale * tf.math.rsqrt(variance + _VARIANCE_EPSILON)
         if self.compatibility == FIXED:
-            # The top of a ladder is 0 at first: a gain of 1e4 would make its first step the last.
+            # The top of a ladder is 0 at first: with a gain of 1e4, training would diverge at the first step.
             scale = tf.where(variance > _VARIANCE_EPSILON, scale, tf.ones_like(scale))
         self.gain.assign(_KEPT[self.compatibility] * tf.math.log(scale))
         self.bias.assign(-mean * scale)
@@ -59,62 +68,121 @@ class _ExponentialGain(WeightNormLayer):
 
 
 class ExponentialGainConv2D(_ExponentialGain):
-    """`conv(x, exp(g) v / ||v||) + bias`, SAME, a norm an output channel; v ~ N(0, 0.05^2), g and bias 0; then `initialize`.
+    """Convolution with weight norm whose gain is a logarithm: `conv(x, exp(g) v / ||v||) + bias`, padding SAME.
 
-    Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`. Source: released IAF code.
+    The norm is taken per output channel. At first v ~ N(0, 0.05^2), g and the bias are 0; `initialize` then sets them from data.
+
+    Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`, rounded up.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import ExponentialGainConv2D
+      >>> x = tf.random.stateless_normal([4, 8, 8, 3], seed=[0, 0])
+      >>> layer = ExponentialGainConv2D(filters=2, strides=2, init_scale=0.1, compatibility="fixed")
+      >>> layer(x).shape
+      TensorShape([4, 4, 4, 2])
+      >>> tf.math.reduce_std(layer.initialize(x), axis=[0, 1, 2]).numpy().round(3)
+      array([0.1, 0.1], dtype=float32)
+      >>> tf.math.reduce_std(layer(x), axis=[0, 1, 2]).numpy().round(3)
+      array([0.1, 0.1], dtype=float32)
+
+    References:
+      Released code of Kingma et al. 2016 (openai/iaf).
     """
 
-    def __init__(self, filters, kernel_size=3, strides=1, init_scale=0.1, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        init_scale: float = 0.1,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layer.
 
         Args:
-          filters: Python `int`, output channels.
-          kernel_size: Python `int`.
-          strides: Python `int`.
-          init_scale: Python `float`, see `initialize`.
+          filters: Number of output channels.
+          kernel_size: Side of the kernel.
+          strides: Stride, in both directions.
+          init_scale: Standard deviation of the outputs, see `initialize`.
           compatibility: `'released'` or `'fixed'`, see `initialize`.
-          seed: Python `int` of v.
-          **kwargs: As in Keras.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if the compatibility is unknown.
+          ValueError: If `compatibility` is unknown.
         """
         super().__init__(filters, kernel_size, init_scale, compatibility, seed, **kwargs)
         self.strides = strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _convolve(self, x, kernel):
         return conv2d(x, kernel, strides=self.strides, padding="SAME")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         sides = (None if side is None else -(-side // self.strides) for side in (height, width))
         return (*outer, *sides, self.filters)
 
 
 class ExponentialGainConv2DTranspose(_ExponentialGain):
-    """The transpose of an `ExponentialGainConv2D` of stride 2: `[B, H, W, C] -> [B, 2 H, 2 W, filters]`.
+    """Transpose of an `ExponentialGainConv2D` of stride 2: `[B, H, W, C] -> [B, 2 H, 2 W, filters]`.
 
-    With the compatibility `released` a norm is taken over the output channels, for each input channel; with `fixed` over the
-    input channels, for each output channel.
+    With the compatibility `released` there is one norm per input channel, taken over the output channels; with `fixed` there is
+    one norm per output channel, taken over the input channels.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import ExponentialGainConv2DTranspose
+      >>> ExponentialGainConv2DTranspose(filters=2)(tf.ones([4, 8, 8, 3])).shape
+      TensorShape([4, 16, 16, 2])
+
+    References:
+      Released code of Kingma et al. 2016 (openai/iaf).
     """
 
     _filters_axis = -2
 
-    def __init__(self, filters, kernel_size=3, init_scale=0.1, compatibility=RELEASED, seed=0, **kwargs):
-        """Args: as for `ExponentialGainConv2D`."""
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        init_scale: float = 0.1,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates the layer.
+
+        Args:
+          filters: Number of output channels.
+          kernel_size: Side of the kernel.
+          init_scale: Standard deviation of the outputs, see `initialize`.
+          compatibility: `'released'` or `'fixed'`, see `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+
+        Raises:
+          ValueError: If `compatibility` is unknown.
+        """
         super().__init__(filters, kernel_size, init_scale, compatibility, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, self.filters, input_shape[-1]))
 
     def _squared_norm(self, direction):
         axis = 2 if self.compatibility == RELEASED else 3
         return tf.reduce_sum(tf.square(direction), axis=[0, 1, axis], keepdims=True)
 
-    def effective_kernel(self):
+    def effective_kernel(self) -> tf.Tensor:
+        """Returns `exp(g) v / ||v||` in the variables' dtype."""
         return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))[:, tf.newaxis]
 
     def _convolve(self, x, kernel):
@@ -122,25 +190,66 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
         out = conv2d_transpose(x, kernel, [batch, 2 * height, 2 * width, self.filters], strides=2, padding="SAME")
         return tf.ensure_shape(out, self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
 
 
 class AutoregressiveConv2D(_ExponentialGain):
-    """A 3x3 convolution of which the taps that are not before the own pixel and channel are dead: `exp(g) v m / ||v m||`.
+    """Autoregressive 3x3 convolution with the kernel `exp(g) v m / ||v m||`, where m masks what does not come before an output.
 
-    The order is that of `autoregressive_mask`. Entries of v under the mask m are 0 and stay it.
+    `autoregressive_mask` gives the order of pixels and channels: an output sees the pixel to its right, those in the row below
+    and, at its own pixel, the channels before it. The masked entries of v are 0 and stay 0.
 
-    Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: Kingma et al. 2016; released code.
+    Shapes: `[B, H, W, C] -> [B, H, W, filters]`.
+
+    Example:
+      The centre of an image sees only pixels after it in raster order, and with `strict` not itself.
+
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import AutoregressiveConv2D
+      >>> layer = AutoregressiveConv2D(filters=1, strict=True)
+      >>> x = tf.Variable(tf.ones([1, 3, 3, 1]))
+      >>> with tf.GradientTape() as tape:
+      ...     centre = layer(x)[0, 1, 1, 0]
+      >>> seen = tape.gradient(centre, x) != 0
+      >>> tf.cast(seen[0, :, :, 0], tf.int32).numpy()
+      array([[0, 0, 0],
+             [0, 0, 1],
+             [1, 1, 1]], dtype=int32)
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934; released code (openai/iaf).
     """
 
-    def __init__(self, filters, strict=False, init_scale=1.0, compatibility=RELEASED, seed=0, **kwargs):
-        """Args: strict: Python `bool`, whether the own group of channels is not seen; rest as for `ExponentialGainConv2D`."""
+    def __init__(
+        self,
+        filters: int,
+        strict: bool = False,
+        init_scale: float = 1.0,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates the layer.
+
+        Args:
+          filters: Number of output channels.
+          strict: Whether an output does not see its own group of channels at its own pixel.
+          init_scale: Standard deviation of the outputs, see `initialize`.
+          compatibility: `'released'` or `'fixed'`, see `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+
+        Raises:
+          ValueError: If `compatibility` is unknown.
+        """
         super().__init__(filters, 3, init_scale, compatibility, seed, **kwargs)
         self.strict = strict
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self.live_taps = autoregressive_mask(input_shape[-1], self.filters, self.strict)
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
@@ -157,26 +266,37 @@ class AutoregressiveConv2D(_ExponentialGain):
 
 
 class AutoregressiveNetwork(keras.layers.Layer):
-    """Shifts and log-scales of each number given those before it: `[B, H, W, C] -> [B, H, W, 2 C]`; float32 under any policy.
+    """Shifts and log-scales of each number given those before it: `[B, H, W, C] -> [B, H, W, 2 C]`, float32 under any policy.
 
-    ELU(masked 3x3 + context), ELU(masked 3x3), and a strictly masked 3x3 convolution for each of the two, times 0.1. Called with
-    `(z, condition)`: None, a context `[B, H, W, width]`, or a dictionary that holds it as `context`.
+    ELU(masked 3x3 + context), ELU(masked 3x3), and then 0.1 times a strictly masked 3x3 convolution for the shifts and another
+    for the log-scales. Called with `(z, condition)`, where the condition is None, a context `[B, H, W, width]`, or a dictionary
+    with the context as its entry `context`.
 
-    Source: Kingma et al. 2016; released code (`ar_multiconv2d`).
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import AutoregressiveNetwork
+      >>> network = AutoregressiveNetwork(channels=2, width=4)
+      >>> network(tf.ones([3, 4, 4, 2])).shape
+      TensorShape([3, 4, 4, 4])
+      >>> network(tf.ones([3, 4, 4, 2]), tf.zeros([3, 4, 4, 4])).shape
+      TensorShape([3, 4, 4, 4])
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934; released code (openai/iaf, `ar_multiconv2d`).
     """
 
-    def __init__(self, channels, width, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(self, channels: int, width: int, compatibility: str = RELEASED, seed: int = 0, **kwargs: Any) -> None:
         """Creates and builds the layers.
 
         Args:
-          channels: Python `int` C.
-          width: Python `int`, hidden channels: a multiple of C, or a divisor of it.
-          compatibility: As for `ExponentialGainConv2D`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          channels: Number of channels C.
+          width: Number of hidden channels, a multiple or a divisor of C.
+          compatibility: `'released'` or `'fixed'`, see `ExponentialGainConv2D`.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if of width and channels neither divides the other.
+          ValueError: If neither of `width` and `channels` divides the other, or `compatibility` is unknown.
         """
         super().__init__(autocast=False, **kwargs)
         self.channels = channels
@@ -196,11 +316,12 @@ class AutoregressiveNetwork(keras.layers.Layer):
         self.log_scale = layer("log_scale", channels, True, width)
         self.built = True
 
-    def call(self, z, condition=None):
+    def call(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, z, condition)
 
-    def initialize(self, z, condition=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, z, condition)
 
     def _run(self, run, z, condition):
@@ -212,35 +333,57 @@ class AutoregressiveNetwork(keras.layers.Layer):
         out = tf.concat([run(self.shift, hidden), run(self.log_scale, hidden)], axis=-1)
         return _OUTPUT_SCALE * tf.cast(out, self.variable_dtype)
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], 2 * self.channels)
 
 
 class ImageHead(keras.layers.Layer):
-    """`clip(conv5x5(elu(h)))` within `[-1/2 + 1/512, 1/2 - 1/512]`: `[B, H, W, width] -> [B, s H, s W, C]`, s = 2, 1 or 1/2.
+    """Means of an image's pixels, `clip(conv5x5(elu(h)))`: `[B, H, W, width] -> [B, s H, s W, C]`, float32 under any policy.
 
-    The convolution is transposed for s = 2, has stride 2 for s = 1/2. Float32 comes out under any policy.
+    They are clipped to `[-1/2 + 1/512, 1/2 - 1/512]`. The scale s is 2, 1 or 1/2: the convolution is transposed for s = 2 and has
+    stride 2 for s = 1/2.
 
-    Source: Kingma et al. 2016, released code (s = 2). Sizes of auxiliary images: Lucas & Verbeek 2018, section 4.2.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import ImageHead
+      >>> ImageHead(width=8, scale=2)(tf.ones([4, 16, 16, 8])).shape
+      TensorShape([4, 32, 32, 3])
+      >>> ImageHead(width=8, scale=0.5)(tf.ones([4, 16, 16, 8])).shape
+      TensorShape([4, 8, 8, 3])
+
+    References:
+      Released code of Kingma et al. 2016 (openai/iaf; s = 2); sizes of auxiliary images: Lucas & Verbeek 2018, section 4.2,
+      https://arxiv.org/abs/1711.11479.
     """
 
-    def __init__(self, width, scale=2, channels=3, compatibility=RELEASED, seed=0, **kwargs):
+    def __init__(
+        self,
+        width: int,
+        scale: float = 2,
+        channels: int = 3,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layer.
 
         Args:
-          width: Python `int`, channels of the features.
-          scale: 2, 1 or 0.5: how many times as wide as the features the image is.
-          channels: Python `int`, of the image.
-          compatibility: As for `ExponentialGainConv2D`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          width: Number of channels of the features.
+          scale: Width of the image over the width of the features: 2, 1 or 0.5.
+          channels: Number of channels of the image.
+          compatibility: `'released'` or `'fixed'`, see `ExponentialGainConv2D`.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if there is no such scale.
+          ValueError: If `scale` is not 2, 1 or 0.5, or `compatibility` is unknown.
         """
         super().__init__(autocast=False, **kwargs)
         if scale not in (2, 1, 0.5):
-            raise ValueError(f"An image is 2, 1 or 0.5 times as wide as the features, got {scale}.")
+            raise ValueError(
+                f"scale must be 2, 1 or 0.5: the image is 2, 1 or 0.5 times as wide as the features; got {scale}."
+            )
         self.scale = scale
         options = {"compatibility": compatibility, "seed": seed, "dtype": self.dtype_policy}
         if scale == 2:
@@ -250,11 +393,12 @@ class ImageHead(keras.layers.Layer):
         self.last.build([None, None, None, width])
         self.built = True
 
-    def call(self, h):
+    def call(self, h: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._clipped(self.last(tf.nn.elu(h)))
 
-    def initialize(self, h):
-        """Data-dependent init from a batch; returns the output on it."""
+    def initialize(self, h: tf.Tensor) -> tf.Tensor:
+        """Initializes the layer from a batch and returns the output for it."""
         return self._clipped(self.last.initialize(tf.nn.elu(h)))
 
     def _clipped(self, mean):

@@ -1,4 +1,7 @@
-"""Convolutions of several papers: with weight norm, with masks, with data-dependent init."""
+"""Convolutions that several papers use: with weight norm, with masks, with data-dependent init."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,25 +11,58 @@ from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import MASKED, causal_mask, check, convolve
 from tfflows.math.random import derive_seed
 
-# Of the released MaCow: the deviation of v, what data-dependent init adds to a standard deviation, and what a masked kernel's
-# norm has added.
+# From the released MaCow: the standard deviation of v, what data-dependent init adds to a standard deviation, and what is added
+# to the norm of a masked kernel.
 _DEVIATION = 0.05
 _MOMENT_EPSILON = 1e-6
 _MASKED_NORM_EPSILON = 1e-8
-# Under the square root of the variance, and the least squared norm of a kernel (released Flow++).
+# What is added to a variance before its square root is taken, and the lower bound of a kernel's squared norm (released Flow++).
 _VARIANCE_EPSILON = 1e-8
 _NORM_EPSILON = 1e-12
 
 
 class WeightNormLayer(keras.layers.Layer):
-    """`conv(x, g v / ||v||) + bias`: v, g and bias, the data-dependent init, and what a policy casts.
+    """Base class of convolutions with weight norm, `conv(x, g v / ||v||) + bias`.
 
-    A subclass convolves; in its kernels the output channels lie on the axis `_filters_axis`.
+    It holds the variables v (`direction`), g (`gain`) and the bias, initializes them from data and casts as the dtype policy
+    says. A subclass convolves: it defines `build` and `_convolve`. The output channels of its kernels lie on the axis
+    `_filters_axis`.
+
+    Example:
+      A subclass that computes a linear map of the channels. The norm of each output channel's weights is its gain.
+
+      >>> import tensorflow as tf
+      >>> from tfflows.networks.layers import WeightNormLayer
+      >>> class Pointwise(WeightNormLayer):
+      ...     def build(self, input_shape):
+      ...         self._build((1, 1, input_shape[-1], self.filters))
+      ...     def _convolve(self, x, kernel):
+      ...         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+      >>> layer = Pointwise(filters=2, kernel_size=1, init_scale=1.0, seed=0)
+      >>> layer.build((None, 4, 4, 3))
+      >>> _ = layer.gain.assign([3.0, 5.0])
+      >>> norm = tf.norm(layer.effective_kernel()[0, 0], axis=0)
+      >>> norm.numpy().round(3)
+      array([3., 5.], dtype=float32)
+
+    References:
+      Salimans & Kingma 2016, https://arxiv.org/abs/1602.07868.
     """
 
     _filters_axis = -1
 
-    def __init__(self, filters, kernel_size, init_scale, seed, **kwargs):
+    def __init__(
+        self, filters: int, kernel_size: int | Sequence[int], init_scale: float, seed: int, **kwargs: Any
+    ) -> None:
+        """Creates the layer without its variables.
+
+        Args:
+          filters: Number of output channels.
+          kernel_size: Side of the kernel, or `(height, width)`.
+          init_scale: Standard deviation of the outputs after `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+        """
         super().__init__(autocast=False, **kwargs)
         self.filters = filters
         self.kernel_size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
@@ -55,26 +91,27 @@ class WeightNormLayer(keras.layers.Layer):
         axes = [axis for axis in range(4) if axis != self._filters_axis % 4]
         return tf.reduce_sum(tf.square(direction), axis=axes)
 
-    def effective_kernel(self):
-        """`g v / ||v||`, of the variables' dtype."""
+    def effective_kernel(self) -> tf.Tensor:
+        """Returns `g v / ||v||` in the variables' dtype."""
         direction = tf.convert_to_tensor(self.direction)
         factor = tf.convert_to_tensor(self.gain) * tf.math.rsqrt(self._squared_norm(direction))
         return direction * (factor if self._filters_axis == -1 else factor[:, tf.newaxis])
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         kernel = tf.cast(self.effective_kernel(), self.compute_dtype)
         out = self._convolve(tf.cast(x, self.compute_dtype), kernel)
         bias = tf.convert_to_tensor(self.bias)
         if self.compute_dtype == self.variable_dtype:
             return tf.nn.bias_add(out, bias)
-        # On CPU the gradient of `bias_add` adds bfloat16 to bfloat16 until nothing is added any more; a plain sum's does not.
+        # On CPU the gradient of `bias_add` sums in bfloat16 until further terms round to nothing; that of a plain sum does not.
         return out + tf.cast(bias, self.compute_dtype)
 
-    def initialize(self, x):
-        """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it.
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
+        """Initializes gain and bias from a batch `[B, H, W, C]` and returns the layer's output for it.
 
-        Each output channel gets mean 0 and (unbiased) standard deviation `init_scale`; with an `init_scale` of 0 gain and bias
-        become exactly 0, and so does the output.
+        Each output channel gets mean 0 and (unbiased) standard deviation `init_scale`. With an `init_scale` of 0, gain, bias and
+        output become exactly 0.
         """
         before = tf.cast(self(x), self.variable_dtype)
         if not self.init_scale:
@@ -85,51 +122,91 @@ class WeightNormLayer(keras.layers.Layer):
         factor = self.init_scale / (deviation + _MOMENT_EPSILON)
         self._scale_gain(factor)
         self.bias.assign((tf.convert_to_tensor(self.bias) - mean) * factor)
-        # What the layer now gives, without a second convolution.
+        # The layer's output from now on, without a second convolution.
         return tf.cast((before - mean) * factor, self.compute_dtype)
 
     def _scale_gain(self, factor):
         self.gain.assign(tf.convert_to_tensor(self.gain) * factor)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
-def unbiased_moments(x):
-    """Mean and standard deviation (`1 / (N - 1)`, as in the released MaCow) over all axes but the last."""
+def unbiased_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and standard deviation over all axes but the last.
+
+    The variance is the sum of squares over `N - 1`, as in the released MaCow.
+
+    Args:
+      x: Float tensor of shape `[..., C]`.
+
+    Returns:
+      Mean and standard deviation, `[C]` each, in the dtype of `x`.
+    """
     count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
     mean, variance = tf.nn.moments(x, axes=list(range(x.shape.rank - 1)))
     return mean, tf.sqrt(variance * count / tf.maximum(count - 1, 1))
 
 
 class WeightNormConv2D(WeightNormLayer):
-    """`conv(x, g v / ||v||) + bias`, zeros as padding; v ~ N(0, 0.05^2), g = ||v||, bias 0; then `initialize`.
+    """Convolution with weight norm and zero padding, `conv(x, g v / ||v||) + bias`.
 
-    With stride s output (i, j) is centred on input (s i, s j), as in PyTorch with a padding of half a kernel.
+    The norm is taken per output channel. At first v ~ N(0, 0.05^2), g = ||v|| and the bias is 0; `initialize` then sets g and
+    the bias from data. With stride s, output (i, j) is centred on input (s i, s j), as in PyTorch with a padding of half a
+    kernel.
 
-    Shapes: `[B, H, W, C] -> [B, H/s, W/s, filters]`, of the compute dtype. Source: Salimans & Kingma 2016; released MaCow.
+    Shapes: `[B, H, W, C] -> [B, H/s, W/s, filters]`, rounded up; the output has the compute dtype.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import WeightNormConv2D
+      >>> x = tf.random.stateless_normal([4, 8, 8, 3], seed=[0, 0])
+      >>> layer = WeightNormConv2D(filters=5, strides=2, init_scale=0.1)
+      >>> layer(x).shape
+      TensorShape([4, 4, 4, 5])
+      >>> layer.count_params()  # a kernel of 3 x 3 x 3 x 5, gain and bias
+      145
+
+      After data-dependent initialization the outputs for the batch have mean 0 and standard deviation `init_scale`.
+
+      >>> out = layer.initialize(x)
+      >>> tf.math.reduce_std(out, axis=[0, 1, 2]).numpy().round(2)
+      array([0.1, 0.1, 0.1, 0.1, 0.1], dtype=float32)
+
+    References:
+      Salimans & Kingma 2016, https://arxiv.org/abs/1602.07868; released code (XuezheMax/macow).
     """
 
-    def __init__(self, filters, kernel_size=3, strides=1, init_scale=1.0, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        init_scale: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layer.
 
         Args:
-          filters: Python `int`, output channels.
-          kernel_size: Python `int`, odd.
-          strides: Python `int`.
-          init_scale: Python `float`, standard deviation of the outputs after `initialize`.
-          seed: Python `int` of v.
-          **kwargs: As in Keras.
+          filters: Number of output channels.
+          kernel_size: Side of the kernel, odd.
+          strides: Stride s, in both directions.
+          init_scale: Standard deviation of the outputs after `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if the kernel is even.
+          ValueError: If `kernel_size` is even.
         """
         super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}.")
         self.strides = strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _convolve(self, x, kernel):
@@ -140,28 +217,47 @@ class WeightNormConv2D(WeightNormLayer):
         if self.strides == 1:
             return conv2d(x, kernel, strides=1, padding="SAME")
         side = self.kernel_size[0] // 2
-        x = tf.pad(x, [[0, 0], [side, side], [side, side], [0, 0]])  # SAME would begin a pixel later
+        x = tf.pad(x, [[0, 0], [side, side], [side, side], [0, 0]])  # SAME would start one pixel later
         return conv2d(x, kernel, strides=self.strides, padding="VALID")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         sides = (None if side is None else -(-side // self.strides) for side in (height, width))
         return (*outer, *sides, self.filters)
 
 
 class WeightNormConv2DTranspose(WeightNormLayer):
-    """Transposed convolution with weight norm, a norm an output channel, kernel 3x3, stride 2: `[B, 2 H, 2 W, filters]`.
+    """Transposed 3x3 convolution of stride 2 with weight norm: `[B, H, W, C] -> [B, 2 H, 2 W, filters]`.
 
-    The transpose of `WeightNormConv2D` of stride 2. Source: released MaCow.
+    The transpose of a `WeightNormConv2D` of stride 2. The norm is taken per output channel.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import WeightNormConv2DTranspose
+      >>> layer = WeightNormConv2DTranspose(filters=5)
+      >>> layer(tf.ones([4, 8, 8, 3])).shape
+      TensorShape([4, 16, 16, 5])
+
+    References:
+      Salimans & Kingma 2016, https://arxiv.org/abs/1602.07868; released code (XuezheMax/macow).
     """
 
     _filters_axis = -2
 
-    def __init__(self, filters, init_scale=1.0, seed=0, **kwargs):
-        """Args: as for `WeightNormConv2D`."""
+    def __init__(self, filters: int, init_scale: float = 1.0, seed: int = 0, **kwargs: Any) -> None:
+        """Creates the layer.
+
+        Args:
+          filters: Number of output channels.
+          init_scale: Standard deviation of the outputs after `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+        """
         super().__init__(filters, 3, init_scale, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, self.filters, input_shape[-1]))
 
     def _convolve(self, x, kernel):
@@ -170,33 +266,55 @@ class WeightNormConv2DTranspose(WeightNormLayer):
         out = conv2d_transpose(x, kernel, size, strides=2, padding="VALID")[:, 1:, 1:]
         return tf.ensure_shape(out, self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
 
 
 class MaskedConv2D(WeightNormLayer):
-    """A masked convolution with weight norm, of one of the kinds of `tfflows.math.masked_convolution`.
+    """Masked convolution with weight norm, of one of the kinds of `tfflows.math.masked_convolution`.
 
-    Of kind `shifted` the kernel is dense, `g v / ||v||`. Of kind `masked` it is `exp(gain) v m / (||v m|| + 1e-8)` with the mask
-    m; the entries of v under the mask are 0 and stay it.
+    With the kind `shifted` the kernel is dense, `g v / ||v||`. With the kind `masked` it is `exp(gain) v m / (||v m|| + 1e-8)`
+    with the mask m; the masked entries of v are 0 and stay 0.
 
-    Shapes: `[B, H, W, C] -> [B, H, W, filters]`. Source: MaCow, section 3.1; gains: its code, of two dates.
+    Shapes: `[B, H, W, C] -> [B, H, W, filters]`.
+
+    Example:
+      The output at a pixel does not depend on that pixel, nor on those after it in raster order.
+
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import MaskedConv2D
+      >>> layer = MaskedConv2D(filters=1, kernel_size=(3, 3), kind="masked", order="A")
+      >>> x = tf.Variable(tf.ones([1, 3, 3, 1]))
+      >>> with tf.GradientTape() as tape:
+      ...     centre = layer(x)[0, 1, 1, 0]
+      >>> seen = tape.gradient(centre, x) != 0
+      >>> tf.cast(seen[0, :, :, 0], tf.int32).numpy()
+      array([[1, 1, 1],
+             [1, 0, 0],
+             [0, 0, 0]], dtype=int32)
+
+    References:
+      Ma et al. 2019, section 3.1, https://arxiv.org/abs/1902.04208; gains as in the two versions of the released code
+      (XuezheMax/macow).
     """
 
-    def __init__(self, filters, kernel_size, kind, order, seed=0, **kwargs):
+    def __init__(
+        self, filters: int, kernel_size: Sequence[int], kind: str, order: str, seed: int = 0, **kwargs: Any
+    ) -> None:
         """Creates the layer.
 
         Args:
-          filters: Python `int`.
-          kernel_size: Python `int`s `(height, width)`.
+          filters: Number of output channels.
+          kernel_size: `(height, width)`.
           kind: `'masked'` or `'shifted'`.
-          order: `'A'`, `'B'`; shifted also `'C'`, `'D'`.
-          seed: Python `int` of v.
-          **kwargs: As in Keras.
+          order: `'A'` or `'B'`; for the kind `shifted` also `'C'` or `'D'`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if there is no such masked convolution.
+          ValueError: If there is no masked convolution of this kind, order and kernel size.
         """
         super().__init__(filters, kernel_size, 1.0, seed, **kwargs)
         check(kind, order, self.kernel_size)
@@ -204,7 +322,8 @@ class MaskedConv2D(WeightNormLayer):
         self.order = order
         self.live_taps = causal_mask(self.kernel_size, order) if kind == MASKED else np.ones([1, 1, 1, 1])
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _initial_direction(self, shape, dtype):
@@ -214,7 +333,8 @@ class MaskedConv2D(WeightNormLayer):
         norm = super()._initial_gain(direction)
         return tf.math.log(norm) if self.kind == MASKED else norm
 
-    def effective_kernel(self):
+    def effective_kernel(self) -> tf.Tensor:
+        """Returns the kernel of the convolution, masked entries 0, in the variables' dtype."""
         if self.kind != MASKED:
             return super().effective_kernel()
         direction = tf.convert_to_tensor(self.direction)
@@ -233,20 +353,53 @@ class MaskedConv2D(WeightNormLayer):
 
 
 class DataDependentConv2D(keras.layers.Layer):
-    """`conv(x) + bias`, stride 1, zeros as padding; with `weight_norm` the kernel is `g v / ||v||`, a norm an output channel.
+    """Convolution `conv(x) + bias` of stride 1 with zero padding and data-dependent init.
 
-    Kernel (or v) N(0, 0.05^2), g = 1, bias 0. `initialize(x)` scales the kernel (or g) and sets the bias so that the outputs of
-    a batch have mean 0 and standard deviation `init_scale` in each channel.
+    With `weight_norm` the kernel is `g v / ||v||`, with one norm per output channel. The kernel (or v) is drawn from
+    N(0, 0.05^2), g is 1 and the bias 0. `initialize(x)` scales the kernel (or g) and sets the bias so that the outputs for a
+    batch have mean 0 and standard deviation `init_scale` in each channel.
 
-    A kernel of 1x1 is a dense layer on the channels. Under the policy `mixed_bfloat16` the convolution is computed in
-    bfloat16; variables and their gradients are float32.
+    A 1x1 kernel is a dense layer on the channels. Under the policy `mixed_bfloat16` the convolution is computed in bfloat16;
+    variables and their gradients are float32.
 
-    Shapes: `[B, H, W, C] -> [B, H, W, filters]`, of the compute dtype. Source: Salimans & Kingma 2016; released Flow++ code
-    (without weight norm in the CIFAR-10 and 64x64 models).
+    Shapes: `[B, H, W, C] -> [B, H, W, filters]`; the output has the compute dtype.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import DataDependentConv2D
+      >>> x = tf.random.stateless_normal([4, 8, 8, 3], seed=[0, 0])
+      >>> layer = DataDependentConv2D(filters=2)
+      >>> layer.build(x.shape)
+      >>> out = layer.initialize(x)
+      >>> tf.math.reduce_std(out, axis=[0, 1, 2]).numpy().round(3)
+      array([1., 1.], dtype=float32)
+      >>> bool(tf.reduce_all(tf.abs(layer(x) - out) < 1e-5))
+      True
+
+    References:
+      Salimans & Kingma 2016, https://arxiv.org/abs/1602.07868; released Flow++ code (aravindsrinivas/flowpp), which has no
+      weight norm in the CIFAR-10 and 64x64 models.
     """
 
-    def __init__(self, filters, kernel_size=3, init_scale=1.0, weight_norm=False, seed=0, **kwargs):
-        """Args: filters, kernel_size: Python `int`s; init_scale: Python `float`; seed: of the kernel; rest: as in Keras."""
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        init_scale: float = 1.0,
+        weight_norm: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates the layer.
+
+        Args:
+          filters: Number of output channels.
+          kernel_size: Side of the kernel.
+          init_scale: Standard deviation of the outputs after `initialize`.
+          weight_norm: Whether the kernel has weight norm.
+          seed: Seed of the kernel.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+        """
         super().__init__(autocast=False, **kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -254,7 +407,8 @@ class DataDependentConv2D(keras.layers.Layer):
         self.weight_norm = weight_norm
         self._initializer = keras.initializers.RandomNormal(stddev=0.05, seed=derive_seed(seed, "kernel"))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         size = self.kernel_size
         self.kernel = self.add_weight(
             shape=(size, size, input_shape[-1], self.filters),
@@ -267,15 +421,16 @@ class DataDependentConv2D(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
         self.built = True
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         bias = tf.convert_to_tensor(self.bias)
         if self.compute_dtype == self.variable_dtype:
             return tf.nn.bias_add(self._convolve(x), bias)
-        # On CPU the gradient of `bias_add` adds bfloat16 to bfloat16 until nothing is added any more; a plain sum's does not.
+        # On CPU the gradient of `bias_add` sums in bfloat16 until further terms round to nothing; that of a plain sum does not.
         return self._convolve(x) + tf.cast(bias, self.compute_dtype)
 
-    def initialize(self, x):
-        """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it."""
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
+        """Initializes the variables from a batch `[B, H, W, C]` and returns the layer's output for it."""
         before = tf.cast(self._convolve(x), self.variable_dtype)
         bias = tf.convert_to_tensor(self.bias) if self.weight_norm else tf.zeros([self.filters], before.dtype)
         mean, variance = tf.nn.moments(before + bias, axes=[0, 1, 2])
@@ -283,7 +438,7 @@ class DataDependentConv2D(keras.layers.Layer):
         scaled = self.norm if self.weight_norm else self.kernel
         scaled.assign(tf.convert_to_tensor(scaled) * scale)
         self.bias.assign(bias - mean * scale)
-        # What the layer now gives, without a second convolution.
+        # The layer's output from now on, without a second convolution.
         return tf.cast(before * scale + tf.convert_to_tensor(self.bias), self.compute_dtype)
 
     def _convolve(self, x):
@@ -298,15 +453,16 @@ class DataDependentConv2D(keras.layers.Layer):
         out = tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [self.filters]], axis=0))
         return tf.ensure_shape(out, [*x.shape[:-1], self.filters])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
-def call_layer(layer, *inputs):
-    """`layer(*inputs)`: one of the two ways to run a network, see `initialize_layer`."""
+def call_layer(layer: keras.layers.Layer, *inputs: Any) -> tf.Tensor:
+    """Returns `layer(*inputs)`: one of the two ways to run a network, see `initialize_layer`."""
     return layer(*inputs)
 
 
-def initialize_layer(layer, *inputs):
-    """Data-dependent init of a layer that has it, else a plain call; returns the layer's output either way."""
+def initialize_layer(layer: keras.layers.Layer, *inputs: Any) -> tf.Tensor:
+    """Initializes a layer from data if it can do that, otherwise calls it; returns its output in both cases."""
     return getattr(layer, "initialize", layer)(*inputs)

@@ -1,1 +1,1 @@
-"""PixelCNN++: the network, its layers, and sampling with each activation computed once."""
+"""PixelCNN++: the network, its layers, and sampling that computes each activation once."""

@@ -1,9 +1,11 @@
-"""What a PixelCNN is conditioned on: one map for each of its positions, made of an image by convolutions without masks."""
+"""Features that a PixelCNN is conditioned on: one map for each of its positions, computed from an image without masks."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfflows.math.random import derive_seed, fold_in
+from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.gated_residual import GATED, GatedResidual
 from tfflows.networks.pixelcnn.network import HALVE, NUM_LEVELS, POSITION, u_shape
@@ -12,25 +14,49 @@ from tfflows.tracing.shared_layers import SharedLayers
 
 
 class FeatureStream(keras.layers.Layer):
-    """`[B, H, W, C] -> [[B, H_l, W_l, width], ...]`: a third stream of the shape of a `PixelCNN`'s, with as many layers.
+    """A third stream beside the two of a `PixelCNN`, with as many layers: `[B, H, W, C] -> [[B, H_l, W_l, width], ...]`.
 
-    The first layer is a 3x3 convolution of the image and a channel of ones; at each position stands a unit of 3x3 convolutions,
-    in the second half with what the first half gave over a skip connection. Called with `(image, dropout_keys)`.
+    The first layer is a 3x3 convolution of the image and a channel of ones. At each position is a unit of 3x3 convolutions; in
+    the second half it also sees, over a skip connection, an output of the first half. Called with `(image, dropout_keys)`;
+    returns one map for each position.
 
-    Source: Lucas & Verbeek 2018, section 3, which says that the layers are as many and not masked.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import FeatureStream
+      >>> stream = FeatureStream(width=4, num_blocks=1)
+      >>> features = stream(tf.ones([2, 8, 8, 3]))
+      >>> [feature.shape[1] for feature in features]  # the side at each position
+      [8, 4, 2, 2, 4, 4, 8, 8]
+      >>> features[0].shape
+      TensorShape([2, 8, 8, 4])
+
+      They are the second argument of a `PixelCNN` with `num_blocks=1` and `feature_channels=4`.
+
+    References:
+      Lucas & Verbeek 2018, section 3, https://arxiv.org/abs/1711.11479, which says that there are as many layers and that they
+      are not masked.
     """
 
-    def __init__(self, width, num_blocks=5, kind=GATED, dropout_rate=0.0, channels=3, seed=0, **kwargs):
+    def __init__(
+        self,
+        width: int,
+        num_blocks: int = 5,
+        kind: str = GATED,
+        dropout_rate: float = 0.0,
+        channels: int = 3,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
-          width: Python `int`, channels of the features.
-          num_blocks: Python `int` R, as of the `PixelCNN`.
-          kind: Of the units: `'gated'`, or `'plain'` convolutions.
-          dropout_rate: Python `float`.
-          channels: Python `int`, of the image.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          width: Number of channels of the features.
+          num_blocks: Number of units R per resolution, as in the `PixelCNN`.
+          kind: Kind of the units: `'gated'`, or `'plain'` convolutions.
+          dropout_rate: Probability that a number is dropped.
+          channels: Number of channels of the image.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
         self.width = width
@@ -59,11 +85,12 @@ class FeatureStream(keras.layers.Layer):
         self._shared = SharedLayers(_call_position, self.positions, recomputed=True)
         self.built = True
 
-    def call(self, image, dropout_keys=None):
+    def call(self, image: tf.Tensor, dropout_keys: RowKeys | None = None) -> list[tf.Tensor]:
+        """Computes the output that the class describes."""
         return self._run(call_layer, self._shared, image, dropout_keys)
 
-    def initialize(self, image, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the features of it."""
+    def initialize(self, image: tf.Tensor, dropout_keys: RowKeys | None = None) -> list[tf.Tensor]:
+        """Initializes the layers one after another from a batch and returns its features."""
         return self._run(
             initialize_layer,
             lambda number, *inputs: initialize_layer(self.positions[number][0], *inputs),

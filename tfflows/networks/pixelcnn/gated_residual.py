@@ -1,9 +1,13 @@
-"""The residual unit of PixelCNN++."""
+"""Residual unit of PixelCNN++."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfflows.math.gating import concat_elu, dropout_rows, gate
-from tfflows.math.random import derive_seed
+from tfflows.math.random import RowKeys, derive_seed
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.shifted_convolution import SAME, ShiftedConv2D
 
@@ -11,45 +15,55 @@ GATED, PLAIN = KINDS = ("gated", "plain")
 
 
 class GatedResidual(keras.layers.Layer):
-    """`x + p sigmoid(q)`, `[p, q] = conv(dropout(celu(conv(celu(x)) + dense(celu(skip)) + dense(celu(feature)))))`.
+    """Residual unit `x + p sigmoid(q)` of PixelCNN++: `[B, H, W, filters] -> [B, H, W, filters]`.
 
-    `celu(v) = elu([v, -v])`; each term where there is one. Of kind `plain` there is no residual: `conv(celu(x)) + ...`.
+    Here `[p, q] = conv(dropout(celu(conv(celu(x)) + dense(celu(skip)) + dense(celu(feature)))))` with `celu(v) = elu([v, -v])`;
+    terms without an input are left out. The kind `plain` has no gate and no residual connection: `conv(celu(x)) + ...`.
 
-    Called with `(x, skip, feature, dropout_keys)`, `[B, H, W, filters]` and skip and feature of their own numbers of channels, or
-    None; keys are `RowKeys`, None for no dropout.
+    Called with `(x, skip, feature, dropout_keys)`: `[B, H, W, filters]`, `[B, H, W, skip_channels]` or None,
+    `[B, H, W, feature_channels]` or None, `RowKeys` or None for no dropout.
 
-    Source: Salimans et al. 2017, section 2; released code. Features: Lucas & Verbeek 2018, section 3.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import GatedResidual
+      >>> unit = GatedResidual(filters=4, kernel_size=(2, 3), shift="down", skip_channels=2)
+      >>> unit(tf.ones([1, 8, 8, 4]), tf.ones([1, 8, 8, 2])).shape
+      TensorShape([1, 8, 8, 4])
+
+    References:
+      Salimans et al. 2017, section 2, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn). Features: Lucas &
+      Verbeek 2018, section 3, https://arxiv.org/abs/1711.11479.
     """
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        shift=SAME,
-        skip_channels=0,
-        feature_channels=0,
-        feature_init_scale=1.0,
-        dropout_rate=0.0,
-        kind=GATED,
-        seed=0,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        shift: str = SAME,
+        skip_channels: int = 0,
+        feature_channels: int = 0,
+        feature_init_scale: float = 1.0,
+        dropout_rate: float = 0.0,
+        kind: str = GATED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
-          filters: Python `int`, channels of input and output.
-          kernel_size: Python `int`s `(height, width)`.
-          shift: As for `ShiftedConv2D`.
-          skip_channels: Python `int`, of what comes over a skip connection; 0 for none.
-          feature_channels: Python `int`, of what the network is conditioned on; 0 for none.
-          feature_init_scale: Python `float`, standard deviation of the features' part after `initialize`.
-          dropout_rate: Python `float`.
+          filters: Number of channels of input and output.
+          kernel_size: `(height, width)`.
+          shift: `'same'`, `'down'` or `'down_right'`, see `ShiftedConv2D`.
+          skip_channels: Channels of the skip connection, 0 for none.
+          feature_channels: Channels of the feature that the network is conditioned on, 0 for none.
+          feature_init_scale: Standard deviation of the feature's term after `initialize`.
+          dropout_rate: Probability that a number is dropped.
           kind: `'gated'` or `'plain'`.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if the kind is unknown.
+          ValueError: If `kind` or `shift` is unknown.
         """
         super().__init__(autocast=False, **kwargs)
         if kind not in KINDS:
@@ -75,15 +89,34 @@ class GatedResidual(keras.layers.Layer):
             self.second.build([None, None, None, 2 * filters])
         self.built = True
 
-    def call(self, x, skip=None, feature=None, dropout_keys=None):
+    def call(
+        self,
+        x: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        feature: tf.Tensor | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, x, skip, feature, dropout_keys)
 
-    def initialize(self, x, skip=None, feature=None, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(
+        self,
+        x: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        feature: tf.Tensor | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
         return self._run(initialize_layer, x, skip, feature, dropout_keys)
 
-    def initialize_feature(self, x, skip=None, feature=None, dropout_keys=None):
-        """As `initialize`, but of what sees the features alone."""
+    def initialize_feature(
+        self,
+        x: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        feature: tf.Tensor | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tf.Tensor:
+        """Like `initialize`, but only for the layer that sees the feature; the others stay as they are."""
         return self._run(
             lambda layer, y: (layer.initialize if layer is self.feature else layer)(y), x, skip, feature, dropout_keys
         )
@@ -98,5 +131,6 @@ class GatedResidual(keras.layers.Layer):
         hidden = dropout_rows(concat_elu(hidden), self.dropout_rate, dropout_keys)
         return x + gate(run(self.second, hidden))
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)

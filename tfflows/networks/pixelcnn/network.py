@@ -1,11 +1,12 @@
 """PixelCNN++: two streams of gated residual units that see what comes before each pixel."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tfflows.math.random import derive_seed, fold_in
+from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.gated_residual import GatedResidual
 from tfflows.networks.pixelcnn.shifted_convolution import (
@@ -23,49 +24,71 @@ NUM_LEVELS = 3
 
 
 class PixelCNN(keras.layers.Layer):
-    """`[B, H, W, C] -> [B, H, W, filters]`; outputs at a pixel depend on pixels before it in raster order, and on no other.
+    """Autoregressive network `[B, H, W, C] -> [B, H, W, filters]`, float32 under any policy.
 
-    The vertical stream sees all rows above, the horizontal one these and the pixels to the left in the own row. Each goes down
-    through three resolutions and up again with skip connections; at each of `6 R + 2` positions a gated residual unit of the
-    vertical stream (kernel 2x3), then one of the horizontal stream (2x2) that sees it.
+    The outputs at a pixel depend only on the pixels before it in raster order. The vertical stream sees all rows above, the
+    horizontal one also the pixels to the left in the same row. Each goes down through three resolutions and up again with skip
+    connections. Each of the `6 R + 2` positions has a gated residual unit of the vertical stream (kernel 2x3), then one of the
+    horizontal stream (2x2) that sees the output of the former.
 
-    With `feature_channels` the units of a position also see a map that does not depend on the pixels: called with
-    `(x, features, dropout_keys)`, a list of `[B, H_l, W_l, feature_channels]` for the positions.
+    With `feature_channels` the units of a position also see a map that does not depend on the pixels. Called with
+    `(x, features, dropout_keys)`, where `features` is a list of `[B, H_l, W_l, feature_channels]`, one for each position.
 
-    Sides must be multiples of 4. Float32 comes out under any policy.
+    The sides of the images must be multiples of 4.
 
-    Source: Salimans et al. 2017; released code. Features: Lucas & Verbeek 2018, section 3.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import PixelCNN
+      >>> network = PixelCNN(width=4, filters=6, num_blocks=1)
+      >>> x = tf.random.stateless_normal([1, 4, 4, 3], seed=[0, 0])
+      >>> out = network(x)
+      >>> out.shape
+      TensorShape([1, 4, 4, 6])
+
+      A change of the pixel at (1, 2) changes the outputs after it, and no others.
+
+      >>> changed = x + tf.reshape(tf.one_hot(6, 16), [1, 4, 4, 1])
+      >>> differs = tf.reduce_any(network(changed) != out, axis=-1)
+      >>> tf.cast(differs[0], tf.int32).numpy()
+      array([[0, 0, 0, 0],
+             [0, 0, 0, 1],
+             [1, 1, 1, 1],
+             [1, 1, 1, 1]], dtype=int32)
+
+    References:
+      Salimans et al. 2017, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn). Features: Lucas & Verbeek 2018,
+      section 3, https://arxiv.org/abs/1711.11479.
     """
 
     def __init__(
         self,
-        width,
-        filters,
-        num_blocks=5,
-        feature_channels=0,
-        injection="both",
-        feature_init_scale=1.0,
-        dropout_rate=0.0,
-        channels=3,
-        seed=0,
-        **kwargs,
-    ):
+        width: int,
+        filters: int,
+        num_blocks: int = 5,
+        feature_channels: int = 0,
+        injection: str = "both",
+        feature_init_scale: float = 1.0,
+        dropout_rate: float = 0.0,
+        channels: int = 3,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
-          width: Python `int` F, channels of the streams.
-          filters: Python `int`, output channels.
-          num_blocks: Python `int` R, units a resolution.
-          feature_channels: Python `int`, channels of the features, 0 for none.
-          injection: `'both'` streams see the features, or `'horizontal'` alone.
-          feature_init_scale: Python `float`, as for `GatedResidual`.
-          dropout_rate: Python `float`.
-          channels: Python `int`, of the images.
-          seed: Python `int` of the initial parameters.
-          **kwargs: As in Keras.
+          width: Number of channels F of the streams.
+          filters: Number of output channels.
+          num_blocks: Number of units R per resolution.
+          feature_channels: Channels of the features, 0 for none.
+          injection: Which streams see the features: `'both'`, or `'horizontal'` alone.
+          feature_init_scale: Standard deviation of the features' terms after `initialize`.
+          dropout_rate: Probability that a number is dropped.
+          channels: Number of channels of the images.
+          seed: Seed of the initial parameters.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if the injection is unknown.
+          ValueError: If `injection` is unknown.
         """
         super().__init__(autocast=False, **kwargs)
         if injection not in INJECTIONS:
@@ -89,7 +112,7 @@ class PixelCNN(keras.layers.Layer):
         def transposed(shift, name):
             return built(ShiftedConv2DTranspose(width, shift, seed=derive_seed(seed, name), **policy), width)
 
-        # One channel more tells where the image ends.
+        # One more channel, of ones, shows where the image ends.
         self.above = convolution((2, 3), DOWN, "above", channels=channels + 1)
         self.row_above = convolution((1, 3), DOWN, "row_above", channels=channels + 1)
         self.left = convolution((2, 1), DOWN_RIGHT, "left", channels=channels + 1)
@@ -124,19 +147,26 @@ class PixelCNN(keras.layers.Layer):
         self._shared = SharedLayers(_call_position, self.positions, recomputed=True)
         self.built = True
 
-    def call(self, x, features=None, dropout_keys=None):
+    def call(
+        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return self._run(call_layer, self._shared, x, features, dropout_keys)
 
-    def initialize(self, x, features=None, dropout_keys=None):
-        """Data-dependent init, layer after layer, from a batch; returns the output on it."""
+    def initialize(
+        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """Initializes the layers one after another from a batch and returns the output for it."""
 
         def run_position(number, *inputs):
             return _run_position(initialize_layer, self.positions[number], *inputs)
 
         return self._run(initialize_layer, run_position, x, features, dropout_keys)
 
-    def initialize_features(self, x, features, dropout_keys=None):
-        """As `initialize`, but of what sees the features alone; everything else stays what it is."""
+    def initialize_features(
+        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """Like `initialize`, but only for the layers that see the features; the others stay as they are."""
 
         def run(layer, *inputs):
             return layer.initialize_feature(*inputs)
@@ -172,15 +202,16 @@ class PixelCNN(keras.layers.Layer):
 
     def _check(self, x, features):
         if any(side is not None and side % 2 ** (NUM_LEVELS - 1) for side in x.shape[1:3]):
-            raise ValueError(f"{self.name} halves the sides twice: they must be multiples of 4, got {x.shape}.")
+            raise ValueError(f"{self.name} halves the sides twice: they must be multiples of 4, got shape {x.shape}.")
         wanted = len(self.positions) if self.feature_channels else None
         if wanted != (None if features is None else len(features)):
-            raise ValueError(
-                f"{self.name} needs {wanted or 'no'} features, one a position; got "
-                f"{'none' if features is None else len(features)}."
+            needed = (
+                f"{wanted} features, one per position" if wanted else "no features, because its feature_channels is 0"
             )
+            raise ValueError(f"{self.name} needs {needed}; got {'none' if features is None else len(features)}.")
 
-    def compute_output_shape(self, input_shape, *rest):
+    def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
@@ -206,10 +237,10 @@ class Step(NamedTuple):
     """One step of a U-shaped network.
 
     Attributes:
-      kind: `position` (a block, or one in each stream), `halve` or `double` (the resolution).
-      number: Among the steps of its kind.
-      level: 0 for the full resolution; of `halve` and `double` the one that they lead to.
-      is_second: Whether it belongs to the second half, whose positions take what the first half kept, last first.
+      kind: `position` (a unit, or one in each stream), `halve` or `double` (the resolution).
+      number: Number of the step among those of its kind.
+      level: Resolution, 0 for full; for `halve` and `double` the one that they lead to.
+      is_second: Whether the step belongs to the second half, whose positions take what the first half kept, last first.
     """
 
     kind: str
@@ -218,15 +249,21 @@ class Step(NamedTuple):
     is_second: bool
 
 
-def u_shape(num_levels, num_blocks):
-    """The `Step`s of PixelCNN++: R blocks a level on the way down; on the way up R at the top, then R + 1 a level.
+def u_shape(num_levels: int, num_blocks: int) -> list[Step]:
+    """Returns the `Step`s of a PixelCNN++.
 
-    What each step of the first half gives, and what comes before it, is taken by one position of the second half; only the
-    last is what that half starts from.
+    There are R positions per level on the way down; on the way up there are R at the coarsest level, then R + 1 per level. The
+    input of the first half and the output of each of its steps are taken by one position of the second half each, except for
+    the last output, from which the second half starts.
 
     Args:
-      num_levels: Python `int`, resolutions.
-      num_blocks: Python `int` R.
+      num_levels: Number of resolutions.
+      num_blocks: Number R.
+
+    Example:
+      >>> from tfflows.networks.pixelcnn.network import u_shape
+      >>> [f"{step.kind} {step.level}" for step in u_shape(num_levels=2, num_blocks=1)]
+      ['position 0', 'halve 1', 'position 1', 'position 1', 'double 0', 'position 0', 'position 0']
     """
     steps, position = [], 0
 

@@ -1,39 +1,80 @@
 """Sampling of a `PixelCNN`: pixel by pixel, each activation of the network computed once.
 
-A unit at a coarse resolution changes every second or fourth row and column alone, and the vertical stream once a row. So rows
-come in groups of four, and columns within a row in groups of as many as its coarsest active resolution has fine pixels: what is
-active is known when the graph is made. What a row leaves to the next one, and a pixel to its right neighbour, is carried in the
-loops.
+A unit at a coarse resolution changes only in every second or fourth row and column, and the vertical stream once per row. So
+rows come in groups of four, and the columns within a row in groups of as many fine pixels as a pixel of its coarsest active
+resolution has: which levels are active is known when the graph is made. What a row leaves for the next one, and a pixel for its
+right neighbour, is carried in the loops.
 
-Source: Ramachandran et al. 2017.
+References:
+  Ramachandran et al. 2017, https://arxiv.org/abs/1704.06001.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from tfflows.math.discretized_logistic_mixture import sample
 from tfflows.math.gating import concat_elu
 from tfflows.networks.pixelcnn.kernels import Kernels, by_column
+from tfflows.networks.pixelcnn.network import PixelCNN
 
 
-def cached_sample(network, num_components, component_uniforms, uniforms, features=None, temperature=1.0, rounded=False):
-    """Images `[B, H, W, 3]` in [-1, 1] of given uniform numbers.
+def cached_sample(
+    network: PixelCNN,
+    num_components: int,
+    component_uniforms: tf.Tensor,
+    uniforms: tf.Tensor,
+    features: Sequence[tf.Tensor] | None = None,
+    temperature: float | tf.Tensor = 1.0,
+    rounded: bool = False,
+) -> tf.Tensor:
+    """Samples images from given uniform numbers; each activation of the network is computed once.
+
+    The images are those of `naive_sample`. It must be called in a `tf.function`.
 
     Args:
-      network: `PixelCNN` of images of three channels; whatever its policy, pixels are computed in float32.
-      num_components: Python `int` K.
-      component_uniforms: `[B, H, W, K]` in (0, 1), static H and W, multiples of 4.
+      network: Network for images of three channels; pixels are computed in float32 whatever its policy.
+      num_components: Number of mixture components K.
+      component_uniforms: `[B, H, W, K]` in (0, 1), with static H and W that are multiples of 4.
       uniforms: `[B, H, W, 3]` in (0, 1).
-      features: As the network takes them, or None.
+      features: The features that the network takes, or None.
       temperature: Factor of all noise.
-      rounded: Python `bool`, whether each colour is rounded to a level before the next one sees it.
+      rounded: Whether each colour is rounded to a level before the next one sees it.
+
+    Returns:
+      Float32 images `[B, H, W, 3]` in [-1, 1].
+
+    References:
+      Ramachandran et al. 2017, https://arxiv.org/abs/1704.06001.
     """
     return _Sampler(network, num_components, features, temperature, rounded).run(component_uniforms, uniforms)
 
 
-def naive_sample(network, num_components, component_uniforms, uniforms, features=None, num_pixels=None, **options):
-    """As `cached_sample`, by a call of the whole network for each pixel; of the first `num_pixels` only, if given."""
+def naive_sample(
+    network: PixelCNN,
+    num_components: int,
+    component_uniforms: tf.Tensor,
+    uniforms: tf.Tensor,
+    features: Sequence[tf.Tensor] | None = None,
+    num_pixels: int | None = None,
+    **options: Any,
+) -> tf.Tensor:
+    """Like `cached_sample`, but calls the whole network for each pixel.
+
+    Args:
+      network: As in `cached_sample`.
+      num_components: As in `cached_sample`.
+      component_uniforms: As in `cached_sample`.
+      uniforms: As in `cached_sample`.
+      features: As in `cached_sample`.
+      num_pixels: If given, only the first `num_pixels` pixels in raster order are sampled; the others are 0.
+      **options: `temperature` and `rounded` as in `cached_sample`.
+
+    Returns:
+      Float32 images `[B, H, W, 3]` in [-1, 1].
+    """
     batch, height, width = component_uniforms.shape[:3]
     by_pixel = [_by_pixel(tensor) for tensor in (component_uniforms, uniforms)]
 
@@ -54,7 +95,7 @@ def _by_pixel(x):
 
 
 class _Sampler:
-    """One call: kernels folded, and the features' part of each unit, which no pixel changes, computed for the whole image."""
+    """State of one call: the folded kernels, and each unit's feature terms, which no pixel changes, for the whole image."""
 
     def __init__(self, network, num_components, features, temperature, rounded):
         self._network = network
@@ -65,7 +106,7 @@ class _Sampler:
         self._num_levels = len(self._kernels.levels)
 
     def _feature_terms(self, number, features):
-        """For the two units of a position `[H, B, W, F]` and `[H, W, B, F]`, or None."""
+        """Feature terms of the two units of a position, `[H, B, W, F]` and `[H, W, B, F]`, or None."""
         vertical, horizontal = self._network.positions[number]
         if features is None:
             return None, None
@@ -75,13 +116,14 @@ class _Sampler:
             first = tf.transpose(tf.cast(vertical.feature(seen), tf.float32), [1, 0, 2, 3])
         return first, tf.transpose(tf.cast(horizontal.feature(seen), tf.float32), [1, 2, 0, 3])
 
-    def run(self, component_uniforms, uniforms):
+    def run(self, component_uniforms: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+        """Returns the images `[B, H, W, 3]`."""
         batch, height, width, _ = component_uniforms.shape
         self._batch, self._size = batch, (height, width)
         self._uniforms = [tf.transpose(tensor, [1, 2, 0, 3]) for tensor in (component_uniforms, uniforms)]
         group = 2 ** (self._num_levels - 1)
 
-        # Rows in which as much is active are traced once.
+        # Rows in which the same levels are active are traced once.
         row_of = {
             active: tf.function(functools.partial(self._row, active), autograph=False)
             for active in range(self._num_levels)
@@ -103,7 +145,7 @@ class _Sampler:
         return tf.transpose(rows.stack(), [2, 0, 1, 3])
 
     def _empty(self):
-        """What is carried from row to row, as before the first row."""
+        """What is carried from row to row, as it is before the first row."""
         batch, (_, width) = self._batch, self._size
         channels = self._network.width
 
@@ -111,7 +153,7 @@ class _Sampler:
             return [make(width // 2**level) for level in range(self._num_levels)]
 
         def units(make):
-            # Of each unit, what its two convolutions saw in the row before.
+            # For each unit, what its two convolutions saw in the row before.
             return [
                 [make(width // 2**number) for _ in (*level.first, *level.second)]
                 for number, level in enumerate(self._kernels.levels)
@@ -124,13 +166,13 @@ class _Sampler:
             # The last row of the first half at each level, which the next coarse row sees.
             "vertical_half": levels(lambda size: tf.zeros([batch, 1, size, channels])),
             "horizontal_half": levels(lambda size: tf.zeros([size, batch, channels])),
-            # What coarse rows give to the second of their fine rows.
+            # What coarse rows contribute to the second of their fine rows.
             "vertical_doubled": levels(lambda size: tf.zeros([batch, 1, size, channels])),
             "horizontal_doubled": levels(lambda size: tf.zeros([size, batch, channels])),
         }
 
     def _row(self, active, index, carried):
-        """A row of the image, `[W, B, 3]`, and what is carried on; active: Python `int`, the coarsest level that changes."""
+        """Computes a row of the image, `[W, B, 3]`, and the new state; `active` is the coarsest level that changes."""
         carried = tf.nest.map_structure(lambda tensor: tensor, carried)  # a copy, to be changed
         exists = tf.cast(index > 0, tf.float32)
         second_last, last = carried["image"]
@@ -146,7 +188,7 @@ class _Sampler:
         return row, carried
 
     def _vertical_row(self, level, active, index, x, carried, terms):
-        """The vertical stream at a row and the terms of the horizontal units there; levels up to `active` change."""
+        """Computes the vertical stream in a row and the terms of the horizontal units there; levels up to `active` change."""
         kernels, units = self._kernels, self._kernels.levels[level]
         row = index // 2**level
         before = carried["vertical"][level]
@@ -184,7 +226,7 @@ class _Sampler:
         return x
 
     def _pixels(self, index, active, carried, terms):
-        """The pixels of a row from left to right, `[W, B, 3]`; `carried` takes what the row leaves."""
+        """Computes the pixels of a row from left to right, `[W, B, 3]`; what the next row needs is put into `carried`."""
         batch, (_, width) = self._batch, self._size
         channels = self._network.width
         group = 2**active
@@ -194,7 +236,7 @@ class _Sampler:
         def arrays(size, depth):
             return tf.TensorArray(tf.float32, size, element_shape=[batch, depth])
 
-        # What the left neighbour left, and what the row gathers.
+        # What the left neighbour leaves, and what the row gathers.
         left = {
             "image": tf.zeros([batch, self._network.channels + 1]),
             "units": [[tf.zeros([batch, 4 * channels])] * num_units[level] for level in levels],
@@ -232,7 +274,7 @@ class _Sampler:
         return gathered["image"].stack()
 
     def _pixel(self, index, column, phase, active, left, gathered, doubled, carried, terms):
-        """One pixel `[B, 3]`; `left`, `gathered` and `doubled` take what it leaves."""
+        """Computes a pixel `[B, 3]`; what later pixels need is put into `left`, `gathered` and `doubled`."""
         exists = tf.cast(column > 0, tf.float32)
         left_above = tf.gather(terms["left_above"], tf.maximum(column - 1, 0))
         x = tf.gather(terms["image"], column) + self._kernels.first_layers(left_above, left["image"], exists)
@@ -241,7 +283,7 @@ class _Sampler:
         return sample(self._kernels.last(x), self._num_components, component_uniforms, uniforms, **self._options)
 
     def _horizontal(self, level, column, phase, active, x, left, gathered, doubled, carried, terms):
-        """The horizontal stream at a pixel of a level; phase: Python `int`, the column within its group."""
+        """Computes the horizontal stream at a pixel of a level; `phase` is the column within its group, a Python `int`."""
         kernels, units = self._kernels, self._kernels.levels[level]
         kept = [x]
 

@@ -1,4 +1,7 @@
-"""Convolutions with weight norm that see the rows above, the columns to the left, or all around: the layers of PixelCNN++."""
+"""Convolutions of PixelCNN++, with weight norm: they see the rows above, also the columns to the left, or all around."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -11,9 +14,18 @@ _VARIANCE_EPSILON = 1e-10
 
 
 class _PixelCNNLayer(WeightNormLayer):
-    """Gains start at 1; data-dependent init takes the moments of what the direction alone gives, before it is cropped."""
+    """Gains start at 1; data-dependent init uses the moments of the direction's response before cropping."""
 
-    def __init__(self, filters, kernel_size, shift, strides, init_scale, seed, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        shift: str,
+        strides: int,
+        init_scale: float,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, kernel_size, init_scale, seed, **kwargs)
         if shift not in SHIFTS:
             raise ValueError(f"shift must be one of {SHIFTS}, got {shift!r}.")
@@ -29,11 +41,11 @@ class _PixelCNNLayer(WeightNormLayer):
     def _crop(self, full):
         return full
 
-    def initialize(self, x):
-        """Data-dependent init from a batch `[B, H, W, C]`; returns the layer's output on it.
+    def initialize(self, x: tf.Tensor) -> tf.Tensor:
+        """Initializes gain and bias from a batch `[B, H, W, C]` and returns the layer's output for it.
 
-        Each output channel gets mean 0 and standard deviation `init_scale`; with an `init_scale` of 0 gain and bias, and so the
-        output, become exactly 0.
+        Each output channel gets mean 0 and standard deviation `init_scale`. With an `init_scale` of 0, gain, bias and output
+        become exactly 0.
         """
         direction = tf.convert_to_tensor(self.direction)
         inverse_norm = tf.math.rsqrt(self._squared_norm(direction))
@@ -48,33 +60,62 @@ class _PixelCNNLayer(WeightNormLayer):
 
 
 class ShiftedConv2D(_PixelCNNLayer):
-    """`conv(x, g v / ||v||) + bias`, a norm an output channel; v ~ N(0, 0.05^2), g = 1, bias 0; then `initialize`.
+    """Shifted convolution with weight norm: `conv(x, g v / ||v||) + bias`.
 
-    What output (i, j) sees with a kernel `(height, width)`: with shift `down` rows up to i and columns around j; with
-    `down_right` rows up to i and columns up to j; with `same` all around. With stride 2 outputs (2 i, 2 j) of these are kept (but
-    `same` is padded as TensorFlow does it).
+    The norm is taken per output channel. At first v ~ N(0, 0.05^2), g is 1 and the bias 0; `initialize` then sets g and the bias
+    from data.
 
-    Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`. Source: Salimans et al. 2017; released PixelCNN++ code.
+    With shift `down`, output (i, j) sees rows up to i and columns around j; with `down_right`, rows up to i and columns up to j;
+    with `same`, all around. With stride 2 only the outputs (2 i, 2 j) of these are kept (but `same` is padded as TensorFlow does
+    it).
+
+    Shapes: `[B, H, W, C] -> [B, H / strides, W / strides, filters]`, rounded up.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import ShiftedConv2D
+      >>> layer = ShiftedConv2D(filters=1, kernel_size=(2, 3), shift="down")
+      >>> x = tf.Variable(tf.ones([1, 3, 3, 1]))
+      >>> with tf.GradientTape() as tape:
+      ...     centre = layer(x)[0, 1, 1, 0]
+      >>> seen = tape.gradient(centre, x) != 0
+      >>> tf.cast(seen[0, :, :, 0], tf.int32).numpy()
+      array([[1, 1, 1],
+             [1, 1, 1],
+             [0, 0, 0]], dtype=int32)
+
+    References:
+      Salimans et al. 2017, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn).
     """
 
-    def __init__(self, filters, kernel_size, shift=SAME, strides=1, init_scale=1.0, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        shift: str = SAME,
+        strides: int = 1,
+        init_scale: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates the layer.
 
         Args:
-          filters: Python `int`, output channels.
-          kernel_size: Python `int`, or `(height, width)`.
+          filters: Number of output channels.
+          kernel_size: Side of the kernel, or `(height, width)`.
           shift: `'same'`, `'down'` or `'down_right'`.
-          strides: Python `int`.
-          init_scale: Python `float`, standard deviation of the outputs after `initialize`.
-          seed: Python `int` of v.
-          **kwargs: As in Keras.
+          strides: Stride, in both directions.
+          init_scale: Standard deviation of the outputs after `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
-          ValueError: if the shift is unknown.
+          ValueError: If `shift` is unknown.
         """
         super().__init__(filters, kernel_size, shift, strides, init_scale, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, input_shape[-1], self.filters))
 
     def _full(self, x, kernel):
@@ -87,11 +128,12 @@ class ShiftedConv2D(_PixelCNNLayer):
         height, width = self.kernel_size
         side = (width - 1) // 2
         columns = [side, side] if self.shift == DOWN else [width - 1, 0]
-        # As padding of the convolution itself it would cost no copy, but on CPU the gradient then takes nearly twice as long.
+        # Padding in the convolution itself would save a copy, but on CPU its gradient takes nearly twice as long.
         padded = tf.pad(x, [[0, 0], [height - 1, 0], columns, [0, 0]])
         return conv2d(padded, kernel, strides=self.strides, padding="VALID")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         sides = (None if side is None else -(-side // self.strides) for side in (height, width))
         return (*outer, *sides, self.filters)
@@ -100,19 +142,42 @@ class ShiftedConv2D(_PixelCNNLayer):
 class ShiftedConv2DTranspose(_PixelCNNLayer):
     """Transposed convolution of stride 2 with weight norm: `[B, H, W, C] -> [B, 2 H, 2 W, filters]`.
 
-    Kernels are 2x3 with shift `down`, 2x2 with `down_right`, 3x3 with `same`: outputs (2 i, .) and (2 i + 1, .) come of row i.
+    Kernels are 2x3 with shift `down`, 2x2 with `down_right` and 3x3 with `same`. With the former two, the outputs in rows 2 i and
+    2 i + 1 come from row i alone.
 
-    Source: released PixelCNN++ code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.networks import ShiftedConv2DTranspose
+      >>> layer = ShiftedConv2DTranspose(filters=2, shift="down")
+      >>> layer(tf.ones([1, 4, 4, 3])).shape
+      TensorShape([1, 8, 8, 2])
+      >>> layer.kernel_size
+      (2, 3)
+
+    References:
+      Salimans et al. 2017, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn).
     """
 
     _filters_axis = -2
-    _kernel_sizes = {DOWN: (2, 3), DOWN_RIGHT: (2, 2), SAME: (3, 3)}
+    _kernel_sizes: ClassVar = {DOWN: (2, 3), DOWN_RIGHT: (2, 2), SAME: (3, 3)}
 
-    def __init__(self, filters, shift=SAME, init_scale=1.0, seed=0, **kwargs):
-        """Args: as for `ShiftedConv2D`."""
+    def __init__(self, filters: int, shift: str = SAME, init_scale: float = 1.0, seed: int = 0, **kwargs: Any) -> None:
+        """Creates the layer.
+
+        Args:
+          filters: Number of output channels.
+          shift: `'same'`, `'down'` or `'down_right'`.
+          init_scale: Standard deviation of the outputs after `initialize`.
+          seed: Seed of v.
+          **kwargs: Passed to the Keras layer (`name`, `dtype`).
+
+        Raises:
+          ValueError: If `shift` is unknown.
+        """
         super().__init__(filters, self._kernel_sizes.get(shift, (1, 1)), shift, 2, init_scale, seed, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the variables for inputs of `input_shape`."""
         self._build((*self.kernel_size, self.filters, input_shape[-1]))
 
     def _full(self, x, kernel):
@@ -130,19 +195,21 @@ class ShiftedConv2DTranspose(_PixelCNNLayer):
         side = 1 if self.shift == DOWN else 0
         return full[:, :-1, side:-1]
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Computes the output that the class describes."""
         return tf.ensure_shape(super().call(x), self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Returns the shape of the output for inputs of `input_shape`."""
         *outer, height, width, _ = input_shape
         return (*outer, *(None if side is None else 2 * side for side in (height, width)), self.filters)
 
 
-def shift_down(x):
-    """Each row one lower; zeros in the first: `[B, H, W, C]`."""
+def shift_down(x: tf.Tensor) -> tf.Tensor:
+    """Moves each row of `[B, H, W, C]` down by one; the first becomes zeros."""
     return tf.pad(x, [[0, 0], [1, 0], [0, 0], [0, 0]])[:, :-1]
 
 
-def shift_right(x):
-    """Each column one further right; zeros in the first."""
+def shift_right(x: tf.Tensor) -> tf.Tensor:
+    """Moves each column of `[B, H, W, C]` to the right by one; the first becomes zeros."""
     return tf.pad(x, [[0, 0], [0, 0], [1, 0], [0, 0]])[:, :, :-1]
