@@ -306,7 +306,7 @@ def test_bits_per_dim_are_of_the_data_alone():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="leaves none for the data beside 4 of z"):
+    with pytest.raises(ValueError, match="leaves none for the data beside the 4 of z"):
         AugmentedFlow(image_shaped_flow([4, 4, 4]), NormalAugmenter(4))
     network = CouplingNetwork(4, 3)
     network.build([None, 4, 4, 2])

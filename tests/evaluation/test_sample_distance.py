@@ -38,7 +38,7 @@ def test_covariances_that_do_not_commute():
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(ValueError, match="5 features need more than as many rows"):
+    with pytest.raises(ValueError, match="5 features need more than 5 rows"):
         frechet_distance(features(20, 5), np.zeros([5, 5]))
 
 

@@ -1,83 +1,136 @@
 """Channels z beside the data x, drawn from q(z | x): independent of x, Gaussian, or from a flow that is given x."""
 
+import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.distributions.conditional_noise import ConditionalNoise, log_standard_normal, noise_beside
-from tfflows.math.random import fold_in
+from tfflows.math.random import RowKeys, fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.tracing.walk import variables_of_layers
+
+tfb = tfp.bijectors
 
 STREAM = "augmentation"
 
 
 class NormalAugmenter(tf.Module):
-    """`z ~ N(0, I)` whatever the data: nothing to learn, so that p alone is trained (Chen et al. 2020, remark 2)."""
+    """`z ~ N(0, I)` whatever the data: it has no parameters, so that p alone is trained.
 
-    def __init__(self, num_channels, name="normal_augmenter"):
-        """Args: num_channels: Python `int`, of z; name: Python `str`."""
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.augmenters import NormalAugmenter
+      >>> from tfflows.math.random import row_keys
+      >>> augmenter = NormalAugmenter(num_channels=2)
+      >>> z, log_prob = augmenter.sample_and_log_prob(tf.zeros([5, 4, 4, 3]), row_keys(seed=0))
+      >>> print(z.shape, log_prob.shape)
+      (5, 4, 4, 2) (5,)
+      >>> print(round(float(augmenter.log_prob(tf.zeros([1, 1, 1, 2]), None)[0]), 3))  # -2 ln(2 pi) / 2
+      -1.838
+
+    References:
+      Chen et al. 2020, remark 2, https://arxiv.org/abs/2002.09741.
+    """
+
+    def __init__(self, num_channels: int, name: str = "normal_augmenter") -> None:
+        """Creates the augmenter.
+
+        Args:
+          num_channels: Number of channels of z.
+          name: Name of the module.
+        """
         super().__init__(name=name)
         self.num_channels = num_channels
 
-    def sample_and_log_prob(self, x, keys, dropout_keys=None):
-        """`(z, ln q(z | x))`: `[B, ..., num_channels]`, and nats `[B]`.
+    def sample_and_log_prob(
+        self, x: tf.Tensor, keys: RowKeys, dropout_keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws z given x.
 
         Args:
           x: float `[B, ..., C]`.
-          keys: `RowKeys` of the noise.
+          keys: Keys of the noise.
           dropout_keys: Not used.
+
+        Returns:
+          `(z, ln q(z | x))`: float `[B, ..., num_channels]`, and nats `[B]`.
         """
         return self.transform_and_log_prob(noise_beside(x, fold_in(keys, STREAM), self.num_channels), x)
 
-    def transform_and_log_prob(self, noise, x, dropout_keys=None):
-        """`(z, ln q(z | x))` of given Gaussian noise: the noise itself."""
+    def transform_and_log_prob(
+        self, noise: tf.Tensor, x: tf.Tensor, dropout_keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(z, ln q(z | x))` of given Gaussian noise; z is the noise itself."""
         return noise, log_standard_normal(noise)
 
-    def log_prob(self, z, x):
+    def log_prob(self, z: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """`ln q(z | x)`, nats `[B]`."""
         return log_standard_normal(z)
 
-    def initialize(self, x, keys, dropout_keys=None):
-        """z of a batch; there is nothing to set."""
+    def initialize(self, x: tf.Tensor, keys: RowKeys, dropout_keys: RowKeys | None = None) -> tf.Tensor:
+        """Returns z of a batch; there is nothing to set."""
         return self.sample_and_log_prob(x, keys)[0]
 
 
 class GaussianAugmenter(tf.Module):
     """`z = mean(x) + exp(log_scale(x)) e`, `e ~ N(0, I)`: `ln q(z | x) = ln N(e) - sum log_scale`.
 
-    With a network that is zero, as many are at their init, q is N(0, I).
+    With a network whose output is zero, as that of many networks is at init, q is N(0, I).
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.augmenters import GaussianAugmenter
+      >>> from tfflows.math.random import row_keys
+      >>> from tfflows.networks import CouplingNetwork
+      >>> network = CouplingNetwork(width=8, filters=2 * 1)
+      >>> network.build([None, 4, 4, 3])
+      >>> augmenter = GaussianAugmenter(network, num_channels=1)
+      >>> x = tf.zeros([5, 4, 4, 3])
+      >>> z, log_prob = augmenter.sample_and_log_prob(x, row_keys(seed=0))
+      >>> print(z.shape)
+      (5, 4, 4, 1)
+      >>> print(bool(tf.reduce_all(augmenter.log_prob(z, x) == log_prob)))
+      True
 
-    Chen et al. 2020, section 5 (the q of its one-dimensional z).
+    References:
+      Chen et al. 2020, section 5 (the q of its one-dimensional z), https://arxiv.org/abs/2002.09741.
     """
 
-    def __init__(self, network, num_channels, name="gaussian_augmenter"):
+    def __init__(self, network: keras.layers.Layer, num_channels: int, name: str = "gaussian_augmenter") -> None:
         """Creates the augmenter.
 
         Args:
-          network: Built Keras layer `[B, ..., C] -> [B, ..., 2 num_channels]`, first the means, then the log-scales.
-          num_channels: Python `int`, of z.
-          name: Python `str`.
+          network: Built layer `[B, ..., C] -> [B, ..., 2 num_channels]`: first the means, then the log-scales.
+          num_channels: Number of channels of z.
+          name: Name of the module.
         """
         super().__init__(name=name)
         self.network = network
         self.num_channels = num_channels
         self._layer_variables = variables_of_layers(network)
 
-    def sample_and_log_prob(self, x, keys, dropout_keys=None):
-        """As `NormalAugmenter.sample_and_log_prob`."""
+    def sample_and_log_prob(
+        self, x: tf.Tensor, keys: RowKeys, dropout_keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws z given x, as `NormalAugmenter.sample_and_log_prob` does.
+
+        Raises:
+          ValueError: If the network's output has another shape than `[B, ..., 2 num_channels]`.
+        """
         return self.transform_and_log_prob(noise_beside(x, fold_in(keys, STREAM), self.num_channels), x)
 
-    def transform_and_log_prob(self, noise, x, dropout_keys=None):
+    def transform_and_log_prob(
+        self, noise: tf.Tensor, x: tf.Tensor, dropout_keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`(z, ln q(z | x))` of given Gaussian noise e."""
         return self._transformed(noise, *self._mean_and_log_scale(call_layer, x))
 
-    def log_prob(self, z, x):
+    def log_prob(self, z: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """`ln q(z | x)` of given z, nats `[B]`."""
         mean, log_scale = self._mean_and_log_scale(call_layer, x)
         return log_standard_normal((z - mean) * tf.exp(-log_scale)) - _sum_of(log_scale)
 
-    def initialize(self, x, keys, dropout_keys=None):
+    def initialize(self, x: tf.Tensor, keys: RowKeys, dropout_keys: RowKeys | None = None) -> tf.Tensor:
         """Data-dependent init of the network from a batch; returns z."""
         noise = noise_beside(x, fold_in(keys, STREAM), self.num_channels)
         return self._transformed(noise, *self._mean_and_log_scale(initialize_layer, x))[0]
@@ -97,17 +150,43 @@ class GaussianAugmenter(tf.Module):
 
 
 class FlowAugmenter(ConditionalNoise):
-    """`z = g(e; h(x))`, `e ~ N(0, I)`, of `num_channels` channels: `ln q(z | x) = ln N(e) - ln |det dg/de|`.
+    """`z = g(e; h(x))`, `e ~ N(0, I)`, with `num_channels` channels: `ln q(z | x) = ln N(e) - ln |det dg/de|`.
 
-    #### References
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import AffineCoupling
+      >>> from tfflows.distributions.augmenters import FlowAugmenter
+      >>> from tfflows.math.random import row_keys
+      >>> from tfflows.networks import EluCouplingNetwork, ResidualContextNetwork
+      >>> context = ResidualContextNetwork(planes=(4, 4), filters=3)
+      >>> context.build([None, 4, 4, 1])
+      >>> network = EluCouplingNetwork(width=4, filters=2, context_filters=3)
+      >>> network.build([None, 4, 4, 1])
+      >>> coupling = AffineCoupling(network, parameter_order="contiguous", conditional=True)
+      >>> augmenter = FlowAugmenter(coupling, context, num_channels=2, pattern=None)
+      >>> x = tf.zeros([5, 4, 4, 1])
+      >>> z, log_prob = augmenter.sample_and_log_prob(x, row_keys(seed=0))
+      >>> print(z.shape)
+      (5, 4, 4, 2)
+      >>> print(np.allclose(augmenter.log_prob(z, x), log_prob, atol=1e-3))
+      True
 
-    Chen et al. 2020, section 4.
+    References:
+      Chen et al. 2020, section 4, https://arxiv.org/abs/2002.09741.
     """
 
     stream = STREAM
 
-    def __init__(self, bijector, context_network, num_channels, pattern="columns", name="flow_augmenter"):
-        """Args: as for `ConditionalNoise`."""
+    def __init__(
+        self,
+        bijector: tfb.Bijector,
+        context_network: keras.layers.Layer,
+        num_channels: int,
+        pattern: str | None = "columns",
+        name: str = "flow_augmenter",
+    ) -> None:
+        """Creates the augmenter; the arguments are those of `ConditionalNoise`."""
         super().__init__(bijector, context_network, pattern, num_channels, name)
 
 

@@ -1,13 +1,19 @@
 """Discrete images under a continuous flow, by dequantization."""
 
 import math
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import Bijector, takes_condition
 from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer
 from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.quantization import bits_per_dim, center, quantize, to_images
-from tfflows.math.random import fold_in, normal_rows
+from tfflows.math.random import RowKeys, fold_in, normal_rows
+
+tfd = tfp.distributions
 
 LOSS_UNITS = ("bits_per_dim", "nats")
 
@@ -17,42 +23,64 @@ _WITH_DROPOUT = ("dequantizer", "augmenter")
 class DequantizedFlow(ImageModel):
     """A lower bound on the probability of uint8 images, from a density over `v` in `[-1/2, 1/2)^(H x W x C)`.
 
-    `elbo(x) = ln p(v) - M ln n - ln r(u | x)` with `v = (q + u) / n - 1/2`, `u ~ r(u | x)` in [0, 1), `n = 2**num_bits` bins, M
-    dimensions; its expectation over u bounds `ln P(x)` from below. In nats an image.
+    `elbo(x) = ln p(v) - M ln n - ln r(u | x)` with `v = (q + u) / n - 1/2`, `u ~ r(u | x)` in [0, 1), levels q of
+    `n = 2**num_bits` bins, and M dimensions. Its expectation over u bounds `ln P(x)` from below. In nats per image.
 
     `flow` is any `tfd.TransformedDistribution` of a standard normal on vectors or images; a condition reaches its bijector as
-    `condition=`. With `dropout` that condition is `{'dropout': RowKeys}` in training and None else.
+    `condition=`. With `dropout` that condition is `{'dropout': RowKeys}` in training and None otherwise.
 
-    Or it is an `AugmentedFlow`, whose own bound then stands for `ln p(v)`, its noise drawn with u: bits/dim still count the M
-    dimensions of the images alone.
+    Or `flow` is an `AugmentedFlow`. Then its own bound stands for `ln p(v)`, with noise drawn along with u; bits/dim still count
+    the M dimensions of the images alone.
 
-    Source: Glow, eq. 2; Theis et al. 2016; r other than uniform: Ho et al. 2019, section 3.1; augmented: Chen et al. 2020, eq. 7.
+    Example:
+      A black image of one pixel at 1 bit: `q = 0`, and `v` is uniform in [-1/2, 0).
+
+      >>> import tensorflow as tf
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.math.random import row_keys
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [1, 1, 1])
+      >>> model = DequantizedFlow(tfd.TransformedDistribution(base, tfb.Identity()), num_bits=1)
+      >>> images = tf.zeros([2, 1, 1, 1], tf.uint8)
+      >>> v = model.dequantize_with(images, noise=0.25)
+      >>> print(v[0, 0, 0, 0].numpy())
+      -0.25
+      >>> print(round(float(model.elbo_of_dequantized(v)[0]), 3))  # ln N(-0.25; 0, 1) - ln 2
+      -1.643
+      >>> print(model.sample(3, row_keys(seed=0)).shape)
+      (3, 1, 1, 1)
+
+    References:
+      Kingma & Dhariwal 2018, eq. 2, https://arxiv.org/abs/1807.03039.
+      Theis et al. 2016, https://arxiv.org/abs/1511.01844.
+      Distributions r other than the uniform one: Ho et al. 2019, section 3.1, https://arxiv.org/abs/1902.00275.
+      Augmented flows: Chen et al. 2020, eq. 7, https://arxiv.org/abs/2002.09741.
     """
 
     def __init__(
         self,
-        flow,
-        num_bits=8,
-        dequantizer=None,
-        dropout=False,
-        loss_unit="bits_per_dim",
-        noise_at_init=True,
-        name="dequantized_flow",
-    ):
+        flow: tfd.TransformedDistribution | AugmentedFlow,
+        num_bits: int = 8,
+        dequantizer: tf.Module | None = None,
+        dropout: bool = False,
+        loss_unit: str = "bits_per_dim",
+        noise_at_init: bool = True,
+        name: str = "dequantized_flow",
+    ) -> None:
         """Creates the model.
 
         Args:
-          flow: `tfd.TransformedDistribution` or `AugmentedFlow`.
-          num_bits: Python `int`, 1 to 8.
-          dequantizer: As in `tfflows.distributions.dequantizers`; default: uniform.
-          dropout: Python `bool`, whether flow, dequantizer and augmenter take keys of dropout masks in training.
-          loss_unit: `'bits_per_dim'` or `'nats'` (an image), of `training_loss`.
-          noise_at_init: Python `bool`, whether the flow's data-dependent init sees dequantized images, or the lower edges of
-            their bins.
-          name: Python `str`.
+          flow: Density over `v`.
+          num_bits: Bits per colour, 1 to 8.
+          dequantizer: The distribution r, one of `tfflows.distributions.dequantizers`; default: `UniformDequantizer`.
+          dropout: Whether flow, dequantizer and augmenter take keys of dropout masks in training.
+          loss_unit: Unit of `training_loss`: `'bits_per_dim'`, or `'nats'` (per image).
+          noise_at_init: Whether the flow's data-dependent init sees dequantized images, or the lower edges of their bins.
+          name: Name of the module.
 
         Raises:
-          ValueError: if `loss_unit` is unknown.
+          ValueError: If `loss_unit` is unknown.
         """
         super().__init__(flow.event_shape, name)
         if loss_unit not in LOSS_UNITS:
@@ -65,11 +93,11 @@ class DequantizedFlow(ImageModel):
         self._noise_at_init = noise_at_init
         self._is_augmented = isinstance(flow, AugmentedFlow)
 
-    def dequantize(self, images, keys):
-        """`v` of uint8 images `[B, H, W, C]` with fresh noise of `keys` (`RowKeys`); float32."""
+    def dequantize(self, images: tf.Tensor, keys: RowKeys) -> tf.Tensor:
+        """`v`, float32, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
         return self._dequantized(images, keys)[0]
 
-    def dequantize_with(self, images, noise):
+    def dequantize_with(self, images: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """`v` of uint8 images with the given noise in `[0, 1 / n)`."""
         return self._centered(images) + noise
 
@@ -82,25 +110,36 @@ class DequantizedFlow(ImageModel):
         u, log_prob = self.dequantizer.sample_and_log_prob(centered, keys, dropout_keys)
         return centered + u / 2**self.num_bits, log_prob
 
-    def elbo(self, images, keys, condition=None):
-        """One-sample bound on `ln P(images)`, nats, shape `[B]`.
+    def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
+        """One-sample bound on `ln P(images)`, nats `[B]`.
 
         Args:
           images: uint8 `[B, H, W, C]`.
-          keys: `RowKeys` of the noise.
-          condition: What the flow's bijector takes as `condition=`, if it takes one.
+          keys: Keys of the noise.
+          condition: Passed to the flow's bijector as `condition=`, if it takes one.
+
+        Returns:
+          `ln p(v) - M ln n - ln r(u | x)`.
+
+        Raises:
+          ValueError: If the images have another dtype or shape than the model's.
         """
         v, log_prob = self._dequantized(images, keys)
         return self.elbo_of_dequantized(v, condition, keys) - log_prob
 
-    def elbo_of_dequantized(self, v, condition=None, keys=None, dropout_keys=None):
-        """`ln p(v) - M ln n`, nats, shape `[B]`: the bound without the dequantizer's part.
+    def elbo_of_dequantized(
+        self, v: tf.Tensor, condition: Any = None, keys: RowKeys | None = None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """`ln p(v) - M ln n`, nats `[B]`: the bound without the dequantizer's part.
 
         Args:
           v: float `[B, H, W, C]`.
           condition: As in `elbo`.
-          keys: `RowKeys` of an augmented flow's noise; else not used.
-          dropout_keys: `RowKeys` of its augmenter's dropout.
+          keys: Keys of the noise of an augmented flow; not used otherwise.
+          dropout_keys: Keys of the dropout of its augmenter, or None for no dropout.
+
+        Returns:
+          The bound of dequantized images.
         """
         if self._is_augmented:
             log_prob = self.flow.elbo(v, keys, condition, dropout_keys)
@@ -108,16 +147,18 @@ class DequantizedFlow(ImageModel):
             log_prob = self.flow.log_prob(v, bijector_kwargs=self._kwargs(condition))
         return log_prob - self.num_dimensions * self.num_bits * math.log(2.0)
 
-    def training_loss(self, images, labels, keys):
-        """Loss an image (minus the bound, in `loss_unit`) and the metrics to log, all of shape `[B]`: here bits/dim.
+    def training_loss(
+        self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Loss of each image (minus the bound, in `loss_unit`) and the metrics to log, here bits/dim.
 
         Args:
           images: uint8 `[B, H, W, C]`.
           labels: int32 `[B]`; used if the flow is conditional.
-          keys: `RowKeys`.
+          keys: Keys of the noise and the dropout.
 
         Returns:
-          `(loss, metrics)`: a tensor and a dictionary of tensors with at least `bits_per_dim`.
+          `(loss, metrics)`: a tensor, and a dictionary of tensors with at least `bits_per_dim`, all `[B]`.
         """
         dropout_keys, condition = self._training_condition(labels, keys)
         v, log_prob = self._dequantized(images, keys, dropout_keys["dequantizer"])
@@ -125,8 +166,8 @@ class DequantizedFlow(ImageModel):
         bits = bits_per_dim(elbo, self.num_dimensions)
         return -elbo if self.loss_unit == "nats" else bits, {"bits_per_dim": bits}
 
-    def condition_of(self, labels):
-        """The condition that labels make: themselves if the flow takes them, else None."""
+    def condition_of(self, labels: tf.Tensor) -> tf.Tensor | None:
+        """The condition that labels make: the labels themselves if the flow takes them, otherwise None."""
         return labels if takes_condition(self.flow.bijector) and not self.dropout else None
 
     def _training_condition(self, labels, keys):
@@ -136,8 +177,8 @@ class DequantizedFlow(ImageModel):
         keys = fold_in(keys, "dropout")
         return {name: fold_in(keys, name) for name in _WITH_DROPOUT}, {"dropout": fold_in(keys, "flow")}
 
-    def initialize(self, images, labels, keys):
-        """Data-dependent init from one batch, eagerly and outside `strategy.run`; returns its latent."""
+    def initialize(self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys) -> tf.Tensor:
+        """Data-dependent init from one batch, eagerly and outside `strategy.run`; returns the batch's latents."""
         dropout_keys, condition = self._training_condition(labels, keys)
         centered = self._centered(images)
         noise = self.dequantizer.initialize(centered, keys, dropout_keys["dequantizer"]) / 2**self.num_bits
@@ -149,24 +190,26 @@ class DequantizedFlow(ImageModel):
             return bijector.inverse(v)
         return bijector.initialize(v, condition)
 
-    def encode(self, images, keys, condition=None):
+    def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
         """Whitened latents `[B, ...]` of uint8 images, all noise included."""
         v = self.dequantize(images, keys)
         if self._is_augmented:
             return self.flow.encode(v, keys, condition)
         return self.flow.bijector.inverse(v, **self._kwargs(condition))
 
-    def decode(self, latents, condition=None):
-        """uint8 images of whitened latents."""
+    def decode(self, latents: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """uint8 images `[B, H, W, C]` of whitened latents."""
         return to_images(self.decode_values(latents, condition), self.num_bits)
 
-    def decode_values(self, latents, condition=None):
+    def decode_values(self, latents: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Continuous images `v` of whitened latents, before rounding."""
         if self._is_augmented:
             return self.flow.decode(latents, condition)
         return self.flow.bijector.forward(latents, **self._kwargs(condition))
 
-    def sample(self, num_samples, keys, temperature=1.0, condition=None):
+    def sample(
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
+    ) -> tf.Tensor:
         """uint8 images `[num_samples, H, W, C]`; the base noise is multiplied by `temperature` (Glow, section 6)."""
         shape = self.flow.distribution.event_shape
         latents = temperature * normal_rows(fold_in(keys, "sample"), num_samples, shape)

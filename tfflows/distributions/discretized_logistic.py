@@ -13,45 +13,53 @@ class DiscretizedLogistic(tfd.Distribution):
     """`P(y) = S((l + c - loc) / s) - S((l - loc) / s)`, S the sigmoid, `c = 256 / num_levels`, `l = c floor(y / c)`.
 
     A scalar distribution over the bins of levels 0 ... 255; `loc` and `s = exp(log_scale)` are on the scale of [0, 256]. As
-    printed in the paper the bins cover [0, 256) alone, so that probabilities add up to less than 1 and `log_prob` is a lower
-    bound; with `open_edges` the outer bins have the tails, and they add up to 1. Samples are lower edges of bins, drawn with
-    open edges either way.
+    printed in the paper, the bins cover [0, 256) alone: the probabilities add up to less than 1, and `log_prob` is a lower
+    bound. With `open_edges` the outer bins include the tails, and the probabilities add up to 1. Samples are lower edges of
+    bins, drawn with open edges either way.
 
-    #### Examples
+    Example:
+      With its middle at 0, half of the logistic lies below the first bin.
 
-    ```python
-    images = tfd.Independent(DiscretizedLogistic(loc=means, log_scale=log_scales), 3)   # means [B, H, W, C]
-    nats = images.log_prob(levels)                                                      # [B]
-    ```
+      >>> import tensorflow as tf
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.distributions.discretized_logistic import DiscretizedLogistic
+      >>> for open_edges in (False, True):
+      ...     pixel = DiscretizedLogistic(loc=0.0, log_scale=1.0, open_edges=open_edges)
+      ...     print(round(float(tf.reduce_sum(pixel.prob(tf.range(256.0)))), 3))
+      0.5
+      1.0
+      >>> means = tf.fill([5, 4, 4, 3], 128.0)
+      >>> images = tfp.distributions.Independent(DiscretizedLogistic(means, log_scale=0.0), 3)
+      >>> print(images.log_prob(tf.zeros([5, 4, 4, 3], tf.uint8)).shape)
+      (5,)
 
-    #### References
-
-    Lucas & Verbeek 2018, eq. 8.
+    References:
+      Lucas & Verbeek 2018, eq. 8, https://arxiv.org/abs/1711.11479.
     """
 
     def __init__(
         self,
-        loc,
-        log_scale,
-        num_levels=256,
-        open_edges=False,
-        validate_args=False,
-        allow_nan_stats=True,
-        name="discretized_logistic",
-    ):
+        loc: tf.Tensor | float,
+        log_scale: tf.Tensor | float,
+        num_levels: int = 256,
+        open_edges: bool = False,
+        validate_args: bool = False,
+        allow_nan_stats: bool = True,
+        name: str = "discretized_logistic",
+    ) -> None:
         """Creates the distribution.
 
         Args:
-          loc: Float `Tensor`.
-          log_scale: Float `Tensor`, broadcasts with `loc`.
-          num_levels: Python `int`, number of bins: a power of 2 from 2 to 256.
-          open_edges: Python `bool`.
+          loc: Location of the logistic, float.
+          log_scale: Logarithm of its scale, float; broadcasts with `loc`.
+          num_levels: Number of bins: a power of 2 from 2 to 256.
+          open_edges: Whether the outer bins include the tails.
           validate_args: As in TFP.
           allow_nan_stats: As in TFP.
           name: As in TFP.
 
         Raises:
-          ValueError: if there are no so many equal bins.
+          ValueError: If 256 levels do not fall into `num_levels` equal bins.
         """
         parameters = dict(locals())
         discretized_logistic.check_num_levels(num_levels)
@@ -75,13 +83,13 @@ class DiscretizedLogistic(tfd.Distribution):
         return {"loc": properties(), "log_scale": properties()}
 
     @property
-    def loc(self):
+    def loc(self) -> tf.Tensor:
         """Location of the logistic."""
         return self._loc
 
     @property
-    def log_scale(self):
-        """Logarithm of its scale."""
+    def log_scale(self) -> tf.Tensor:
+        """Logarithm of the scale of the logistic."""
         return self._log_scale
 
     def _event_shape(self):

@@ -1,29 +1,30 @@
 """The residual ladder of Kingma et al. 2016: encoder and decoder of a VAE whose posterior is an inverse autoregressive flow."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from tfflows.bijectors.inverse_autoregressive import InverseAutoregressive
-from tfflows.math.random import derive_seed, fold_in, normal_rows
+from tfflows.math.random import RowKeys, derive_seed, fold_in, normal_rows
 from tfflows.networks.iaf import RELEASED, AutoregressiveNetwork, ExponentialGainConv2D, ExponentialGainConv2DTranspose
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.tracing.shared_layers import SharedLayers
 
-# Of what a block adds to what passes by it (released code).
+# Factor of what a block adds to its input (released code).
 _RESIDUAL_SCALE = 0.1
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Evidence(NamedTuple):
-    """What the encoder tells the decoder's block of the same place.
+    """What a block of the encoder tells the decoder's block at the same place.
 
     Attributes:
       mean: `[B, H, W, Z]`, added to the posterior's mean.
-      log_scale: `[B, H, W, Z]`, added to its log-scale.
-      context: `[B, H, W, width]`, of the autoregressive network.
+      log_scale: `[B, H, W, Z]`, added to the posterior's log-scale.
+      context: `[B, H, W, width]`, added to the context of the autoregressive network.
     """
 
     mean: tf.Tensor
@@ -34,13 +35,40 @@ class Evidence(NamedTuple):
 class BottomUpBlock(keras.layers.Layer):
     """A block of the encoder: `h -> (h', Evidence)`.
 
-    `[mean, log_scale, context, d] = conv(elu(h))`, `h' = h + 0.1 conv(elu(d))`; halving the sides, h loses every other pixel.
+    `[mean, log_scale, context, d] = conv(elu(h))`, `h' = h + 0.1 conv(elu(d))`. A block that halves the sides takes every other
+    pixel of h.
 
-    Source: Kingma et al. 2016; released code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.iaf_ladder import BottomUpBlock
+      >>> block = BottomUpBlock(width=4, latent_channels=2, halves=True)
+      >>> h, (mean, log_scale, context) = block(tf.zeros([1, 8, 8, 4]))
+      >>> print(h.shape, mean.shape, log_scale.shape, context.shape)
+      (1, 4, 4, 4) (1, 4, 4, 2) (1, 4, 4, 2) (1, 4, 4, 4)
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934; released code (openai/iaf).
     """
 
-    def __init__(self, width, latent_channels, halves=False, compatibility=RELEASED, seed=0, **kwargs):
-        """Creates and builds the layers; arguments as for `IAFLadder`; halves: Python `bool`."""
+    def __init__(
+        self,
+        width: int,
+        latent_channels: int,
+        halves: bool = False,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates and builds the layers.
+
+        Args:
+          width: Channels of h.
+          latent_channels: Channels Z of the latent.
+          halves: Whether the block halves the sides.
+          compatibility: As for `ExponentialGainConv2D`.
+          seed: Seed of the initial parameters.
+          **kwargs: As in Keras.
+        """
         super().__init__(autocast=False, **kwargs)
         options = {"compatibility": compatibility, "dtype": self.dtype_policy}
         self.halves = halves
@@ -53,11 +81,12 @@ class BottomUpBlock(keras.layers.Layer):
             layer.build([None, None, None, width])
         self.built = True
 
-    def call(self, h):
+    def call(self, h: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """`(h', evidence)`, the latter a tuple in the order of `Evidence`."""
         return self._run(call_layer, h)
 
-    def initialize(self, h):
-        """Data-dependent init of both convolutions from a batch; returns the output on it."""
+    def initialize(self, h: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """Data-dependent init of both convolutions from a batch; returns the output for it."""
         return self._run(initialize_layer, h)
 
     def _run(self, run, h):
@@ -71,13 +100,41 @@ class TopDownBlock(keras.layers.Layer):
     """A block of the decoder, with a latent `z`: `h -> h'`.
 
     `[p, r, context, e] = conv(elu(h))`; prior `N(p)`; posterior `z = IAF(z_0; contexts)`, `z_0 ~ N(r + evidence)`;
-    `h' = h + 0.1 conv(elu([z, e]))`, doubling the sides by a transposed convolution and h by its nearest neighbour.
+    `h' = h + 0.1 conv(elu([z, e]))`. A block that doubles the sides does so by a transposed convolution, and for h by its nearest
+    neighbour.
 
-    Source: Kingma et al. 2016; released code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.iaf_ladder import TopDownBlock
+      >>> block = TopDownBlock(width=4, latent_channels=2, doubles=True)
+      >>> h, mean, context = tf.zeros([1, 4, 4, 4]), tf.zeros([1, 4, 4, 2]), tf.zeros([1, 4, 4, 4])
+      >>> out, kl = block(h, (mean, mean, context), tf.ones([1, 4, 4, 2]))
+      >>> print(out.shape, kl.shape)
+      (1, 8, 8, 4) (1, 4, 4, 2)
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934; released code (openai/iaf).
     """
 
-    def __init__(self, width, latent_channels, doubles=False, compatibility=RELEASED, seed=0, **kwargs):
-        """Creates and builds the layers; arguments as for `IAFLadder`; doubles: Python `bool`."""
+    def __init__(
+        self,
+        width: int,
+        latent_channels: int,
+        doubles: bool = False,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Creates and builds the layers.
+
+        Args:
+          width: Channels of h.
+          latent_channels: Channels Z of the latent.
+          doubles: Whether the block doubles the sides.
+          compatibility: As for `ExponentialGainConv2D`.
+          seed: Seed of the initial parameters.
+          **kwargs: As in Keras.
+        """
         super().__init__(autocast=False, **kwargs)
         options = {"compatibility": compatibility, "dtype": self.dtype_policy}
         self.doubles = doubles
@@ -92,16 +149,18 @@ class TopDownBlock(keras.layers.Layer):
         self.second.build([None, None, None, latent_channels + width])
         self.built = True
 
-    def call(self, h, evidence, noise):
-        """`(h', kl)` of a draw from the posterior: `ln q(z) - ln p(z)` of each number, nats `[B, H, W, Z]`."""
+    def call(self, h: tf.Tensor, evidence: tuple[tf.Tensor, ...], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(h', kl)` of a draw from the posterior: kl is `ln q(z) - ln p(z)` of each latent number, nats `[B, H, W, Z]`."""
         return self._run(call_layer, self._flow.inverse_and_log_derivatives, h, evidence, noise, from_prior=False)
 
-    def initialize(self, h, evidence, noise):
+    def initialize(
+        self, h: tf.Tensor, evidence: tuple[tf.Tensor, ...], noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Data-dependent init of all layers from a batch; `z_0` is drawn from the prior, as in the released code."""
         flow = self._flow.initialize_and_log_derivatives
         return self._run(initialize_layer, flow, h, evidence, noise, from_prior=True)
 
-    def decode(self, h, noise):
+    def decode(self, h: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """`h'` of a latent drawn from the prior."""
         prior_mean, prior_log_scale, *_, e = self._split(call_layer, h)
         return self._output(call_layer, h, prior_mean + tf.exp(prior_log_scale) * noise, e)
@@ -114,10 +173,8 @@ class TopDownBlock(keras.layers.Layer):
         prior_mean, prior_log_scale, mean, log_scale, context, e = self._split(run, h)
         evidence = Evidence(*evidence)
         mean, log_scale = mean + evidence.mean, log_scale + evidence.log_scale
-        if from_prior:
-            start = prior_mean + tf.exp(prior_log_scale) * noise
-        else:
-            start = mean + tf.exp(log_scale) * noise
+        start_mean, start_log_scale = (prior_mean, prior_log_scale) if from_prior else (mean, log_scale)
+        start = start_mean + tf.exp(start_log_scale) * noise
         log_posterior = log_normal(start, mean, log_scale)
         z, log_derivatives = flow(start, {"context": context + evidence.context})
         kl = log_posterior - log_derivatives - log_normal(z, prior_mean, prior_log_scale)
@@ -129,43 +186,64 @@ class TopDownBlock(keras.layers.Layer):
         return passing + _RESIDUAL_SCALE * branch
 
 
-def log_normal(x, mean, log_scale):
-    """`ln N(x; mean, exp(log_scale)^2)`, elementwise."""
+def log_normal(x: tf.Tensor, mean: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
+    """`ln N(x; mean, exp(log_scale)^2)`, nats, elementwise."""
     return -0.5 * tf.square((x - mean) * tf.exp(-log_scale)) - log_scale - _HALF_LOG_TWO_PI
 
 
-def double(x):
-    """Each pixel four times: `[B, H, W, C] -> [B, 2 H, 2 W, C]`."""
+def double(x: tf.Tensor) -> tf.Tensor:
+    """Repeats each pixel four times: `[B, H, W, C] -> [B, 2 H, 2 W, C]`."""
     return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
 
 
 class IAFLadder(keras.layers.Layer):
-    """Images to features by way of latents, `[B, H, W, C] -> [B, H / 2, W / 2, width]`.
+    """Maps images to features by way of latents, `[B, H, W, C] -> [B, H / 2, W / 2, width]`.
 
-    A convolution of stride 2; then the encoder goes up `depth x num_blocks` blocks, of which the first of each depth but the
-    first halves the sides; then the decoder goes the same way down, from a learned vector, with a latent in each block that is
-    given what the encoder said there.
+    A convolution of stride 2 comes first. Then the encoder goes up through `depth * num_blocks` blocks; the first block of each
+    resolution except the first one halves the sides. Then the decoder goes down the same way from a learned vector; each of its
+    blocks has a latent, whose posterior is given the encoder's evidence from that place.
 
-    Called with `(x, noise)`, images in [-1/2, 1/2] and standard normal numbers `[B, H_l, W_l, latent_channels]` for the
-    blocks from the top down (`draw_noise`); gives the features and the `ln q(z) - ln p(z)` of each latent number, from the
-    top down. The topmost block's second convolution is not used, but kept, as in the released code.
+    Called with `(x, noise)`: images in [-1/2, 1/2], and standard normal numbers `[B, H_l, W_l, latent_channels]` for the blocks
+    from the top down, as `draw_noise` makes them. Returns the features, and `ln q(z) - ln p(z)` of each latent number in a list
+    from the top down. The second convolution of the topmost block is not used, but kept, as in the released code.
 
-    Source: Kingma et al. 2016; released code.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.iaf_ladder import IAFLadder
+      >>> from tfflows.math.random import row_keys
+      >>> ladder = IAFLadder(width=4, latent_channels=2, depth=2, num_blocks=1)
+      >>> ladder.latent_shapes([8, 8, 3])
+      [[2, 2, 2], [4, 4, 2]]
+      >>> noise = ladder.draw_noise(row_keys(seed=0), num_images=5, image_shape=[8, 8, 3])
+      >>> features, kl = ladder(tf.zeros([5, 8, 8, 3]), noise)
+      >>> print(features.shape, [part.shape.as_list() for part in kl])
+      (5, 4, 4, 4) [[5, 2, 2, 2], [5, 4, 4, 2]]
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934; released code (openai/iaf).
     """
 
     def __init__(
-        self, width, latent_channels, depth=1, num_blocks=20, channels=3, compatibility=RELEASED, seed=0, **kwargs
-    ):
+        self,
+        width: int,
+        latent_channels: int,
+        depth: int = 1,
+        num_blocks: int = 20,
+        channels: int = 3,
+        compatibility: str = RELEASED,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         """Creates and builds the layers.
 
         Args:
-          width: Python `int`, channels of what passes by the blocks.
-          latent_channels: Python `int` Z; one of width and Z divides the other.
-          depth: Python `int`, resolutions.
-          num_blocks: Python `int`, blocks a resolution.
-          channels: Python `int`, of the images.
+          width: Channels of the blocks' inputs and outputs.
+          latent_channels: Channels Z of each latent; one of width and Z must divide the other.
+          depth: Number of resolutions.
+          num_blocks: Number of blocks per resolution.
+          channels: Channels of the images.
           compatibility: As for `ExponentialGainConv2D`.
-          seed: Python `int` of the initial parameters.
+          seed: Seed of the initial parameters.
           **kwargs: As in Keras.
         """
         super().__init__(autocast=False, **kwargs)
@@ -195,11 +273,11 @@ class IAFLadder(keras.layers.Layer):
         )
         self.built = True
 
-    def latent_shapes(self, image_shape):
-        """`[H_l, W_l, Z]` of the latents of images `[H, W, C]`, from the top down.
+    def latent_shapes(self, image_shape: Sequence[int]) -> list[list[int]]:
+        """Shapes `[H_l, W_l, Z]` of the latents of images `[H, W, C]`, from the top down.
 
         Raises:
-          ValueError: if the sides cannot be halved as often.
+          ValueError: If the sides cannot be halved `depth` times.
         """
         height, width, _ = image_shape
         if height % 2**self.depth or width % 2**self.depth:
@@ -214,22 +292,23 @@ class IAFLadder(keras.layers.Layer):
         ]
         return shapes[::-1]
 
-    def draw_noise(self, keys, num_images, image_shape):
-        """Standard normal numbers for each block, from the top down; keys: `RowKeys`."""
+    def draw_noise(self, keys: RowKeys, num_images: int | tf.Tensor, image_shape: Sequence[int]) -> list[tf.Tensor]:
+        """Standard normal numbers `[num_images, H_l, W_l, Z]` for each block, from the top down."""
         shapes = self.latent_shapes(image_shape)
         return [normal_rows(fold_in(keys, place), num_images, shape) for place, shape in enumerate(shapes)]
 
-    def call(self, x, noise):
+    def call(self, x: tf.Tensor, noise: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """`(features, kl)`: `[B, H / 2, W / 2, width]`, and for each block nats `[B, H_l, W_l, Z]`."""
         last = len(self.bottom_up) - 1
 
         def up(number, h):
-            # Of the topmost block only the first convolution is of use.
+            # Only the first convolution of the topmost block is used.
             return self._up(number, h) if number < last else self.bottom_up[number](h)
 
         return self._run(call_layer, up, self._down, x, noise)
 
-    def initialize(self, x, noise):
-        """Data-dependent init, layer after layer, from a batch; returns what the call gives."""
+    def initialize(self, x: tf.Tensor, noise: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Data-dependent init from a batch, layer after layer; returns what the call returns."""
 
         def up(number, h):
             return initialize_layer(self.bottom_up[number], h)
@@ -252,8 +331,8 @@ class IAFLadder(keras.layers.Layer):
             kl.append(own)
         return h, kl
 
-    def decode(self, noise):
-        """Features of latents drawn from the prior; noise as for the call."""
+    def decode(self, noise: list[tf.Tensor]) -> tf.Tensor:
+        """Features of latents drawn from the prior; the noise is that of the call."""
         h = self._top(tf.shape(noise[0])[0], noise[0].shape[1:3])
         for number, noise_of_block in zip(reversed(range(len(self.top_down))), noise, strict=True):
             h = self._prior(number, h, noise_of_block)
@@ -264,7 +343,7 @@ class IAFLadder(keras.layers.Layer):
         return tf.broadcast_to(top, tf.stack([num_images, *sides, self.width]))
 
     def _unused(self):
-        """0, with a gradient of 0 for what the loss does not depend on."""
+        """0, which gives a gradient of 0 to what the loss does not depend on."""
         total = tf.add_n(
             [tf.reduce_sum(tf.convert_to_tensor(variable)) for variable in self.bottom_up[-1].second.variables]
         )

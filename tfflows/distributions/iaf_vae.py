@@ -1,26 +1,48 @@
 """Images with latents, under discretized logistics: the IAF-VAE."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from tfflows.distributions.discretized_logistic import DiscretizedLogistic
+from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.auxiliary import area_mean, enlarge
-from tfflows.math.random import fold_in
+from tfflows.math.random import RowKeys, fold_in
+from tfflows.networks.iaf import ImageHead
 from tfflows.tracing.walk import variables_of_layers
 
 
 class IAFVAE(ImageModel):
     """`ln P(y) >= E_q [ln P(y | z)] - KL(q(z | x) || p(z))`, y the image x itself or a smaller or coarser version of it.
 
-    Each number of y is in a bin of a logistic whose mean the decoder gives; its scale is one for all images and pixels, or one
-    for each colour. The latents are those of an `IAFLadder`, one draw an image.
+    Each number of y is in a bin of a logistic whose mean the decoder gives. All images and pixels share one scale, or one for
+    each colour. The latents are those of an `IAFLadder`, with one draw per image.
 
-    #### References
+    Example:
+      An auxiliary image with half the sides of x: the features of the ladder have its size, so the head has scale 1.
 
-    Kingma et al. 2016; auxiliary images: Lucas & Verbeek 2018, sections 3 and 4.2.
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.iaf_ladder import IAFLadder
+      >>> from tfflows.distributions.iaf_vae import IAFVAE
+      >>> from tfflows.math.random import row_keys
+      >>> from tfflows.networks import ImageHead
+      >>> model = IAFVAE(IAFLadder(4, latent_channels=2, num_blocks=1), ImageHead(4, scale=1), image_shape=[8, 8, 3])
+      >>> print(model.auxiliary_shape, model.num_dimensions)
+      (4, 4, 3) 48
+      >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
+      >>> print(model.elbo(images, row_keys(seed=0)).shape)
+      (2,)
+      >>> (reconstruction,) = model.reconstruct(images, row_keys(seed=0))
+      >>> print(reconstruction.shape)
+      (2, 8, 8, 3)
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934.
+      Auxiliary images: Lucas & Verbeek 2018, sections 3 and 4.2, https://arxiv.org/abs/1711.11479.
     """
 
     metric_names = ("bits_per_dim", "kl")
@@ -28,29 +50,29 @@ class IAFVAE(ImageModel):
 
     def __init__(
         self,
-        ladder,
-        head,
-        image_shape,
-        num_levels=256,
-        scale_per_colour=False,
-        open_edges=False,
-        free_bits=0.0,
-        initial_log_scale=0.0,
-        name="iaf_vae",
-    ):
+        ladder: IAFLadder,
+        head: ImageHead,
+        image_shape: Sequence[int],
+        num_levels: int = 256,
+        scale_per_colour: bool = False,
+        open_edges: bool = False,
+        free_bits: float = 0.0,
+        initial_log_scale: float = 0.0,
+        name: str = "iaf_vae",
+    ) -> None:
         """Creates the model.
 
         Args:
-          ladder: `tfflows.networks.IAFLadder`.
-          head: `tfflows.networks.ImageHead`, whose size is that of y.
-          image_shape: Python `int`s `[H, W, C]` of x.
-          num_levels: Python `int`, bins of a colour of y; see `DiscretizedLogistic`.
-          scale_per_colour: Python `bool`.
-          open_edges: Python `bool`, whether the outer bins have the tails.
-          free_bits: Python `float`, nats: KL of a channel of latents, summed over its places and averaged over the images of a
-            device, that training does not press below ("free bits").
-          initial_log_scale: Python `float`, of the logistics at first, y within [-1/2, 1/2].
-          name: Python `str`.
+          ladder: Encoder, latents and decoder, up to the features.
+          head: Makes the means of y from the features; its scale determines the size of y.
+          image_shape: `[H, W, C]` of x.
+          num_levels: Number of bins of a colour of y; see `DiscretizedLogistic`.
+          scale_per_colour: Whether each colour has a scale of its own.
+          open_edges: Whether the outer bins include the tails.
+          free_bits: Nats of KL per channel of latents, summed over the channel's places and averaged over the images of a device,
+            below which training does not push ("free bits").
+          initial_log_scale: Initial log-scale of the logistics, with y in [-1/2, 1/2].
+          name: Name of the module.
         """
         super().__init__(image_shape, name)
         channels = image_shape[-1]
@@ -65,54 +87,59 @@ class IAFVAE(ImageModel):
         self.free_bits = free_bits
 
     @property
-    def auxiliary_shape(self):
+    def auxiliary_shape(self) -> tf.TensorShape:
         """Static shape of y."""
         height, width, channels = self.image_shape
         return tf.TensorShape([height // self._factor, width // self._factor, channels])
 
     @property
-    def num_dimensions(self):
-        """Python `int`, of y."""
+    def num_dimensions(self) -> int:
+        """Number of dimensions of y."""
         return self.auxiliary_shape.num_elements()
 
-    def posterior(self, images, keys):
-        """`(means, kl)` of a draw from `q(z | x)`.
+    def posterior(self, images: tf.Tensor, keys: RowKeys) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Draws latents from `q(z | x)` and decodes them.
 
         Args:
           images: uint8 `[B, H, W, C]`.
-          keys: `RowKeys` of the noise.
+          keys: Keys of the noise.
 
         Returns:
-          Means of y, `[B, h, w, C]` in [-1/2, 1/2], and a list of `ln q(z) - ln p(z)`, `[B, H_l, W_l, Z]` for each block.
+          `(means, kl)`: means of y, `[B, h, w, C]` in [-1/2, 1/2], and a list of `ln q(z) - ln p(z)` for each block, nats
+          `[B, H_l, W_l, Z]`.
         """
         images = self._checked(images)
         h, kl = self.ladder(_centered(images), self._noise(tf.shape(images)[0], keys))
         return self.head(h), kl
 
-    def prior_means(self, num_samples, keys, temperature=1.0):
-        """Means of y for latents of the prior, whose noise is multiplied by `temperature`."""
+    def prior_means(
+        self, num_samples: int | tf.Tensor, keys: RowKeys, temperature: float | tf.Tensor = 1.0
+    ) -> tf.Tensor:
+        """Means of y for latents drawn from the prior, whose noise is multiplied by `temperature`."""
         noise = self._noise(num_samples, fold_in(keys, "prior"))
         return self.head(self.ladder.decode([temperature * part for part in noise]))
 
     def _noise(self, num_images, keys):
         return self.ladder.draw_noise(fold_in(keys, "latents"), num_images, self.image_shape.as_list())
 
-    def log_prob_given(self, images, means):
-        """`ln P(y | z)` of the y of images, nats `[B]`."""
+    def log_prob_given(self, images: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
+        """`ln P(y | z)`, nats `[B]`, of the y that belongs to `images`, given the means of y that z is decoded to."""
         y = tf.cast(area_mean(self._checked(images), self._factor), tf.float32)
         logistic = DiscretizedLogistic(
             256 * (means + 0.5), self.log_scale + math.log(256), self._num_levels, self._open_edges
         )
         return tf.reduce_sum(logistic.log_prob(y), axis=[1, 2, 3])
 
-    def elbo(self, images, keys, condition=None):
+    def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
         """`ln P(y | z) - ln q(z | x) + ln p(z)`, nats `[B]`: a bound on `ln P(y)`."""
         del condition
         means, kl = self.posterior(images, keys)
         return self.log_prob_given(images, means) - total_kl(kl)
 
-    def training_loss(self, images, labels, keys):
-        """`-ln P(y | z)` plus the KL with free bits, in nats an image, and the metrics: all `[B]`."""
+    def training_loss(
+        self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """`-ln P(y | z)` plus the KL with free bits, in nats per image, and the metrics, all `[B]`."""
         del labels
         refuse_reversible()
         means, kl = self.posterior(images, keys)
@@ -120,42 +147,62 @@ class IAFVAE(ImageModel):
         bits = bits_per_dim(log_prob - kl_of_image, self.num_dimensions)
         return free_kl(kl, self.free_bits) - log_prob, {"bits_per_dim": bits, "kl": kl_of_image}
 
-    def initialize(self, images, labels, keys):
-        """Data-dependent init from one batch; returns the means that it gives."""
+    def initialize(self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys) -> tf.Tensor:
+        """Data-dependent init from one batch; returns the means of y for it."""
         del labels
         images = self._checked(images)
         h, _ = self.ladder.initialize(_centered(images), self._noise(tf.shape(images)[0], keys))
         return self.head.initialize(h)
 
-    def sample(self, num_samples, keys, temperature=1.0, condition=None):
-        """uint8 images `[num_samples, H, W, C]`: the means of y, without a pixel's noise, as large as x."""
+    def sample(
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
+    ) -> tf.Tensor:
+        """uint8 images `[num_samples, H, W, C]`: the means of y without the noise of pixels, enlarged to the size of x."""
         del condition
         return self.to_images(self.prior_means(num_samples, keys, temperature))
 
-    def reconstruct(self, images, keys):
+    def reconstruct(self, images: tf.Tensor, keys: RowKeys) -> tuple[tf.Tensor, ...]:
         """`(f(z),)`, uint8 `[B, H, W, C]`, of z drawn from `q(z | images)`."""
         return (self.to_images(self.posterior(images, keys)[0]),)
 
-    def to_images(self, means):
-        """uint8 images as large as x of means of y."""
+    def to_images(self, means: tf.Tensor) -> tf.Tensor:
+        """uint8 images from means of y, enlarged to the size of x."""
         levels = tf.clip_by_value(tf.floor(256 * (means + 0.5)), 0.0, 255.0)
         return tf.cast(self.enlarged(levels), tf.uint8)
 
-    def enlarged(self, y):
-        """`[B, h, w, C]` to `[B, H, W, C]`, by the nearest neighbour."""
+    def enlarged(self, y: tf.Tensor) -> tf.Tensor:
+        """Enlarges `[B, h, w, C]` to `[B, H, W, C]` by the nearest neighbour."""
         return enlarge(y, self._factor)
 
 
-def total_kl(kl):
-    """Nats an image, `[B]`, of a list of `[B, H, W, Z]`."""
+def total_kl(kl: list[tf.Tensor]) -> tf.Tensor:
+    """Sum of a list of nats `[B, H, W, Z]` per image: nats `[B]`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.iaf_vae import free_kl, total_kl
+      >>> kl = [tf.ones([1, 2, 2, 3]), tf.zeros([1, 2, 2, 3])]  # 4 nats in each of three channels, 0 in three others
+      >>> print(total_kl(kl).numpy(), free_kl(kl, free_bits=0.5).numpy())
+      [12.] [13.5]
+    """
     return tf.add_n([tf.reduce_sum(part, axis=[1, 2, 3]) for part in kl])
 
 
-def free_kl(kl, free_bits):
-    """`sum_c max(free_bits, mean over images of KL_c)`, c the channels of latents of all blocks; nats `[B]`, the same for each.
+def free_kl(kl: list[tf.Tensor], free_bits: float) -> tf.Tensor:
+    """`sum_c max(free_bits, mean over images of KL_c)` over the channels c of the latents of all blocks.
 
-    With `free_bits` 0 it is `total_kl`. Source: Kingma et al. 2016; in the released code the mean is over the images of a
-    device, as here.
+    With `free_bits` 0 it is `total_kl`.
+
+    Args:
+      kl: For each block, nats `[B, H, W, Z]`.
+      free_bits: Nats per channel.
+
+    Returns:
+      Nats `[B]`, the same for each image.
+
+    References:
+      Kingma et al. 2016, https://arxiv.org/abs/1606.04934; in the released code (openai/iaf) the mean is over the images of a
+      device, as here.
     """
     if not free_bits:
         return total_kl(kl)

@@ -1,101 +1,142 @@
-"""What all models of images have in common, flows or not."""
+"""What all image models have in common, flows or not."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from tfflows.math.random import fold_in
+from tfflows.math.random import RowKeys, fold_in
 from tfflows.tracing.memory import REVERSIBLE, memory_mode
 
 
 class ImageModel(tf.Module):
-    """Log-probabilities of uint8 images `[B, H, W, C]`, or lower bounds on them, in nats.
+    """Base class of image models: log-probabilities of uint8 images `[B, H, W, C]`, or lower bounds on them, in nats.
 
-    A subclass implements `elbo`, `training_loss`, `initialize` and `sample`; one with an encoder also `reconstruct`. What models
-    differ in is asked of `has_encoder`, `has_terms` and `condition_of`.
+    A subclass implements `elbo`, `training_loss`, `initialize` and `sample`; one with an encoder also `reconstruct`.
+    `has_encoder`, `has_terms` and `condition_of` tell what a model can do and what it needs.
 
     Attributes:
-      metric_names: Tuple of Python `str`, the metrics of `training_loss`; `bits_per_dim` is among them.
-      has_encoder: Python `bool`, whether the model draws latents for an image, so that it has `reconstruct`.
-      has_terms: Python `bool`, whether the bound has `terms`, as that of `AGAVE` has.
+      metric_names: Names of the metrics of `training_loss`; `bits_per_dim` is among them.
+      has_encoder: Whether the model draws latents for an image, and so has `reconstruct`.
+      has_terms: Whether the bound has `terms`, as that of `AGAVE` has.
+
+    Example:
+      All images of four pixels are equally probable: 8 bits per dimension.
+
+      >>> import math
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.image_model import ImageModel
+      >>> from tfflows.distributions.quantization import bits_per_dim
+      >>> from tfflows.math.random import row_keys
+      >>> class Uniform(ImageModel):
+      ...     def elbo(self, images, keys, condition=None):
+      ...         return tf.fill([images.shape[0]], -self.num_dimensions * math.log(256.0))
+      >>> model = Uniform([2, 2, 3], name="uniform")
+      >>> images = tf.zeros([3, 2, 2, 3], tf.uint8)
+      >>> bound = model.importance_weighted_log_prob(images, row_keys(seed=0), num_samples=10)
+      >>> print(bits_per_dim(bound, model.num_dimensions).numpy().round(3))
+      [8. 8. 8.]
     """
 
     metric_names = ("bits_per_dim",)
     has_encoder = False
     has_terms = False
 
-    def __init__(self, image_shape, name):
-        """Args: image_shape: Python `int`s `[H, W, C]`; name: Python `str`."""
+    def __init__(self, image_shape: Sequence[int], name: str) -> None:
+        """Creates the model.
+
+        Args:
+          image_shape: `[H, W, C]`.
+          name: Name of the module.
+        """
         super().__init__(name=name)
         self._image_shape = tf.TensorShape(image_shape)
 
     @property
-    def image_shape(self):
-        """Static shape `[H, W, C]`."""
+    def image_shape(self) -> tf.TensorShape:
+        """Static shape `[H, W, C]` of an image."""
         return self._image_shape
 
     @property
-    def num_dimensions(self):
-        """Python `int`, `H * W * C`: what bits are counted over."""
+    def num_dimensions(self) -> int:
+        """Number of dimensions that bits are counted over, `H * W * C`."""
         return self.image_shape.num_elements()
 
-    def condition_of(self, labels):
-        """The `condition` of `elbo` and `sample` that labels int32 `[B]` make; None: the model is given no labels."""
+    def condition_of(self, labels: tf.Tensor) -> Any:
+        """The `condition` of `elbo` and `sample` that labels, int32 `[B]`, make; None if the model takes no labels."""
         del labels
 
-    def elbo(self, images, keys, condition=None):
+    def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
         """One-sample bound on `ln P(images)`, nats `[B]`.
 
         Args:
           images: uint8 `[B, H, W, C]`.
-          keys: `RowKeys` of the noise.
-          condition: As `condition_of` gives it.
+          keys: Keys of the noise.
+          condition: As returned by `condition_of`.
+
+        Returns:
+          The bound of each image.
         """
         raise self._lacks("elbo")
 
-    def importance_weighted_log_prob(self, images, keys, num_samples, condition=None):
-        """`ln (1/S) sum_s exp(elbo_s)`, nats, float64 `[B]`: a tighter bound (Burda et al. 2016), in memory of one sample.
+    def importance_weighted_log_prob(
+        self, images: tf.Tensor, keys: RowKeys, num_samples: int | tf.Tensor, condition: Any = None
+    ) -> tf.Tensor:
+        """`ln (1/S) sum_s exp(elbo_s)`: a tighter bound, in the memory of one sample.
 
-        `tfflows.evaluation.importance` measures it of a whole split, with its errors.
+        `tfflows.evaluation.importance` measures it on a whole split, with its errors.
 
         Args:
           images: uint8 `[B, H, W, C]`.
-          keys: `RowKeys`.
-          num_samples: Python `int` S.
+          keys: Keys that those of each sample are derived from.
+          num_samples: S.
           condition: As in `elbo`.
+
+        Returns:
+          Nats, float64 `[B]`.
+
+        References:
+          Burda et al. 2016, https://arxiv.org/abs/1509.00519.
         """
         return log_mean_weight(lambda keys: self.elbo(images, keys, condition), keys, num_samples, tf.shape(images)[0])
 
-    def training_loss(self, images, labels, keys):
-        """Loss of each image and the metrics to log, all of shape `[B]`.
+    def training_loss(
+        self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Loss of each image and the metrics to log.
 
         Args:
           images: uint8 `[B, H, W, C]`.
-          labels: int32 `[B]`; used by models that are given labels.
-          keys: `RowKeys`.
+          labels: int32 `[B]`; used by models that take labels.
+          keys: Keys of the noise and the dropout.
 
         Returns:
-          `(loss, metrics)`: a tensor and a dictionary of tensors, by `metric_names`.
+          `(loss, metrics)`: a tensor and a dictionary of tensors by `metric_names`, all `[B]`.
         """
         raise self._lacks("training_loss")
 
-    def initialize(self, images, labels, keys):
+    def initialize(self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys) -> Any:
         """Data-dependent init from one batch, eagerly and outside `strategy.run`; arguments as for `training_loss`."""
         raise self._lacks("initialize")
 
-    def sample(self, num_samples, keys, temperature=1.0, condition=None):
-        """uint8 images `[num_samples, H, W, C]`; all noise, of `RowKeys`, is multiplied by `temperature`."""
+    def sample(
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
+    ) -> tf.Tensor:
+        """uint8 images `[num_samples, H, W, C]`; all noise, keyed by `keys`, is multiplied by `temperature`."""
         raise self._lacks("sample")
 
-    def sample_with_means(self, num_samples, keys, temperature=1.0):
-        """A sample and before it what it was drawn given, if anything: a tuple of uint8 images `[num_samples, H, W, C]`."""
+    def sample_with_means(
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0
+    ) -> tuple[tf.Tensor, ...]:
+        """Samples, preceded by the images they were drawn given, if any: a tuple of uint8 `[num_samples, H, W, C]`."""
         return (self.sample(num_samples, keys, temperature),)
 
-    def reconstruct(self, images, keys):
-        """Tuple of uint8 images `[B, H, W, C]` that latents drawn for images give.
+    def reconstruct(self, images: tf.Tensor, keys: RowKeys) -> tuple[tf.Tensor, ...]:
+        """Tuple of uint8 images `[B, H, W, C]`, decoded from latents that are drawn for `images`.
 
         Raises:
-          TypeError: if the model has no encoder.
+          TypeError: If the model has no encoder.
         """
         raise self._lacks("reconstruct")
 
@@ -106,19 +147,28 @@ class ImageModel(tf.Module):
         images = tf.convert_to_tensor(images)
         if images.dtype != tf.uint8 or not images.shape[1:].is_compatible_with(self.image_shape):
             raise ValueError(
-                f"The model is of uint8 images {self.image_shape}, got a batch of {images.dtype.name} of shape {images.shape}."
+                f"The model takes batches of uint8 images {self.image_shape}, got a batch of {images.dtype.name} of shape "
+                f"{images.shape}."
             )
         return images
 
 
-def log_mean_weight(bound, keys, num_samples, batch_size):
-    """`ln (1/S) sum_s exp(bound(keys_s))`, nats, float64 `[B]` (Burda et al. 2016), in memory of one sample.
+def log_mean_weight(
+    bound: Callable[[RowKeys], tf.Tensor], keys: RowKeys, num_samples: int | tf.Tensor, batch_size: int | tf.Tensor
+) -> tf.Tensor:
+    """`ln (1/S) sum_s exp(bound(keys_s))`, in the memory of one sample.
 
     Args:
-      bound: From `RowKeys` to one sample of the log-weights, `[B]`.
-      keys: `RowKeys`; those of each sample are derived.
-      num_samples: S, Python `int` or scalar tensor.
-      batch_size: B, integer or tensor.
+      bound: Function of keys that returns one sample of the log-weights, nats `[B]`.
+      keys: Keys that those of each sample are derived from.
+      num_samples: S.
+      batch_size: B.
+
+    Returns:
+      Nats, float64 `[B]`.
+
+    References:
+      Burda et al. 2016, https://arxiv.org/abs/1509.00519.
     """
 
     def add_sample(sample, running):
@@ -130,8 +180,12 @@ def log_mean_weight(bound, keys, num_samples, batch_size):
     return total - tf.math.log(tf.cast(num_samples, tf.float64))
 
 
-def refuse_reversible():
-    """Raises `ValueError` in the memory mode `reversible`."""
+def refuse_reversible() -> None:
+    """Refuses the memory mode `reversible`, for models that are not flows.
+
+    Raises:
+      ValueError: In the memory mode `reversible`.
+    """
     if memory_mode() == REVERSIBLE:
         raise ValueError(
             "Only flows can be rebuilt from their latents: use the memory mode 'recompute', which keeps blocks' inputs."

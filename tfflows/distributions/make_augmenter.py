@@ -1,5 +1,9 @@
 """q(z | x) for any flow over images."""
 
+from collections.abc import Sequence
+
+import tensorflow as tf
+
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Squeeze, Unsqueeze
 from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter
 from tfflows.math.random import derive_seed
@@ -10,25 +14,45 @@ AUGMENTERS = ("normal", "gaussian", "flow")
 _CONTEXT_FILTERS = 4
 
 
-def make_augmenter(kind, image_shape, num_channels, width=64, num_steps=4, seed=0, dtype="float32"):
-    """An augmenter of a kind for images.
+def make_augmenter(
+    kind: str,
+    image_shape: Sequence[int],
+    num_channels: int,
+    width: int = 64,
+    num_steps: int = 4,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> tf.Module:
+    """Makes the augmenter of one of three kinds, for images.
 
-    - `normal`: N(0, I), nothing to learn.
-    - `gaussian`: mean and scale by a coupling network of Glow, which is zero at init: q begins as N(0, I).
-    - `flow`: on squeezed noise `num_steps` times actnorm, 1x1 convolution and affine coupling, given what a residual network
-      makes of the image.
+    - `normal`: N(0, I), with nothing to learn.
+    - `gaussian`: mean and scale from a coupling network of Glow, which is zero at init, so that q begins as N(0, I).
+    - `flow`: `num_steps` steps of actnorm, 1x1 convolution and affine coupling on squeezed noise, given the output of a residual
+      network for the image.
 
     Args:
       kind: One of `AUGMENTERS`.
-      image_shape: Integers `[H, W, C]`; for `flow` even sides.
-      num_channels: Python `int`, of z.
-      width: Python `int`, hidden channels of the networks.
-      num_steps: Python `int`, of `flow`.
-      seed: Python `int` of the initial parameters.
-      dtype: Policy of the networks.
+      image_shape: `[H, W, C]`; `flow` needs even sides.
+      num_channels: Number of channels of z.
+      width: Hidden channels of the networks.
+      num_steps: Number of steps of `flow`.
+      seed: Seed of the initial parameters.
+      dtype: Keras dtype policy of the networks.
+
+    Returns:
+      `NormalAugmenter`, `GaussianAugmenter` or `FlowAugmenter`.
 
     Raises:
-      ValueError: if `kind` is unknown, or a number not positive.
+      ValueError: If `kind` is unknown, or a number is not positive.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.make_augmenter import make_augmenter
+      >>> from tfflows.math.random import row_keys
+      >>> augmenter = make_augmenter("gaussian", image_shape=[4, 4, 3], num_channels=2, width=8)
+      >>> z, log_prob = augmenter.sample_and_log_prob(tf.zeros([5, 4, 4, 3]), row_keys(seed=0))
+      >>> print(z.shape, log_prob.shape)
+      (5, 4, 4, 2) (5,)
     """
     if kind not in AUGMENTERS:
         raise ValueError(f"The augmenter must be one of {', '.join(AUGMENTERS)}, got {kind!r}.")

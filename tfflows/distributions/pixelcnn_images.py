@@ -1,4 +1,7 @@
-"""Images whose pixels follow one another: PixelCNN++."""
+"""Images as a sequence of pixels: PixelCNN++."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -6,35 +9,50 @@ from tfflows.distributions.discretized_logistic_mixture import DiscretizedLogist
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_levels, to_pixels
-from tfflows.math.random import fold_in, uniform_rows
+from tfflows.math.random import RowKeys, fold_in, uniform_rows
+from tfflows.networks.pixelcnn.network import PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample
 from tfflows.tracing.walk import variables_of_layers
 
-# Of the released code: uniform numbers are not nearer to 0 and 1.
+# As in the released code: uniform numbers keep this distance from 0 and 1.
 _MIN_UNIFORM = 1e-5
 
 
 class PixelCNNImages(ImageModel):
     """`ln P(x) = sum_i ln P(x_i | x_<i)`: each pixel under a mixture of discretized logistics given those before it.
 
-    Exact, so `elbo` is the log-probability itself. May be conditioned on the features of another image.
+    It is exact, so `elbo` is the log-probability itself. The model may be conditioned on the features of another image.
 
-    #### References
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.distributions.pixelcnn_images import PixelCNNImages
+      >>> from tfflows.math.random import row_keys
+      >>> from tfflows.networks import PixelCNN
+      >>> model = PixelCNNImages(PixelCNN(4, filters=10, num_blocks=1), num_components=1, image_shape=[4, 4, 3])
+      >>> images = tf.zeros([2, 4, 4, 3], tf.uint8)
+      >>> print(model.log_prob(images).shape)
+      (2,)
+      >>> print(bool(tf.reduce_all(model.elbo(images, row_keys(seed=0)) == model.log_prob(images))))
+      True
 
-    Salimans et al. 2017; conditioned: Lucas & Verbeek 2018, section 3.
+    References:
+      Salimans et al. 2017, https://arxiv.org/abs/1701.05517.
+      Conditioned on features: Lucas & Verbeek 2018, section 3, https://arxiv.org/abs/1711.11479.
     """
 
-    def __init__(self, network, num_components, image_shape, name="pixelcnn"):
+    def __init__(
+        self, network: PixelCNN, num_components: int, image_shape: Sequence[int], name: str = "pixelcnn"
+    ) -> None:
         """Creates the model.
 
         Args:
-          network: `tfflows.networks.PixelCNN` with `10 num_components` filters, of images of three channels.
-          num_components: Python `int`.
-          image_shape: Python `int`s `[H, W, 3]`.
-          name: Python `str`.
+          network: Network with `10 num_components` filters, for images of three channels.
+          num_components: Number of components of the mixture.
+          image_shape: `[H, W, 3]`.
+          name: Name of the module.
 
         Raises:
-          ValueError: if network, components and images do not fit.
+          ValueError: If network, number of components and image shape do not fit together.
         """
         super().__init__(image_shape, name)
         if network.filters != 10 * num_components or self.image_shape[-1] != 3:
@@ -46,8 +64,19 @@ class PixelCNNImages(ImageModel):
         self._layer_variables = variables_of_layers(network)
         self._num_components = num_components
 
-    def log_prob(self, images, features=None, dropout_keys=None):
-        """`ln P(images | features)`, nats `[B]`; features as the network takes them; keys of dropout masks, None for none."""
+    def log_prob(
+        self, images: tf.Tensor, features: list[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+    ) -> tf.Tensor:
+        """`ln P(images | features)`, nats `[B]`.
+
+        Args:
+          images: uint8 `[B, H, W, 3]`.
+          features: Maps for the positions of the network, or None if it takes none.
+          dropout_keys: Keys of the dropout masks, or None for no dropout.
+
+        Returns:
+          The log-probability of each image.
+        """
         images = self._checked(images)
         return self._log_prob(images, self.network(to_pixels(images), features, dropout_keys))
 
@@ -55,30 +84,40 @@ class PixelCNNImages(ImageModel):
         pixels = DiscretizedLogisticMixture(parameters, self._num_components)
         return tf.reduce_sum(pixels.log_prob(images), axis=[1, 2])
 
-    def elbo(self, images, keys, condition=None):
+    def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
         """`ln P(images)`, nats `[B]`; keys and condition are not used."""
         del keys, condition
         return self.log_prob(images)
 
-    def training_loss(self, images, labels, keys):
-        """Minus the log-probability under dropout, in nats an image, and the metrics: all `[B]`."""
+    def training_loss(
+        self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Minus the log-probability under dropout, in nats per image, and the metrics, all `[B]`."""
         del labels
         refuse_reversible()
         log_prob = self.log_prob(images, dropout_keys=fold_in(keys, "dropout"))
         return -log_prob, {"bits_per_dim": bits_per_dim(log_prob, self.num_dimensions)}
 
-    def initialize(self, images, labels, keys):
-        """Data-dependent init from one batch, under dropout as in the released code; returns the network's output on it."""
+    def initialize(self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys) -> tf.Tensor:
+        """Data-dependent init from one batch, under dropout as in the released code; returns the network's output for it."""
         del labels
         return self.network.initialize(to_pixels(self._checked(images)), None, fold_in(keys, "dropout"))
 
-    def sample(self, num_samples, keys, temperature=1.0, condition=None):
-        """uint8 images `[num_samples, H, W, 3]`; temperature: factor of all noise."""
+    def sample(
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
+    ) -> tf.Tensor:
+        """uint8 images `[num_samples, H, W, 3]`; `temperature` is the factor of all noise."""
         del condition
         return self.sample_given(None, num_samples, keys, temperature)
 
-    def sample_given(self, features, num_samples, keys, temperature=1.0):
-        """As `sample`, given features. Colours are rounded to levels before the next one sees them, so that draws are exact."""
+    def sample_given(
+        self,
+        features: list[tf.Tensor] | None,
+        num_samples: int,
+        keys: RowKeys,
+        temperature: float | tf.Tensor = 1.0,
+    ) -> tf.Tensor:
+        """As `sample`, given features; each colour is rounded to a level before the next one sees it, so draws are exact."""
         height, width, _ = self.image_shape
         shape = [height, width, self._num_components + 3]
         uniforms = uniform_rows(fold_in(keys, "pixels"), num_samples, shape)

@@ -1,1 +1,1 @@
-"""Bits/dim, records of results, their comparison with the papers, and the tables of both."""
+"""What trained models are measured by: bits/dim, bounds, samples, and what their latents do."""

@@ -6,11 +6,14 @@ import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from absl import logging
 
-from tfflows.data import evaluation_batches
+from tfflows.data import ImageSource, evaluation_batches
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
 from tfflows.files import atomic_write
 
@@ -20,10 +23,17 @@ class Directions:
     """Latent directions `d_k = mean(e | k is +1) - mean(e | k is -1)`.
 
     Attributes:
-      names: Of the attributes; a class is named by its number.
+      names: Names of the attributes; a class is named by its number.
       vectors: float32 `[num_attributes, M]`, latents flattened row-major; NaN where either side has no example.
-      num_positive: int64 `[num_attributes]`, images with +1.
-      num_negative: int64 `[num_attributes]`, images with -1.
+      num_positive: int64 `[num_attributes]`, number of images with +1.
+      num_negative: int64 `[num_attributes]`, number of images with -1.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.evaluation.directions import Directions
+      >>> directions = Directions(("Smiling",), np.array([[1.0, -2.0]]), np.array([3]), np.array([5]))
+      >>> print(directions.direction("Smiling"))
+      [ 1. -2.]
     """
 
     names: tuple[str, ...]
@@ -31,11 +41,11 @@ class Directions:
     num_positive: np.ndarray
     num_negative: np.ndarray
 
-    def direction(self, name):
-        """The vector `[M]` of an attribute (a class by its number, `int` or `str`).
+    def direction(self, name: str | int) -> np.ndarray:
+        """The vector `[M]` of an attribute, or of a class by its number.
 
         Raises:
-          ValueError: if there is none of that name (names the valid ones), or no example of one side.
+          ValueError: If there is none of that name (the message lists the valid ones), or no example of one side.
         """
         name = str(name)
         if name not in self.names:
@@ -50,13 +60,19 @@ class Directions:
         return self.vectors[row]
 
 
-def attribute_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False):
+def attribute_directions(
+    model: DequantizedFlow,
+    source: ImageSource,
+    seed: int = 0,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    jit_compile: bool = False,
+) -> Directions:
     """Directions of all attributes of a split, in one pass over it.
 
     Args:
-      model: `DequantizedFlow`.
-      source: `ImageSource` with attributes.
-      seed: Python `int` of the dequantization noise; an image's depends on (seed, its position) alone.
+      model: Flow whose latents are used.
+      source: Split with attributes.
+      seed: Seed of the dequantization noise; that of an image depends only on the seed and the image's position.
       batch_size: Images encoded at once.
       jit_compile: Whether XLA compiles the flow.
 
@@ -64,7 +80,7 @@ def attribute_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, j
       `Directions`. Images whose latents are not finite are left out, with a warning.
 
     Raises:
-      ValueError: if the data set has no attributes.
+      ValueError: If the data set has no attributes, or they are not +1 or -1.
     """
     if source.attributes is None:
         raise ValueError(
@@ -74,7 +90,7 @@ def attribute_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, j
     attributes = np.asarray(source.attributes)
     if attributes.shape != (source.num_images, len(source.attribute_names)) or not np.isin(attributes, [1, -1]).all():
         raise ValueError(
-            f"The attributes of {source.name!r} must be +1 or -1, one a name and image: "
+            f"The attributes of {source.name!r} must be +1 or -1, one per image and name: "
             f"[{source.num_images}, {len(source.attribute_names)}], got shape {list(attributes.shape)}."
         )
 
@@ -84,13 +100,19 @@ def attribute_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, j
     return _directions(model, source, source.attribute_names, positive, seed, batch_size, jit_compile)
 
 
-def class_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False):
+def class_directions(
+    model: DequantizedFlow,
+    source: ImageSource,
+    seed: int = 0,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    jit_compile: bool = False,
+) -> Directions:
     """Directions of the classes of a split, each against all others, in one pass; for data sets without attributes.
 
-    Args and returns as `attribute_directions`.
+    The arguments and the result are those of `attribute_directions`.
 
     Raises:
-      ValueError: if the data set has no labels.
+      ValueError: If the data set has no labels.
     """
     if not source.labels_available:
         raise ValueError(f"The data set {source.name!r} has no labels, so there are no directions of its classes.")
@@ -104,7 +126,7 @@ def class_directions(model, source, seed=0, batch_size=DEFAULT_BATCH_SIZE, jit_c
 
 
 def _directions(model, source, names, positive_of, seed, batch_size, jit_compile):
-    """`positive_of(batch, rows)`: bool `[len(rows), num_attributes]`. Keeps sums, never the latents of the split."""
+    """Directions by `positive_of(batch, rows)`, bool `[len(rows), num_attributes]`; keeps sums, never all latents."""
     codec = LatentCodec(model, min(batch_size, source.num_images), jit_compile)
     num_dimensions = int(np.prod(codec.latent_shape))
     positive_sum = np.zeros([len(names), num_dimensions])
@@ -134,12 +156,14 @@ def _directions(model, source, names, positive_of, seed, batch_size, jit_compile
     return Directions(tuple(names), vectors.astype(np.float32), num_positive, num_negative)
 
 
-def save_directions(path, directions, made_from=None):
-    """Writes directions as .npz, whole at any moment; makes the directory.
+def save_directions(
+    path: str | os.PathLike, directions: Directions, made_from: Mapping[str, Any] | None = None
+) -> None:
+    """Writes directions as .npz, atomically; makes the directory.
 
     Args:
-      path: Of the file.
-      directions: `Directions`.
+      path: Path of the file.
+      directions: Directions to write.
       made_from: JSON-able mapping that says what they were computed from (data set, checkpoint, seed, ...).
     """
     path = pathlib.Path(os.fspath(path))
@@ -156,12 +180,12 @@ def save_directions(path, directions, made_from=None):
     atomic_write(path, buffer.getvalue())
 
 
-def load_directions(path, made_from=None):
+def load_directions(path: str | os.PathLike, made_from: Mapping[str, Any] | None = None) -> Directions:
     """Reads what `save_directions` wrote.
 
     Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if the file does not hold directions, or `made_from` is given and is not what they were computed from.
+      FileNotFoundError: If there is no such file.
+      ValueError: If the file does not hold directions, or `made_from` is given and is not what they were computed from.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -179,13 +203,18 @@ def load_directions(path, made_from=None):
     return directions
 
 
-def cached_directions(path, made_from, compute):
-    """The directions in a file if they were computed from the same as now, else `compute()`, saved there.
+def cached_directions(
+    path: str | os.PathLike, made_from: Mapping[str, Any], compute: Callable[[], Directions]
+) -> Directions:
+    """The directions in a file if they were computed from `made_from`; otherwise those of `compute()`, saved there.
 
     Args:
-      path: Of the .npz file.
-      made_from: JSON-able mapping; whatever changes the directions belongs into it, the checkpoint's step above all.
-      compute: Function without arguments that gives `Directions`.
+      path: Path of the .npz file.
+      made_from: JSON-able mapping of whatever changes the directions, above all the checkpoint's step.
+      compute: Function that computes the directions.
+
+    Returns:
+      The directions, read or computed.
     """
     try:
         return load_directions(path, made_from)

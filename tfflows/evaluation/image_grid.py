@@ -1,4 +1,4 @@
-"""Many small images as one picture, and pictures as PNG files."""
+"""Lays many small images out as one picture, and writes pictures as PNG files."""
 
 import math
 import os
@@ -13,24 +13,35 @@ BACKGROUND = 255
 """Grey value between the images and in empty cells."""
 
 
-def near_square_columns(num_images):
-    """`ceil(sqrt(num_images))`: columns of a grid about as wide as it is high."""
+def near_square_columns(num_images: int) -> int:
+    """`ceil(sqrt(num_images))`: number of columns of a grid that is about as wide as it is high."""
     return math.isqrt(num_images - 1) + 1
 
 
-def image_grid(images, num_columns=None, padding=2):
+def image_grid(images: np.ndarray | tf.Tensor, num_columns: int | None = None, padding: int = 2) -> np.ndarray:
     """Lays images out row by row, with a white margin around each.
 
     Args:
-      images: uint8 `[N, H, W, C]`, C 1 or 3, N at least 1; NumPy or `Tensor`.
-      num_columns: Python `int`; default: `ceil(sqrt(N))`.
-      padding: Python `int`, width of the margins in pixels.
+      images: uint8 `[N, H, W, C]`, C 1 or 3, N at least 1.
+      num_columns: Number of columns; default: `ceil(sqrt(N))`.
+      padding: Width of the margins in pixels.
 
     Returns:
-      uint8 `[rows * (H + padding) + padding, num_columns * (W + padding) + padding, C]`, NumPy.
+      uint8 `[rows * (H + padding) + padding, num_columns * (W + padding) + padding, C]`.
 
     Raises:
-      ValueError: if the images are not of that shape and type, or a number is out of range.
+      ValueError: If the images do not have that shape and dtype, or a number is out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.evaluation.image_grid import image_grid
+      >>> images = np.array([1, 2, 3], np.uint8).reshape([3, 1, 1, 1])
+      >>> print(image_grid(images, padding=1)[..., 0])
+      [[255 255 255 255 255]
+       [255   1 255   2 255]
+       [255 255 255 255 255]
+       [255   3 255 255 255]
+       [255 255 255 255 255]]
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -53,15 +64,15 @@ def image_grid(images, num_columns=None, padding=2):
     return np.pad(grid, [(0, padding), (0, padding), (0, 0)], constant_values=BACKGROUND)
 
 
-def write_png(path, image):
-    """Writes a uint8 image `[H, W, 1 or 3]` as PNG; the file is whole at any moment. Makes the directory.
+def write_png(path: str | os.PathLike, image: np.ndarray | tf.Tensor) -> pathlib.Path:
+    """Writes a uint8 image `[H, W, 1 or 3]` as PNG, atomically; makes the directory.
 
     Returns:
-      `pathlib.Path` of the file.
+      Path of the file.
 
     Raises:
-      ValueError: if the image is not of that shape and type.
-      OSError: if it cannot be written.
+      ValueError: If the image does not have that shape and dtype.
+      OSError: If the file cannot be written.
     """
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape or image.dtype != np.uint8:

@@ -2,14 +2,19 @@
 
 import dataclasses
 import functools
+import os
 import pathlib
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfflows.data import ImageSource
 from tfflows.devices.inputs import distributed_evaluation_batches, round_up_to_replicas
 from tfflows.devices.side_by_side import side_by_side
+from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
@@ -23,9 +28,9 @@ class ImportanceBitsPerDim(BitsPerDim):
 
     Attributes:
       per_image: float64 `[num_images]`.
-      elbo: The bound of single samples, of the same noise.
-      noise_variances: float64 `[num_images]`, of `per_image` over the noise, by the delta method.
-      effective_samples: float64 `[num_images]`.
+      elbo: Bits/dim by the bound of single samples, with the same noise.
+      noise_variances: float64 `[num_images]`, variances of `per_image` over the noise, by the delta method.
+      effective_samples: float64 `[num_images]`, effective number of samples.
     """
 
     elbo: BitsPerDim
@@ -34,7 +39,7 @@ class ImportanceBitsPerDim(BitsPerDim):
 
     @property
     def noise_standard_error(self) -> float:
-        """Standard error of the mean over the noise, these images given: `sqrt(sum_i variance_i) / num_images`."""
+        """Standard error of the mean over the noise, given these images: `sqrt(sum_i variance_i) / num_images`."""
         return float(np.sqrt(np.sum(self.noise_variances)) / len(self.noise_variances))
 
 
@@ -43,36 +48,53 @@ class ImportanceEvaluator:
 
     The noise is keyed by the seed, the image's position and the sample's number: the result depends neither on how the split is
     cut into batches and replicas nor on where a measurement was interrupted. Sums are in float64.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.data import array_source
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.evaluation.importance import ImportanceEvaluator
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [4, 4, 1])
+      >>> model = DequantizedFlow(tfd.TransformedDistribution(base, tfb.Identity()), num_bits=1)
+      >>> source = array_source(np.zeros([3, 4, 4, 1], np.uint8))
+      >>> strategy = tf.distribute.get_strategy()
+      >>> evaluator = ImportanceEvaluator(strategy, model, source, num_samples=20, batch_size=3)
+      >>> result = evaluator.evaluate(chief=False)
+      >>> print(result.per_image.shape, result.mean < result.elbo.mean)
+      (3,) True
     """
 
     def __init__(
         self,
-        strategy,
-        model,
-        source,
+        strategy: tf.distribute.Strategy,
+        model: ImageModel,
+        source: ImageSource,
         *,
-        num_samples,
-        batch_size,
-        seed=0,
-        jit_compile=False,
-        num_side_by_side=1,
-        samples_per_call=16,
-    ):
+        num_samples: int,
+        batch_size: int,
+        seed: int = 0,
+        jit_compile: bool = False,
+        num_side_by_side: int = 1,
+        samples_per_call: int = 16,
+    ) -> None:
         """Creates the evaluator.
 
         Args:
-          strategy: `tf.distribute.Strategy`.
-          model: `DequantizedFlow`, or what has its `elbo` and `condition_of`.
-          source: `ImageSource`.
-          num_samples: Python `int` S.
-          batch_size: Images at a time, over all replicas.
-          seed: Of the noise.
-          jit_compile: Whether by XLA.
-          num_side_by_side: As in `make_train_step`.
-          samples_per_call: Samples of a batch in one call of the device.
+          strategy: Strategy that the model was made under.
+          model: Model to measure.
+          source: Split to measure it on.
+          num_samples: S.
+          batch_size: Images per batch, over all replicas; rounded up to a multiple of their number.
+          seed: Seed of the noise.
+          jit_compile: Whether XLA compiles the bound.
+          num_side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.side_by_side`.
+          samples_per_call: Samples of a batch per call of the device.
 
         Raises:
-          ValueError: if a number is not positive.
+          ValueError: If `num_samples` or `samples_per_call` is not positive.
         """
         for name, number in {"num_samples": num_samples, "samples_per_call": samples_per_call}.items():
             if number < 1:
@@ -109,21 +131,29 @@ class ImportanceEvaluator:
 
         self._evaluate_batch = evaluate_batch
 
-    def evaluate(self, path=None, description=None, *, chief=True, seconds_between_saves=30.0, stop=lambda: False):
-        """One pass over the split.
+    def evaluate(
+        self,
+        path: str | os.PathLike | None = None,
+        description: Mapping[str, Any] | None = None,
+        *,
+        chief: bool = True,
+        seconds_between_saves: float = 30.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> ImportanceBitsPerDim | None:
+        """Measures the bound in one pass over the split.
 
         Args:
-          path: File to save the sums to on the way, and to go on from; None: none.
-          description: Dictionary of JSON values that tells what is measured; a file of another one is not gone on from.
+          path: File to save the sums to on the way, and to resume from; None: nothing is saved.
+          description: JSON-able mapping that says what is measured; a file with another description is refused.
           chief: Whether this process writes the file and shows the progress.
-          seconds_between_saves: Least time between two savings.
-          stop: Asked between two calls of the device, on every worker; once true, the sums are saved and None is returned.
+          seconds_between_saves: Minimum time between two saves.
+          stop: Called between two calls of the device, on every worker; once true, the sums are saved and None is returned.
 
         Returns:
-          `ImportanceBitsPerDim`, or None where it was stopped.
+          The result, or None if it was stopped.
 
         Raises:
-          ValueError: if `path` holds the sums of something else or is corrupt, or if a bound is no number.
+          ValueError: If `path` holds the sums of something else or is corrupt, or if a bound is NaN or infinitely large.
         """
         described = {**(description or {}), "num_samples": self._num_samples, "num_images": self._num_images}
         sums = LogWeights.empty(self._num_images)
@@ -140,7 +170,7 @@ class ImportanceEvaluator:
                 while first < self._num_samples:
                     weights, index, mask = (value.numpy() for value in self._evaluate_batch(batch, tf.constant(first)))
                     rows = np.flatnonzero(mask)
-                    # What was saved of other batches may be ahead in some images of this one.
+                    # Sums saved with other batches may be ahead for some images of this one.
                     rows = rows[sums.counts[index[rows]] == first]
                     sums.add(index[rows], weights[: self._num_samples - first, rows])
                     first += self._samples_per_call
@@ -156,7 +186,7 @@ class ImportanceEvaluator:
         return self._result(sums)
 
     def _batches_to_do(self, sums):
-        """The batches that lack samples, each with the number of the first sample that it lacks."""
+        """Batches that lack samples, each with the number of the first sample that it lacks."""
         first_image = 0
         for batch in self._batches:
             counts = sums.counts[first_image : first_image + self._batch_size]

@@ -1,52 +1,71 @@
 """Straight lines between the latents of two images (Glow, figure 5)."""
 
+import os
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.image_grid import image_grid, write_png
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
 
 
 def interpolate(
-    model,
-    images_a,
-    images_b,
-    num_steps=5,
-    seed=0,
-    labels=None,
-    batch_size=DEFAULT_BATCH_SIZE,
-    jit_compile=False,
-):
+    model: DequantizedFlow,
+    images_a: np.ndarray,
+    images_b: np.ndarray,
+    num_steps: int = 5,
+    seed: int = 0,
+    labels: Sequence[np.ndarray] | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    jit_compile: bool = False,
+) -> np.ndarray:
     """Decodes `e(alpha) = e_a + alpha (e_b - e_a)`, `alpha = i / (num_steps - 1)`, between pairs of images.
 
-    Both are encoded with dequantization noise, that of a pair depending on (seed, place of the pair) alone. The end
-    points are the images at the model's bits, up to rounding of the flow. Given labels, each image is encoded under
-    its own and each step decoded under that of the nearer end, the first in the middle.
+    Both are encoded with dequantization noise; that of a pair depends only on the seed and the pair's position. The end points
+    are the images at the model's bits, up to rounding of the flow. Given labels, each image is encoded under its own label, and
+    each step is decoded under that of the nearer end, or of the first one in the middle.
 
     Args:
-      model: `DequantizedFlow`.
+      model: Flow whose latents are used.
       images_a: uint8 `[P, H, W, C]`.
       images_b: uint8 `[P, H, W, C]`.
-      num_steps: Python `int`, at least 2, both ends counted.
-      seed: Python `int` of the dequantization noise.
-      labels: Pair of int `[P]`, of `images_a` and `images_b`; needed by conditional models, else not used.
+      num_steps: Number of images per pair, at least 2, counting both ends.
+      seed: Seed of the dequantization noise.
+      labels: Pair of int `[P]`, labels of `images_a` and `images_b`; needed by conditional models, not used otherwise.
       batch_size: Images encoded or decoded at once.
       jit_compile: Whether XLA compiles the flow.
 
     Returns:
-      uint8 `[P, num_steps, H, W, C]`, NumPy. Warns of images that are not finite.
+      uint8 `[P, num_steps, H, W, C]`. Warns of images that are not finite.
 
     Raises:
-      ValueError: if the images do not pair up or are not the model's, or a number is out of range.
+      ValueError: If the images do not pair up or are not the model's, or a number is out of range.
+
+    Example:
+      The latents of this flow are the pixels, so the images between black and white are greys.
+
+      >>> import numpy as np
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.evaluation.interpolation import interpolate
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [1, 1, 1])
+      >>> model = DequantizedFlow(tfd.TransformedDistribution(base, tfb.Identity()), num_bits=1)
+      >>> black, white = np.zeros([1, 1, 1, 1], np.uint8), np.full([1, 1, 1, 1], 255, np.uint8)
+      >>> print(interpolate(model, black, white, num_steps=2).reshape(-1))  # at 1 bit
+      [  0 128]
     """
     images_a, images_b = np.asarray(images_a), np.asarray(images_b)
     if images_a.shape != images_b.shape:
         raise ValueError(
-            f"Images to interpolate come in pairs of one shape, got {list(images_a.shape)} and {list(images_b.shape)}."
+            f"Images to interpolate must come in pairs of one shape, got {list(images_a.shape)} and {list(images_b.shape)}."
         )
     if images_a.ndim != 4 or not len(images_a):
         raise ValueError(f"Give at least one pair, as images [P, H, W, C]; got shape {list(images_a.shape)}.")
     if num_steps < 2:
-        raise ValueError(f"num_steps must be at least 2, both ends counted, got {num_steps}.")
+        raise ValueError(f"num_steps must be at least 2, counting both ends, got {num_steps}.")
     num_pairs = len(images_a)
     codec = LatentCodec(model, min(batch_size, num_pairs * num_steps), jit_compile)
     label_pairs = _label_pairs(labels, num_pairs)
@@ -64,21 +83,21 @@ def interpolate(
 
 
 def write_interpolation(
-    model,
-    path,
-    images_a,
-    images_b,
-    num_steps=5,
-    seed=0,
-    labels=None,
-    batch_size=DEFAULT_BATCH_SIZE,
-    padding=2,
-    jit_compile=False,
-):
-    """Writes `interpolate` as a PNG, a row a pair; `padding` is the margin around each image.
+    model: DequantizedFlow,
+    path: str | os.PathLike,
+    images_a: np.ndarray,
+    images_b: np.ndarray,
+    num_steps: int = 5,
+    seed: int = 0,
+    labels: Sequence[np.ndarray] | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    padding: int = 2,
+    jit_compile: bool = False,
+) -> pathlib.Path:
+    """Writes the images of `interpolate` as a PNG, one row per pair; `padding` is the margin around each image.
 
     Returns:
-      `pathlib.Path` of the file.
+      Path of the file.
     """
     images = interpolate(model, images_a, images_b, num_steps, seed, labels, batch_size, jit_compile)
     return write_png(path, image_grid(images.reshape(-1, *images.shape[2:]), num_steps, padding))
@@ -90,7 +109,7 @@ def _label_pairs(labels, num_pairs):
     labels = [np.asarray(part) for part in labels]
     if len(labels) != 2 or any(part.shape != (num_pairs,) for part in labels):
         raise ValueError(
-            f"labels must be a pair of [{num_pairs}] integers, of the first and of the second images, got shapes "
+            f"labels must be a pair of [{num_pairs}] integers, for the first and for the second images, got shapes "
             f"{[list(part.shape) for part in labels]}."
         )
     return np.stack(labels, axis=1)

@@ -1,19 +1,26 @@
 """Whether a model of latents and pixels uses its latents: the terms of its bound, image by image."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
+from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.quantization import bits_per_dim
 from tfflows.evaluation.latent_terms import QUANTITIES
+from tfflows.math.random import RowKeys
 
 
-def measure_terms(model):
-    """The function `(images, labels, keys) -> [B, 4]` of `QUANTITIES`, for an `Evaluator`.
+def measure_terms(model: ImageModel) -> Callable[[tf.Tensor, tf.Tensor, RowKeys], tf.Tensor]:
+    """The `measure` of an `Evaluator` that gives the `QUANTITIES` of each image.
 
-    Of a batch of one image the image before it is itself.
+    In a batch of one image, the image before it is the image itself.
 
     Args:
-      model: `ImageModel` that `has_terms`, such as `AGAVE`.
+      model: Model that `has_terms`, such as `AGAVE`.
+
+    Returns:
+      Function `(images, labels, keys) -> [B, 4]`.
     """
 
     def measure(images, labels, keys):
@@ -27,8 +34,16 @@ def measure_terms(model):
     return measure
 
 
-def describe_terms(values):
-    """`{quantity: {value, standard_error}}` of `[num_images, 4]`: means over the images."""
+def describe_terms(values: np.ndarray) -> dict[str, dict[str, float]]:
+    """`{quantity: {"value": ..., "standard_error": ...}}` of values `[num_images, 4]`: means over the images.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.evaluation.latent_use import describe_terms
+      >>> described = describe_terms(np.array([[1.0, 2.0, 3.0, 4.0], [3.0, 2.0, 3.0, 4.0]]))
+      >>> described["kl_nats"]
+      {'value': 2.0, 'standard_error': 1.0}
+    """
     errors = np.std(values, axis=0, ddof=1) / np.sqrt(len(values))
     return {
         name: {"value": float(mean), "standard_error": float(error)}

@@ -1,32 +1,56 @@
-"""Images to latents and back in batches of one size: traced once, in bounded memory."""
+"""Maps images to latents and back in batches of one size: traced once, in bounded memory."""
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.quantization import to_images
 from tfflows.math.random import fold_in, normal_rows, row_keys
 
 DEFAULT_BATCH_SIZE = 64
-"""Images a batch where a caller does not say; the last batch is padded."""
+"""Default number of images per batch; the last batch is padded."""
 
 
-def is_conditional(model):
-    """Whether the model is given labels."""
+def is_conditional(model: ImageModel) -> bool:
+    """Whether the model takes labels."""
     return model.condition_of(tf.zeros([1], tf.int32)) is not None
 
 
 class LatentCodec:
     """Encodes, decodes and samples any number of images with one model, `batch_size` at a time.
 
-    What belongs to an image (its noise) is keyed by the seed and its place, so that it does not depend on `batch_size`.
+    The noise of an image is keyed by the seed and the image's position, so that it does not depend on `batch_size`.
+
+    Attributes:
+      latent_shape: Shape of the latents of an image.
+      conditional: Whether the model takes labels.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.evaluation.latents import LatentCodec
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [2, 2, 1])
+      >>> codec = LatentCodec(DequantizedFlow(tfd.TransformedDistribution(base, tfb.Identity())), batch_size=2)
+      >>> images = np.arange(0, 240, 20, dtype=np.uint8).reshape([3, 2, 2, 1])
+      >>> latents = codec.encode(images, seed=0)
+      >>> print(latents.shape, np.array_equal(codec.decode(latents), images))
+      (3, 2, 2, 1) True
     """
 
-    def __init__(self, model, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False):
-        """Args: model: `DequantizedFlow`; batch_size: Python `int`; jit_compile: whether XLA compiles the flow.
+    def __init__(self, model: DequantizedFlow, batch_size: int = DEFAULT_BATCH_SIZE, jit_compile: bool = False) -> None:
+        """Creates the codec.
+
+        Args:
+          model: Flow whose latents are used.
+          batch_size: Images encoded or decoded at once.
+          jit_compile: Whether XLA compiles the flow.
 
         Raises:
-          ValueError: if `batch_size` is not positive.
+          ValueError: If `batch_size` is not positive.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
@@ -52,19 +76,19 @@ class LatentCodec:
         self._decode = tf.function(decode, jit_compile=jit_compile or None)
         self._noise = tf.function(noise)
 
-    def encode(self, images, seed, labels=None):
+    def encode(self, images: np.ndarray, seed: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Whitened latents, dequantization noise included; the noise of image i depends on (seed, i) alone.
 
         Args:
           images: uint8 `[N, H, W, C]`.
-          seed: Python `int`.
-          labels: int `[N]`; needed by conditional models, else not used.
+          seed: Seed of the dequantization noise.
+          labels: int `[N]`; needed by conditional models, not used otherwise.
 
         Returns:
-          float32 `[N, *latent_shape]`, NumPy.
+          float32 `[N, *latent_shape]`.
 
         Raises:
-          ValueError: if the images are not those of the model, or labels are missing or of another number.
+          ValueError: If the images do not have the model's shape and dtype, or there is not a label for each image.
         """
         images = np.asarray(images)
         expected = tuple(self.model.image_shape.as_list())
@@ -80,22 +104,22 @@ class LatentCodec:
             latents[start:stop] = self.encode_batch(rows, self._padded(labels[start:stop]), seed, start)[: stop - start]
         return latents
 
-    def encode_batch(self, images, labels, seed, start):
-        """Latents of one batch (uint8 `[batch_size, H, W, C]`) whose first image has the place `start`; NumPy."""
+    def encode_batch(self, images: tf.Tensor, labels: tf.Tensor, seed: int, start: int | tf.Tensor) -> np.ndarray:
+        """Latents of one batch, uint8 `[batch_size, H, W, C]`, whose first image has the position `start`."""
         return self._encode(images, labels, tf.constant(seed, tf.int64), tf.cast(start, tf.int64)).numpy()
 
-    def decode(self, latents, labels=None):
-        """Images of latents; warns of those that are not finite, whose bad values are black.
+    def decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images of latents; values that are not finite are shown black, with a warning.
 
         Args:
           latents: float `[N, *latent_shape]`.
-          labels: int `[N]`; needed by conditional models, else not used.
+          labels: int `[N]`; needed by conditional models, not used otherwise.
 
         Returns:
-          uint8 `[N, H, W, C]`, NumPy.
+          uint8 `[N, H, W, C]`.
 
         Raises:
-          ValueError: if the latents are not those of the model, or labels are missing or of another number.
+          ValueError: If the latents do not have the model's shape, or there is not a label for each image.
         """
         latents = np.asarray(latents, np.float32)
         if latents.shape[1:] != self.latent_shape or not len(latents):
@@ -105,17 +129,22 @@ class LatentCodec:
             )
         return self._decode_rows(lambda start, stop: self._padded(latents[start:stop]), len(latents), labels)
 
-    def sample(self, num_samples, seed, temperature=1.0, labels=None):
+    def sample(
+        self, num_samples: int, seed: int, temperature: float = 1.0, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Images of `temperature * e`, e ~ N(0, I); e of image i depends on (seed, i) alone.
 
         Args:
-          num_samples: Python `int` N.
-          seed: Python `int`.
-          temperature: Python `float`, at least 0.
-          labels: int `[N]` of conditional models.
+          num_samples: N.
+          seed: Seed of e.
+          temperature: Factor of e, at least 0.
+          labels: int `[N]`; needed by conditional models, not used otherwise.
 
         Returns:
-          uint8 `[N, H, W, C]`, NumPy; warns as `decode` does.
+          uint8 `[N, H, W, C]`. Warns as `decode` does.
+
+        Raises:
+          ValueError: If there is not a label for each image.
         """
         seed, temperature = tf.constant(seed, tf.int64), tf.constant(temperature, tf.float32)
 

@@ -1,7 +1,12 @@
 """Moving images along a direction of the latents, such as an attribute's (Glow, figure 6)."""
 
+import os
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.image_grid import image_grid, write_png
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
 
@@ -9,33 +14,48 @@ DEFAULT_ALPHAS = (-1.0, -2 / 3, -1 / 3, 0.0, 1 / 3, 2 / 3, 1.0)
 
 
 def manipulate(
-    model,
-    images,
-    direction,
-    alphas=DEFAULT_ALPHAS,
-    seed=0,
-    labels=None,
-    batch_size=DEFAULT_BATCH_SIZE,
-    jit_compile=False,
-):
+    model: DequantizedFlow,
+    images: np.ndarray,
+    direction: np.ndarray,
+    alphas: Sequence[float] = DEFAULT_ALPHAS,
+    seed: int = 0,
+    labels: np.ndarray | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    jit_compile: bool = False,
+) -> np.ndarray:
     """Decodes `e + alpha d` for each image's latent e and each alpha; alpha = 0 gives the image back, up to rounding.
 
     Args:
-      model: `DequantizedFlow`.
+      model: Flow whose latents are used.
       images: uint8 `[N, H, W, C]`, or one image `[H, W, C]`.
-      direction: float `[M]`, or of the latents' shape.
-      alphas: Python `float`s.
-      seed: Python `int` of the dequantization noise.
-      labels: int `[N]`; needed by conditional models, else not used.
+      direction: float `[M]`, or with the shape of the latents.
+      alphas: Factors of the direction.
+      seed: Seed of the dequantization noise.
+      labels: int `[N]`; needed by conditional models, not used otherwise.
       batch_size: Images encoded or decoded at once.
       jit_compile: Whether XLA compiles the flow.
 
     Returns:
-      uint8 `[N, len(alphas), H, W, C]`, NumPy; without N for one image. Warns of images that are not finite.
+      uint8 `[N, len(alphas), H, W, C]`; without N for one image. Warns of images that are not finite.
 
     Raises:
-      ValueError: if the images are not the model's, the direction is not of its latents or not finite, or there is no
-        alpha.
+      ValueError: If the images are not the model's, the direction does not have the size of its latents or is not finite, or
+        there is no alpha.
+
+    Example:
+      The latents of this flow are the pixels in [-1/2, 1/2), so the direction makes the second pixel brighter.
+
+      >>> import numpy as np
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.evaluation.manipulation import manipulate
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [1, 2, 1])
+      >>> model = DequantizedFlow(tfd.TransformedDistribution(base, tfb.Identity()), num_bits=2)
+      >>> image = np.zeros([1, 2, 1], np.uint8)
+      >>> moved = manipulate(model, image, direction=np.array([0.0, 0.25]), alphas=[0.0, 1.0, 2.0])
+      >>> print(moved[..., 0].tolist())
+      [[[0, 0]], [[0, 64]], [[0, 128]]]
     """
     images, alphas, direction = np.asarray(images), np.asarray(alphas, np.float32), np.asarray(direction, np.float32)
     if images.ndim == 3:
@@ -51,7 +71,9 @@ def manipulate(
             f"{list(direction.shape)}."
         )
     if not np.isfinite(direction).all():
-        raise ValueError("The direction holds values that are not finite; is there an example of both its sides?")
+        raise ValueError(
+            "The direction has values that are not finite; compute it from images with and without the attribute."
+        )
     latents = codec.encode(images, seed, labels)[:, None]
     steps = alphas.reshape(-1, *[1] * len(codec.latent_shape)) * direction.reshape(codec.latent_shape)
     moved = (latents + steps).reshape(-1, *codec.latent_shape)
@@ -60,28 +82,30 @@ def manipulate(
 
 
 def write_manipulation(
-    model,
-    path,
-    images,
-    direction,
-    alphas=DEFAULT_ALPHAS,
-    seed=0,
-    labels=None,
-    batch_size=DEFAULT_BATCH_SIZE,
-    padding=2,
-    jit_compile=False,
-):
-    """Writes `manipulate` of images `[N, H, W, C]` as a PNG, a row an image, the image itself in the middle.
+    model: DequantizedFlow,
+    path: str | os.PathLike,
+    images: np.ndarray,
+    direction: np.ndarray,
+    alphas: Sequence[float] = DEFAULT_ALPHAS,
+    seed: int = 0,
+    labels: np.ndarray | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    padding: int = 2,
+    jit_compile: bool = False,
+) -> pathlib.Path:
+    """Writes what `manipulate` gives as a PNG, one row per image, with the image itself in the middle.
+
+    The arguments are those of `manipulate`; `padding` is the margin around each image in pixels.
 
     Returns:
-      `pathlib.Path` of the file.
+      Path of the file.
 
     Raises:
-      ValueError: as `manipulate`; also if the alphas do not grow, or have no 0 in the middle.
+      ValueError: As `manipulate`; also if the alphas do not increase, or have no 0 in the middle.
     """
     alphas = list(alphas)
     if len(alphas) % 2 == 0 or alphas[len(alphas) // 2] != 0 or sorted(set(alphas)) != alphas:
-        raise ValueError(f"alphas must grow, with 0 in the middle for the image itself, got {alphas}.")
+        raise ValueError(f"alphas must increase, with 0 in the middle for the image itself, got {alphas}.")
     images = np.asarray(images)
     images = images[None] if images.ndim == 3 else images
     labels = None if labels is None else np.reshape(labels, [-1])

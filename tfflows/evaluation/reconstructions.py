@@ -1,27 +1,35 @@
-"""Images beside what a model with an encoder makes of their latents."""
+"""Images beside what a model with an encoder decodes from their latents."""
+
+import os
+import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.image_grid import image_grid, write_png
 from tfflows.math.random import row_keys
 
 
-def write_reconstructions(model, path, images, seed, padding=2):
-    """Writes a row for each image: the image, then what `model.reconstruct` gives of it.
+def write_reconstructions(
+    model: ImageModel, path: str | os.PathLike, images: np.ndarray, seed: int, padding: int = 2
+) -> pathlib.Path:
+    """Writes a PNG with one row per image: the image, then what `model.reconstruct` gives for it.
 
-    Of a guided model these are `f(z)`, z drawn from `q(z | image)`, and a sample of the pixels given it (Lucas & Verbeek 2018,
-    figure 3 a).
+    For an `AGAVE` these are `f(z)`, with z drawn from `q(z | image)`, and a sample of the pixels given it.
 
     Args:
-      model: `ImageModel` that `has_encoder`.
-      path: Of the PNG file.
+      model: Model that `has_encoder`.
+      path: Path of the PNG file.
       images: uint8 `[B, H, W, C]`.
-      seed: Python `int` of the latents and the sample.
+      seed: Seed of the latents and the sample.
       padding: Margin around each image in pixels.
 
     Returns:
-      The path.
+      Path of the file.
+
+    References:
+      Lucas & Verbeek 2018, figure 3 a, https://arxiv.org/abs/1711.11479.
     """
     reconstruct = tf.function(lambda images: model.reconstruct(images, row_keys(seed)), autograph=False)
     columns = [images, *(column.numpy() for column in reconstruct(tf.constant(images)))]

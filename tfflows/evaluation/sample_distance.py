@@ -1,33 +1,57 @@
-"""How far what a VAE decodes for latents of its prior lies from what it decodes for latents of images."""
+"""The distance between what a VAE decodes from latents of its prior and what it decodes from latents of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from tfflows.math.random import row_keys
 
-# Features: an image averaged over so many cells a side.
+# Every evaluation imports this module; only one of a VAE needs its modules.
+if TYPE_CHECKING:
+    from tfflows.distributions.iaf_vae import IAFVAE
+
+# Number of cells per side that an image is averaged over; the averages are its features.
 _CELLS = 4
 _GROUPS = 10
-# Images that it takes at least: more than features, with a tenth of them left out.
+# Minimum number of images: more than there are features, with a tenth of them left out.
 MIN_IMAGES = 60
 
 
-def frechet_distance(first, second):
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """`|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))` of the means and covariances of two samples of features.
 
-    The squared Wasserstein distance of two Gaussians with these moments (Dowson & Landau 1982).
+    It is the squared Wasserstein distance of two Gaussians with these moments.
 
     Args:
       first: `[N, F]`, N above F.
       second: `[M, F]`, M above F.
 
     Returns:
-      Python `float`, at least 0; it shrinks towards that of the distributions as N and M grow.
+      The distance, at least 0; it shrinks towards that of the distributions as N and M grow.
+
+    Raises:
+      ValueError: If there are too few rows for a covariance.
+
+    Example:
+      Samples that differ by a shift of `[3, 4]`, of squared length 25.
+
+      >>> import numpy as np
+      >>> from tfflows.evaluation.sample_distance import frechet_distance
+      >>> first = np.array([[-2.0, 0.0], [2.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
+      >>> print(round(frechet_distance(first, first + [3.0, 4.0]), 3))
+      25.0
+
+    References:
+      Dowson & Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if min(len(first), len(second)) <= first.shape[1]:
         raise ValueError(
-            f"{first.shape[1]} features need more than as many rows for a covariance, got {len(first)} and {len(second)}."
+            f"{first.shape[1]} features need more than {first.shape[1]} rows for a covariance, got {len(first)} and "
+            f"{len(second)}."
         )
     covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     root = _square_root(covariances[0])
@@ -37,23 +61,26 @@ def frechet_distance(first, second):
     return max(float(difference @ difference + sum(map(np.trace, covariances)) - 2 * cross), 0.0)
 
 
-def sample_distance(model, images, seed, batch_size=250):
-    """The Fréchet distance of `f(z)`, z of the prior, and `f(z)`, z of `q(z | images)`, averaged over 4x4 cells.
+def sample_distance(model: IAFVAE, images: np.ndarray, seed: int, batch_size: int = 250) -> tuple[float, float]:
+    """The Fréchet distance between `f(z)` with z from the prior and `f(z)` with z from `q(z | images)`, averaged over 4x4 cells.
 
-    As lambda grows in AGAVE, samples and reconstructions of the VAE come to look alike (Lucas & Verbeek 2018, figure 3).
+    As lambda grows in AGAVE, samples and reconstructions of the VAE come to look alike.
 
     Args:
-      model: `IAFVAE`.
+      model: The VAE.
       images: uint8 `[N, H, W, C]`, sides divisible by 4; as many samples are drawn.
-      seed: Python `int` of all latents.
+      seed: Seed of all latents.
       batch_size: Images decoded at once.
 
     Returns:
-      The distance, pixels in [0, 1], and its standard error, by leaving out a tenth of both sides at a time.
+      The distance, for pixels in [0, 1], and its standard error, found by leaving out a tenth of both sides at a time.
+
+    References:
+      Lucas & Verbeek 2018, figure 3, https://arxiv.org/abs/1711.11479.
     """
 
     def features(means):
-        image = model.enlarged(means)  # also of an auxiliary image with fewer pixels than cells
+        image = model.enlarged(means)  # also for an auxiliary image with fewer pixels than cells
         height, width, channels = image.shape[1:]
         cells = tf.reshape(image, [-1, _CELLS, height // _CELLS, _CELLS, width // _CELLS, channels])
         return tf.reshape(tf.reduce_mean(cells, axis=[2, 4]), [tf.shape(image)[0], -1])

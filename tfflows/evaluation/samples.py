@@ -1,42 +1,67 @@
 """Samples of a model at several temperatures, as grids."""
 
 import math
+import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.image_grid import image_grid, near_square_columns, write_png
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec, is_conditional
 from tfflows.math.random import row_keys
 
-# Autoregressive samples are drawn so many at a time: a pixel costs little more for many images than for one.
+# Number of autoregressive samples drawn at a time: a pixel costs little more for many images than for one.
 IMAGE_MODEL_BATCH_SIZE = 64
 
 
 def sample_images(
-    model, num_samples, seed, temperature=1.0, labels=None, batch_size=DEFAULT_BATCH_SIZE, jit_compile=False
-):
-    """Images of `temperature * e`, e ~ N(0, I) over all latents (Glow, section 6 and figure 8).
+    model: DequantizedFlow,
+    num_samples: int,
+    seed: int,
+    temperature: float = 1.0,
+    labels: np.ndarray | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    jit_compile: bool = False,
+) -> np.ndarray:
+    """Images of `temperature * e`, e ~ N(0, I) over all latents.
 
-    The noise e of image i depends on (seed, i) alone: not on the batch size, the number of samples or the temperature.
-    Where batches differ in size, the flow may round differently and a pixel may land in the neighbouring bin.
+    The noise e of image i depends on (seed, i) alone: not on the batch size, the number of samples or the temperature. With
+    another batch size the flow may round differently, and a pixel may land in the neighbouring bin.
 
     Args:
-      model: `DequantizedFlow`.
-      num_samples: Python `int`, at least 1.
-      seed: Python `int`.
-      temperature: Python `float`, finite and at least 0; 0 gives the image of the latents' mean.
-      labels: int `[num_samples]`, of conditional models only.
+      model: Flow to sample from.
+      num_samples: Number of images, at least 1.
+      seed: Seed of e.
+      temperature: Factor of e, finite and at least 0; 0 gives the image of the latents' mean.
+      labels: int `[num_samples]`, for conditional models only.
       batch_size: Images decoded at once.
       jit_compile: Whether XLA compiles the flow.
 
     Returns:
-      uint8 `[num_samples, H, W, C]`, NumPy. Warns of images that are not finite.
+      uint8 `[num_samples, H, W, C]`. Warns of images that are not finite.
 
     Raises:
-      ValueError: if a number is out of range, or labels are missing, of another number or not for this model.
+      ValueError: If a number is out of range, there is not a label for each image, or the model takes no labels.
+
+    Example:
+      At temperature 0 all latents are 0, the middle of [-1/2, 1/2).
+
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.evaluation.samples import sample_images
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [1, 2, 1])
+      >>> model = DequantizedFlow(tfd.TransformedDistribution(base, tfb.Identity()))
+      >>> print(sample_images(model, num_samples=3, seed=0, temperature=0.0)[..., 0].tolist())
+      [[[128, 128]], [[128, 128]], [[128, 128]]]
+
+    References:
+      Kingma & Dhariwal 2018, section 6 and figure 8, https://arxiv.org/abs/1807.03039.
     """
     _check_counts(num_samples, [temperature])
     codec = LatentCodec(model, min(batch_size, num_samples), jit_compile)
@@ -46,40 +71,40 @@ def sample_images(
 
 
 def write_sample_grids(
-    model,
-    directory,
-    num_samples,
-    temperatures,
-    seed,
-    label=None,
-    num_classes=0,
-    batch_size=DEFAULT_BATCH_SIZE,
-    padding=2,
-    jit_compile=False,
-):
-    """Writes a grid of samples for each temperature, `samples_temperature_0.70.png`; all show the same noise.
+    model: DequantizedFlow,
+    directory: str | os.PathLike,
+    num_samples: int,
+    temperatures: Sequence[float],
+    seed: int,
+    label: int | None = None,
+    num_classes: int = 0,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    padding: int = 2,
+    jit_compile: bool = False,
+) -> list[pathlib.Path]:
+    """Writes a grid of samples for each temperature, such as `samples_temperature_0.70.png`; all show the same noise.
 
-    A conditional model's grid has a row a class and `ceil(num_samples / num_classes)` columns; where there are more
-    classes than samples, it shows the first `ceil(sqrt(num_samples))` classes. With `label`, and for unconditional
-    models, it is nearly square.
+    The grid of a conditional model has one row per class and `ceil(num_samples / num_classes)` columns; if there are more
+    classes than samples, it shows the first `ceil(sqrt(num_samples))` classes. With `label`, and for unconditional models, the
+    grid is nearly square.
 
     Args:
-      model: `DequantizedFlow`.
-      directory: Where to write; made if need be.
-      num_samples: Python `int`, images a grid; rounded up to full rows where a row is a class.
-      temperatures: Python `float`s, finite and at least 0.
-      seed: Python `int`.
-      label: Python `int`, the only class to sample; conditional models only.
-      num_classes: Python `int`, number of classes of a conditional model.
+      model: Flow to sample from.
+      directory: Directory to write to; made if needed.
+      num_samples: Images per grid; rounded up to full rows if there is one row per class.
+      temperatures: Factors of the noise, finite and at least 0.
+      seed: Seed of the noise.
+      label: The only class to sample, for conditional models only; None: all classes.
+      num_classes: Number of classes of a conditional model.
       batch_size: Images decoded at once.
       padding: Margin around each image in pixels.
       jit_compile: Whether XLA compiles the flow.
 
     Returns:
-      List of `pathlib.Path`, one a temperature.
+      Paths of the files, one per temperature.
 
     Raises:
-      ValueError: if a number is out of range, or `label` or `num_classes` do not fit the model.
+      ValueError: If a number is out of range, or `label` or `num_classes` do not fit the model.
     """
     temperatures = list(temperatures)
     _check_counts(num_samples, temperatures)
@@ -101,23 +126,32 @@ def write_sample_grids(
 
 
 def write_image_model_samples(
-    model, directory, num_samples, temperatures, seed, batch_size=IMAGE_MODEL_BATCH_SIZE, padding=2
-):
-    """Writes `samples_temperature_1.00.png` for each temperature; all show the same noise.
+    model: ImageModel,
+    directory: str | os.PathLike,
+    num_samples: int,
+    temperatures: Sequence[float],
+    seed: int,
+    batch_size: int = IMAGE_MODEL_BATCH_SIZE,
+    padding: int = 2,
+) -> list[pathlib.Path]:
+    """Writes a grid of samples for each temperature, such as `samples_temperature_1.00.png`; all show the same noise.
 
-    Each sample stands to the right of the `f(z)` that it was drawn given, if any (Lucas & Verbeek 2018, figure 1).
+    Each sample stands to the right of the `f(z)` that it was drawn given, if any.
 
     Args:
-      model: `ImageModel`.
-      directory: Where to write; made if need be.
-      num_samples: Python `int`, at least 1.
-      temperatures: Python `float`s.
-      seed: Python `int`.
+      model: Model to sample from.
+      directory: Directory to write to; made if needed.
+      num_samples: Number of samples, at least 1.
+      temperatures: Factors of the noise.
+      seed: Seed of the noise.
       batch_size: Images drawn at once.
       padding: Margin around each image in pixels.
 
     Returns:
-      List of `pathlib.Path`, one a temperature.
+      Paths of the files, one per temperature.
+
+    References:
+      Lucas & Verbeek 2018, figure 1, https://arxiv.org/abs/1711.11479.
     """
     size = min(batch_size, num_samples)
 
@@ -141,7 +175,7 @@ def write_image_model_samples(
 
 
 def _labels_by_row(num_samples, num_classes):
-    """Labels of the images of a grid with a row a class, and its number of columns."""
+    """Labels of the images of a grid with one row per class, and its number of columns."""
     num_rows = num_classes
     if num_samples < num_classes:
         num_rows = near_square_columns(num_samples)
@@ -151,7 +185,7 @@ def _labels_by_row(num_samples, num_classes):
 
 
 def _temperature_text(temperature):
-    """Two decimals, more where two would not say which temperature it is."""
+    """Two decimals, or more where two would not tell which temperature it is."""
     short = f"{temperature:.2f}"
     return short if float(short) == temperature else repr(float(temperature))
 
