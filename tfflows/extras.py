@@ -1,4 +1,4 @@
-"""Packages that only part of the library needs: imported where they are used, and named where they are missing."""
+"""Packages that only part of the library needs: imported where they are used, and named when they are missing."""
 
 import importlib
 import types
@@ -19,7 +19,15 @@ def require(module: str, extra: str) -> types.ModuleType:
       The module.
 
     Raises:
-      MissingExtraError: if the package is not installed. What goes wrong inside of an installed package is raised as it is.
+      MissingExtraError: If the package is not installed. An error inside an installed package is raised as it is.
+
+    Example:
+      >>> from tfflows.extras import require
+      >>> require("json", "images").loads("[1, 2]")
+      [1, 2]
+      >>> require("no_such_package", "images")
+      Traceback (most recent call last):
+      tfflows.extras.MissingExtraError: The package 'no_such_package' is not installed: run pip install 'tfflows[images]'.
     """
     package = module.partition(".")[0]
     try:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what the system says when they cannot be."""
+"""Files that are written whole or not at all, and what the system says when they cannot be written."""
 
 import contextlib
 import os
@@ -10,11 +10,20 @@ import tempfile
 def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes `content` to `path`, so that `path` holds either its old content or all of the new.
 
-    The content goes to a temporary file in the same directory, is flushed to the device, and
-    replaces `path` in one step. Text is written as UTF-8.
+    The content goes to a temporary file in the same directory, is flushed to the device, and replaces `path` in one step. Text is
+    written as UTF-8.
 
     Raises:
-      OSError: if it cannot be written (such as a full disk); `path` is then as it was before.
+      OSError: If it cannot be written (such as on a full disk); `path` is then as it was before.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from tfflows.files import atomic_write
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = pathlib.Path(directory) / "note.txt"
+      ...     atomic_write(path, "saved")
+      ...     print(path.read_text(), len(list(path.parent.iterdir())))
+      saved 1
     """
     path = pathlib.Path(path)
     data = content.encode("utf-8") if isinstance(content, str) else content
@@ -45,7 +54,7 @@ def fsync_directory(path: str | os.PathLike) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The error without TensorFlow's decoration, `{{function_node ...}} ... [Op:SaveV2]`."""
+    """The first line of an error, without TensorFlow's decoration, `{{function_node ...}} ... [Op:SaveV2]`."""
     line = (str(error).splitlines() or [""])[0]
     line = re.sub(r"\{\{function_node [^}]*\}\}\s*|\s*\[Op:\w+\].*$", "", line)
     return line.rstrip(".") or type(error).__name__

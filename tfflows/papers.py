@@ -1,4 +1,4 @@
-"""Reproductions of papers that are installed, found by name; this library imports none of them by itself.
+"""Reproductions of papers that are installed, found by name; this library itself imports none of them.
 
 A package registers its reproductions in the entry-point group `tfflows.papers`, such as
 
@@ -13,7 +13,7 @@ GROUP = "tfflows.papers"
 
 
 def list_papers() -> tuple[str, ...]:
-    """Names of the reproductions that are installed, in alphabetical order. Imports none."""
+    """Names of the installed reproductions, in alphabetical order. Imports none of them."""
     return tuple(sorted(_entry_points()))
 
 
@@ -27,7 +27,8 @@ def load_paper(name: str) -> object:
       What the package registered by that name: its experiments, and the functions that build their models.
 
     Raises:
-      ValueError: if none is installed by that name, or if two packages registered different ones; says which there are.
+      ValueError: If none is installed by that name (the message lists those that are), or if two packages registered different
+        ones.
     """
     entry_points = _entry_points()
     if name not in entry_points:

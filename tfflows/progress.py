@@ -1,32 +1,36 @@
-"""The progress of a run: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of a run: a bar on a terminal, an occasional line elsewhere."""
 
 import sys
 import time
+from typing import Any, TextIO
 
 from tfflows.extras import MissingExtraError, require
 
 
 class Progress:
-    """Shows step, bits/dim, images a second and the time that is left.
+    """Shows the step, bits/dim, images per second and the time left.
 
-    On a terminal it is a bar, if tqdm is installed; elsewhere a line every `seconds_between_lines`; on
-    workers other than the chief nothing. Everything goes to standard error.
-
-    ```
-    with Progress(total=num_steps, initial=start_step, images_per_step=batch_size) as progress:
-      for step in range(start_step, num_steps):
-        ...
-        progress.update(step + 1, bits_per_dim=3.51)
-    ```
+    On a terminal it is a bar, if tqdm is installed; elsewhere a line every `seconds_between_lines`; on workers other than the
+    chief nothing. Everything goes to standard error by default.
 
     Args:
-      total: the step at which the run ends.
-      initial: the step at which it starts or goes on.
-      images_per_step: the global batch size, for images a second.
-      description: what is shown in front, such as 'train'.
-      chief: whether this process shows anything.
-      seconds_between_lines: how often a line is written where there is no terminal.
-      stream: a text stream; default standard error.
+      total: Step at which the run ends.
+      initial: Step at which it starts or continues.
+      images_per_step: Global batch size, for images per second.
+      description: Text in front, such as 'train'.
+      chief: Whether this process shows anything.
+      seconds_between_lines: Seconds between two lines where there is no terminal.
+      stream: A text stream; default: standard error.
+
+    Example:
+      >>> import io
+      >>> from tfflows.progress import Progress
+      >>> stream = io.StringIO()
+      >>> with Progress(total=4, stream=stream) as progress:
+      ...     for step in range(4):
+      ...         progress.update(step + 1, bits_per_dim=3.5)
+      >>> print(stream.getvalue())
+      train 4/4, bits/dim 3.5...
     """
 
     def __init__(
@@ -37,8 +41,8 @@ class Progress:
         description: str = "train",
         chief: bool = True,
         seconds_between_lines: float = 30.0,
-        stream=None,
-    ):
+        stream: TextIO | None = None,
+    ) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._total, self._initial = total, initial
         self._images_per_step = images_per_step
@@ -49,7 +53,7 @@ class Progress:
         self._scalars: dict[str, float] = {}
         now = time.monotonic()
         self._last_line = now
-        self._rate: float | None = None  # steps a second, smoothed
+        self._rate: float | None = None  # steps per second, smoothed
         self._rate_mark: tuple[float, int] | None = None
         self._bar = None
         bar = _bar_type() if chief and self._stream.isatty() else None
@@ -64,16 +68,16 @@ class Progress:
             )
             self._bar.set_postfix_str(self._summary(), refresh=False)
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self.close()
 
     def update(self, step: int, **scalars: float) -> None:
-        """Moves to `step`; scalars given (say `bits_per_dim=3.51`) replace those shown before.
+        """Moves to `step`; the scalars given (say `bits_per_dim=3.51`) replace those shown before.
 
-        Cheap when called without scalars; reading a scalar from a device is the caller's cost.
+        Cheap when called without scalars; reading a scalar from a device is at the caller's cost.
         """
         if not self._chief:
             return
@@ -97,7 +101,7 @@ class Progress:
             print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Ends the bar, or writes a last line."""
+        """Closes the bar, or writes a last line."""
         if self._bar is not None:
             self._bar.refresh()
             self._bar.close()
@@ -107,7 +111,7 @@ class Progress:
         self._bar = None
 
     def images_per_second(self) -> float | None:
-        """The smoothed speed after the first step, which traces; None before two updates."""
+        """The smoothed speed, without the first step, which traces; None before the second update."""
         return None if self._rate is None else self._rate * self._images_per_step
 
     def _measure(self, now, step):

@@ -97,5 +97,5 @@ def test_a_constant_image_is_not_darkened(name, value):
 
 
 def test_unknown_augmentation_names_the_valid_ones():
-    with pytest.raises(ValueError, match="valid: none, shift, shift_flip_affine, flip, crop_flip"):
+    with pytest.raises(ValueError, match="the valid ones are none, shift, shift_flip_affine, flip, crop_flip"):
         augmentation.augment(tf.zeros([1, 2, 2, 3], tf.uint8), tf.zeros([1, 7]), "mirror")

@@ -46,7 +46,7 @@ def test_missing_index_map_says_where_it_is_published(annotations, tmp_path):
         ("1\nSmiling Young\n", "2 names"),
         ("1\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 39 + "\n", "line 3"),
         ("1\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 39 + "0\n", "line 3"),
-        ("2\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 40 + "\n", "says 2 images, it holds 1"),
+        ("2\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 40 + "\n", "says 2 images, but it holds 1"),
     ],
 )
 def test_a_malformed_attribute_file_is_refused(content, message, tmp_path):

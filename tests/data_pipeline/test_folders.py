@@ -42,7 +42,7 @@ def test_a_large_folder_is_read_on_demand(tmp_path, monkeypatch):
 def test_unequal_sizes_are_refused(tmp_path):
     write_pngs(tmp_path / "train" / "a", random_images(1, 4, 4, 3))
     write_pngs(tmp_path / "train" / "b", random_images(1, 4, 5, 3))
-    with pytest.raises(ValueError, match="equally sized"):
+    with pytest.raises(ValueError, match="must have the same size"):
         load_dataset(f"folder:{tmp_path}", "train")
 
 

@@ -163,7 +163,7 @@ def test_evaluation_workers_share_the_split():
     "arguments, message",
     [
         (dict(global_batch_size=0), "at least 1"),
-        (dict(global_batch_size=8, first_row=6, num_rows=4), "rows 6 to 9 do not lie"),
+        (dict(global_batch_size=8, first_row=6, num_rows=4), "Rows 6 to 9 do not lie"),
         (dict(global_batch_size=8, first_row=8), "do not lie in a global batch of 8"),
         (dict(global_batch_size=8, batch_size=3), "3 does not divide the 8 rows"),
         (dict(global_batch_size=8, seed=-1), "seed must lie in"),
@@ -178,7 +178,7 @@ def test_bad_arguments_are_refused(make, arguments, message):
 def test_bad_training_arguments_are_refused():
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         data.training_batches(numbered_source(4), global_batch_size=2, seed=0, start_step=-1)
-    with pytest.raises(ValueError, match="unknown augmentation 'crop'"):
+    with pytest.raises(ValueError, match="Unknown augmentation 'crop'"):
         data.training_batches(numbered_source(4), global_batch_size=2, seed=0, augmentation="crop")
 
 

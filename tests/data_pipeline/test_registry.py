@@ -58,7 +58,7 @@ def test_spec_fields(name, shape, num_classes, random_crop):
 
 
 def test_unknown_name_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="unknown data set 'cifar'") as error:
+    with pytest.raises(ValueError, match="Unknown data set 'cifar'") as error:
         load_dataset("cifar", "train")
     for name in DATASETS:
         assert name in str(error.value)
@@ -66,7 +66,7 @@ def test_unknown_name_lists_the_valid_ones():
 
 
 def test_unknown_split_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="valid: train, test, holdout"):
+    with pytest.raises(ValueError, match="the valid ones are train, test, holdout"):
         load_dataset("digits", "validation")
 
 
@@ -87,7 +87,7 @@ def test_a_missing_data_set_says_which_where_and_how(name, tmp_path):
     [("cifar10", 64, "32"), ("celeba_hq", 100, "256, 128, 64, 32"), ("imagenet64", 32, "64")],
 )
 def test_an_undefined_size_names_the_valid_ones(name, image_size, valid, tmp_path):
-    with pytest.raises(ValueError, match=f"image size {image_size}; valid: {valid}"):
+    with pytest.raises(ValueError, match=f"image size {image_size}; the valid ones are {valid}"):
         load_dataset(name, "train", data_dir=tmp_path, image_size=image_size)
 
 
@@ -96,9 +96,9 @@ def test_an_undefined_size_names_the_valid_ones(name, image_size, valid, tmp_pat
     [
         (dict(split="holdout"), "needs holdout=N"),
         (dict(split="train", holdout=-1), "must not be negative"),
-        (dict(split="train", holdout=5_000), "leaves no training image of the 1437"),
+        (dict(split="train", holdout=5_000), "leaves none of the 1437 training images"),
         (dict(split="train", max_images=0), "at least 1"),
-        (dict(split="train", attributes_file="a.txt"), "attributes belong to celeba_hq"),
+        (dict(split="train", attributes_file="a.txt"), "attributes_file is for celeba_hq"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

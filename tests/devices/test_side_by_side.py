@@ -45,7 +45,7 @@ def test_operations_get_one_thread_each_unless_tensorflow_is_at_work():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "3", "1", "3"]
-    assert "computing 2 parts side by side may win nothing" in done.stderr
+    assert "computing 2 parts side by side may save no time" in done.stderr
 
 
 def test_a_gpu_is_refused(monkeypatch):

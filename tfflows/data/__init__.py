@@ -1,6 +1,4 @@
-"""Data sets of the papers: what they are, how they are prepared, and batches as a function of
-(seed, step).
-"""
+"""Data sets of the papers: what they are, how they are prepared, and batches as a function of (seed, step)."""
 
 from tfflows.data.augmentation import AUGMENTATIONS
 from tfflows.data.celeba import load_celeba_hq_attributes
@@ -12,8 +10,8 @@ from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource, Recor
 
 __all__ = [
     "AUGMENTATIONS",
-    "ArraySource",
     "DATASETS",
+    "ArraySource",
     "DatasetFingerprintError",
     "DatasetNotFoundError",
     "DatasetSpec",

@@ -1,9 +1,8 @@
 """Image augmentation of training batches, a pure function of images and uniform numbers.
 
-The published Glow augments CIFAR-10 through Keras' `ImageDataGenerator` (keras_preprocessing
-1.0.1): level 1 of its `--dal` flag is `shift`, level 2 `shift_flip_affine`. Both interpolate
-bilinearly, repeat the edge and truncate to uint8, so augmented images are smoother than the test
-images.
+The published Glow augments CIFAR-10 through Keras' `ImageDataGenerator` (keras_preprocessing 1.0.1): level 1 of its `--dal` flag
+is `shift`, level 2 `shift_flip_affine`. Both interpolate bilinearly, repeat the edge and truncate to uint8, so augmented images
+are smoother than the test images.
 """
 
 import math
@@ -12,24 +11,24 @@ import tensorflow as tf
 
 AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
 
-NUM_UNIFORMS = 7  # numbers an image: rotation, row shift, column shift, shear, two zooms, flip
+NUM_UNIFORMS = 7  # numbers per image: rotation, row shift, column shift, shear, two zooms, flip
 
 SHIFT_FRACTION = 0.1
 ROTATION_DEGREES = 15.0
 SHEAR_DEGREES = 0.02
 ZOOM_FRACTION = 0.1
 
-CROP_PADDING = 4  # of `crop_flip`, the one of the released MaCow
+CROP_PADDING = 4  # pixels by which `crop_flip` may shift, as in the released MaCow
 
-# Interpolation weights that should sum to one fall short by rounding (254.99998 from 255s), and
-# truncation would then darken a constant image by a whole level.
+# Interpolation weights that should sum to one fall short by rounding (255 becomes 254.99998), and truncation would then darken
+# a constant image by a whole level.
 _TRUNCATION_GUARD = 1.0 / 4096.0
 
 
 def check_augmentation(augmentation: str) -> None:
-    """Raises ValueError for an unknown augmentation, naming the valid ones."""
+    """Raises `ValueError` for an unknown augmentation; the message lists the valid ones."""
     if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"unknown augmentation {augmentation!r}; valid: {', '.join(AUGMENTATIONS)}")
+        raise ValueError(f"Unknown augmentation {augmentation!r}; the valid ones are {', '.join(AUGMENTATIONS)}.")
 
 
 def augment(images: tf.Tensor, uniforms: tf.Tensor, augmentation: str) -> tf.Tensor:
@@ -37,12 +36,21 @@ def augment(images: tf.Tensor, uniforms: tf.Tensor, augmentation: str) -> tf.Ten
 
     Args:
       images: uint8 `[B, H, W, C]`.
-      uniforms: float32 `[B, NUM_UNIFORMS]` in [0, 1): one row decides all that happens to one
-        image.
-      augmentation: one of `AUGMENTATIONS`.
+      uniforms: float32 `[B, NUM_UNIFORMS]` in [0, 1): one row decides all that happens to one image.
+      augmentation: One of `AUGMENTATIONS`.
 
     Returns:
       uint8 `[B, H, W, C]`.
+
+    Raises:
+      ValueError: If the augmentation is unknown.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.data.augmentation import NUM_UNIFORMS, augment
+      >>> image = tf.constant([[[[1], [2], [3]]]], tf.uint8)
+      >>> augment(image, tf.zeros([1, NUM_UNIFORMS]), "flip").numpy().ravel().tolist()
+      [3, 2, 1]
     """
     check_augmentation(augmentation)
     if augmentation == "none":
@@ -63,8 +71,11 @@ def crop_reflected(images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
     """Shifts by whole pixels, -4 to 4 in each direction; what lies beyond the border is reflected.
 
     Args:
-      images: uint8 `[B, H, W, C]`, of more than 4 pixels a side.
-      uniforms: float32 `[B, 2]` in [0, 1): of the rows and of the columns.
+      images: uint8 `[B, H, W, C]`, both sides above 4 pixels.
+      uniforms: float32 `[B, 2]` in [0, 1): one number for the rows, one for the columns.
+
+    Returns:
+      uint8 `[B, H, W, C]`.
     """
     sides = [[0, 0], [CROP_PADDING, CROP_PADDING], [CROP_PADDING, CROP_PADDING], [0, 0]]
     padded = tf.pad(images, sides, mode="REFLECT")
@@ -75,23 +86,23 @@ def crop_reflected(images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
 
 
 def flip_columns(images: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right those of the images `[B, H, W, C]` where `flipped` (bool `[B]`) is."""
+    """Mirrors, left to right, those of the images `[B, H, W, C]` where `flipped` (bool `[B]`) is true."""
     batch_size = tf.shape(images)[0]
     both = tf.concat([images, images[:, :, ::-1]], axis=0)  # a gather of whole images is a copy
     return tf.gather(both, tf.range(batch_size) + batch_size * tf.cast(flipped, tf.int32))
 
 
 def affine_matrices(uniforms: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Maps (row, column) of the output to (row, column) of the input, as Keras' generator draws
-    them.
+    """Maps (row, column) of the output to (row, column) of the input, as Keras' generator draws them.
 
-    M = T(o) R(theta) T(shift) Shear Zoom T(-o), with T translations, o = (H/2 + 1/2, W/2 + 1/2)
-    (Keras' centre, half a pixel off the true one), theta in +-15 degrees, shift in +-0.1 (H, W),
-    shear in +-0.02 degrees and both zooms in [0.9, 1.1], all uniform.
+    M = T(o) R(theta) T(shift) Shear Zoom T(-o), with T translations, o = (H/2 + 1/2, W/2 + 1/2) (Keras' centre, half a pixel
+    off the true one), theta in +-15 degrees, shift in +-0.1 (H, W), shear in +-0.02 degrees and both zooms in [0.9, 1.1], all
+    uniform.
 
     Args:
       uniforms: float32 `[B, NUM_UNIFORMS]`.
-      height, width: sides of the image.
+      height: Height of the image.
+      width: Width of the image.
 
     Returns:
       float32 `[B, 2, 3]`.
@@ -125,8 +136,8 @@ def translate_bilinear(images: tf.Tensor, row_shifts: tf.Tensor, column_shifts: 
 
     Args:
       images: uint8 `[B, H, W, C]`.
-      row_shifts: float32 `[B]`, what is added to an output row to get the input row.
-      column_shifts: float32 `[B]`, likewise.
+      row_shifts: float32 `[B]`, added to an output row to get the input row.
+      column_shifts: float32 `[B]`, added to an output column to get the input column.
 
     Returns:
       uint8 `[B, H, W, C]`.
@@ -151,7 +162,7 @@ def _mix_lines(lines, shifts):
 
 
 def transform_bilinear(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Resamples each image by its matrix: bilinear, nearest edge outside, truncated to uint8.
+    """Resamples each image by its matrix: bilinear, repeating the edge outside, truncated to uint8.
 
     Args:
       images: uint8 `[B, H, W, C]`.

@@ -19,16 +19,15 @@ DIGITS_GREY_STEP = 15
 def photographs(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Patches of scikit-learn's two sample photographs (China, a flower; both CC BY 2.0).
 
-    Each 427x640 photograph is halved by 2x2 averages, which takes the blocks of its JPEG coding
-    away, and cut into 32x32 patches at stride 8. Test patches lie in the rightmost 64 columns,
-    training patches left of a gap
-    of 16 columns before them: overlapping patches drawn at random would leak the test set.
+    Each 427x640 photograph is halved by 2x2 averages, which removes the blocks of its JPEG coding, and cut into 32x32 patches at
+    stride 8. Test patches lie in the rightmost 64 columns, training patches to the left of a gap of 16 columns before them:
+    overlapping patches drawn at random would leak the test set.
 
     Returns:
       uint8 images `[N, 32, 32, 3]` and int32 labels `[N]` (0: China, 1: flower).
 
     Raises:
-      MissingExtraError: if scikit-learn or Pillow is not installed.
+      MissingExtraError: If scikit-learn or Pillow is not installed.
     """
     require("PIL", "reproductions")  # scikit-learn reads JPEG with it
     pictures = require("sklearn.datasets", "reproductions").load_sample_images().images
@@ -39,10 +38,8 @@ def photographs(split: str) -> tuple[np.ndarray, np.ndarray]:
         patches = np.lib.stride_tricks.sliding_window_view(halved, (PATCH_SIZE, PATCH_SIZE), (0, 1))
         patches = patches.transpose(0, 1, 3, 4, 2)[::PATCH_STRIDE, ::PATCH_STRIDE]
         start = np.arange(patches.shape[1]) * PATCH_STRIDE
-        if split == "test":
-            chosen = start >= TEST_BAND_START
-        else:
-            chosen = start + PATCH_SIZE <= TEST_BAND_START - BAND_GAP
+        is_test, is_train = start >= TEST_BAND_START, start + PATCH_SIZE <= TEST_BAND_START - BAND_GAP
+        chosen = is_test if split == "test" else is_train
         selected = patches[:, chosen].reshape(-1, PATCH_SIZE, PATCH_SIZE, 3)
         images.append(selected)
         labels.append(np.full([len(selected)], label, np.int32))
@@ -52,14 +49,17 @@ def photographs(split: str) -> tuple[np.ndarray, np.ndarray]:
 def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's 1,797 handwritten digits; the last 360 are the test split.
 
-    Grey values v in 0..16 are stored as 15 v in 0..240, so that `num_bits` = 8 to 5 keep all 17
-    apart (floor(15 v / 8) is one-to-one) and fewer bits merge some.
+    Grey values v in 0..16 are stored as 15 v in 0..240, so that `num_bits` from 5 to 8 keeps all 17 apart (floor(15 v / 8) is
+    one-to-one) and fewer bits merge some.
 
     Returns:
       uint8 images `[N, 8, 8, 1]` and int32 labels `[N]`.
 
     Raises:
-      MissingExtraError: if scikit-learn is not installed.
+      MissingExtraError: If scikit-learn is not installed.
+
+    References:
+      Alpaydin & Kaynak 1998, https://doi.org/10.24432/C50P49.
     """
     bunch = require("sklearn.datasets", "reproductions").load_digits()
     images = (bunch.images[..., np.newaxis] * DIGITS_GREY_STEP).astype(np.uint8)

@@ -16,16 +16,16 @@ IMAGE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
 
 
 def load(
-    spec: DatasetSpec,
-    split: str,
-    data_dir: str | None,
-    max_images: int | None,
-    holdout: int | None,
+    spec: DatasetSpec, split: str, data_dir: str | os.PathLike | None, max_images: int | None, holdout: int | None
 ) -> ImageSource:
     """Opens one split of an image folder; see `tfflows.data.load_dataset`.
 
-    Images are taken in the order of their paths. The names of the sub-directories of `train/` are
-    the classes; a single sub-directory, or none, means no labels.
+    Images are taken in the order of their paths. The names of the sub-directories of `train/` are the classes; with a single
+    sub-directory, or none, there are no labels.
+
+    Raises:
+      DatasetNotFoundError: If the folder has no such split, or no images in it.
+      ValueError: If the images differ in size, or the split has a class that `train/` has not.
     """
     root = pathlib.Path(os.path.expanduser(spec.origin))
     looked_in = [root]
@@ -54,7 +54,7 @@ def load(
         image = _read(paths[position])
         if image.shape != shape:
             raise ValueError(
-                f"images of a folder must be equally sized: {paths[0]} is {shape}, {paths[position]} is {image.shape}"
+                f"All images of a folder must have the same size: {paths[0]} is {shape}, {paths[position]} is {image.shape}."
             )
         return image
 
@@ -81,12 +81,14 @@ def _labels(paths, directory: pathlib.Path, classes: list[str]) -> np.ndarray:
     names = [path.relative_to(directory).parts[0] for path in paths]
     unknown = sorted(set(names) - set(classes))
     if unknown:
-        raise ValueError(f"{directory} has {unknown[0]!r}, which is no class of train/: {', '.join(classes)}")
+        raise ValueError(
+            f"{directory} has {unknown[0]!r}, which is no class of train/; its classes are {', '.join(classes)}."
+        )
     return np.array([classes.index(name) for name in names], np.int32)
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
-    """Grey images stay `[H, W, 1]`, all others become `[H, W, 3]`."""
+    """Reads an image: grey ones as `[H, W, 1]`, all others as `[H, W, 3]`."""
     with require("PIL.Image", "images").open(path) as image:
         image = image if image.mode == "L" else image.convert("RGB")
         array = np.asarray(image, np.uint8)

@@ -1,4 +1,4 @@
-"""One door to every data set."""
+"""The one entry point to every data set."""
 
 import os
 
@@ -19,41 +19,45 @@ def load_dataset(
     attributes_file: str | os.PathLike | None = None,
     holdout: int | None = None,
 ) -> ImageSource:
-    """Opens one split of a data set, prepared as its paper prepares it. Never downloads.
+    """Opens one split of a data set, prepared as its paper prepares it. Never downloads anything.
 
     Args:
-      name: a key of `DATASETS`, or `folder:DIRECTORY`.
+      name: A key of `DATASETS`, or `folder:DIRECTORY`.
       split: 'train', 'test', or 'holdout' (the training images set aside by `holdout`).
-      data_dir: TFDS directory, or the one that holds the LMDB archives; default: $TFDS_DATA_DIR or
-        ~/tensorflow_datasets. Embedded sets need none.
-      image_size: side in pixels; only sizes that the set's own recipe delivers.
-      max_images: only the first so many images of the split. The count is then not checked against
-        the published one.
-      attributes_file: CelebA's list_attr_celeba.txt, for `celeba_hq` alone; image_list.txt
-        (CelebA-HQ's index map) must lie beside it.
-      holdout: number of training images, the last ones, that 'train' leaves out and 'holdout'
-        gives.
+      data_dir: The TFDS directory, or the one that holds the LMDB archives; default: $TFDS_DATA_DIR or ~/tensorflow_datasets.
+        Embedded sets need none.
+      image_size: Side in pixels; only sizes that the set's own recipe delivers.
+      max_images: Take only the first `max_images` images of the split. The count is then not checked against the published one.
+      attributes_file: CelebA's list_attr_celeba.txt, for `celeba_hq` only; image_list.txt (CelebA-HQ's index map) must lie beside
+        it.
+      holdout: Number of training images, the last ones, that 'train' leaves out and 'holdout' gives.
 
     Returns:
-      An `ImageSource`: in memory where the split decodes to at most 1 GiB, else read on demand.
+      An `ImageSource`: in memory if the split decodes to at most 1 GiB, otherwise read on demand.
 
     Raises:
-      ValueError: unknown name or split, or a size the recipe cannot deliver.
-      DatasetNotFoundError: the set is not in `data_dir`; says how to prepare it.
-      DatasetFingerprintError: the number of images is not the published one.
+      ValueError: If the name or the split is unknown, or the recipe cannot deliver the size.
+      DatasetNotFoundError: If the set is not in `data_dir`; the message says how to prepare it.
+      DatasetFingerprintError: If the number of images is not the published one.
+
+    Example:
+      >>> from tfflows.data import load_dataset
+      >>> source = load_dataset("digits", "test", max_images=100)
+      >>> print(source.num_images, source.image_shape, source.num_classes)
+      100 (8, 8, 1) 10
     """
     spec = dataset_spec(name)
     if split not in splits.SPLITS:
-        raise ValueError(f"unknown split {split!r} of {name!r}; valid: {', '.join(splits.SPLITS)}")
+        raise ValueError(f"Unknown split {split!r} of {name!r}; the valid ones are {', '.join(splits.SPLITS)}.")
     if split == "holdout" and not holdout:
-        raise ValueError("split 'holdout' needs holdout=N, the number of training images set aside")
+        raise ValueError("The split 'holdout' needs holdout=N, the number of training images to set aside.")
     if holdout is not None and holdout < 0:
-        raise ValueError(f"holdout must not be negative, got {holdout}")
+        raise ValueError(f"holdout must not be negative, got {holdout}.")
     if max_images is not None and max_images < 1:
-        raise ValueError(f"max_images must be at least 1, got {max_images}")
+        raise ValueError(f"max_images must be at least 1, got {max_images}.")
     image_size = _check_image_size(spec, image_size)
     if attributes_file is not None and name != "celeba_hq":
-        raise ValueError(f"attributes belong to celeba_hq, not to {name!r}")
+        raise ValueError(f"attributes_file is for celeba_hq, not for {name!r}.")
     if spec.kind == "tfds":
         from tfflows.data import tfds_sets  # each kind with what it imports: TFDS alone takes a third of a second
 
@@ -75,16 +79,18 @@ def _check_image_size(spec: DatasetSpec, image_size: int | None) -> int | None:
     if image_size is None or image_size == spec.image_size:
         return spec.image_size
     if spec.kind == "folder":
-        raise ValueError(f"{spec.name} delivers its images as they are; image_size cannot be chosen")
+        raise ValueError(f"{spec.name} delivers its images as they are; leave image_size out.")
     if image_size not in spec.image_sizes:
         valid = ", ".join(str(size) for size in (spec.image_size, *spec.image_sizes))
-        raise ValueError(f"{spec.name} is not defined at image size {image_size}; valid: {valid}")
+        raise ValueError(f"{spec.name} is not defined at image size {image_size}; the valid ones are {valid}.")
     return image_size
 
 
 def _load_embedded(spec: DatasetSpec, split: str, max_images, holdout) -> ArraySource:
     if holdout and spec.name == "photographs":
-        raise ValueError("photographs are overlapping patches: holding some out would leak them; use split 'test'")
+        raise ValueError(
+            "photographs are overlapping patches, so holding some out would leak them; use the split 'test'."
+        )
     base = splits.stored_name(split)
     read = {"photographs": embedded.photographs, "digits": embedded.digits}[spec.name]
     images, labels = read(base)

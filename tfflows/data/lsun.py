@@ -1,5 +1,7 @@
-"""LSUN from its official LMDB archives (TFDS's reader needs tensorflow_io, which has no current
-release).
+"""LSUN from its official LMDB archives (TFDS's reader needs tensorflow_io, which has no current release).
+
+References:
+  Yu et al. 2015, https://arxiv.org/abs/1506.03365.
 """
 
 import io
@@ -17,16 +19,15 @@ from tfflows.extras import require
 
 
 def load(
-    spec: DatasetSpec,
-    split: str,
-    data_dir: str | None,
-    max_images: int | None,
-    holdout: int | None,
+    spec: DatasetSpec, split: str, data_dir: str | os.PathLike | None, max_images: int | None, holdout: int | None
 ) -> OnDemandSource:
     """Opens one split of an LSUN category; see `tfflows.data.load_dataset`.
 
-    `<category>_train_lmdb` and `<category>_val_lmdb` are looked for in `data_dir/lsun` and
-    `data_dir`. Images are ordered by key.
+    `<category>_train_lmdb` and `<category>_val_lmdb` are looked for in `data_dir/lsun` and `data_dir`. Images are ordered by key.
+
+    Raises:
+      DatasetNotFoundError: If there is no such archive.
+      DatasetFingerprintError: If the number of images is not the published one.
     """
     base = splits.stored_name(split)
     directory = _find(spec, f"{spec.origin}_{spec.splits[base]}_lmdb", data_dir)
@@ -56,13 +57,13 @@ def load(
 
 
 def decode(value: bytes) -> np.ndarray:
-    """A stored value (WebP, JPEG or any format that Pillow reads) -> uint8 `[H, W, 3]`."""
+    """Decodes a stored value (WebP, JPEG or any format that Pillow reads) into uint8 `[H, W, 3]`."""
     with require("PIL.Image", "lsun").open(io.BytesIO(value)) as image:
         return np.asarray(image.convert("RGB"), np.uint8)
 
 
 def square(image: np.ndarray, image_size: int) -> np.ndarray:
-    """Centre square, then one antialiased (Lanczos) resize, as in Glow's converter."""
+    """Takes the centre square, then resizes it once with antialiasing (Lanczos), as in Glow's converter."""
     rows, columns, _ = image.shape
     side = min(rows, columns)
     top, left = (rows - side) // 2, (columns - side) // 2
@@ -94,7 +95,7 @@ def _open_archive(directory: pathlib.Path) -> "_Archive":
 class _Archive:
     """Random access to an LMDB directory: sorted keys, values by key.
 
-    LMDB allows a process to open a directory only once: take archives from `_open_archive`.
+    LMDB allows a process to open a directory only once: get archives from `_open_archive`.
     """
 
     def __init__(self, directory: pathlib.Path):

@@ -1,9 +1,8 @@
 """Batches for training and evaluation, as a pure function of (source, seed, step).
 
-The rows of global batch `s` are the images number `s * G, ..., s * G + G - 1` (G the global batch
-size) of an endless sequence of epochs, each epoch another permutation of the split. Nothing depends
-on what was read before, so a run resumed at step `s` sees what it would have seen, and nothing
-depends on how many replicas share a global batch: each takes its rows.
+The rows of global batch `s` are the images number `s * G, ..., s * G + G - 1` (G the global batch size) of an endless sequence of
+epochs, each epoch another permutation of the split. Nothing depends on what was read before, so a run resumed at step `s` sees
+what it would have seen. And nothing depends on how many replicas share a global batch: each takes its rows.
 """
 
 import tensorflow as tf
@@ -40,34 +39,44 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless shuffled batches of a split; each epoch visits every image exactly once.
 
-    The data set yields, for step = start_step, start_step + 1, ..., the rows `first_row` to
-    `first_row + num_rows - 1` of the global batch, cut into `num_rows / batch_size` consecutive
-    elements: with R replicas and `batch_size = num_rows / R`, R elements make a step. Epochs need
-    not end with a batch.
+    The data set yields, for step = start_step, start_step + 1, ..., the rows `first_row` to `first_row + num_rows - 1` of the
+    global batch, cut into `num_rows / batch_size` consecutive elements: with R replicas and `batch_size = num_rows / R`, R
+    elements make a step. Epochs need not end with a batch.
 
     Args:
-      source: the split.
-      global_batch_size: images a step over all replicas and workers.
-      seed: int in [0, 2**31): orders, crops and augmentation.
-      start_step: step of the first batch.
-      first_row: first row of the global batch to yield (a worker's share).
-      num_rows: number of rows of each global batch to yield; default: all from `first_row` on.
-      batch_size: images an element; divides `num_rows`; default `num_rows`.
-      augmentation: one of `tfflows.data.augmentation.AUGMENTATIONS`.
+      source: The split.
+      global_batch_size: Images per step over all replicas and workers.
+      seed: Integer in [0, 2**31) that fixes orders, crops and augmentation.
+      start_step: Step of the first batch.
+      first_row: First row of the global batch to yield (a worker's share).
+      num_rows: Number of rows of each global batch to yield; default: all from `first_row` on.
+      batch_size: Images per element; divides `num_rows`; default: `num_rows`.
+      augmentation: One of `tfflows.data.augmentation.AUGMENTATIONS`.
 
     Returns:
-      A data set of dictionaries: `image` uint8 `[batch_size, H, W, C]`, `label` int32
-        `[batch_size]` (zeros if the split has none), `index` int64 `[batch_size]` (row in the
-        global batch), `step` int64 `[batch_size]`.
+      A data set of dictionaries: `image` uint8 `[batch_size, H, W, C]`, `label` int32 `[batch_size]` (zeros if the split has
+        none), `index` int64 `[batch_size]` (row in the global batch), `step` int64 `[batch_size]`.
 
     Raises:
-      ValueError: rows that do not fit the global batch, or an unknown augmentation.
+      ValueError: If the rows do not fit the global batch, the seed or the step is out of range, or the augmentation is unknown.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.data import array_source, training_batches
+      >>> source = array_source(np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1))
+      >>> steps = iter(training_batches(source, global_batch_size=2, seed=0))
+      >>> first, second = next(steps), next(steps)
+      >>> sorted(np.concatenate([first["image"], second["image"]]).ravel().tolist())  # one epoch
+      [0, 1, 2, 3]
+      >>> resumed = next(iter(training_batches(source, global_batch_size=2, seed=0, start_step=1)))
+      >>> np.array_equal(resumed["image"], second["image"])
+      True
     """
     first_row, num_rows, batch_size = _check_rows(global_batch_size, first_row, num_rows, batch_size)
     augmentation_lib.check_augmentation(augmentation)
     _check_seed(seed)
     if start_step < 0:
-        raise ValueError(f"start_step must not be negative, got {start_step}")
+        raise ValueError(f"start_step must not be negative, got {start_step}.")
     elements_per_step = num_rows // batch_size
     plan = tf.data.Dataset.range(start_step * elements_per_step, _INFINITE)
 
@@ -128,25 +137,32 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """One pass over a split in order; each image counts exactly once under any number of replicas.
 
-    The last global batch is padded to full size with repetitions of an image whose `mask` is False.
-    Rows are cut as in `training_batches`. Where a split is read through random crops, an image's
-    crop depends on the seed and on its position alone.
+    The last global batch is padded to full size with repetitions of an image whose `mask` is False. Rows are cut as in
+    `training_batches`. Where a split is read through random crops, an image's crop depends only on the seed and on its position.
 
     Args:
-      source: the split.
-      global_batch_size: images a batch over all replicas and workers.
-      seed: int in [0, 2**31), for splits that are read through random crops.
-      first_row: first row of each global batch to yield.
-      num_rows: number of rows of each global batch to yield; default: all from `first_row` on.
-      batch_size: images an element; divides `num_rows`; default `num_rows`.
+      source: The split.
+      global_batch_size: Images per batch over all replicas and workers.
+      seed: Integer in [0, 2**31), for splits that are read through random crops.
+      first_row: First row of each global batch to yield.
+      num_rows: Number of rows of each global batch to yield; default: all from `first_row` on.
+      batch_size: Images per element; divides `num_rows`; default: `num_rows`.
 
     Returns:
-      A data set of dictionaries: `image` uint8 `[batch_size, H, W, C]`, `label` int32
-        `[batch_size]`, `index` int64 `[batch_size]` (position in the split; runs on over padding),
-        `mask` bool `[batch_size]`.
+      A data set of dictionaries: `image` uint8 `[batch_size, H, W, C]`, `label` int32 `[batch_size]`, `index` int64
+        `[batch_size]` (position in the split; counts on over padding), `mask` bool `[batch_size]`.
 
     Raises:
-      ValueError: rows that do not fit the global batch.
+      ValueError: If the rows do not fit the global batch, or the seed is out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.data import array_source, evaluation_batches
+      >>> source = array_source(np.zeros([3, 1, 1, 1], np.uint8), labels=[7, 8, 9])
+      >>> for batch in evaluation_batches(source, global_batch_size=2):
+      ...     print(batch["label"].numpy()[batch["mask"]].tolist())
+      [7, 8]
+      [9]
     """
     first_row, num_rows, batch_size = _check_rows(global_batch_size, first_row, num_rows, batch_size)
     _check_seed(seed)
@@ -194,17 +210,13 @@ def evaluation_batches(
 
 
 def _shuffled_positions(counters: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
-    """Position in the split of image number `counters` (int64 `[B]`) of the endless sequence of
-    epochs.
-    """
+    """Position in the split of image number `counters` (int64 `[B]`) of the endless sequence of epochs."""
     epochs = counters // num_images
     return _permute(counters % num_images, num_images, seed, epochs, _ORDER)
 
 
 def _permute(indices, size: int, seed: int, epochs, purpose: int) -> tf.Tensor:
-    """A permutation of `range(size)`, fixed by (seed, epoch, purpose), at `indices` (int64
-    `[B]`).
-    """
+    """A permutation of `range(size)`, fixed by (seed, epoch, purpose), at `indices` (int64 `[B]`)."""
     epochs = tf.broadcast_to(epochs, tf.shape(indices))
     seeds = tf.stack([tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64)), epochs], axis=-1)
     seeds = tf.concat([seeds, tf.fill([tf.shape(seeds)[0], 1], tf.constant(purpose, tf.int64))], -1)
@@ -219,9 +231,9 @@ def _permute(indices, size: int, seed: int, epochs, purpose: int) -> tf.Tensor:
 def _shuffled_records(source: RecordSource, seed: int, first: int) -> tf.data.Dataset:
     """The endless sequence of epochs from record number `first` on, as serialized records.
 
-    An epoch reads its files in a random order, several at a time, and permutes the stream in
-    windows; files, windows and permutations are a function of (seed, epoch). The epochs before
-    `first` cost nothing, the records before it within its epoch are read but not decoded.
+    An epoch reads its files in a random order, several at once, and permutes the stream in windows; files, windows and
+    permutations are a function of (seed, epoch). The epochs before `first` cost nothing; the records before it within its epoch
+    are read but not decoded.
     """
     table = file_table(source.files)
     num_files = len(source.files)
@@ -274,23 +286,23 @@ def _decoded_batches(source: RecordSource, records, batch_size: int) -> tf.data.
 
 def _check_rows(global_batch_size, first_row, num_rows, batch_size) -> tuple[int, int, int]:
     if global_batch_size < 1:
-        raise ValueError(f"global_batch_size must be at least 1, got {global_batch_size}")
+        raise ValueError(f"global_batch_size must be at least 1, got {global_batch_size}.")
     if num_rows is None:
         num_rows = global_batch_size - first_row
     if first_row < 0 or num_rows < 1 or first_row + num_rows > global_batch_size:
         raise ValueError(
-            f"rows {first_row} to {first_row + num_rows - 1} do not lie in a global batch of {global_batch_size}"
+            f"Rows {first_row} to {first_row + num_rows - 1} do not lie in a global batch of {global_batch_size}."
         )
     if batch_size is None:
         batch_size = num_rows
     if batch_size < 1 or num_rows % batch_size:
-        raise ValueError(f"batch_size {batch_size} does not divide the {num_rows} rows of a step")
+        raise ValueError(f"A batch_size of {batch_size} does not divide the {num_rows} rows of a step.")
     return first_row, num_rows, batch_size
 
 
 def _check_seed(seed: int) -> None:
     if not 0 <= seed < 2**31:
-        raise ValueError(f"seed must lie in [0, 2**31), got {seed}")
+        raise ValueError(f"The seed must lie in [0, 2**31), got {seed}.")
 
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -302,11 +314,12 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def without_tuner(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The data set, whose iterators end at once.
+    """The same data set, with iterators that end at once.
 
-    tf.data's tuner, on by default, sleeps for 10 ms, 20 ms, 40 ms and so on up to a minute. Where it misses that its iterator
-    ends, the iterator waits for it: up to as long again as it was used (seen in 8 of 40 passes, TensorFlow 2.21).
-    Without it `AUTOTUNE` stands for a call a thread (at most 16), and for a buffer that grows while it is found empty.
+    tf.data's tuner, on by default, sleeps for 10 ms, 20 ms, 40 ms and so on up to a minute. If it misses that its iterator
+    ends, the
+    iterator waits for it: up to as long again as it was used (seen in 8 of 40 passes, TensorFlow 2.21). Without the tuner,
+    `AUTOTUNE` means one call per thread (at most 16), and a buffer that grows whenever it is found empty.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

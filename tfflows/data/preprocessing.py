@@ -1,4 +1,4 @@
-"""How images are cut and reduced, after the papers' own converters; all functions are pure."""
+"""How images are cropped and reduced, following the papers' own converters; all functions are pure."""
 
 import functools
 
@@ -10,13 +10,22 @@ def average_2x2(images: tf.Tensor) -> tf.Tensor:
     """2x2 block averages rounded half up: floor((a + b + c + d + 2) / 4).
 
     Args:
-      images: uint8 `[..., H, W, C]` with even H and W.
+      images: uint8 `[..., H, W, C]`, H and W even.
 
     Returns:
       uint8 `[..., H/2, W/2, C]`.
+
+    Raises:
+      ValueError: If a side is odd.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.data.preprocessing import average_2x2
+      >>> average_2x2(tf.constant([[[1], [2]], [[3], [4]]], tf.uint8)).numpy().tolist()
+      [[[3]]]
     """
     if images.shape[-3] % 2 or images.shape[-2] % 2:
-        raise ValueError(f"2x2 averages need even sides, got images of shape {images.shape}")
+        raise ValueError(f"2x2 averages need even sides, got images of shape {images.shape}.")
     x = tf.cast(images, tf.int32)
     rows = x[..., 0::2, :, :] + x[..., 1::2, :, :]
     total = rows[..., 0::2, :] + rows[..., 1::2, :]
@@ -24,15 +33,17 @@ def average_2x2(images: tf.Tensor) -> tf.Tensor:
 
 
 def average_box(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Square image `[S, S, C]` -> uint8 `[image_size, image_size, C]`: floor of block averages.
+    """Averages a square image `[S, S, C]` over blocks, rounded down: uint8 `[image_size, image_size, C]`.
 
-    Repeated 2x2 averages with one floor at the end, as in Glow's converter, are averages over
-    2^k x 2^k blocks; S / image_size must be a power of two.
+    Repeated 2x2 averages with one floor at the end, as in Glow's converter, are averages over 2^k x 2^k blocks.
+
+    Raises:
+      ValueError: If S / image_size is not a power of two.
     """
     side = image.shape[0]
     if side is None or side % image_size or (side // image_size) & (side // image_size - 1):
         raise ValueError(
-            f"an image of side {side} cannot be halved down to {image_size}: their ratio must be a power of two"
+            f"An image of side {side} cannot be halved down to {image_size}: their ratio must be a power of two."
         )
     block, channels = side // image_size, image.shape[-1]
     x = tf.reshape(tf.cast(image, tf.float32), [image_size, block, image_size, block, channels])
@@ -40,7 +51,7 @@ def average_box(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def centre_square(image: tf.Tensor) -> tf.Tensor:
-    """The central square of `[H, W, C]`, its side the shorter one."""
+    """The central square of `[H, W, C]`, whose side is the shorter one."""
     shape = tf.shape(image)
     side = tf.minimum(shape[0], shape[1])
     top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
@@ -51,10 +62,9 @@ IMAGENET_PYRAMID_SIZE = 256
 
 
 def imagenet_pyramid(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """ImageNet photograph -> uint8 `[image_size, image_size, 3]` after Glow's converter.
+    """Reduces an ImageNet photograph as Glow's converter does: uint8 `[image_size, image_size, 3]`.
 
-    Centre square, bilinear to 256 (TF1's resize: corner-aligned grid, no antialiasing), 2x2
-    averages, floor.
+    Centre square, bilinear to 256 (TF1's resize: corner-aligned grid, no antialiasing), 2x2 averages, floor.
     """
     square = centre_square(image)[tf.newaxis]
     large = tf.raw_ops.ResizeBilinear(
@@ -71,9 +81,10 @@ CELEBA_SQUARE = 148
 
 
 def celeba_square(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Aligned CelebA photograph `[218, 178, 3]` -> uint8 `[image_size, image_size, 3]`.
+    """Reduces an aligned CelebA photograph `[218, 178, 3]` to uint8 `[image_size, image_size, 3]`.
 
-    The central 148x148 pixels, which hold the face, then one reduction by a triangle filter as wide as a new pixel, rounded.
+    It takes the central 148x148 pixels, which hold the face, then reduces them once by a triangle filter as wide as a new
+    pixel, and rounds.
     """
     height, width, _ = CELEBA_SHAPE
     top, left = (height - CELEBA_SQUARE) // 2, (width - CELEBA_SQUARE) // 2
@@ -83,18 +94,17 @@ def celeba_square(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def pad_mnist(image: tf.Tensor) -> tf.Tensor:
-    """28x28x1 -> 32x32x3: two zeros on each side, the grey value three times."""
+    """28x28x1 to 32x32x3: two zeros on each side, and the grey value three times."""
     return tf.tile(tf.pad(image, [[2, 2], [2, 2], [0, 0]]), [1, 1, 3])
 
 
 @functools.lru_cache(maxsize=512)
 def _pyramid_matrix(size: int, downscale: float) -> np.ndarray:
-    """The matrix `[ceil(size / downscale), size]` of Gaussian smoothing followed by linear
-    resizing.
+    """The matrix `[ceil(size / downscale), size]` of Gaussian smoothing followed by linear resizing.
 
-    Both steps are linear and separable, so one matrix a side does a whole reduction. It follows
-    scikit-image's `pyramid_reduce`: sigma = downscale / 3, truncated at 4 sigma, edges reflected
-    (d c b a | a b c d | d c b a), sample points (i + 1/2) size / new_size - 1/2.
+    Both steps are linear and separable, so one matrix per side does the whole reduction. It follows scikit-image's
+    `pyramid_reduce`: sigma = downscale / 3, truncated at 4 sigma, edges reflected (d c b a | a b c d | d c b a), sample points
+    (i + 1/2) size / new_size - 1/2.
     """
     new_size = int(np.ceil(size / downscale))
     sigma = downscale / 3.0
@@ -120,22 +130,28 @@ def _pyramid_matrix(size: int, downscale: float) -> np.ndarray:
 
 
 def reduce_short_side(image: np.ndarray, short_side: int = 96) -> np.ndarray:
-    """RealNVP's LSUN reduction: the short side becomes `short_side`, the image keeps its
-    proportions.
+    """RealNVP's reduction of LSUN: the short side becomes `short_side`, and the image keeps its proportions.
 
-    Computes what `skimage.transform.pyramid_reduce(image, min(rows, columns) / short_side)`, times
-    255, truncated to uint8, computes, without scikit-image.
+    It computes `skimage.transform.pyramid_reduce(image, min(rows, columns) / short_side)`, times 255, truncated to uint8, without
+    scikit-image.
 
     Args:
       image: uint8 `[H, W, C]`, both sides at least `short_side`.
+      short_side: Short side of the result, in pixels.
 
     Returns:
       uint8 `[H', W', C]` with min(H', W') = short_side.
+
+    Raises:
+      ValueError: If the image is smaller.
+
+    References:
+      Dinh et al. 2017, https://arxiv.org/abs/1605.08803.
     """
     rows, columns, _ = image.shape
     downscale = min(rows, columns) / short_side
     if downscale < 1.0:
-        raise ValueError(f"image of {rows}x{columns} pixels is smaller than {short_side} on its short side")
+        raise ValueError(f"An image of {rows}x{columns} pixels is smaller than {short_side} on its short side.")
     if downscale == 1.0:
         return image
     row_matrix = _pyramid_matrix(rows, downscale)
@@ -147,7 +163,7 @@ def reduce_short_side(image: np.ndarray, short_side: int = 96) -> np.ndarray:
 
 
 def crop_at(image: np.ndarray, size: int, uniforms: np.ndarray) -> np.ndarray:
-    """The `size` x `size` crop of `[H, W, C]` at a place given by two numbers in [0, 1)."""
+    """The `size` x `size` crop of `[H, W, C]` whose place is given by two numbers in [0, 1)."""
     rows, columns, _ = image.shape
     top = min(int(uniforms[0] * (rows - size + 1)), rows - size)
     left = min(int(uniforms[1] * (columns - size + 1)), columns - size)

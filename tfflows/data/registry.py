@@ -1,5 +1,4 @@
-"""The data sets of the papers, as data: where each comes from, its size and how its images are
-prepared.
+"""The data sets of the papers, as data: where each comes from, its size and how its images are prepared.
 
 A data set that differs in any pixel from a published one has a name of its own.
 """
@@ -21,24 +20,21 @@ class DatasetSpec:
     """One data set.
 
     Attributes:
-      name: the name used everywhere (`--dataset`, results, errors).
-      kind: how it is read: 'tfds', 'lmdb', 'folder' or 'embedded'.
+      name: The name used everywhere: in arguments, results and errors.
+      kind: How it is read: 'tfds', 'lmdb', 'folder' or 'embedded'.
       origin: TFDS name (with its configuration), LMDB category, or the directory of a folder.
-      splits: our split name -> name of the stored split.
-      num_images: our split name -> number of images (the fingerprint); None where any number will
-        do.
-      image_size: side of the images as delivered, in pixels; None for folders, which say it
-        themselves.
-      num_channels: channels as delivered.
-      num_classes: number of labels, 0 if the set has none.
-      recipe: key of the preparation (`tfflows.data.preprocessing`).
-      image_sizes: the sides that the recipe can deliver besides `image_size`.
-      random_crop: whether each read takes a random crop (training and test alike).
-      stored_range: our split name -> (first, last + 1) within the stored split; absent means all of
-        it.
-      source: citation.
-      prepare: the command or steps that put the data set in place.
-      notes: what a reader of results must know.
+      splits: From our name of a split to that of the stored split.
+      num_images: From our name of a split to its number of images (the fingerprint); None where any number will do.
+      image_size: Side of the images as delivered, in pixels; None for folders, whose files determine it.
+      num_channels: Channels as delivered.
+      num_classes: Number of classes, 0 if the set has no labels.
+      recipe: Key of the preparation (`tfflows.data.preprocessing`).
+      image_sizes: The sides that the recipe can deliver besides `image_size`.
+      random_crop: Whether each read takes a random crop (training and test alike).
+      stored_range: From our name of a split to (first, last + 1) within the stored split; absent means all of it.
+      source: Citation.
+      prepare: The command or the steps that put the data set in place.
+      notes: What a reader of results must know.
     """
 
     name: str
@@ -59,7 +55,7 @@ class DatasetSpec:
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        """`(height, width, channels)` as delivered, None if only the files know."""
+        """`(height, width, channels)` as delivered; None if only the files know."""
         if self.image_size is None:
             return None
         return (self.image_size, self.image_size, self.num_channels)
@@ -116,7 +112,7 @@ def _celeba(image_size: int) -> DatasetSpec:
         source=CELEBA_PAPER,
         prepare=_tfds_command("celeb_a"),
         notes="the central 148x148 of the aligned 178x218 images, one antialiased reduction: the arrays that the authors of "
-        "Flow++ trained on are not to be had. CelebA's validation split is not used.",
+        "Flow++ trained on are not available. CelebA's validation split is not used.",
     )
 
 
@@ -236,7 +232,7 @@ DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def folder_spec(directory: str) -> DatasetSpec:
-    """The spec of `folder:DIRECTORY`: equally sized images in `train/` and `test/`."""
+    """The spec of `folder:DIRECTORY`: images of one size in `train/` and `test/`."""
     return DatasetSpec(
         name=f"{FOLDER_PREFIX}{directory}",
         kind="folder",
@@ -254,13 +250,21 @@ def dataset_spec(name: str) -> DatasetSpec:
     """Looks up a data set.
 
     Args:
-      name: a key of `DATASETS`, or `folder:DIRECTORY`.
+      name: A key of `DATASETS`, or `folder:DIRECTORY`.
 
     Raises:
-      ValueError: unknown name; the message lists the valid ones.
+      ValueError: If the name is unknown; the message lists the valid ones.
+
+    Example:
+      >>> from tfflows.data import dataset_spec
+      >>> cifar10 = dataset_spec("cifar10")
+      >>> print(cifar10.image_shape, cifar10.num_images["train"])
+      (32, 32, 3) 50000
     """
     if name.startswith(FOLDER_PREFIX) and len(name) > len(FOLDER_PREFIX):
         return folder_spec(name[len(FOLDER_PREFIX) :])
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; valid: {', '.join(DATASETS)}, {FOLDER_PREFIX}DIRECTORY")
+        raise ValueError(
+            f"Unknown data set {name!r}; the valid ones are {', '.join(DATASETS)}, {FOLDER_PREFIX}DIRECTORY."
+        )
     return DATASETS[name]

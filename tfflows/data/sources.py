@@ -1,9 +1,7 @@
-"""Where images come from: a common face over memory, files read on demand, and record streams.
+"""Where images come from: one interface to memory, files read on demand, and record streams.
 
-Every source knows its split, its number of images and the shape it delivers. The two families
-differ in
-how the pipeline addresses them: `ArraySource` and `OnDemandSource` by position, `RecordSource` as a
-stream.
+Every source knows its split, its number of images and the shape it delivers. The two families differ in how the pipeline
+addresses them: `ArraySource` and `OnDemandSource` by position, `RecordSource` as a stream.
 """
 
 import dataclasses
@@ -18,15 +16,14 @@ class ImageSource:
     """One split of one data set.
 
     Attributes:
-      name: name of the data set.
+      name: Name of the data set.
       split: 'train', 'test' or 'holdout'.
-      num_images: number of images in the split.
+      num_images: Number of images in the split.
       image_shape: `(height, width, channels)` of each image, uint8.
-      num_classes: number of labels, 0 if there are none (labels are then all zero).
-      random_crop: whether each read takes a crop at a random place.
-      attributes: int8 `[num_images, num_attributes]` of +1 and -1 in the order of the split, or
-        None.
-      attribute_names: names of the columns of `attributes`.
+      num_classes: Number of classes, 0 if there are no labels (they are then all zero).
+      random_crop: Whether each read takes a crop at a random place.
+      attributes: int8 `[num_images, num_attributes]` of +1 and -1 in the order of the split, or None.
+      attribute_names: Names of the columns of `attributes`.
     """
 
     name: str
@@ -40,11 +37,11 @@ class ImageSource:
 
     def __post_init__(self):
         if self.num_images < 1:
-            raise ValueError(f"data set {self.name!r}, split {self.split!r} holds no images")
+            raise ValueError(f"Data set {self.name!r}, split {self.split!r} holds no images.")
 
     @property
     def labels_available(self) -> bool:
-        """Whether labels mean anything."""
+        """Whether the labels mean anything."""
         return self.num_classes > 0
 
 
@@ -65,32 +62,41 @@ class ArraySource(ImageSource):
         expected = (self.num_images, *self.image_shape)
         if self.images.shape != expected or self.images.dtype != np.uint8:
             raise ValueError(
-                f"data set {self.name!r}: expected uint8 images {expected}, got {self.images.dtype} {self.images.shape}"
+                f"Data set {self.name!r}: expected uint8 images {expected}, got {self.images.dtype} {self.images.shape}."
             )
         if self.labels is None:
             self.labels = np.zeros([self.num_images], np.int32)
         self.labels = np.asarray(self.labels, np.int32)
-        with tf.init_scope(), tf.device("CPU:0"):  # never on an accelerator: batches are cut here
+        with tf.init_scope(), tf.device("CPU:0"):  # never on an accelerator: batches are cut on the CPU
             self._image_tensor = tf.convert_to_tensor(self.images)
             self._label_tensor = tf.convert_to_tensor(self.labels)
 
-    def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None):
+    def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Images and labels at `positions` (int64 `[B]`); `crop_uniforms` is not used in memory."""
         del crop_uniforms
         return tf.gather(self._image_tensor, positions), tf.gather(self._label_tensor, positions)
 
 
-def array_source(images, labels=None, *, name: str = "array", split: str = "train") -> ArraySource:
+def array_source(
+    images: np.ndarray, labels: np.ndarray | None = None, *, name: str = "array", split: str = "train"
+) -> ArraySource:
     """A source of images in memory.
 
     Args:
       images: uint8 `[N, H, W, C]`, N at least 1.
-      labels: None, or integers `[N]` from 0 on.
+      labels: None, or integers `[N]`, at least 0.
       name: Name of the data set, for messages.
       split: Name of the split.
 
     Raises:
-      ValueError: if the images are not uint8, not of rank 4 or empty, or the labels do not belong to them.
+      ValueError: If the images are not uint8, not of rank 4 or empty, or the labels do not belong to them.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.data import array_source
+      >>> source = array_source(np.zeros([3, 4, 4, 1], np.uint8), labels=[0, 1, 1])
+      >>> print(source.num_images, source.image_shape, source.num_classes)
+      3 (4, 4, 1) 2
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
@@ -116,11 +122,18 @@ def array_source(images, labels=None, *, name: str = "array", split: str = "trai
     )
 
 
-def as_source(images, labels=None, *, split: str = "train") -> ImageSource:
-    """An `ImageSource` as it is; a source of uint8 images `[N, H, W, C]` in memory; of a pair `(images, labels)` likewise.
+def as_source(
+    images: ImageSource | np.ndarray | tuple, labels: np.ndarray | None = None, *, split: str = "train"
+) -> ImageSource:
+    """Makes an `ImageSource` of what a caller may give.
+
+    Args:
+      images: An `ImageSource`, which is returned as it is; uint8 images `[N, H, W, C]`; or a pair `(images, labels)`.
+      labels: None, or integers `[N]` for an array of images.
+      split: Name of the split, for images in memory.
 
     Raises:
-      ValueError: as `array_source`, or if labels are given to what has its own.
+      ValueError: As for `array_source`, or if labels are given to what has its own.
     """
     if isinstance(images, ImageSource | tuple) and labels is not None:
         raise ValueError("Labels are given twice: images that are an ImageSource or a pair have their own.")
@@ -140,8 +153,7 @@ class OnDemandSource(ImageSource):
     """A split whose images are read and decoded one by one, at any position.
 
     Attributes:
-      read_image: `(position, crop_uniforms [2] or None) -> uint8 [height, width, channels]`;
-        thread-safe.
+      read_image: `(position, crop_uniforms [2] or None) -> uint8 [height, width, channels]`; thread-safe.
       labels: int32 `[num_images]`, zeros if the set has no labels.
     """
 
@@ -154,7 +166,7 @@ class OnDemandSource(ImageSource):
             self.labels = np.zeros([self.num_images], np.int32)
         self.labels = np.asarray(self.labels, np.int32)
 
-    def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None):
+    def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Images and labels at `positions` (int64 `[B]`), cropped by `crop_uniforms` (`[B, 2]`)."""
 
         def read_batch(positions, uniforms):
@@ -187,8 +199,8 @@ class RecordSource(ImageSource):
     """A split too large for memory, streamed from TFRecord files and decoded late.
 
     Attributes:
-      files: where the records lie, in the order of the split.
-      decode: serialized record (scalar string) -> (uint8 image of `image_shape`, int32 label).
+      files: Where the records lie, in the order of the split.
+      decode: Serialized record (scalar string) -> (uint8 image of `image_shape`, int32 label).
     """
 
     files: Sequence[RecordFile] = ()
@@ -199,7 +211,7 @@ _READ_BUFFER_BYTES = 8 * 2**20
 
 
 def file_table(files: Sequence[RecordFile]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The three columns of `files` as tensors: what `read_file` takes."""
+    """The three columns of `files` as tensors: the arguments of `read_file`."""
     return (
         tf.constant([file.path for file in files]),
         tf.constant([file.num_skipped for file in files], tf.int64),
@@ -207,7 +219,7 @@ def file_table(files: Sequence[RecordFile]) -> tuple[tf.Tensor, tf.Tensor, tf.Te
     )
 
 
-def read_file(path, num_skipped, num_records) -> tf.data.Dataset:
+def read_file(path: tf.Tensor | str, num_skipped: tf.Tensor | int, num_records: tf.Tensor | int) -> tf.data.Dataset:
     """The serialized records of one stretch of a file."""
     records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER_BYTES)
     return records.skip(num_skipped).take(num_records)

@@ -25,19 +25,25 @@ IN_MEMORY_BYTES = 2**30
 def load(
     spec: DatasetSpec,
     split: str,
-    data_dir: str | None,
+    data_dir: str | os.PathLike | None,
     image_size: int,
     max_images: int | None,
     holdout: int | None,
-    attributes_file: str | None = None,
+    attributes_file: str | os.PathLike | None = None,
 ) -> ImageSource:
-    """Opens one split of a TFDS data set; see `tfflows.data.load_dataset`."""
+    """Opens one split of a TFDS data set; see `tfflows.data.load_dataset`.
+
+    Raises:
+      DatasetNotFoundError: If nothing is prepared in `data_dir`.
+      DatasetFingerprintError: If the number of images is not the published one.
+      ValueError: If the stored set has no such split or images of another size, or cannot be read.
+    """
     builder = open_builder(spec, data_dir)
     stored_split = spec.splits[splits.stored_name(split)]
     stored = builder.info.splits or {}  # empty where `tfds.testing.mock_data` stands in
     if stored and stored_split not in stored:
         raise ValueError(
-            f"data set {spec.name!r} in {builder.data_path} has no split {stored_split!r}; it has: {', '.join(stored)}"
+            f"Data set {spec.name!r} in {builder.data_path} has no split {stored_split!r}; it has: {', '.join(stored)}."
         )
     num_stored = stored[stored_split].num_examples if stored else None
     first, last = _stored_range(spec, split, num_stored, max_images, holdout)
@@ -57,7 +63,7 @@ def load(
         try:
             images, labels = _read_in_memory(builder, stored_split, first, last, image_shape, prepare)
         except tf.errors.InvalidArgumentError as error:
-            raise ValueError(f"data set {spec.name!r} cannot be read: {error.message}") from error
+            raise ValueError(f"Data set {spec.name!r} cannot be read: {error.message.rstrip('.')}.") from error
         if len(images) != last - first and max_images is None:
             raise DatasetFingerprintError(spec.name, split, last - first, len(images), spec.notes)
         return ArraySource(num_images=len(images), images=images, labels=labels, **common)
@@ -70,11 +76,11 @@ def load(
     return RecordSource(num_images=last - first, files=files, decode=decode, **common)
 
 
-def open_builder(spec: DatasetSpec, data_dir: str | None):
+def open_builder(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
     """The read-only builder of a prepared data set.
 
     Raises:
-      DatasetNotFoundError: nothing prepared in `data_dir`.
+      DatasetNotFoundError: If nothing is prepared in `data_dir`.
     """
     data_dir = os.path.expanduser(str(data_dir)) if data_dir else _default_data_dir()
     root = os.path.join(data_dir, spec.origin)
@@ -133,8 +139,8 @@ def _prepare(spec: DatasetSpec, image_shape):
         ),
     }[spec.recipe]
     wrong_size = (
-        f"data set {spec.name!r} must be stored as images of {stored_shape}, but one has another "
-        "size: this is not the data set of the published numbers"
+        f"Data set {spec.name!r} must be stored as images of {stored_shape}, but one has another "
+        "size: this is not the data set of the published results."
     )
 
     def prepare(example):
@@ -151,7 +157,7 @@ def _prepare(spec: DatasetSpec, image_shape):
 
 def _read_in_memory(builder, stored_split, first, last, image_shape, prepare):
     """Decodes a stretch of a split into arrays."""
-    if builder.info.splits and _is_tfrecord(builder):  # half the time of `as_dataset`
+    if builder.info.splits and _is_tfrecord(builder):  # takes half as long as `as_dataset`
         records = _record_files(builder, stored_split, first, last)
         features = builder.info.features
         dataset = read_in_order(records).map(
@@ -198,7 +204,7 @@ def _record_files(builder, stored_split, first, last) -> list[RecordFile]:
         raise ValueError(
             f"{builder.data_path} is stored as {builder.info.file_format.value}, but images that do "
             "not fit into memory are streamed from TFRecord files: build the data set again with "
-            "--file_format=tfrecord"
+            "--file_format=tfrecord."
         )
     instruction = tfds.core.ReadInstruction(stored_split, from_=first, to=last, unit="abs")
     return [

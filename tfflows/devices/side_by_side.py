@@ -1,17 +1,20 @@
 """Parts of a batch that the cores of a CPU compute side by side, each operation on one thread."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tensorflow as tf
 from absl import logging
 
 
-def use_cores(count):
-    """Lets TensorFlow run `count` operations at a time, each on one thread.
+def use_cores(count: int) -> None:
+    """Lets TensorFlow run `count` operations at once, each on one thread.
 
-    By default all cores share each operation. But those of a flow wait for one another, and many of them are too small to
-    share. Has to come before TensorFlow first uses its devices; afterwards it only warns.
+    By default all cores share each operation. But the operations of a flow wait for one another, and many of them are too small
+    to share. The call has to come before TensorFlow first uses its devices; afterwards it only warns.
 
     Raises:
-      ValueError: if there is a GPU, which has no use for it.
+      ValueError: If there is a GPU, which would not gain from it.
     """
     if tf.config.list_physical_devices("GPU"):
         raise ValueError(
@@ -22,21 +25,27 @@ def use_cores(count):
         tf.config.threading.set_inter_op_parallelism_threads(count)
     except RuntimeError:
         logging.warning(
-            "TensorFlow is at work already and keeps its threads: computing %d parts side by side may win nothing.",
+            "TensorFlow has started already and keeps its threads: computing %d parts side by side may save no time.",
             count,
         )
 
 
-def side_by_side(function, rows, num_parts):
+def side_by_side(function: Callable[..., Any], rows: Sequence[tf.Tensor], num_parts: int) -> Any:
     """What `function` gives for the rows of a batch, computed for consecutive parts that do not wait for each other.
 
     Args:
-      function: `(*rows) -> structure of tensors [B, ...]`, whose row i depends on row i of its arguments alone.
+      function: `(*rows) -> structure of tensors [B, ...]`, whose row i depends only on row i of its arguments.
       rows: Tensors `[B, ...]`, B known.
-      num_parts: Python `int`; there are no more parts than rows.
+      num_parts: Number of parts; there are no more parts than rows.
 
     Returns:
-      the structure for the whole batch.
+      The structure for the whole batch.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.devices.side_by_side import side_by_side
+      >>> side_by_side(tf.square, [tf.constant([1.0, 2.0, 3.0])], num_parts=2).numpy().tolist()
+      [1.0, 4.0, 9.0]
     """
     batch_size = rows[0].shape[0]
     num_parts = min(num_parts, batch_size or 1)

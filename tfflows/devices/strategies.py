@@ -1,4 +1,4 @@
-"""Devices: the strategy of a run, who its chief is, how a batch divides, what the machine is."""
+"""Devices: the strategy of a run, which process is its chief, and how a batch divides."""
 
 import json
 import os
@@ -14,17 +14,23 @@ def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute
     - `one_device`: the first GPU, or the CPU.
     - `mirrored`: `MirroredStrategy` over all GPUs, or over the CPU if there is none.
     - `multi_worker`: `MultiWorkerMirroredStrategy` over the workers that TF_CONFIG lists.
-    - `auto`: `multi_worker` if TF_CONFIG lists more than one worker, else `mirrored`.
+    - `auto`: `multi_worker` if TF_CONFIG lists more than one worker, otherwise `mirrored`.
 
     Args:
-      kind: one of these.
-      virtual_devices: 0, or the number of logical devices that the CPU is split into and mirrored
-        over, to try replication without GPUs. Must come before TensorFlow first uses its devices.
+      kind: One of these.
+      virtual_devices: 0, or the number of logical devices that the CPU is split into and mirrored over, to try replication
+        without GPUs. Must come before TensorFlow first uses its devices.
 
     Raises:
-      ValueError: on an unknown kind, a negative or unfit `virtual_devices`, or a TF_CONFIG that is
-        absent or wrong where it is needed.
-      RuntimeError: if the CPU cannot be split any more.
+      ValueError: If the kind is unknown, `virtual_devices` is negative or does not fit the kind, or TF_CONFIG is missing or wrong
+        where it is needed.
+      RuntimeError: If the CPU can no longer be split.
+
+    Example:
+      >>> from tfflows.devices.strategies import is_chief, make_strategy, num_workers
+      >>> strategy = make_strategy("one_device")
+      >>> print(strategy.num_replicas_in_sync, num_workers(strategy), is_chief(strategy))
+      1 1 True
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown strategy {kind!r}; the valid ones are {', '.join(KINDS)}.")
@@ -58,7 +64,7 @@ def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files; true without a cluster."""
+    """Whether this process is the one that writes files; always true without a cluster."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -77,7 +83,7 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> int:
-    """The position of this process among `num_workers`, in the order of its replicas; chief: 0."""
+    """The position of this process among `num_workers`, in the order of its replicas; 0 for the chief."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return 0
@@ -91,15 +97,20 @@ def num_local_replicas(strategy: tf.distribute.Strategy) -> int:
 
 
 def check_batch_divides(global_batch_size: int, strategy: tf.distribute.Strategy | int, accumulate: int = 1) -> int:
-    """The images that one replica takes at once: `global_batch_size / (replicas * accumulate)`.
+    """The number of images that one replica takes at once: `global_batch_size / (replicas * accumulate)`.
 
     Args:
-      global_batch_size: images a step, over all replicas and accumulated parts.
-      strategy: the strategy, or a number of replicas.
-      accumulate: the number of parts whose gradients are summed before an update.
+      global_batch_size: Images per step, over all replicas and accumulated parts.
+      strategy: The strategy, or a number of replicas.
+      accumulate: Number of parts whose gradients are summed before an update.
 
     Raises:
-      ValueError: if it does not divide; names the nearest sizes that do.
+      ValueError: If it does not divide; the message names the nearest sizes that do.
+
+    Example:
+      >>> from tfflows.devices.strategies import check_batch_divides
+      >>> check_batch_divides(64, 2, accumulate=4)
+      8
     """
     replicas = strategy if isinstance(strategy, int) else strategy.num_replicas_in_sync
     if accumulate < 1:
@@ -147,4 +158,4 @@ def _cluster_size():
         cluster = json.loads(text).get("cluster", {})
         return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"The environment variable TF_CONFIG is no valid JSON: {text}") from error
+        raise ValueError(f"The environment variable TF_CONFIG is not valid JSON: {text}") from error

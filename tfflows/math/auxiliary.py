@@ -1,12 +1,23 @@
-"""Auxiliary images: fewer pixels of the same image, and maps between the two sizes."""
+"""Auxiliary images: the same image with fewer pixels, and maps between the two sizes."""
 
 import tensorflow as tf
 
 
-def area_mean(images, factor):
+def area_mean(images: tf.Tensor, factor: int) -> tf.Tensor:
     """Means over blocks of `factor x factor` pixels, rounded to the nearest level (halves up): uint8 `[B, H/f, W/f, C]`.
 
-    Source: Lucas & Verbeek 2018, section 4.2, which does not say how its smaller images are made.
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.auxiliary import area_mean, enlarge
+      >>> image = tf.constant([[[[1], [2]], [[3], [4]]]], tf.uint8)
+      >>> small = area_mean(image, 2)
+      >>> small.numpy().tolist()  # 2.5 is rounded up
+      [[[[3]]]]
+      >>> enlarge(small, 2).numpy()[0, :, :, 0].tolist()
+      [[3, 3], [3, 3]]
+
+    References:
+      Lucas & Verbeek 2018, section 4.2, https://arxiv.org/abs/1711.11479, which does not say how its smaller images are made.
     """
     if factor == 1:
         return images
@@ -14,6 +25,6 @@ def area_mean(images, factor):
     return tf.cast(tf.floor(means + 0.5), tf.uint8)
 
 
-def enlarge(x, factor):
-    """Each pixel `factor x factor` times: `[B, H, W, C] -> [B, f H, f W, C]`."""
+def enlarge(x: tf.Tensor, factor: int) -> tf.Tensor:
+    """Repeats each pixel `factor x factor` times: `[B, H, W, C] -> [B, f H, f W, C]`."""
     return x if factor == 1 else tf.repeat(tf.repeat(x, factor, axis=1), factor, axis=2)

@@ -1,32 +1,39 @@
-"""Convolutions: in bfloat16 with sums in float32, and with the released Glow's border channel; batch axes folded."""
+"""Convolutions: bfloat16 with sums in float32, and the released Glow's border channel."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 
-def conv2d(x: tf.Tensor, kernel: tf.Tensor, strides: int | list[int] = 1, padding: str = "SAME") -> tf.Tensor:
-    """`tf.nn.conv2d`, whose sums are of float32 also where both arguments are of bfloat16, those of the gradients too.
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, strides: int | Sequence[int] = 1, padding: str = "SAME") -> tf.Tensor:
+    """`tf.nn.conv2d`, except that bfloat16 arguments are summed in float32, in the gradients too.
 
     Where TensorFlow has no kernels of that kind (`sums_bfloat16_in_float32`), the rounded arguments are convolved in float32.
 
     Args:
-      x: Floating `[B, H, W, C]`.
-      kernel: `[k, l, C, C_out]` of the same dtype.
+      x: Float `[B, H, W, C]`.
+      kernel: `[k, l, C, C_out]` in the same dtype.
       strides: As in `tf.nn.conv2d`.
       padding: `'SAME'` or `'VALID'`.
 
     Returns:
-      `[B, H', W', C_out]` of the arguments' dtype.
+      `[B, H', W', C_out]` in the dtype of the arguments.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.convolution import conv2d
+      >>> conv2d(tf.ones([1, 3, 3, 1]), tf.ones([3, 3, 1, 1])).numpy()[0, :, :, 0].tolist()
+      [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
     """
     return _with_float32_sums(lambda x, kernel: tf.nn.conv2d(x, kernel, strides, padding), x, kernel)
 
 
 def conv2d_transpose(
-    x: tf.Tensor, kernel: tf.Tensor, output_shape: tf.Tensor | list, strides: int = 2, padding: str = "SAME"
+    x: tf.Tensor, kernel: tf.Tensor, output_shape: tf.Tensor | Sequence, strides: int = 2, padding: str = "SAME"
 ) -> tf.Tensor:
-    """`tf.nn.conv2d_transpose` with the sums of `conv2d`; arguments as in `tf.nn.conv2d_transpose`."""
+    """`tf.nn.conv2d_transpose` with the sums of `conv2d`; the arguments are those of `tf.nn.conv2d_transpose`."""
     return _with_float32_sums(
         lambda x, kernel: tf.nn.conv2d_transpose(x, kernel, output_shape, strides, padding), x, kernel
     )
@@ -36,8 +43,8 @@ def conv2d_transpose(
 def sums_bfloat16_in_float32() -> bool:
     """Whether gradients of a bfloat16 convolution are summed in float32 on this machine's default device.
 
-    They are on GPUs, and on CPUs with units for bfloat16. On others a sum of 16,384 ones was seen to come out as 5,376: bfloat16
-    has eight bits, and a sum in it soon grows no more.
+    They are on GPUs, and on CPUs that have bfloat16 units. On other CPUs a sum of 16,384 ones was seen to come out as 5,376:
+    bfloat16 has eight significant bits, so a sum in it soon stops growing.
     """
     with tf.init_scope():
         ones = tf.ones([1, 128, 128, 1], tf.bfloat16)
@@ -53,10 +60,10 @@ def _with_float32_sums(convolve, x, kernel):
     return tf.cast(convolve(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32)), x.dtype)
 
 
-def taps_on_border(height, width, kernel_size):
+def taps_on_border(height: int | tf.Tensor, width: int | tf.Tensor, kernel_size: int) -> np.ndarray | tf.Tensor:
     """Which taps of a SAME convolution fall on the padding, at each position; bool `[H, W, k, k]`.
 
-    NumPy for Python sizes, so that a graph holds a constant; else a `Tensor`.
+    A NumPy array for Python sizes, so that a graph holds a constant; otherwise a `Tensor`.
     """
     rows = _taps_outside(height, kernel_size)
     columns = _taps_outside(width, kernel_size)
@@ -69,16 +76,16 @@ def _taps_outside(size, kernel_size):
     return (taps < 0) | (taps >= size)
 
 
-def border_convolution(height, width, border_kernel):
+def border_convolution(height: int | tf.Tensor, width: int | tf.Tensor, border_kernel: tf.Tensor) -> tf.Tensor:
     """What the border channel adds to a convolution: a map of shape `[1, height, width, C_out]`, zero in the interior.
 
-    At each position the sum of the taps that fall on the padding, as one matrix product: a convolution of one channel costs
-    more.
+    At each position it is the sum of the taps that fall on the padding, computed as one matrix product, since a convolution of
+    one channel costs more.
 
     Args:
-      height: Of the image, Python `int` or scalar `Tensor`.
-      width: Of the image.
-      border_kernel: `Tensor`, shape `[k, k, 1, C_out]`, k odd.
+      height: Height of the image.
+      width: Width of the image.
+      border_kernel: `[k, k, 1, C_out]`, k odd.
     """
     size, filters = border_kernel.shape[0], border_kernel.shape[-1]
     taps = tf.cast(taps_on_border(height, width, size), border_kernel.dtype)
@@ -86,19 +93,21 @@ def border_convolution(height, width, border_kernel):
     return tf.reshape(sums, [1, height, width, filters])
 
 
-def convolution_with_border(x, kernel, dtype=None):
-    """Convolution of `x` zero-padded and joined with a channel that is 1 on the padding and 0 inside (released Glow).
+def convolution_with_border(
+    x: tf.Tensor, kernel: tf.Tensor, dtype: tf.DType | str | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Convolves `x`, zero-padded and joined with a channel that is 1 on the padding and 0 inside (released Glow).
 
-    The channel's part depends on neither batch nor data, so it is computed once for the batch instead of being concatenated
+    The channel's part depends on neither the batch nor the data, so it is computed once per batch instead of being concatenated
     to every image.
 
     Args:
-      x: `Tensor`, shape `[B, H, W, C]`.
-      kernel: `Tensor`, shape `[k, k, C + 1, C_out]`, k odd; the last input channel belongs to the border.
-      dtype: In which `x` is convolved; default: the kernel's.
+      x: `[B, H, W, C]`.
+      kernel: `[k, k, C + 1, C_out]`, k odd; the last input channel belongs to the border.
+      dtype: Dtype in which `x` is convolved; default: that of the kernel.
 
     Returns:
-      `(inner, border)`: `[B, H, W, C_out]` of `dtype` and `[1, H, W, C_out]` of the kernel's, to be added.
+      `(inner, border)`, to be added: `[B, H, W, C_out]` in `dtype` and `[1, H, W, C_out]` in the dtype of the kernel.
     """
     channels = kernel.shape[2] - 1
     # The gradient of a split is one concatenation, that of two slices pads both with zeros and adds them.
@@ -108,7 +117,7 @@ def convolution_with_border(x, kernel, dtype=None):
     return inner, border_convolution(height, width, border_kernel)
 
 
-def deinterleave(parameters):
+def deinterleave(parameters: tf.Tensor) -> tf.Tensor:
     """The even entries of the last axis, then the odd ones: `[0, 1, 2, 3] -> [0, 2, 1, 3]`."""
     *outer, size = parameters.shape
     pairs = tf.reshape(parameters, [*outer, size // 2, 2])

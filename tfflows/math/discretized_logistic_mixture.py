@@ -1,10 +1,11 @@
 """Mixtures of discretized logistics over the three colours of a pixel, each colour's means shifted by the colours before it.
 
-Parameters of K components lie on the last axis, `[..., 10 K]`: K logits, then for red, green and blue K means, K log-scales and K
-raw coefficients. With `c = tanh(raw)` of the blocks red, green and blue and pixels `x = (k - 127.5) / 127.5` in [-1, 1]:
+The parameters of K components lie on the last axis, `[..., 10 K]`: K logits, then for red, green and blue K means, K log-scales
+and K raw coefficients. With `c = tanh(raw)` of the blocks red, green and blue, and pixels `x = (k - 127.5) / 127.5` in [-1, 1]:
 `mu_R = m_R`, `mu_G = m_G + c_1 x_R`, `mu_B = m_B + c_2 x_R + c_3 x_G`. Log-scales are at least -7.
 
-Source: Salimans et al. 2017, section 2; released PixelCNN++ code.
+References:
+  Salimans et al. 2017, section 2, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn).
 """
 
 import math
@@ -16,12 +17,19 @@ from tfflows.math.discretized_logistic import log_sigmoid_difference, logit
 
 MIN_LOG_SCALE = -7.0
 _HALF_BIN = 1 / 255
-# Bins of less mass are taken as density times width by the released code.
+# The released code takes bins of less mass as density times width.
 _MIN_MASS = 1e-5
 
 
 class Components(NamedTuple):
-    """Attributes: logits: `[..., K]`; means, log_scales, coefficients: `[..., 3, K]`."""
+    """Parameters of the mixture, split by kind.
+
+    Attributes:
+      logits: `[..., K]`.
+      means: `[..., 3, K]`.
+      log_scales: `[..., 3, K]`, at least -7.
+      coefficients: `[..., 3, K]`, in (-1, 1).
+    """
 
     logits: tf.Tensor
     means: tf.Tensor
@@ -29,11 +37,11 @@ class Components(NamedTuple):
     coefficients: tf.Tensor
 
 
-def components_of(parameters, num_components):
+def components_of(parameters: tf.Tensor, num_components: int) -> Components:
     """The `Components` of parameters `[..., 10 K]`.
 
     Raises:
-      ValueError: if the last axis is not `10 num_components`.
+      ValueError: If the last axis is not of size `10 num_components`.
     """
     if parameters.shape[-1] != 10 * num_components:
         raise ValueError(
@@ -48,17 +56,32 @@ def components_of(parameters, num_components):
     return Components(logits, means, tf.maximum(raw_scales, least), tf.tanh(raw_coefficients))
 
 
-def log_prob(pixels, parameters, num_components, official_approximation=False):
+def log_prob(
+    pixels: tf.Tensor, parameters: tf.Tensor, num_components: int, official_approximation: bool = False
+) -> tf.Tensor:
     """Log-probability of pixels: nats, `[...]`.
 
-    The lowest level has all mass below it too, the highest all above, so probabilities add up to 1.
+    The lowest level has all mass below it too and the highest all mass above it, so that probabilities add up to 1.
 
     Args:
-      pixels: Float `Tensor` `[..., 3]` in [-1, 1].
-      parameters: `[..., 10 K]` of that dtype.
-      num_components: Python `int` K.
-      official_approximation: Python `bool`, whether a bin is computed as the released code does: a difference of sigmoids,
-        and density times width where that is below 1e-5.
+      pixels: Float `[..., 3]` in [-1, 1].
+      parameters: `[..., 10 K]` in the same dtype.
+      num_components: Number of components K.
+      official_approximation: Whether a bin is computed as in the released code: as a difference of sigmoids, and as density times
+        width where that difference is below 1e-5.
+
+    Raises:
+      ValueError: If the last axis of `parameters` is not of size `10 num_components`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math import discretized_logistic_mixture as mixture
+      >>> levels = tf.stack([tf.range(256), tf.zeros(256, tf.int32), tf.zeros(256, tf.int32)], axis=-1)
+      >>> flat = tf.zeros([256, 10])  # one component: mean 0, scale 1, no dependence between colours
+      >>> log_probs = mixture.log_prob(mixture.to_pixels(levels), flat, num_components=1)
+      >>> black = 2 * tf.math.log_sigmoid(-1 + 1 / 255)  # green and blue: all mass up to the lowest level
+      >>> print(round(float(tf.reduce_sum(tf.exp(log_probs - black))), 4))
+      1.0
     """
     parts = components_of(parameters, num_components)
     red, green, _ = tf.unstack(pixels[..., tf.newaxis], axis=-2)
@@ -86,17 +109,27 @@ def _official_bin(upper, lower, middle, log_scales):
     return tf.where(mass > _MIN_MASS, log_mass, log_density - math.log(127.5))
 
 
-def sample(parameters, num_components, component_uniforms, uniforms, temperature=1.0, rounded=False):
-    """Pixels `[..., 3]` in [-1, 1]: a component by the Gumbel-max trick, then red, green given red, blue given both.
+def sample(
+    parameters: tf.Tensor,
+    num_components: int,
+    component_uniforms: tf.Tensor,
+    uniforms: tf.Tensor,
+    temperature: float | tf.Tensor = 1.0,
+    rounded: bool = False,
+) -> tf.Tensor:
+    """Pixels `[..., 3]` in [-1, 1]: a component by the Gumbel-max trick, then red, green given red, and blue given both.
 
     Args:
       parameters: `[..., 10 K]`.
-      num_components: Python `int` K.
+      num_components: Number of components K.
       component_uniforms: `[..., K]` in (0, 1).
       uniforms: `[..., 3]` in (0, 1).
-      temperature: Factor of all noise; 0 gives the most probable component's means.
-      rounded: Python `bool`, whether each colour is a level, as in images, before the next one sees it. The released code does
-        not round.
+      temperature: Factor of all noise; 0 gives the means of the most probable component.
+      rounded: Whether each colour is rounded to a level, as in images, before the next one sees it. The released code does not
+        round.
+
+    Raises:
+      ValueError: If the last axis of `parameters` is not of size `10 num_components`.
     """
     parts = components_of(parameters, num_components)
     gumbel = -tf.math.log(-tf.math.log(component_uniforms))
@@ -117,16 +150,16 @@ def sample(parameters, num_components, component_uniforms, uniforms, temperature
     return tf.stack([red, green, blue], axis=-1)
 
 
-def rounded_to_levels(values):
+def rounded_to_levels(values: tf.Tensor) -> tf.Tensor:
     """The nearest of the values `(k - 127.5) / 127.5`, k = 0 ... 255."""
     return (tf.clip_by_value(tf.round(values * 127.5 + 127.5), 0.0, 255.0) - 127.5) / 127.5
 
 
-def to_pixels(levels, dtype=tf.float32):
-    """`(k - 127.5) / 127.5` of levels 0 ... 255: what a PixelCNN++ sees."""
+def to_pixels(levels: tf.Tensor, dtype: tf.DType | str = tf.float32) -> tf.Tensor:
+    """`(k - 127.5) / 127.5` for levels k = 0 ... 255: what a PixelCNN++ sees."""
     return (tf.cast(levels, dtype) - 127.5) / 127.5
 
 
-def to_levels(pixels):
-    """uint8 levels of pixels in [-1, 1], rounded."""
+def to_levels(pixels: tf.Tensor) -> tf.Tensor:
+    """Rounds pixels in [-1, 1] to uint8 levels."""
     return tf.cast(tf.clip_by_value(tf.round(pixels * 127.5 + 127.5), 0.0, 255.0), tf.uint8)

@@ -1,35 +1,53 @@
-"""What the gated networks of Flow++ are made of, without variables."""
+"""The operations of Flow++'s gated networks that have no variables."""
 
 import tensorflow as tf
 
-from tfflows.math.random import kept_rows
+from tfflows.math.random import RowKeys, kept_rows
 
 
-def concat_elu(x):
-    """`elu([x, -x])` joined on the channels: `[..., C] -> [..., 2 C]` (Salimans et al. 2017; Ho et al. 2019)."""
+def concat_elu(x: tf.Tensor) -> tf.Tensor:
+    """`elu([x, -x])` joined on the channels: `[..., C] -> [..., 2 C]`.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> from tfflows.math.gating import concat_elu
+      >>> print(np.round(concat_elu(tf.constant([1.0])), 4))
+      [ 1.     -0.6321]
+
+    References:
+      Salimans et al. 2017, https://arxiv.org/abs/1701.05517; Ho et al. 2019, https://arxiv.org/abs/1902.00275.
+    """
     return tf.concat([tf.nn.elu(x), tf.nn.elu(-x)], axis=-1)
 
 
-def gate(x):
-    """`p * sigmoid(q)` of the halves `[p, q]` of the channels: `[..., 2 C] -> [..., C]`."""
+def gate(x: tf.Tensor) -> tf.Tensor:
+    """`p * sigmoid(q)` for the halves `[p, q]` of the channels: `[..., 2 C] -> [..., C]`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.gating import gate
+      >>> gate(tf.constant([3.0, 0.0])).numpy().tolist()  # 3 sigmoid(0)
+      [1.5]
+    """
     value, opening = tf.split(x, 2, axis=-1)
     return value * tf.sigmoid(opening)
 
 
-def layer_norm(x, scale, bias, epsilon):
-    """`(x - mean) scale / sqrt(variance + epsilon) + bias`, mean and variance over the channels.
+def layer_norm(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """`(x - mean) scale / sqrt(variance + epsilon) + bias`, with mean and variance over the channels.
 
-    Bit for bit `keras.ops.layer_normalization` and its gradient, but can be differentiated again: the variance of
-    `tf.nn.moments` takes its mean for a constant, which leaves gradients as they are, but not theirs.
+    Values and gradients are those of `keras.ops.layer_normalization` bit for bit, but the gradients can be differentiated again.
+    The variance of `tf.nn.moments` treats its mean as a constant, which leaves gradients as they are, but not their gradients.
 
     Args:
-      x: Float `Tensor` `[..., C]`.
-      scale: `[C]`, of the dtype of `x`.
-      bias: `[C]`, likewise.
-      epsilon: Python `float`.
+      x: Float `[..., C]`.
+      scale: `[C]`, in the dtype of `x`.
+      bias: `[C]`, in the dtype of `x`.
+      epsilon: Added to the variance.
 
     Returns:
-      `Tensor` like `x`.
+      Tensor of the shape and dtype of `x`.
     """
     mean = tf.reduce_mean(x, axis=-1, keepdims=True)
 
@@ -44,20 +62,20 @@ def layer_norm(x, scale, bias, epsilon):
     return x * inverse + (-mean * inverse + bias)
 
 
-def dropout_rows(x, rate, keys):
+def dropout_rows(x: tf.Tensor, rate: float, keys: RowKeys | None) -> tf.Tensor:
     """Sets each number of `x` to 0 with probability `rate` and divides the others by `1 - rate`.
 
     Args:
-      x: Float `Tensor` `[B, ...]`; what row i loses depends on `keys.seed` and `keys.start + i` alone, so it does not depend on
-        how a batch is split, and is the same when computed again.
-      rate: Python `float` in [0, 1).
-      keys: `RowKeys`, or None for no dropout.
+      x: Float `[B, ...]`. What row i loses depends only on `keys.seed` and `keys.start + i`, so it does not depend on how a batch
+        is split, and is the same when it is computed again.
+      rate: Probability in [0, 1).
+      keys: Keys of the random rows, or None for no dropout.
 
     Returns:
-      `Tensor` like `x`.
+      Tensor of the shape and dtype of `x`.
 
     Raises:
-      ValueError: if `rate` is out of range, or the size of an event is not known.
+      ValueError: If `rate` is out of range, or the size of an event is unknown.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"A dropout rate must be at least 0 and below 1, got {rate}.")

@@ -1,19 +1,38 @@
-"""Invertible 1x1 convolution: a matrix product over the channel axis (Glow, section 3.2)."""
+"""Invertible 1x1 convolution: a matrix product over the channel axis.
+
+References:
+  Kingma & Dhariwal 2018, section 3.2, https://arxiv.org/abs/1807.03039.
+"""
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from tfflows.math.shapes import shape_of
 
 
-def matmul_channels(x, weight):
-    """`y[..., j] = sum_i x[..., i] * weight[i, j]`, each position's channels as a row vector.
+def matmul_channels(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """`y[..., j] = sum_i x[..., i] * weight[i, j]`: the channels of each position are a row vector.
 
     Args:
-      x: Float `Tensor`, shape `[..., C]`.
-      weight: Float `Tensor`, shape `[C, C]`.
+      x: Float `[..., C]`.
+      weight: Float `[C, C]`.
 
     Returns:
-      `Tensor`, shape `[..., C]`.
+      `[..., C]`.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> from tfflows.math.invertible_conv import inverse_matrix, log_abs_det, matmul_channels
+      >>> x, weight = tf.ones([1, 1, 1, 2]), tf.constant([[2.0, 0.0], [1.0, 3.0]])
+      >>> y = matmul_channels(x, weight)
+      >>> y.numpy().ravel().tolist()
+      [3.0, 3.0]
+      >>> np.round(matmul_channels(y, inverse_matrix(weight)), 4).ravel().tolist()
+      [1.0, 1.0]
+      >>> print(round(float(log_abs_det(weight)), 4))  # per position: ln 6
+      1.7918
     """
     channels = weight.shape[0]
     rows = tf.matmul(tf.reshape(x, [-1, channels]), weight)
@@ -21,14 +40,14 @@ def matmul_channels(x, weight):
 
 
 @tf.custom_gradient
-def log_abs_det(weight):
-    """`ln |det weight|` in float64, from a QR decomposition; float64 `[...]`, nats.
+def log_abs_det(weight: tf.Tensor) -> tf.Tensor:
+    """`ln |det weight|` from a QR decomposition in float64: float64 `[...]`, nats.
 
-    QR compiles under XLA on CPU where LU-based determinants do not, and neither overflows nor underflows. The gradient is
+    QR compiles under XLA on CPU, where LU-based determinants do not, and it neither overflows nor underflows. The gradient is
     `weight^-T`.
 
     Args:
-      weight: Float `Tensor`, shape `[..., C, C]`.
+      weight: Float `[..., C, C]`.
     """
     double = tf.cast(weight, tf.float64)
     r = tf.linalg.qr(double).r
@@ -41,40 +60,59 @@ def log_abs_det(weight):
     return value, gradient
 
 
-def inverse_matrix(weight):
-    """Inverse of `weight` in its own dtype, computed in float64."""
+def inverse_matrix(weight: tf.Tensor) -> tf.Tensor:
+    """Inverse of `weight`, computed in float64 and given in the dtype of `weight`."""
     return tf.cast(tf.linalg.inv(tf.cast(weight, tf.float64)), weight.dtype)
 
 
-def orthogonal_matrix(channels, seed, dtype=tf.float32):
+def orthogonal_matrix(channels: int, seed: Sequence[int] | tf.Tensor, dtype: tf.DType | str = tf.float32) -> tf.Tensor:
     """A random orthogonal matrix: the Q factor of a Gaussian one, `|det| = 1`; shape `[channels, channels]`.
 
     The signs of R's diagonal are not normalized, as in the released Glow: the matrix may be a reflection.
 
     Args:
-      channels: Python `int`.
-      seed: Integer pair for stateless randomness.
-      dtype: Of the result; the decomposition runs in float64.
+      channels: Number of channels.
+      seed: Pair of integers for stateless randomness.
+      dtype: Dtype of the result; the decomposition runs in float64.
     """
     gaussian = tf.random.stateless_normal([channels, channels], seed=seed, dtype=tf.float64)
     return tf.cast(tf.linalg.qr(gaussian).q, dtype)
 
 
-def matrix_near_identity(channels, seed, noise, dtype=tf.float32):
-    """`I + noise * N(0, 1)`; arguments as for `orthogonal_matrix`, noise: Python `float`."""
+def matrix_near_identity(
+    channels: int, seed: Sequence[int] | tf.Tensor, noise: float, dtype: tf.DType | str = tf.float32
+) -> tf.Tensor:
+    """`I + noise * N(0, 1)`: shape `[channels, channels]`.
+
+    Args:
+      channels: Number of channels.
+      seed: Pair of integers for stateless randomness.
+      noise: Standard deviation of the entries around the identity.
+      dtype: Dtype of the result; the sum is taken in float64.
+    """
     gaussian = tf.random.stateless_normal([channels, channels], seed=seed, dtype=tf.float64)
     return tf.cast(tf.eye(channels, dtype=tf.float64) + noise * gaussian, dtype)
 
 
-def lu_factors(weight):
+def lu_factors(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Factors `P, L, U, s` with `weight = P L (U + diag(s))` (Glow, eq. 10), in the dtype of `weight`.
 
     Args:
-      weight: Float `Tensor`, shape `[C, C]`.
+      weight: Float `[C, C]`.
 
     Returns:
-      `(permutation, lower, upper, diagonal)`: a permutation matrix; the strictly lower triangle of a unit lower triangular
-      matrix; a strictly upper triangle; a vector.
+      `(permutation, lower, upper, diagonal)`: a permutation matrix; a unit lower triangular matrix, without its diagonal; a
+      strictly upper triangular matrix; and a vector.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> from tfflows.math.invertible_conv import lu_compose, lu_factors
+      >>> factors = lu_factors(tf.constant([[1.0, 2.0], [4.0, 2.0]]))
+      >>> np.round(factors[3], 4).tolist()  # |det| = 4 * 1.5
+      [4.0, 1.5]
+      >>> np.round(lu_compose(*factors), 4).tolist()
+      [[1.0, 2.0], [4.0, 2.0]]
     """
     double = tf.cast(weight, tf.float64)
     packed, rows = tf.linalg.lu(double)
@@ -96,18 +134,18 @@ def _triangular_factors(lower, upper, diagonal):
     return lower, upper
 
 
-def lu_compose(permutation, lower, upper, diagonal):
+def lu_compose(permutation: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, diagonal: tf.Tensor) -> tf.Tensor:
     """`W = P L (U + diag(s))` (Glow, eq. 10), multiplied in float64; entries outside the strict triangles are ignored.
 
     Returns:
-      `Tensor`, shape `[C, C]`, in the dtype of `lower`.
+      `[C, C]`, in the dtype of `lower`.
     """
     l_matrix, u_matrix = _triangular_factors(lower, upper, diagonal)
     weight = tf.matmul(tf.cast(permutation, tf.float64), tf.matmul(l_matrix, u_matrix))
     return tf.cast(weight, lower.dtype)
 
 
-def lu_compose_inverse(permutation, lower, upper, diagonal):
+def lu_compose_inverse(permutation: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, diagonal: tf.Tensor) -> tf.Tensor:
     """`W^-1 = (U + diag(s))^-1 L^-1 P^-1` by triangular solves in float64; in the dtype of `lower`."""
     l_matrix, u_matrix = _triangular_factors(lower, upper, diagonal)
     inverse_permutation = tf.transpose(tf.cast(permutation, tf.float64))

@@ -3,38 +3,57 @@
 With `z_k = (x - mu_k) exp(-l_k)`, `F = sum_k pi_k sigmoid(z_k)` and `S = 1 - F = sum_k pi_k sigmoid(-z_k)`:
 `y = logit(F) = ln F - ln S`. Neither F nor S is formed, only their logarithms, so that nothing saturates in the tails.
 
-Parameters have the components on their first axis, and else the shape of x: sums over components then run along rows.
+Parameters have the components on their first axis and otherwise the shape of x: sums over components then run along rows.
 
-Source: Ho et al. 2019, section 3.2.
+References:
+  Ho et al. 2019, section 3.2, https://arxiv.org/abs/1902.00275.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from tfflows.math.bounded_logit import bounded_logit, bounded_logit_inverse
 from tfflows.math.shapes import sizes_of
 
-# Log-scales are not below this in the released Flow++.
+# Lower bound of the log-scales in the released Flow++.
 MIN_LOG_SCALE = -7.0
 
-# A last Newton step of this many times the smallest scale leaves an error of about its square.
+# A last Newton step of this fraction of the smallest scale leaves an error of about its square.
 _LAST_STEP = {tf.float32: 3e-4, tf.float64: 3e-9}
 _MAX_EVALUATIONS = 100
 
 
 @tf.custom_gradient
-def mixture_logit(x, logits, means, log_scales):
+def mixture_logit(
+    x: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`y = ln F(x) - ln S(x)` and `ln dy/dx`, elementwise.
 
     The gradient is written out, from the weights of the components in F, S and the density; it can be differentiated again.
 
     Args:
-      x: Float `Tensor`, shape `[...]`.
-      logits: Of the `pi_k`, `[K, ...]`.
+      x: Float `[...]`.
+      logits: Logits of the weights `pi_k`, `[K, ...]`.
       means: `mu_k`, `[K, ...]`.
       log_scales: `l_k`, `[K, ...]`.
 
     Returns:
       `(y, log_derivative)`, each `[...]`, in nats.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> from tfflows.math.logistic_mixture import mixture_logit, mixture_logit_inverse
+      >>> one = tf.constant([0.0]), tf.constant([1.0]), tf.constant([np.log(2.0)], tf.float32)  # mean 1, scale 2
+      >>> y, log_derivative = mixture_logit(tf.constant(4.0), *one)
+      >>> print(round(float(y), 4), round(float(log_derivative), 4))  # (4 - 1) / 2 and ln(1/2)
+      1.5 -0.6931
+      >>> two = tf.zeros([2]), tf.constant([-1.0, 1.0]), tf.zeros([2])
+      >>> y, log_derivative = mixture_logit(tf.constant(0.5), *two)
+      >>> x, log_inverse = mixture_logit_inverse(y, *two)
+      >>> print(round(float(x), 4), round(float(log_derivative), 4), round(float(log_inverse), 4))
+      0.5 -0.2248 0.2248
     """
     log_total, pi = _normalized(logits)
     log_pi = logits - log_total
@@ -66,16 +85,18 @@ def mixture_logit(x, logits, means, log_scales):
 
 
 @tf.custom_gradient
-def mixture_logit_inverse(y, logits, means, log_scales):
-    """`x` with `mixture_logit(x) = y`, and `ln dx/dy`, elementwise; arguments as there.
+def mixture_logit_inverse(
+    y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The `x` for which `mixture_logit(x) = y`, and `ln dx/dy`, elementwise; the arguments are those of `mixture_logit`.
 
     The root is bracketed by `min_k` and `max_k` of `mu_k + exp(l_k) y`, where each component alone would have it. Gradients are
-    those of the implicit function `dx = (dy - dy/dtheta dtheta) / (dy/dx)`.
+    those of the implicit function, `dx = (dy - dy/dtheta dtheta) / (dy/dx)`.
 
     Returns:
-      `(x, log_derivative)`, each `[...]`.
+      `(x, log_derivative)`, each `[...]`, the latter in nats.
     """
-    # Else a tape around would record the loop, whose gradient XLA cannot compile.
+    # Otherwise an enclosing tape would record the loop, whose gradient XLA cannot compile.
     x, _ = solve(*map(tf.stop_gradient, (y, logits, means, log_scales)))
     _, log_derivative = mixture_logit(x, logits, means, log_scales)
 
@@ -98,7 +119,7 @@ def _root(x, y, *mixture):
 
 
 def _implicit_gradient(x, mixture, d_x, d_log_derivative=None):
-    """Gradients with respect to y and the mixture, of the root x and of `ln dx/dy` there."""
+    """Gradients with respect to y and the mixture, given those of the root x and of `ln dx/dy` there."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch([x, *mixture])
         value, slope = mixture_logit(x, *mixture)
@@ -111,11 +132,14 @@ def _implicit_gradient(x, mixture, d_x, d_log_derivative=None):
     return d_y, *tape.gradient([value, slope], mixture, output_gradients=[-d_y, -d_log_derivative])
 
 
-def solve(y, logits, means, log_scales):
-    """`(x, num_evaluations)`: the root of `mixture_logit(x) = y` without a gradient, and how often the function was evaluated.
+def solve(y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The root of `mixture_logit(x) = y`, without a gradient.
 
-    Newton's method within the bracket; bisection where it leaves the bracket or does not halve its steps. Stops when every
-    element has its root to rounding.
+    Newton's method within the bracket, and bisection where it leaves the bracket or does not halve its steps. It stops when every
+    element has its root up to rounding.
+
+    Returns:
+      `(x, num_evaluations)`: `[...]`, and how often the function was evaluated, int32 scalar.
     """
     log_total, pi = _normalized(logits)
     log_pi, inverse_scales = logits - log_total, tf.exp(-log_scales)
@@ -132,7 +156,7 @@ def solve(y, logits, means, log_scales):
 
     def improve(count, x, low, high, step, done):
         z = (x - means) * inverse_scales
-        # sigmoid(z) = exp(min(z, 0)) sigmoid(|z|): its first factor is scaled together with pi_k, so that none needs a logarithm.
+        # sigmoid(z) = exp(min(z, 0)) sigmoid(|z|): the first factor is scaled together with pi_k, so neither needs a logarithm.
         larger = tf.sigmoid(tf.abs(z))
         top_below, below = _scaled(log_pi + tf.minimum(z, 0), larger)
         top_above, above = _scaled(log_pi - tf.maximum(z, 0), larger)
@@ -206,21 +230,31 @@ def _normalized(terms):
     return top + tf.math.log(total), exponentials / total
 
 
-def encode(x, parameters, num_components, log_scale_of=tf.tanh, min_log_scale=MIN_LOG_SCALE, margin=0.0):
-    """The coupling's elementwise map, data to latent: `y = mixture_logit(x) exp(s) + t` and `ln dy/dx`.
+def encode(
+    x: tf.Tensor,
+    parameters: tf.Tensor,
+    num_components: int,
+    log_scale_of: Callable[[tf.Tensor], tf.Tensor] = tf.tanh,
+    min_log_scale: float | None = MIN_LOG_SCALE,
+    margin: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The coupling's elementwise map, from data to latents: `y = mixture_logit(x) exp(s) + t` and `ln dy/dx`.
 
-    With a margin m the logit is of `(1 - 2 m) F + m` in the place of F; see `tfflows.math.bounded_logit`.
+    With a margin m the logit is that of `(1 - 2 m) F + m` instead of F; see `tfflows.math.bounded_logit`.
 
     Args:
-      x: Float `Tensor` `[..., C]`.
-      parameters: `[..., (2 + 3 K) C]`, what a network gives; on the channels, C of each: r, t, K logits, K means, K log-scales.
-      num_components: Python `int` K.
-      log_scale_of: From r to s.
-      min_log_scale: Python `float`, lower bound of the mixture's log-scales; None for none.
-      margin: Python `float` m in [0, 1/2).
+      x: Float `[..., C]`.
+      parameters: `[..., (2 + 3 K) C]`, the output of a network; on the channels, C each of r, t, K logits, K means, K log-scales.
+      num_components: Number of components K.
+      log_scale_of: Maps r to s.
+      min_log_scale: Lower bound of the mixture's log-scales; None for none.
+      margin: The margin m in [0, 1/2).
 
     Returns:
-      `(y, log_derivative)`, each like `x`.
+      `(y, log_derivative)`, each of the shape of `x`; the latter in nats.
+
+    Raises:
+      ValueError: If the last axis of `parameters` is no multiple of `2 + 3 K`.
     """
     log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, min_log_scale)
     y, log_derivative = mixture_logit(_to_column(x), *mixture)
@@ -230,10 +264,17 @@ def encode(x, parameters, num_components, log_scale_of=tf.tanh, min_log_scale=MI
     return _from_column(y * tf.exp(log_scale) + shift, x), _from_column(log_derivative + log_scale, x)
 
 
-def decode(y, parameters, num_components, log_scale_of=tf.tanh, min_log_scale=MIN_LOG_SCALE, margin=0.0):
-    """The inverse of `encode`: `(x, ln dx/dy)`; arguments as there.
+def decode(
+    y: tf.Tensor,
+    parameters: tf.Tensor,
+    num_components: int,
+    log_scale_of: Callable[[tf.Tensor], tf.Tensor] = tf.tanh,
+    min_log_scale: float | None = MIN_LOG_SCALE,
+    margin: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The inverse of `encode`: `(x, ln dx/dy)`; the other arguments are those of `encode`.
 
-    With a margin not every y is one of `encode`; x of the others is the mixture's quantile 1e-5, or 1 - 1e-5.
+    With a margin not every y is a value of `encode`; for the others x is the mixture's quantile 1e-5 or 1 - 1e-5.
     """
     log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, min_log_scale)
     logit, log_bounded = (_to_column(y) - shift) * tf.exp(-log_scale), 0.0

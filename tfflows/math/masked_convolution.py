@@ -1,13 +1,17 @@
 """Masked convolutions: which pixels each pixel sees, and the convolution itself.
 
-Two kinds of MaCow. `masked`: a k x k kernel of which the taps at and after the centre are dead, so that a pixel sees those
-before it in raster order (A) or in reverse raster order (B). `shifted`: a dense kernel over the lines before the pixel's own,
-rows above (A) or below (B), columns to the left (C) or to the right (D); nothing of the own line is seen.
+There are the two kinds of MaCow. `masked`: a k x k kernel whose taps at and after the centre are dead, so that a pixel sees
+those before it in raster order (A) or in reverse raster order (B). `shifted`: a dense kernel over the lines before the pixel's
+own: rows above (A) or below (B), columns to the left (C) or to the right (D); nothing of its own line is seen.
 
-And the masks of an inverse autoregressive flow, whose kernels see channels of their own pixel too.
+And there are the masks of an inverse autoregressive flow, whose kernels see channels of their own pixel too.
 
-Source: MaCow, section 3.1 (masked); its released code (shifted); Kingma et al. 2016 and released code (autoregressive).
+References:
+  Ma et al. 2019, section 3.1 (masked), https://arxiv.org/abs/1902.04208; its released code (shifted); Kingma et al. 2016,
+  https://arxiv.org/abs/1606.04934, and its released code (autoregressive).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +22,8 @@ MASKED, SHIFTED = KINDS = ("masked", "shifted")
 ORDERS = {MASKED: ("A", "B"), SHIFTED: ("A", "B", "C", "D")}
 
 
-def check(kind, order, kernel_size):
-    """Raises `ValueError` unless there is such a masked convolution, of kernel `(height, width)`."""
+def check(kind: str, order: str, kernel_size: Sequence[int]) -> None:
+    """Raises `ValueError` unless such a masked convolution exists; `kernel_size` is `(height, width)`."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
     if order not in ORDERS[kind]:
@@ -30,24 +34,30 @@ def check(kind, order, kernel_size):
         raise ValueError(f"A {kind} convolution of order {order} needs a kernel of {wanted}, got {tuple(kernel_size)}.")
 
 
-def causal_mask(kernel_size, order):
-    """The live taps of a masked kernel, float64 `[k, k, 1, 1]`: those before the centre in raster order, for B after it."""
+def causal_mask(kernel_size: Sequence[int], order: str) -> np.ndarray:
+    """The live taps of a masked kernel, float64 `[k, k, 1, 1]`: those before the centre in raster order, for B those after it.
+
+    Example:
+      >>> from tfflows.math.masked_convolution import causal_mask
+      >>> causal_mask((3, 3), "A")[:, :, 0, 0].astype(int).tolist()
+      [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
+    """
     height, width = kernel_size
     mask = (np.arange(height * width) < height * width // 2).reshape([height, width, 1, 1]).astype(np.float64)
     return mask if order == "A" else mask[::-1, ::-1]
 
 
-def autoregressive_mask(in_channels, out_channels, strict):
+def autoregressive_mask(in_channels: int, out_channels: int, strict: bool) -> np.ndarray:
     """The live taps of a 3x3 kernel of an inverse autoregressive flow: float64 `[3, 3, in_channels, out_channels]` of 0 and 1.
 
-    The order is by pixels from the last to the first in raster order and, within a pixel, by channels: of the other pixels the
-    right neighbour and the row below are seen.
+    The order runs over pixels from the last to the first in raster order and, within a pixel, over channels. Of the other pixels,
+    the right neighbour and the row below are seen.
 
-    At the centre both kinds of channels are cut into as many equal groups in order, and an output group sees the input groups
-    before it and, unless `strict`, its own.
+    At the centre, both kinds of channels are cut into the same number of equal groups in order. An output group sees the input
+    groups before it and, unless `strict`, its own.
 
     Raises:
-      ValueError: if neither number divides the other.
+      ValueError: If neither number of channels divides the other.
     """
     groups = min(in_channels, out_channels)
     if in_channels % groups or out_channels % groups:
@@ -64,29 +74,36 @@ def autoregressive_mask(in_channels, out_channels, strict):
     return mask
 
 
-def convolve(x, kernel, kind, order):
-    """The convolution, as wide and high as its input; kernels of kind `masked` have their mask applied already.
+def convolve(x: tf.Tensor, kernel: tf.Tensor, kind: str, order: str) -> tf.Tensor:
+    """The convolution, as wide and as high as its input; kernels of kind `masked` have their mask applied already.
 
     Args:
-      x: `Tensor`, shape `[B, H, W, C]`.
-      kernel: `Tensor`, shape `[height, width, C, filters]`; of a shifted one of orders C and D the width goes across the lines.
+      x: `[B, H, W, C]`.
+      kernel: `[height, width, C, filters]`. For a shifted one of order C or D the width goes across the lines.
       kind: One of `KINDS`.
       order: One of `ORDERS[kind]`.
 
     Returns:
-      `Tensor`, shape `[B, H, W, filters]`.
+      `[B, H, W, filters]`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.masked_convolution import convolve
+      >>> x = tf.reshape([1.0, 2.0, 3.0, 4.0], [1, 2, 2, 1])
+      >>> convolve(x, tf.ones([1, 1, 1, 1]), "shifted", "A")[0, :, :, 0].numpy().tolist()  # the row above
+      [[0.0, 0.0], [1.0, 2.0]]
     """
     if kind == MASKED:
         return conv2d(x, kernel, strides=1, padding="SAME")
     return conv2d(shifted(x, kernel.shape[:2], order), kernel, strides=1, padding="VALID")
 
 
-def shifted(x, kernel_size, order):
-    """`x` with zeros around such that a kernel without further padding sees the lines before each pixel's own.
+def shifted(x: tf.Tensor, kernel_size: Sequence[int], order: str) -> tf.Tensor:
+    """Pads `x` with zeros so that a kernel without further padding sees the lines before each pixel's own.
 
     Args:
-      x: `Tensor`, shape `[B, H, W, C]`.
-      kernel_size: Python `int`s `(height, width)`.
+      x: `[B, H, W, C]`.
+      kernel_size: `(height, width)`.
       order: A, B, C or D.
     """
     height, width = canonical_size(kernel_size, order)
@@ -101,13 +118,13 @@ def shifted(x, kernel_size, order):
     return tf.pad(x, pads)[tuple(kept)]
 
 
-def canonical_size(kernel_size, order):
-    """`(height, width)` as for order A."""
+def canonical_size(kernel_size: Sequence[int], order: str) -> tuple[int, int]:
+    """The kernel size `(height, width)` once the image is turned so that its order is A."""
     return tuple(kernel_size) if order in "AB" else tuple(kernel_size[::-1])
 
 
-def canonical_kernel(kernel, kind, order):
-    """The kernel of order A that does to `to_canonical(x)` what this one does to x."""
+def canonical_kernel(kernel: tf.Tensor, kind: str, order: str) -> tf.Tensor:
+    """The kernel of order A that does to `to_canonical(x)` what `kernel` does to x."""
     if order in "CD":
         kernel = tf.transpose(kernel, [1, 0, 2, 3])
     if order in "BD":
@@ -115,12 +132,12 @@ def canonical_kernel(kernel, kind, order):
     return kernel
 
 
-def to_canonical(x, kind, order):
-    """Images `[B, H, W, C]` turned so that their order becomes A: top to bottom."""
+def to_canonical(x: tf.Tensor, kind: str, order: str) -> tf.Tensor:
+    """Turns images `[B, H, W, C]` so that their order becomes A: top to bottom."""
     return _reversed(_transposed(x, order), kind, order)
 
 
-def from_canonical(x, kind, order):
+def from_canonical(x: tf.Tensor, kind: str, order: str) -> tf.Tensor:
     """Inverse of `to_canonical`."""
     return _transposed(_reversed(x, kind, order), order)
 
@@ -133,8 +150,8 @@ def _reversed(x, kind, order):
     return tf.reverse(x, [1, 2] if kind == MASKED else [1]) if order in "BD" else x
 
 
-def pixel_network(hidden, bias, last_kernel, last_bias):
-    """Bias, ELU and 1x1 convolution of pixels whose masked sums `[..., width]` are known, to `[..., filters]`."""
+def pixel_network(hidden: tf.Tensor, bias: tf.Tensor, last_kernel: tf.Tensor, last_bias: tf.Tensor) -> tf.Tensor:
+    """Bias, ELU and 1x1 convolution for pixels whose masked sums `[..., width]` are known: `[..., filters]`."""
     hidden = tf.nn.elu(hidden + bias)
     rows = tf.matmul(tf.reshape(hidden, [-1, last_kernel.shape[0]]), last_kernel) + last_bias
     return tf.reshape(rows, tf.concat([tf.shape(hidden)[:-1], [last_kernel.shape[1]]], axis=0))

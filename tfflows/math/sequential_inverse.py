@@ -1,4 +1,6 @@
-"""The inverse of a masked convolution: one loop over ticks, each a small product for all images and places at a time."""
+"""The inverse of a masked convolution: one loop over ticks, each a small product for all images and slots together."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -6,27 +8,47 @@ from tfflows.math.masked_convolution import canonical_kernel, canonical_size, fr
 from tfflows.math.wavefront import wavefront
 
 
-def sequential_inverse(latents, kernel, kind, order, decode, features=None, compute_dtype=None):
+def sequential_inverse(
+    latents: tf.Tensor,
+    kernel: tf.Tensor,
+    kind: str,
+    order: str,
+    decode: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    features: tf.Tensor | None = None,
+    compute_dtype: tf.DType | str | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Solves `latents = encode(x, hidden(x))` for x, where `hidden` is a masked convolution of x.
 
-    The arithmetic is that of about one pass in the other direction: each pixel is convolved once, when what it sees is known. The
-    graph does not grow with the image; gradients flow through, with XLA too.
+    The arithmetic is about that of one pass in the other direction: each pixel is convolved once, when what it sees is known. The
+    graph does not grow with the image; gradients flow through, under XLA too.
 
     Args:
-      latents: `Tensor`, shape `[B, H, W, C]`, H and W static.
-      kernel: `Tensor`, shape `[height, width, C, filters]`, as for `masked_convolution.convolve`.
-      kind: As there.
-      order: As there.
-      decode: `(latents [..., C], hidden [..., filters]) -> (x [..., C], kept [..., K])`: one pixel, and what the
-        log-determinant is made of later, when all pixels are known; K may be 0.
-      features: `Tensor` `[B, H, W, filters]`, added to what the convolution gives, or None.
-      compute_dtype: Of the convolution; default: that of the kernel.
+      latents: `[B, H, W, C]`, H and W static.
+      kernel: `[height, width, C, filters]`, as for `masked_convolution.convolve`.
+      kind: As for `masked_convolution.convolve`.
+      order: As for `masked_convolution.convolve`.
+      decode: `(latents [..., C], hidden [..., filters]) -> (x [..., C], kept [..., K])`: decodes one pixel, and keeps what the
+        log-determinant is computed from later, when all pixels are known; K may be 0.
+      features: `[B, H, W, filters]`, added to the output of the convolution, or None.
+      compute_dtype: Dtype of the convolution; default: that of the kernel.
 
     Returns:
-      `(x, kept)`: of each pixel what `decode` finds and what it keeps, `[B, H, W, C]` and `[B, H, W, K]`.
+      `(x, kept)`: for each pixel what `decode` finds and what it keeps, `[B, H, W, C]` and `[B, H, W, K]`.
 
     Raises:
-      ValueError: if the size of the image is not static.
+      ValueError: If the size of the image is not static.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow as tf
+      >>> from tfflows.math.masked_convolution import causal_mask, convolve
+      >>> from tfflows.math.sequential_inverse import sequential_inverse
+      >>> x = tf.reshape(tf.range(9.0), [1, 3, 3, 1])
+      >>> kernel = tf.constant(0.1 * causal_mask((3, 3), "A"), tf.float32)
+      >>> latents = x - convolve(x, kernel, "masked", "A")  # encode(x, hidden) = x - hidden
+      >>> found, _ = sequential_inverse(latents, kernel, "masked", "A", lambda own, hidden: (own + hidden, own[..., :0]))
+      >>> print(np.allclose(found, x, atol=1e-5))
+      True
     """
     latents = to_canonical(latents, kind, order)
     _, height, width, channels = latents.shape
@@ -43,11 +65,11 @@ def sequential_inverse(latents, kernel, kind, order, decode, features=None, comp
         live = tf.constant((front.pixels < height * width)[:, :, None, None], latents.dtype)
 
     nothing = tf.ensure_shape(tf.zeros_like(by_tick[0]), [front.num_slots, latents.shape[0], channels])
-    # The last ticks as seen from each offset, newest first.
+    # The last ticks as seen from each offset, the newest first.
     history = {offset: [nothing] * lag for offset, lag in front.longest_lag.items()}
 
     def run(phase, history):
-        """The ticks of a phase: the history after them, and what they find and keep."""
+        """Takes the ticks of a phase: the history after them, and what they find and keep."""
         has_all = phase.last - phase.first == front.num_slots
         ticks, slots = slice(phase.start, phase.stop), slice(phase.first, phase.last)
         own_latents, own_live = by_tick[ticks, slots], None if live is None else live[ticks, slots]
@@ -89,7 +111,7 @@ def sequential_inverse(latents, kernel, kind, order, decode, features=None, comp
 
 
 def _by_tick(x, front):
-    """`[B, H, W, C]` to `[num_ticks, num_slots, B, C]`; zeros where a place holds no pixel."""
+    """Turns `[B, H, W, C]` into `[num_ticks, num_slots, B, C]`; zeros where a slot holds no pixel."""
     by_pixel = tf.transpose(x, [1, 2, 0, 3])
     if front.is_dense:
         return by_pixel
@@ -117,7 +139,7 @@ def _product(x, matrix):
 
 
 def _neighbours(x, offsets, cyclic):
-    """`{offset: what stands so many places on}`; zeros beyond the ends, unless `cyclic`."""
+    """`{offset: x moved by that many slots}`; zeros beyond the ends, unless `cyclic`."""
     if cyclic:
         return {offset: tf.concat([x[offset:], x[:offset]], axis=0) if offset else x for offset in offsets}
     most = max(abs(offset) for offset in offsets)

@@ -18,13 +18,24 @@ def _permutation(batch_rank, trailing_axes):
     return [*range(batch_rank), *(batch_rank + 5 + axis for axis in trailing_axes)]
 
 
-def squeeze(x, factor=2, order="channel_first"):
+def squeeze(x: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.Tensor:
     """Trades space for channels: `[..., H, W, C]` to `[..., H/factor, W/factor, factor**2 * C]`.
 
     Args:
-      x: `Tensor` with static rank and channels; H and W multiples of `factor`.
-      factor: Python `int`, side of a block.
-      order: `'channel_first'` (Glow: input channel slowest) or `'position_first'` (that of `tf.nn.space_to_depth`).
+      x: Static rank and channels; H and W are multiples of `factor`.
+      factor: Side of a block.
+      order: `'channel_first'` (Glow: the input channel varies slowest) or `'position_first'` (that of `tf.nn.space_to_depth`).
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.squeeze import squeeze, unsqueeze
+      >>> x = tf.constant([[["a0", "b0"], ["a1", "b1"]], [["a2", "b2"], ["a3", "b3"]]])  # [2, 2, 2]
+      >>> print(squeeze(x).numpy().astype(str).ravel())
+      ['a0' 'a1' 'a2' 'a3' 'b0' 'b1' 'b2' 'b3']
+      >>> print(squeeze(x, order="position_first").numpy().astype(str).ravel())
+      ['a0' 'b0' 'a1' 'b1' 'a2' 'b2' 'a3' 'b3']
+      >>> bool(tf.reduce_all(unsqueeze(squeeze(x)) == x))
+      True
     """
     batch_rank = x.shape.rank - 3
     batch = tf.shape(x)[:batch_rank]
@@ -39,7 +50,7 @@ def squeeze(x, factor=2, order="channel_first"):
     return tf.ensure_shape(tf.reshape(blocks, tf.concat([batch, squeezed], axis=0)), static[:-3] + _static(squeezed))
 
 
-def unsqueeze(y, factor=2, order="channel_first"):
+def unsqueeze(y: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.Tensor:
     """Inverse of `squeeze`: `[..., H, W, C]` to `[..., factor * H, factor * W, C / factor**2]`."""
     batch_rank = y.shape.rank - 3
     batch = tf.shape(y)[:batch_rank]
@@ -64,12 +75,21 @@ def _static(sizes):
     return tf.TensorShape([size if isinstance(size, int) else None for size in sizes])
 
 
-def split_colours(x, pattern):
-    """`[..., H, W, C] -> [..., H, W/2, 2 C]`: the first half of the channels is one colour, the second the other.
+def split_colours(x: tf.Tensor, pattern: str) -> tf.Tensor:
+    """`[..., H, W, C] -> [..., H, W/2, 2 C]`: the first half of the channels is one colour, the second half the other.
 
     Args:
-      x: `Tensor` with static rank and channels; W even.
-      pattern: `'columns'`: even columns and odd columns; `'checkerboard'`: where row + column is even and where it is odd.
+      x: Static rank and channels; W even.
+      pattern: `'columns'`: even columns and odd columns. `'checkerboard'`: where row + column is even, and where it is odd.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.squeeze import merge_colours, split_colours
+      >>> x = tf.reshape(tf.range(4), [2, 2, 1])
+      >>> split_colours(x, "checkerboard").numpy().tolist()  # 0 and 3 are one colour
+      [[[0, 1]], [[3, 2]]]
+      >>> merge_colours(split_colours(x, "checkerboard"), "checkerboard")[..., 0].numpy().tolist()
+      [[0, 1], [2, 3]]
     """
     *batch, height, width, channels = sizes_of(x)
     pairs = tf.reshape(x, [*batch, height, width // 2, 2 * channels])
@@ -77,7 +97,7 @@ def split_colours(x, pattern):
     return tf.ensure_shape(pairs, [*x.shape[:-2], _half(x.shape[-2]), 2 * channels])
 
 
-def merge_colours(y, pattern):
+def merge_colours(y: tf.Tensor, pattern: str) -> tf.Tensor:
     """Inverse of `split_colours`: `[..., H, W, C] -> [..., H, 2 W, C/2]`."""
     *batch, height, width, channels = sizes_of(y)
     y = y if pattern == "columns" else _swap_in_odd_rows(y)
@@ -88,7 +108,7 @@ def merge_colours(y, pattern):
 
 
 def _swap_in_odd_rows(pairs):
-    """Exchanges the halves of the channels in every second row."""
+    """Exchanges the halves of the channels in every other row."""
     first, second = tf.split(pairs, 2, axis=-1)
     odd = (tf.range(tf.shape(pairs)[-3]) % 2 == 1)[:, tf.newaxis, tf.newaxis]
     return tf.concat([tf.where(odd, second, first), tf.where(odd, first, second)], axis=-1)

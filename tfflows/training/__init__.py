@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "LoopSettings", "Trainer", "TrainingSummary", "process_options"]
 
-# Imported when they are asked for: who wants an optimizer does not wait for data sets and distributions, a quarter longer.
+# Imported when they are asked for: data sets and distributions would make importing an optimizer take a quarter longer.
 _MODULES = {
     "Execution": "train_step",
     "LoopSettings": "loop",
@@ -21,7 +21,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

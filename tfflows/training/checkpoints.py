@@ -1,12 +1,11 @@
 """Checkpoints: an explicit map from unique names to variables, written so that none is ever lost.
 
-A checkpoint is a pair of files in TensorFlow's own format, `step-1000.data-00000-of-00001` and
-`step-1000.index`, with the tensors under the names of the map: no object graph, so that it survives
-refactoring and moves between devices, and `tf.train.load_checkpoint` reads it.
+A checkpoint is a pair of files in TensorFlow's own format, `step-1000.data-00000-of-00001` and `step-1000.index`, with the
+tensors under the names of the map. There is no object graph, so that it survives refactoring and moves between devices, and
+`tf.train.load_checkpoint` reads it.
 
-Both files are written in a temporary directory and moved into place, the index last: a checkpoint
-exists if and only if its index does. Whatever moment a process is killed at, or a disk is full at,
-the earlier checkpoints are whole.
+Both files are written in a temporary directory and moved into place, the index last: a checkpoint exists if and only if its index
+does. At whatever moment a process is killed or a disk runs full, the earlier checkpoints are whole.
 """
 
 import os
@@ -31,19 +30,31 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoints:
-    """Saves and restores a map of variables; keeps the newest ones and the best one.
+    """Saves and restores a map of variables; keeps the newest checkpoints and the best one.
 
     Args:
-      directory: where the checkpoints lie, such as `workdir/checkpoints`; made when first saved to.
-      variables: the variables by unique names, such as `model/levels/0/...`, `optimizer/...`. Under
-        any `tf.distribute` strategy; values are saved, not devices.
-      max_to_keep: how many of the newest checkpoints stay.
-      best_directory: where `save_best` keeps the best one; default `best` beside `directory`.
-      chief: whether this process writes. Every worker must call `save`, since reading a variable
-        may need all of them, but only the chief writes.
+      directory: Where the checkpoints lie, such as `workdir/checkpoints`; created by the first save.
+      variables: The variables by unique names, such as `model/levels/0/...`, `optimizer/...`, under any `tf.distribute` strategy;
+        values are saved, not devices.
+      max_to_keep: Number of newest checkpoints that stay.
+      best_directory: Where `save_best` keeps the best one; default: `best` beside `directory`.
+      chief: Whether this process writes. Every worker must call `save`, since reading a variable may need all of them, but only
+        the chief writes.
 
     Raises:
-      ValueError: on a name that is empty or starts with 'metadata/', or `max_to_keep` below 1.
+      ValueError: If a name is empty or starts with 'metadata/', or `max_to_keep` is below 1.
+
+    Example:
+      >>> import tempfile
+      >>> import tensorflow as tf
+      >>> from tfflows.training.checkpoints import Checkpoints
+      >>> weight = tf.Variable(1.0)
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     checkpoints = Checkpoints(directory, {"model/weight": weight})
+      ...     checkpoints.save(step=10)
+      ...     _ = weight.assign(2.0)
+      ...     print(checkpoints.restore_latest(), weight.numpy())
+      10 1.0
     """
 
     def __init__(
@@ -53,7 +64,7 @@ class Checkpoints:
         max_to_keep: int = 3,
         best_directory: str | os.PathLike | None = None,
         chief: bool = True,
-    ):
+    ) -> None:
         if max_to_keep < 1:
             raise ValueError(f"max_to_keep must be at least 1, got {max_to_keep}.")
         for name in variables:
@@ -71,7 +82,7 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """The steps of which a checkpoint lies in the directory, ascending."""
+        """The steps that have a checkpoint in the directory, ascending."""
         return self._newest.steps()
 
     @property
@@ -80,14 +91,13 @@ class Checkpoints:
         return None if self._best_step is None else (self._best_step, self._best_value)
 
     def save(self, step: int) -> None:
-        """Saves the variables as the checkpoint of `step` and drops the oldest beyond max_to_keep.
+        """Saves the variables as the checkpoint of `step` and drops the oldest beyond `max_to_keep`.
 
         A step that is saved already is not written again.
 
         Raises:
-          CheckpointError: if it cannot be written (such as a full disk); the earlier checkpoints
-            are as before and nothing is left behind. Also if the directory holds a later step that
-            was not restored: going on would mix two runs.
+          CheckpointError: If it cannot be written (such as on a full disk); the earlier checkpoints are as before and nothing
+            is left behind. Also if the directory holds a later step that was not restored: continuing would mix two runs.
         """
         tensors = self._read_variables()
         if not self._chief:
@@ -112,15 +122,14 @@ class Checkpoints:
         """Saves the variables as the best checkpoint if `value` is the lowest so far.
 
         Args:
-          step: the step of the variables.
-          value: what they reached, such as bits/dim; lower is better. All workers must give the
-            same value.
+          step: Step of the variables.
+          value: What they reached, such as bits/dim; lower is better. All workers must give the same value.
 
         Returns:
           Whether it was saved. NaN never is.
 
         Raises:
-          CheckpointError: if it cannot be written; the best one before is as it was.
+          CheckpointError: If it cannot be written; the previous best one is as it was.
         """
         if not value < (float("inf") if self._best_value is None else self._best_value):
             return False
@@ -137,19 +146,18 @@ class Checkpoints:
     def restore_latest(self, partial: bool = False) -> int | None:
         """Restores the newest checkpoint that is whole.
 
-        Each tensor is read and its checksum compared before a variable is touched. A checkpoint
-        that is damaged is passed over with a warning for the one before.
+        Every tensor is read and its checksum compared before any variable is changed. A damaged checkpoint is passed over, with a
+        warning, for the one before.
 
         Args:
-          partial: whether the checkpoint may hold more names than the variables, as when a model is
-            evaluated without its optimizer. Every variable must be in it in any case.
+          partial: Whether the checkpoint may hold more names than the variables, as when a model is evaluated without its
+            optimizer. It must hold every variable in any case.
 
         Returns:
           The step restored, or None if there is no checkpoint at all.
 
         Raises:
-          CheckpointError: if all are damaged, or if the newest whole one does not match the
-            variables in names, shapes or dtypes.
+          CheckpointError: If all are damaged, or if the newest whole one does not match the variables in names, shapes or dtypes.
         """
         steps = self.steps
         reasons: dict[int, str] = {}
@@ -176,7 +184,7 @@ class Checkpoints:
         return None
 
     def restore_best(self, partial: bool = False) -> int | None:
-        """Restores the best checkpoint; as `restore_latest`, but there is none to fall back to."""
+        """Restores the best checkpoint; like `restore_latest`, but with nothing to fall back to."""
         steps = self._best.steps()
         if not steps:
             return None
@@ -256,7 +264,7 @@ class _Directory:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def find_damage(self, step: int) -> str | None:
-        """Reads every tensor of a checkpoint; None if it is whole, else what is wrong."""
+        """Reads every tensor of a checkpoint; None if it is whole, otherwise what is wrong."""
         try:
             reader = tf.train.load_checkpoint(str(self.prefix(step)))
             for name in reader.get_variable_to_shape_map():
@@ -275,7 +283,7 @@ class _Directory:
                 file.unlink(missing_ok=True)
 
     def clean(self) -> None:
-        """Removes what a killed process left: temporary directories, data without an index."""
+        """Removes what a killed process left behind: temporary directories, and data without an index."""
         steps = set(self.steps())
         for file in self.path.glob(f"{_TEMPORARY_PREFIX}*"):
             shutil.rmtree(file, ignore_errors=True)

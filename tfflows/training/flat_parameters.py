@@ -1,26 +1,29 @@
-"""All parameters end to end in one variable, for what treats each of their numbers alike."""
+"""All parameters end to end in one variable, for whatever treats each of their numbers alike."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
+import keras
+import numpy as np
 import tensorflow as tf
 
+from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import UpdateRule
 
 _NAME = "flat_"
 
 
-def build_flat(optimizer, variables: Mapping[str, tf.Variable]) -> "FlatParameters | None":
+def build_flat(optimizer: keras.optimizers.Optimizer, variables: Mapping[str, tf.Variable]) -> "FlatParameters | None":
     """Builds a Keras optimizer, on flat parameters if its rule treats each number alike.
 
-    To be called in the scope of the variables' strategy.
+    Must be called in the scope of the variables' strategy.
 
     Args:
-      optimizer: Not yet built.
+      optimizer: Not built yet.
       variables: The parameters by unique names.
 
     Returns:
-      `FlatParameters`, or None where the optimizer is no `UpdateRule` or clips each variable's gradient by its own norm.
+      `FlatParameters`, or None if the optimizer is not an `UpdateRule` or clips each variable's gradient by its own norm.
     """
     flat = FlatParameters(variables) if isinstance(optimizer, UpdateRule) and not optimizer.clipnorm else None
     optimizer.build(list((variables if flat is None else flat.variables).values()))
@@ -28,17 +31,24 @@ def build_flat(optimizer, variables: Mapping[str, tf.Variable]) -> "FlatParamete
 
 
 class FlatParameters:
-    """A copy of a model's parameters, end to end in one variable a dtype, on which optimizer and averages work.
+    """A copy of a model's parameters, end to end in one variable per dtype, on which optimizer and averages work.
 
-    An update rule, a moving average or a norm then takes a few kernels for a model of thousands of variables, where one kernel
-    or more a variable takes minutes to trace and to start. A training step flattens the gradients, updates the flat variables,
+    An update rule, a moving average or a norm then takes a few kernels for a model of thousands of variables, where one or more
+    kernels per variable take minutes to trace and to start. A training step flattens the gradients, updates the flat variables,
     and hands their parts to the model's (`spread`). It costs the memory of one more copy.
 
-    Whatever lies flat goes by the parameters' names in a checkpoint: `named_parts`.
+    In a checkpoint, whatever lies flat goes by the names of the parameters: see `named_parts`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.training.flat_parameters import FlatParameters
+      >>> flat = FlatParameters({"weight": tf.Variable([[1.0, 2.0]]), "bias": tf.Variable([3.0])})
+      >>> flat.variables["flat_float32"].numpy().tolist()
+      [1.0, 2.0, 3.0]
     """
 
-    def __init__(self, variables: Mapping[str, tf.Variable]):
-        """To be made in the scope of the parameters' strategy.
+    def __init__(self, variables: Mapping[str, tf.Variable]) -> None:
+        """Copies the parameters; must be called in the scope of their strategy.
 
         Args:
           variables: The parameters by unique names.
@@ -59,14 +69,14 @@ class FlatParameters:
         return dict(self._flat)
 
     def flatten(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Tensors in the order of the parameters and of their shapes, end to end as these are."""
+        """Tensors in the order and the shapes of the parameters, laid end to end as these are."""
         return [
             _end_to_end(tf.convert_to_tensor(tensors[self._positions[v.ref()]], v.dtype) for v in group.values())
             for group in self._groups.values()
         ]
 
     def spread(self) -> None:
-        """Gives the model's variables the values of the flat ones; to be called in a replica (`strategy.run`)."""
+        """Gives the model's variables the values of the flat ones; must be called in a replica (`strategy.run`)."""
         for name, group in self._groups.items():
             flat = self._flat[name]
             value = tf.raw_ops.ReadVariableOp(resource=flat.handle, dtype=flat.dtype)
@@ -82,8 +92,8 @@ class FlatParameters:
             self._flat[name].assign(_end_to_end(variable.read_value() for variable in group.values()))
 
     @contextlib.contextmanager
-    def exchanged(self, average) -> Iterator[None]:
-        """As `average.exchanged()` for a `MovingAverage` of the flat variables, for the model's variables too."""
+    def exchanged(self, average: MovingAverage) -> Iterator[None]:
+        """Like `average.exchanged()` for a `MovingAverage` of the flat variables, but for the model's variables too."""
         try:
             with average.exchanged():
                 self._assign()
@@ -92,7 +102,7 @@ class FlatParameters:
             self._assign()
 
     def _assign(self):
-        """As `spread`, outside of replicas."""
+        """Like `spread`, outside of replicas."""
         for name, group in self._groups.items():
             sizes = [variable.shape.num_elements() for variable in group.values()]
             parts = tf.split(self._flat[name].read_value(), sizes)
@@ -100,13 +110,13 @@ class FlatParameters:
                 variable.assign(tf.reshape(part, variable.shape))
 
     def named_parts(self, variables: Mapping[str, tf.Variable]) -> dict[str, "tf.Variable | Part"]:
-        """Names of a checkpoint for what lies flat.
+        """Gives what lies flat the names that it has in a checkpoint.
 
         Args:
-          variables: By name; `PREFIX/NAME` with NAME one of a flat variable is laid out as that variable.
+          variables: By name; `PREFIX/NAME`, with NAME that of a flat variable, is laid out like that variable.
 
         Returns:
-          The same, each such entry replaced by its parts, `{PREFIX/PARAMETER: Part}`.
+          The same, but with each such entry replaced by its parts, `{PREFIX/PARAMETER: Part}`.
         """
         parts = {}
         for name, variable in variables.items():
@@ -122,21 +132,24 @@ class FlatParameters:
 
 
 class Part:
-    """What one parameter has of a flat variable, to be read and assigned outside of replicas as a variable is."""
+    """The part of a flat variable that belongs to one parameter, read and assigned outside of replicas as a variable is."""
 
-    def __init__(self, flat: tf.Variable, start: int, shape: tf.TensorShape):
+    def __init__(self, flat: tf.Variable, start: int, shape: tf.TensorShape) -> None:
         self._flat, self._start = flat, start
         self._end = start + shape.num_elements()
         self.shape, self.dtype = shape, flat.dtype
 
     def read_value(self) -> tf.Tensor:
+        """The value, in the shape of the parameter."""
         part = tf.slice(self._flat.read_value(), [self._start], [self._end - self._start])
         return part if self.shape.rank == 1 else tf.reshape(part, self.shape)
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
+        """The value as a NumPy array."""
         return self.read_value().numpy()
 
-    def assign(self, value) -> None:
+    def assign(self, value: tf.Tensor) -> None:
+        """Assigns a value to this part, in every replica."""
         value = tf.reshape(tf.convert_to_tensor(value, self.dtype), [-1])
         for component in getattr(self._flat, "values", (self._flat,)):  # of each replica
             component[self._start : self._end].assign(value)

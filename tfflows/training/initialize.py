@@ -1,24 +1,35 @@
-"""Data-dependent initialization, once and alike on every replica."""
+"""Data-dependent initialization, done once and alike on every replica."""
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import logging
 
-from tfflows.data import training_batches
+from tfflows.data import ImageSource, training_batches
+from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, row_keys
 
 
-def initialize_from_data(strategy, model, source, *, batch_size, seed, augmentation):
+def initialize_from_data(
+    strategy: tf.distribute.Strategy,
+    model: ImageModel,
+    source: ImageSource,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: str,
+) -> None:
     """Sets what depends on data (actnorms) from one batch of training images, layer after layer.
 
-    Runs eagerly outside `strategy.run`: inside, each replica would take other values from its own images. Under several
-    workers all then take those of the first.
+    It runs eagerly outside `strategy.run`: inside, each replica would take other values from its own images. With several workers
+    all of them then take the values of the first.
 
     Args:
-      strategy: `tf.distribute.Strategy` of the model.
-      model: Has `initialize(images, labels, keys)`.
-      source: `ImageSource` of the training images.
-      batch_size: Images of the batch.
-      seed: Python `int`.
+      strategy: Strategy of the model.
+      model: Its `initialize(images, labels, keys)` is called.
+      source: Training images.
+      batch_size: Number of images in the batch.
+      seed: Integer in [0, 2**31).
       augmentation: As in training.
     """
     batches = training_batches(source, global_batch_size=batch_size, seed=seed, augmentation=augmentation)
@@ -29,7 +40,7 @@ def initialize_from_data(strategy, model, source, *, batch_size, seed, augmentat
     equalize_replicas(strategy, model.variables)
 
 
-def equalize_replicas(strategy, variables):
+def equalize_replicas(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) -> None:
     """Gives all replicas of all workers the values of the first replica."""
     if strategy.num_replicas_in_sync == 1:
         return

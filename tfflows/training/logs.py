@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -21,22 +22,30 @@ class LogError(RuntimeError):
 
 
 class MetricLogger:
-    """Writes scalars to `metrics.jsonl` and TensorBoard; to the former alone without that package.
+    """Writes scalars to `metrics.jsonl` and to TensorBoard; to the former only if that package is not installed.
 
-    On construction both are cut at the step that was restored: what a killed run wrote after its
-    last checkpoint falls away, as it will be written again. So, apart from times, a run with
-    interruptions leaves the same lines as one without. For that, log all of a step, call `flush`,
-    and then save the checkpoint of the step.
+    On construction both are cut at the step that was restored: what a killed run wrote after its last checkpoint is dropped, as
+    it will be written again. So, apart from times, a run with interruptions leaves the same lines as one without. For that, log
+    everything of a step, call `flush`, and then save the checkpoint of the step.
 
     Args:
-      workdir: the working directory; made if need be. None: nothing is written, only callbacks are called.
-      start_step: the step of the restored checkpoint; records up to and including it stay. None for
-        a run that starts from nothing: no record stays.
-      chief: whether this process writes; the methods of other workers do nothing.
-      callbacks: each is called as `callback(step, scalars)` with the plain values of each `log`, after it is written.
+      workdir: The working directory; created if need be. None: nothing is written, only callbacks are called.
+      start_step: Step of the restored checkpoint; records up to and including it stay. None for a run that starts from nothing:
+        no record stays.
+      chief: Whether this process writes; the methods of other workers do nothing.
+      callbacks: Each is called as `callback(step, scalars)` with the plain values of each `log`, after it is written.
 
     Raises:
-      LogError: here and in each method, if the files cannot be written, such as on a full disk.
+      LogError: Here and in each method, if the files cannot be written, such as on a full disk.
+
+    Example:
+      >>> import tempfile
+      >>> from tfflows.training.logs import METRICS_FILE, MetricLogger, read_metrics
+      >>> with tempfile.TemporaryDirectory() as workdir:
+      ...     with MetricLogger(workdir, start_step=None) as logger:
+      ...         logger.log(50, {"bits_per_dim": 3.5})
+      ...     print(read_metrics(f"{workdir}/{METRICS_FILE}"))
+      [{'step': 50, 'bits_per_dim': 3.5}]
     """
 
     def __init__(
@@ -45,7 +54,7 @@ class MetricLogger:
         start_step: int | None,
         chief: bool = True,
         callbacks: Sequence[Callable[[int, Mapping], None]] = (),
-    ):
+    ) -> None:
         self._file, self._writer, self._scalar_pb = None, None, None
         self._callbacks = tuple(callbacks) if chief else ()
         if not chief or workdir is None:
@@ -59,22 +68,22 @@ class MetricLogger:
             self._scalar_pb = _find_scalar_pb()
             if self._scalar_pb is not None:
                 self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIRECTORY))
-            # Unbuffered: one write a line, so that a kill leaves at most one partial line.
-            self._file = open(workdir / METRICS_FILE, "ab", buffering=0)
+            # Unbuffered: one write per line, so that a kill leaves at most one partial line.
+            self._file = open(workdir / METRICS_FILE, "ab", buffering=0)  # noqa: SIM115 (stays open until `close`)
 
-    def __enter__(self):
+    def __enter__(self) -> "MetricLogger":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self.close()
 
     def log(self, step: int, scalars: Mapping[str, object]) -> None:
         """Writes one line `{"step": step, **scalars}` and each number among them to TensorBoard, and calls the callbacks.
 
         Args:
-          step: the number of steps done.
-          scalars: by name; numbers, scalar tensors or strings. What is not finite becomes null, as
-            JSON has no name for it.
+          step: Number of steps done.
+          scalars: By name: numbers, scalar tensors or strings. Values that are not finite become null, as JSON has no name for
+            them.
         """
         if self._file is None and not self._callbacks:
             return
@@ -92,11 +101,11 @@ class MetricLogger:
                 view = view[self._file.write(view) :]
             if self._writer is not None:
                 with self._writer.as_default(step=step):
-                    # One event for all: one op per scalar takes three times as long.
+                    # One event for all of them: one op per scalar takes three times as long.
                     tf.summary.experimental.write_raw_pb(_serialized_summary(record, self._scalar_pb))
 
     def flush(self) -> None:
-        """Makes sure that all that was logged is on disk; call it before saving a checkpoint."""
+        """Makes sure that everything logged is on disk; call it before saving a checkpoint."""
         if self._file is None:
             return
         with self._clear_errors():
@@ -135,7 +144,7 @@ def read_metrics(path: str | os.PathLike) -> list[dict]:
 
 
 def cut_metrics(path: str | os.PathLike, last_step: int) -> None:
-    """Drops the lines of steps after `last_step`, and lines that are no records, atomically."""
+    """Drops the lines of steps after `last_step`, and lines that are not records, atomically."""
     path = pathlib.Path(path)
     if not path.exists():
         return
@@ -145,7 +154,7 @@ def cut_metrics(path: str | os.PathLike, last_step: int) -> None:
 
 
 def cut_tensorboard(directory: str | os.PathLike, last_step: int) -> None:
-    """Drops the events of steps after `last_step` from each event file, atomically a file.
+    """Drops the events of steps after `last_step` from each event file, each file atomically.
 
     A file that was cut short by a kill keeps its whole records; one without any is removed.
     """
@@ -170,7 +179,7 @@ def cut_tensorboard(directory: str | os.PathLike, last_step: int) -> None:
 
 
 def _read_lines(path):
-    """Pairs of a line's bytes and its record, without what is not a record."""
+    """Pairs of a line's bytes and its record, leaving out what is not a record."""
     pairs = []
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
         try:
@@ -178,14 +187,14 @@ def _read_lines(path):
             if not line.endswith(b"\n") or not isinstance(record["step"], int):
                 raise ValueError
         except (ValueError, KeyError, TypeError):
-            logging.warning("Line %d of %s is no whole record: left out.", number, path)
+            logging.warning("Line %d of %s is not a whole record and is left out.", number, path)
             continue
         pairs.append((line, record))
     return pairs
 
 
 def _read_records(path):
-    """The serialized events that can be read, and whether that is all of the file."""
+    """The serialized events that can be read, and whether they are the whole file."""
     records = []
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -205,7 +214,7 @@ def _has_summary(record):
 
 
 def _find_scalar_pb():
-    """TensorBoard's `scalar_pb`; None, and a line that says so, if it is not installed."""
+    """TensorBoard's `scalar_pb`; None, with an info line in the log, if it is not installed."""
     try:
         from tensorboard.plugins.scalar.summary import scalar_pb
     except ImportError:

@@ -19,16 +19,16 @@ from tfflows.training.step_metrics import StepMetrics, TrainingState
 
 @dataclasses.dataclass(frozen=True)
 class LoopSettings:
-    """How a run is watched and saved; none of it changes what is computed.
+    """How a run is watched and saved; nothing here changes what is computed.
 
     Attributes:
-      log_every: Steps between lines of `metrics.jsonl`; each is the mean over the steps since the last.
-      checkpoint_every: Steps between checkpoints.
-      evaluate_every: Steps between evaluations; 0: never.
+      log_every: Number of steps between lines of `metrics.jsonl`; each line is the mean over the steps since the last.
+      checkpoint_every: Number of steps between checkpoints.
+      evaluate_every: Number of steps between evaluations; 0: never.
       evaluation_batch_size: Images per batch of an evaluation, over all replicas.
-      max_to_keep: Checkpoints that stay.
+      max_to_keep: Number of checkpoints that stay.
       keep_best: Whether the checkpoint of the lowest evaluation is kept too.
-      steps_per_execution: Steps that are taken without Python in between; calls are cut short where a checkpoint or an
+      steps_per_execution: Number of steps taken without Python in between; calls are cut short where a checkpoint or an
         evaluation is due.
     """
 
@@ -50,7 +50,7 @@ class LoopSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A measurement on the way.
+    """A measurement during training.
 
     Attributes:
       split: What it measures, for the names in the log: `test` or `validation`.
@@ -62,24 +62,24 @@ class Evaluation:
 
 
 class Loop:
-    """Takes training steps from any state on; traces once for any number of runs."""
+    """Takes training steps, starting from any state; traces once for any number of runs."""
 
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        train_step: Callable,
+        train_step: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
         metric_names: Sequence[str],
         learning_rate: Callable[[int], float],
         settings: LoopSettings,
-    ):
+    ) -> None:
         """Creates the loop.
 
         Args:
-          strategy: `tf.distribute.Strategy`.
+          strategy: Strategy of the model.
           train_step: From `make_train_step`.
-          metric_names: Names of what `train_step` returns.
-          learning_rate: Of a step, for the log.
-          settings: See `LoopSettings`.
+          metric_names: Names of the metrics that `train_step` returns.
+          learning_rate: Learning rate as a function of the step, for the log.
+          settings: How the run is watched and saved.
         """
         self._strategy, self._settings = strategy, settings
         self._metric_names, self._learning_rate = metric_names, learning_rate
@@ -99,20 +99,20 @@ class Loop:
         """Takes steps until `num_steps` or until SIGTERM, and saves.
 
         Args:
-          state: Where the variables are; brought forward in place. `state.step < num_steps` afterwards after SIGTERM.
+          state: State of the variables; updated in place. After SIGTERM, `state.step < num_steps`.
           batches: Gives the distributed training batches from `state.step` on.
-          num_steps: Total, those of earlier runs included.
+          num_steps: Total number of steps, including those of earlier runs.
           batch_size: Images per step, over all replicas.
           logger: Open, continued at `state.step`.
           checkpoints: Where to save.
           evaluation: What `settings.evaluate_every` and `settings.keep_best` measure.
 
         Returns:
-          The last line that was logged, empty if none was.
+          The last line that was logged; empty if there was none.
 
         Raises:
-          TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
-          CheckpointError: if no checkpoint can be written.
+          TrainingDiverged: If the loss is not finite; the message names the step. What is saved is from before it.
+          CheckpointError: If no checkpoint can be written.
         """
         settings, chief = self._settings, is_chief(self._strategy)
         any_worker = make_any_worker(self._strategy)

@@ -1,4 +1,4 @@
-"""Exponential moving averages of parameters, which are evaluated in their place."""
+"""Exponential moving averages of parameters, which are evaluated in place of the parameters."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,40 @@ def average_name(name: str) -> str:
 
 
 class MovingAverage:
-    """`average <- decay * average + (1 - decay) * parameter` once a step, with constant decay and from `average = parameter`.
+    """`average <- decay * average + (1 - decay) * parameter` once per step, with constant decay and starting at the parameter.
 
-    One variable a parameter, of its shape and dtype: one more copy of the parameters in all. Each replica averages its own
+    There is one variable per parameter, of its shape and dtype: one more copy of all parameters. Each replica averages its own
     copy; as the parameters of all replicas are equal, so are the averages, without communication.
 
-    Source: Ho et al. 2019, released code (which says nothing of the order within a step: there the averaging and the
-    optimizer's update are operations of one group; here the parameters are averaged after their update).
+    The parameters are averaged after their update. The released code says nothing of the order within a step: there the averaging
+    and the optimizer's update are operations of one group.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.training.moving_average import MovingAverage
+      >>> weight = tf.Variable(0.0)
+      >>> average = MovingAverage({"weight": weight}, decay=0.75)
+      >>> _ = weight.assign(8.0)
+      >>> average.update()
+      >>> with average.exchanged():
+      ...     print(weight.numpy().item())
+      2.0
+      >>> weight.numpy().item()
+      8.0
+
+    References:
+      Ho et al. 2019, https://arxiv.org/abs/1902.00275; released code (aravindsrinivas/flowpp).
     """
 
-    def __init__(self, variables: Mapping[str, tf.Variable], decay: float):
-        """To be made in the scope of the parameters' strategy.
+    def __init__(self, variables: Mapping[str, tf.Variable], decay: float) -> None:
+        """Creates the averages; must be called in the scope of the parameters' strategy.
 
         Args:
           variables: The parameters by unique names, such as `model/levels/0/...`.
-          decay: Python `float` in [0, 1).
+          decay: Decay in [0, 1).
 
         Raises:
-          ValueError: if the decay is outside.
+          ValueError: If the decay is outside.
         """
         if not 0 <= decay < 1:
             raise ValueError(f"The decay of a moving average must lie in [0, 1), got {decay}.")
@@ -51,7 +67,7 @@ class MovingAverage:
             average.assign(parameter.read_value())
 
     def update(self) -> None:
-        """One step of averaging; to be called in a replica (`strategy.run`), after the update of the parameters."""
+        """Takes one step of averaging; must be called in a replica (`strategy.run`), after the update of the parameters."""
         rates = {dtype: tf.constant(self._rate, dtype) for dtype in {average.dtype for average in self._averages}}
         for parameter, average in self._pairs():
             difference = _read(average) - _read(parameter)
@@ -60,13 +76,13 @@ class MovingAverage:
 
     @contextlib.contextmanager
     def exchanged(self) -> Iterator[None]:
-        """A context in which the parameters hold the averages, and the averages the parameters; for evaluation.
+        """A context in which the parameters hold the averages and the averages the parameters; for evaluation.
 
-        Afterwards, also after an exception, each holds its own again. Nothing may be saved inside. Exchanged in place, one
-        variable after the other, outside of replicas.
+        Afterwards, even after an exception, each holds its own values again. Nothing may be saved inside. The values are
+        exchanged in place, one variable after the other, outside of replicas.
 
         Raises:
-          RuntimeError: if they are exchanged already.
+          RuntimeError: If they are exchanged already.
         """
         if self._exchanged:
             raise RuntimeError(

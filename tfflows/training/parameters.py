@@ -15,10 +15,10 @@ class TrainedParameters:
     """A model's parameters with what trains them, built for each other.
 
     Attributes:
-      strategy: `tf.distribute.Strategy` of all variables.
-      optimizer: Built.
-      trained: `{model/...: variable}`, the trained ones of the model.
-      variables: What a checkpoint holds: `{model/..., optimizer/..., average/...: variable or part of one}`.
+      strategy: Strategy of all variables.
+      optimizer: The optimizer, built.
+      trained: `{model/...: variable}`, the trained variables of the model.
+      variables: The content of a checkpoint: `{model/..., optimizer/..., average/...: variable or part of one}`.
       flat: None, or the `FlatParameters` on which optimizer and averages work.
       average: None, or the `MovingAverage`.
     """
@@ -29,18 +29,18 @@ class TrainedParameters:
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy | None = None,
         ema_decay: float = 0.0,
-    ):
+    ) -> None:
         """Builds the optimizer.
 
         Args:
-          model: Its variables exist.
-          optimizer: Keras optimizer, not built yet.
-          strategy: In whose scope model and optimizer were made; default: the model's.
-          ema_decay: Of the averages; 0: there are none.
+          model: Its variables exist already.
+          optimizer: Not built yet.
+          strategy: The strategy in whose scope model and optimizer were made; default: that of the model.
+          ema_decay: Decay of the averages; 0: there are none.
 
         Raises:
-          TypeError: if the optimizer is none of Keras 3.
-          ValueError: if it is built already, there is nothing to train, or a variable was not made in the strategy's scope.
+          TypeError: If the optimizer is not one of Keras 3.
+          ValueError: If it is built already, there is nothing to train, or a variable was not made in the strategy's scope.
         """
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise TypeError(f"The optimizer must be one of Keras 3, got {type(optimizer).__name__}.")
@@ -66,7 +66,7 @@ class TrainedParameters:
         self.variables = {**own, **(beside if self.flat is None else self.flat.named_parts(beside))}
 
     def assigned(self) -> None:
-        """To be called after values were assigned to the model's variables: optimizer and averages take them over."""
+        """Must be called after values were assigned to the model's variables: optimizer and averages take them over."""
         if self.flat is not None:
             self.flat.gather()
 
@@ -76,7 +76,7 @@ class TrainedParameters:
             self.average.reset()
 
     def exchanged(self) -> contextlib.AbstractContextManager:
-        """A context in which the model's variables hold the averages; nothing happens if there are none."""
+        """A context in which the model's variables hold the averages; if there are none, nothing changes."""
         if self.average is None:
             return contextlib.nullcontext()
         return self.average.exchanged() if self.flat is None else self.flat.exchanged(self.average)

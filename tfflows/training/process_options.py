@@ -1,4 +1,4 @@
-"""What one process computes with, whatever it trains: options of TensorFlow that hold for all of it."""
+"""Options of TensorFlow that hold for the whole process, whatever it trains."""
 
 import tensorflow as tf
 
@@ -8,20 +8,20 @@ from tfflows.devices.side_by_side import use_cores
 def process_options(*, tf32: bool = False, side_by_side: int = 1) -> None:
     """Sets options that hold for the whole process, as the commands of the reproductions do; importing never sets them.
 
-    - TF32 is off unless asked for: TensorFlow's own default lets GPUs round the factors of float32 products to ten bits.
-    - TensorFlow's graph optimizer is off where there is no GPU. It takes half of the time between tracing and the first step,
-      and on CPU no step is faster for it. On GPU it chooses the layout of the convolutions, so there it stays.
-    - With `side_by_side`, as many operations run at a time, each on one thread.
+    - TF32 is off unless asked for: by default, TensorFlow lets GPUs round the factors of float32 products to ten bits.
+    - TensorFlow's graph optimizer is off if there is no GPU. It takes half of the time between tracing and the first step, and on
+      CPU no step is faster for it. On GPU it chooses the layout of the convolutions, so there it stays on.
+    - With `side_by_side`, that many operations run at once, each on one thread.
 
-    On CPU, without this call results differ by rounding alone.
+    On CPU, results without this call differ only by rounding.
 
     Args:
       tf32: Whether GPUs may compute float32 products in TF32.
-      side_by_side: Parts of a batch that are computed side by side, see `tfflows.devices.side_by_side`. Above 1 the call has to
-        come before TensorFlow first uses its devices.
+      side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.side_by_side`. Above 1 the
+        call has to come before TensorFlow first uses its devices.
 
     Raises:
-      ValueError: if `side_by_side` is below 1, or above 1 where there is a GPU.
+      ValueError: If `side_by_side` is below 1, or above 1 on a machine with a GPU.
     """
     if side_by_side < 1:
         raise ValueError(f"side_by_side must be at least 1, got {side_by_side}.")

@@ -14,8 +14,12 @@ from tfflows.training.step_metrics import TrainingState
 class StateVariables:
     """The variables that carry a `TrainingState` through a checkpoint."""
 
-    def __init__(self, metric_names: Sequence[str]):
-        """To be made in the scope of the strategy. Args: metric_names: Names of the metrics of a step."""
+    def __init__(self, metric_names: Sequence[str]) -> None:
+        """Creates the variables; must be called in the scope of the strategy.
+
+        Args:
+          metric_names: Names of the metrics of a step.
+        """
         self._names = sorted(metric_names)
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
@@ -39,7 +43,7 @@ class StateVariables:
 
 
 class RunCheckpoints:
-    """The checkpoints of a run, which hold its `TrainingState` beside its variables; none without a workdir."""
+    """The checkpoints of a run, which hold its `TrainingState` with its variables; none without a workdir."""
 
     def __init__(
         self,
@@ -48,15 +52,27 @@ class RunCheckpoints:
         state_variables: StateVariables,
         max_to_keep: int = 3,
         chief: bool = True,
-    ):
-        """Args: as for `Checkpoints`, in `workdir/checkpoints`; state_variables: In the scope of the variables' strategy."""
+    ) -> None:
+        """Creates `Checkpoints` in `workdir/checkpoints`.
+
+        Args:
+          workdir: The working directory; None: nothing is saved or restored.
+          variables: The variables by unique names.
+          state_variables: Made in the scope of the variables' strategy.
+          max_to_keep: Number of newest checkpoints that stay.
+          chief: Whether this process writes.
+        """
         self._state_variables, self._checkpoints = state_variables, None
         if workdir is not None:
             named = {**variables, **state_variables.variables()}
             self._checkpoints = Checkpoints(pathlib.Path(workdir) / "checkpoints", named, max_to_keep, chief=chief)
 
     def restore(self) -> TrainingState | None:
-        """Restores the newest checkpoint that is whole; None if there is none. Raises `CheckpointError` as `Checkpoints`."""
+        """Restores the newest checkpoint that is whole; None if there is none.
+
+        Raises:
+          CheckpointError: As for `Checkpoints.restore_latest`.
+        """
         if self._checkpoints is None or self._checkpoints.restore_latest() is None:
             return None
         return self._state_variables.load()

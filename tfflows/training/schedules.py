@@ -2,14 +2,23 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 
 def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> Callable[[int], float]:
-    """The optimizer's learning rate as a function of the step 0, 1, ..., for the log."""
+    """The optimizer's learning rate as a function of the step 0, 1, ..., for the log.
+
+    Example:
+      >>> from tfflows.training.optimizers import Adam
+      >>> from tfflows.training.schedules import LinearWarmup, learning_rate_of
+      >>> rate = learning_rate_of(Adam(LinearWarmup(peak=1.0, warmup_steps=4)))
+      >>> [rate(step) for step in range(6)]
+      [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    """
     schedule = optimizer._learning_rate  # the public property gives its value at the current step alone
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return lambda step: float(schedule(tf.constant(step)))
@@ -19,35 +28,43 @@ def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> Callable[[int], f
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """`peak * min(1, step / warmup_steps)`, from exactly 0 at step 0; constant `peak` if `warmup_steps` is 0.
 
-    Source: the released Glow code (10 nominal epochs).
+    References:
+      Kingma & Dhariwal 2018, https://arxiv.org/abs/1807.03039; the released Glow code (10 nominal epochs).
     """
 
-    def __init__(self, peak, warmup_steps):
-        """Args: peak: Python `float`; warmup_steps: Python `int`."""
+    def __init__(self, peak: float, warmup_steps: int) -> None:
+        """Creates the schedule.
+
+        Args:
+          peak: Learning rate after the warm-up.
+          warmup_steps: Number of steps of the warm-up, at least 0.
+        """
         super().__init__()
         self.peak = peak
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """The learning rate at `step`, float32 scalar."""
         if not self.warmup_steps:
             return tf.constant(self.peak, tf.float32)
         progress = tf.cast(step, tf.float32) / float(self.warmup_steps)
         return self.peak * tf.minimum(1.0, progress)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """From `start` at the piece's first step in equal steps towards `end` at step `until`, which is the next piece's."""
+    """From `start` at the piece's first step, in equal steps towards `end` at step `until`, which belongs to the next piece."""
 
     until: int
     start: float
     end: float
 
-    def rate(self, steps, length):
-        """float64 at `steps` (float64, 0 to `length`) after the piece's first step; so in all pieces."""
+    def rate(self, steps: tf.Tensor, length: float | None) -> tf.Tensor:
+        """The rate `steps` after the piece's first step (float64, 0 to `length`), as float64."""
         return self.start + (self.end - self.start) * (steps / length)
 
 
@@ -58,7 +75,8 @@ class Constant:
     until: int | None
     value: float
 
-    def rate(self, steps, length):
+    def rate(self, steps: tf.Tensor, length: float | None) -> tf.Tensor:
+        """The rate `steps` after the piece's first step (float64), as float64."""
         del length
         return self.value * tf.ones_like(steps)
 
@@ -87,7 +105,8 @@ class GeometricDecay:
         """Steps from the start to the first value that is not above the floor; infinite without a floor."""
         return math.ceil(math.log(self.floor / self.start) / math.log(self.factor)) if self.floor else math.inf
 
-    def rate(self, steps, length):
+    def rate(self, steps: tf.Tensor, length: float | None) -> tf.Tensor:
+        """The rate `steps` after the piece's first step (float64), as float64."""
         del length
         steps = tf.minimum(steps, tf.constant(self.steps_to_floor, tf.float64))
         return self.start * tf.exp(steps * math.log(self.factor))
@@ -100,14 +119,23 @@ class Piecewise(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule made of pieces, each of which begins where the one before it ends.
 
     With t_0 = 0 and t_k the `until` of piece k, piece k gives the rate of the steps t_{k-1} <= step < t_k: a boundary belongs
-    to the piece that begins there. Computed in float64, given as float32.
+    to the piece that begins there. It is computed in float64 and given as float32.
+
+    Example:
+      >>> from tfflows.training.schedules import Constant, GeometricDecay, Linear, Piecewise
+      >>> schedule = Piecewise([Linear(2, 0.0, 1.0), Constant(4, 1.0), GeometricDecay(None, 1.0, 0.5)])
+      >>> [float(schedule(step)) for step in range(7)]
+      [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.25]
     """
 
-    def __init__(self, pieces):
-        """Args: pieces: `Linear`, `Constant` and `GeometricDecay`; only the last, not `Linear`, is without end.
+    def __init__(self, pieces: Iterable[Linear | Constant | GeometricDecay]) -> None:
+        """Creates the schedule.
+
+        Args:
+          pieces: All but the last have an end; the last has none and is not `Linear`.
 
         Raises:
-          ValueError: if there is no piece, one does not end after the one before, or the last ends.
+          ValueError: If there is no piece, one does not end after the one before, or the last ends.
         """
         super().__init__()
         self.pieces = tuple(pieces)
@@ -120,7 +148,8 @@ class Piecewise(keras.optimizers.schedules.LearningRateSchedule):
             if piece.until is None or piece.until <= begin:
                 raise ValueError(f"A piece that begins at step {begin} must end after it, got {piece}.")
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """The learning rate at `step`, float32 scalar."""
         step = tf.cast(step, tf.float64)
         rate = None
         for piece, begin in zip(self.pieces, self._begins, strict=True):
@@ -132,30 +161,38 @@ class Piecewise(keras.optimizers.schedules.LearningRateSchedule):
             rate = own if rate is None else tf.where(step >= begin, own, rate)
         return tf.cast(rate, tf.float32)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The pieces as JSON values, each with its `kind`."""
         return {"pieces": [{"kind": type(piece).__name__, **dataclasses.asdict(piece)} for piece in self.pieces]}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Piecewise":
+        """Creates the schedule from what `get_config` gives."""
         kinds = {kind.__name__: kind for kind in PIECES}
         settings = [dict(piece) for piece in config["pieces"]]
         return cls([kinds[piece.pop("kind")](**piece) for piece in settings])
 
 
-def warmup_constant_cooldown(peak, warmup_steps, cooldown_steps, num_steps):
-    """The `Piecewise` of linear warm-up from 0, `peak`, and linear decay to 0 over the last steps.
+def warmup_constant_cooldown(peak: float, warmup_steps: int, cooldown_steps: int, num_steps: int) -> Piecewise:
+    """The `Piecewise` of linear warm-up from 0, constant `peak`, and linear decay to 0 over the last steps.
 
     `peak * min(1, step / warmup_steps, (num_steps - step) / cooldown_steps)`: 0 at step 0 (without warm-up `peak`), and
     `peak / cooldown_steps` at the last step, `num_steps - 1`; 0 from step `num_steps` on.
 
     Args:
-      peak: Python `float`.
-      warmup_steps: Python `int`, at least 0.
-      cooldown_steps: Python `int`, at least 1.
-      num_steps: Python `int`, at least `warmup_steps + cooldown_steps`.
+      peak: Learning rate between warm-up and decay.
+      warmup_steps: Number of steps of the warm-up, at least 0.
+      cooldown_steps: Number of steps of the decay, at least 1.
+      num_steps: Total number of steps, at least `warmup_steps + cooldown_steps`.
 
     Raises:
-      ValueError: if warm-up and decay do not fit.
+      ValueError: If warm-up and decay do not fit.
+
+    Example:
+      >>> from tfflows.training.schedules import warmup_constant_cooldown
+      >>> schedule = warmup_constant_cooldown(1.0, warmup_steps=2, cooldown_steps=4, num_steps=7)
+      >>> [float(schedule(step)) for step in range(7)]
+      [0.0, 0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
     begin = num_steps - cooldown_steps
     if warmup_steps < 0 or cooldown_steps < 1 or begin < warmup_steps:

@@ -1,21 +1,33 @@
 """Several training steps in one traced call, with the metrics of each."""
 
+from collections.abc import Callable, Iterator, Sequence
+
 import tensorflow as tf
 
 
-def make_several_steps(train_step, metric_names, steps_per_execution=1):
+def make_several_steps(
+    train_step: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
+    metric_names: Sequence[str],
+    steps_per_execution: int = 1,
+) -> Callable[[Iterator, int], tf.Tensor]:
     """A function that takes steps and gives their metrics as one tensor, so that reading them is one transfer.
 
     Args:
       train_step: `batch -> {name: scalar}`; traceable if `steps_per_execution` is above 1.
       metric_names: Names of the metrics to give, in order.
-      steps_per_execution: The most steps that a call takes. With 1 nothing is traced here.
+      steps_per_execution: Largest number of steps per call. With 1 nothing is traced here.
 
     Returns:
-      A function `(batches, num_steps) -> metrics`: takes `num_steps` (Python `int`, 1 to `steps_per_execution`) elements of the
-      iterator `batches`, distributed or not, through `train_step`, one after the other; metrics float64
-      `[num_steps, len(metric_names)]`, or fewer rows, of which the last is not finite: on parameters that are not finite a
-      further step would fail with an error that does not say why. It is traced once, whatever the number of steps.
+      A function `(batches, num_steps) -> metrics`. It takes `num_steps` (1 to `steps_per_execution`) elements of the iterator
+        `batches`, distributed or not, through `train_step`, one after the other. The metrics are float64
+        `[num_steps, len(metric_names)]`, or fewer rows, the last of which is not finite: on parameters that are not finite a
+        further step would fail with an error that does not say why. It is traced once, whatever the number of steps.
+
+    Example:
+      >>> from tfflows.training.several_steps import make_several_steps
+      >>> several_steps = make_several_steps(lambda batch: {"loss": 2.0 * batch}, ["loss"])
+      >>> several_steps(iter([1.0, 2.0]), 1).numpy().tolist()
+      [[2.0]]
     """
 
     def one_step(batches):
@@ -45,16 +57,21 @@ def make_several_steps(train_step, metric_names, steps_per_execution=1):
     return several_steps
 
 
-def steps_before(step, last_step, steps_per_execution, *periods):
-    """Steps that the call after `step` takes: it ends at `last_step` and at every multiple of a period, crossing none.
+def steps_before(step: int, last_step: int, steps_per_execution: int, *periods: int) -> int:
+    """Number of steps that the call after `step` takes: it ends at `last_step` and at every multiple of a period, crossing none.
 
     Args:
-      step: Steps done.
-      last_step: Steps in all.
-      steps_per_execution: The most steps of a call.
-      *periods: Python `int`s; 0 stands for never.
+      step: Number of steps done.
+      last_step: Total number of steps.
+      steps_per_execution: Largest number of steps per call.
+      *periods: Numbers of steps; 0 means never.
 
     Returns:
-      Python `int`, at least 1 if `step < last_step`.
+      The number of steps, at least 1 if `step < last_step`.
+
+    Example:
+      >>> from tfflows.training.several_steps import steps_before
+      >>> steps_before(8, 100, 5, 10)  # stops at step 10
+      2
     """
     return min(steps_per_execution, last_step - step, *(period - step % period for period in periods if period))

@@ -9,9 +9,9 @@ from absl import logging
 
 
 class StopRequest:
-    """Whether a stop was asked for; false at first. `if stop: break`."""
+    """Whether a stop was requested; false at first. Use it as `if stop: break`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal_number: int | None = None
 
     def __bool__(self) -> bool:
@@ -22,13 +22,12 @@ class StopRequest:
 def stop_on_sigterm() -> Iterator[StopRequest]:
     """Turns SIGTERM and SIGINT into a flag that the training loop reads between two steps.
 
-    The loop saves and returns, so the process ends with status 0. A second SIGINT raises
-    `KeyboardInterrupt` at once, for those who do not want to wait. The handlers that were installed
-    before are put back on leaving. Signals reach the main thread alone: in another one nothing is turned
-    into a flag.
+    The loop saves and returns, so the process ends with status 0. A second SIGINT raises `KeyboardInterrupt` at once, for those
+    who do not want to wait. The previous handlers are put back on leaving. Signals reach only the main thread: in any other
+    thread nothing is turned into a flag.
 
     Yields:
-      A `StopRequest`, true once a signal came.
+      A `StopRequest`, true once a signal has come.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

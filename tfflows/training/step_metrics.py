@@ -1,9 +1,15 @@
-"""The metrics of the steps: refused if they are not finite, summed, and logged as means now and then."""
+"""The metrics of the steps: refused if they are not finite, summed, and logged as means at regular intervals."""
 
 import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Iterator, Sequence
+
+import tensorflow as tf
+
+from tfflows.progress import Progress
+from tfflows.training.logs import MetricLogger
 
 
 class TrainingDiverged(RuntimeError):
@@ -12,10 +18,10 @@ class TrainingDiverged(RuntimeError):
 
 @dataclasses.dataclass
 class TrainingState:
-    """What a checkpoint holds beside parameters and optimizer: enough to go on as if nothing had happened.
+    """What a checkpoint holds besides parameters and optimizer: enough to continue as if nothing had happened.
 
     Attributes:
-      step: Steps done.
+      step: Number of steps done.
       seconds: Wall-clock time of all steps so far.
       window: Sums of the metrics since the last logged step, by name; empty right after it.
     """
@@ -26,22 +32,32 @@ class TrainingState:
 
 
 class StepMetrics:
-    """Brings a `TrainingState` forward by the metrics of the steps that were taken, and logs them.
+    """Updates a `TrainingState` with the metrics of the steps that were taken, and logs them.
 
-    What it logs does not depend, times apart, on how many steps are added at once.
+    Apart from times, what it logs does not depend on how many steps are added at once.
 
     Args:
-      state: `TrainingState`, changed in place.
-      logger: `MetricLogger`.
-      progress: `Progress`.
-      names: Names of the metrics, `bits_per_dim` among them.
-      learning_rate: Of a step, for the log.
+      state: Updated in place.
+      logger: Where lines are logged.
+      progress: Where the progress is shown.
+      names: Names of the metrics; `bits_per_dim` is among them.
+      learning_rate: Learning rate as a function of the step, for the log.
       images_per_step: Global batch size.
       num_steps: Step after which a line is logged in any case.
-      log_every: Steps between lines.
+      log_every: Number of steps between lines.
     """
 
-    def __init__(self, state, logger, progress, names, learning_rate, images_per_step, num_steps, log_every):
+    def __init__(
+        self,
+        state: TrainingState,
+        logger: MetricLogger,
+        progress: Progress,
+        names: Sequence[str],
+        learning_rate: Callable[[int], float],
+        images_per_step: int,
+        num_steps: int,
+        log_every: int,
+    ) -> None:
         self._state = state
         self._logger = logger
         self._progress = progress
@@ -56,14 +72,14 @@ class StepMetrics:
         self._window_steps = state.step % log_every if state.window else 0
         self.last_line: dict[str, float] = {}
 
-    def add(self, metrics):
-        """Accounts for the next steps; each is given the same part of the time since the last call.
+    def add(self, metrics: tf.Tensor) -> None:
+        """Accounts for the next steps; each is given an equal part of the time since the last call.
 
         Args:
-          metrics: `Tensor` `[steps, len(names)]`, one row a step.
+          metrics: `[steps, len(names)]`, one row per step.
 
         Raises:
-          TrainingDiverged: if a metric is not finite; names the step, before which the state then stands.
+          TrainingDiverged: If a metric is not finite; the message names the step, and the state is then the one before it.
         """
         rows = metrics.numpy().tolist()  # waits for the device
         now = time.monotonic()
@@ -73,8 +89,8 @@ class StepMetrics:
         self._progress.update(self._state.step, bits_per_dim=rows[-1][self._names.index("bits_per_dim")])
 
     @contextlib.contextmanager
-    def paused(self):
-        """What happens inside is not counted as time of steps."""
+    def paused(self) -> Iterator[None]:
+        """A context whose time does not count as time of steps."""
         started = time.monotonic()
         yield
         self._added_at += time.monotonic() - started
@@ -108,6 +124,6 @@ def _check_finite(metrics, step):
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         raise TrainingDiverged(
-            f"{', '.join(bad)} not finite at step {step}. Checkpoints are of earlier steps. A longer warm-up, a lower learning "
-            "rate or another seed usually helps; give another workdir with changed settings."
+            f"{', '.join(bad)} not finite at step {step}. All checkpoints are from earlier steps. A longer warm-up, a lower "
+            "learning rate or another seed usually helps; give another workdir with changed settings."
         )

@@ -2,13 +2,18 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Mapping
 
+import keras
 import tensorflow as tf
 
 from tfflows.devices.side_by_side import side_by_side
+from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import row_keys
 from tfflows.tracing.memory import MODES, memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
+from tfflows.training.flat_parameters import FlatParameters
+from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import UpdateRule
 from tfflows.training.optimizers.update_rule import global_norm
 
@@ -22,10 +27,10 @@ class Execution:
     """How loss and gradients are computed: it changes time and memory, and results only by rounding.
 
     Attributes:
-      accumulate: Parts into which each replica cuts its batch, one after the other.
+      accumulate: Number of parts into which each replica cuts its batch, one after the other.
       jit_compile: Whether XLA compiles loss and gradients, and evaluations.
       memory: What is kept for the backward pass, see `tfflows.tracing.memory`.
-      num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
+      num_side_by_side: Number of parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
     """
 
     accumulate: int = 1
@@ -46,42 +51,44 @@ class Execution:
 
 
 def make_train_step(
-    strategy,
-    model,
-    optimizer,
-    variables,
+    strategy: tf.distribute.Strategy,
+    model: ImageModel,
+    optimizer: keras.optimizers.Optimizer,
+    variables: Mapping[str, tf.Variable],
     *,
-    global_batch_size,
-    seed,
-    accumulate=1,
-    jit_compile=False,
-    memory="plain",
-    num_side_by_side=1,
-    moving_average=None,
-    flat_parameters=None,
-):
-    """A traced function that takes a distributed batch through one step.
+    global_batch_size: int,
+    seed: int,
+    accumulate: int = 1,
+    jit_compile: bool = False,
+    memory: str = "plain",
+    num_side_by_side: int = 1,
+    moving_average: MovingAverage | None = None,
+    flat_parameters: FlatParameters | None = None,
+) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """A traced function that takes one step on a distributed batch.
 
-    The loss is the mean of the model's `training_loss` over the global batch. Gradients are summed over the accumulated parts
-    and the replicas first; only then the optimizer sees them, so that what it does to their norm does not depend on how the
-    batch is split.
+    The loss is the mean of the model's `training_loss` over the global batch. Gradients are summed over the accumulated parts and
+    the replicas before the optimizer sees them, so that what it does to their norm does not depend on how the batch is split.
 
     Args:
-      strategy: `tf.distribute.Strategy`.
-      model: Has `training_loss(images, labels, keys) -> (loss [B], metrics)`, traced without AutoGraph.
-      optimizer: Built Keras optimizer.
-      variables: `{name: tf.Variable}`, the trained ones.
-      global_batch_size: Images a step over replicas and parts.
-      seed: Python `int` of the dequantization noise.
-      accumulate: Parts into which each replica cuts its batch.
+      strategy: Strategy of the model.
+      model: Its `training_loss(images, labels, keys) -> (loss [B], metrics)` is traced without AutoGraph.
+      optimizer: Built.
+      variables: The trained variables by name.
+      global_batch_size: Images per step, over replicas and parts.
+      seed: Seed of the dequantization noise.
+      accumulate: Number of parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
       memory: What is kept for the backward pass, see `tfflows.tracing.memory`.
-      num_side_by_side: Parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
+      num_side_by_side: Number of parts of a replica's batch that do not wait for each other, see `tfflows.devices.side_by_side`.
       moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
-      flat_parameters: None, or the `FlatParameters` of the variables, whose flat ones optimizer and average are then made of.
+      flat_parameters: None, or the `FlatParameters` of the variables; optimizer and average then work on the flat ones.
 
     Returns:
       A function `batch -> metrics`: scalars `loss`, `gradient_norm` and the model's own, means over the global batch.
+
+    Raises:
+      ValueError: When traced, if the loss does not depend on one of the variables.
     """
     names, trained = list(variables), list(variables.values())
     updated = trained if flat_parameters is None else list(flat_parameters.variables.values())

@@ -15,6 +15,7 @@ from tfflows.data import ImageSource, as_source
 from tfflows.data.augmentation import check_augmentation
 from tfflows.devices.inputs import distributed_training_batches
 from tfflows.devices.strategies import check_batch_divides, is_chief
+from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.training.initialize import initialize_from_data
 from tfflows.training.logs import MetricLogger
@@ -28,18 +29,18 @@ from tfflows.training.workdir import lock_workdir, prepare_workdir
 
 MAX_SEED = 2**31 - 1
 
-# Images as a caller may give them, see `tfflows.data.as_source`.
+# Images as the caller may give them, see `tfflows.data.as_source`.
 Images = ImageSource | np.ndarray | tuple
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSummary:
-    """What `Trainer.fit` gives.
+    """The result of `Trainer.fit`.
 
     Attributes:
-      step: Steps done, those of earlier calls and runs included.
+      step: Number of steps done, including those of earlier calls and runs.
       seconds: Wall-clock time of all these steps.
-      metrics: The last line of the log that this call wrote, means over the steps since the line before; empty if it wrote none.
+      metrics: The last line that this call logged, means over the steps since the line before; empty if it logged none.
     """
 
     step: int
@@ -51,50 +52,46 @@ class Trainer:
     """Trains a model of images and measures it.
 
     The loss is the mean of the model's `training_loss` over a batch. The order of the images, augmentation and noise are
-    functions of the seed and the step: a run that was interrupted, in the same process or not, ends bit for bit as one that was
-    not, and the number of devices changes it only by rounding.
+    functions of the seed and the step. So a run that was interrupted, in the same process or not, ends bit for bit like one
+    that was not, and the number of devices changes it only by rounding.
 
-    With a workdir, `fit` writes `metrics.jsonl`, TensorBoard's files and checkpoints there, and always goes on from its newest
-    checkpoint. Without one nothing is written, and `fit` goes on from where the last call ended. From the first `fit` on the
-    values of the parameters are the Trainer's: what is assigned to them between two calls is lost.
+    With a workdir, `fit` writes `metrics.jsonl`, TensorBoard's files and checkpoints there, and always continues from its newest
+    checkpoint. Without one nothing is written, and `fit` continues from where the last call ended. From the first `fit` on, the
+    Trainer owns the values of the parameters: what is assigned to them between two calls is lost.
 
-    SIGTERM and the first Ctrl-C end `fit` after the step that was begun, saved; `step` is then below `num_steps`.
+    SIGTERM and the first Ctrl-C end `fit` after the current step, with everything saved; `step` is then below `num_steps`.
 
-    #### Examples
+    Example:
+      >>> import numpy as np, tensorflow as tf, tensorflow_probability as tfp
+      >>> from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> from tfflows.networks import CouplingNetwork
+      >>> from tfflows.training import Trainer
+      >>> from tfflows.training.optimizers import Adam
 
-    ```python
-    >>> import numpy as np, tensorflow as tf, tensorflow_probability as tfp
-    >>> from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv
-    >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
-    >>> from tfflows.networks import CouplingNetwork
-    >>> from tfflows.training import Trainer
-    >>> from tfflows.training.optimizers import Adam
+      >>> row, column, image = np.meshgrid(np.arange(4), np.arange(4), np.arange(32), indexing="ij")
+      >>> ramps = np.stack([8 * image + 3 * row, 255 - 8 * image - 2 * column], axis=-1)
+      >>> images = ramps.transpose(2, 0, 1, 3).astype(np.uint8)  # [32, 4, 4, 2]
 
-    >>> row, column, image = np.meshgrid(np.arange(4), np.arange(4), np.arange(32), indexing="ij")
-    >>> ramps = np.stack([8 * image + 3 * row, 255 - 8 * image - 2 * column], axis=-1)
-    >>> images = ramps.transpose(2, 0, 1, 3).astype(np.uint8)  # [32, 4, 4, 2]
+      >>> network = CouplingNetwork(width=4, filters=2)
+      >>> network.build([None, 4, 4, 1])
+      >>> step = Chain([ActNorm([2]), InvertibleConv(2, seed=0), AffineCoupling(network)])
+      >>> base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), [4, 4, 2])
+      >>> model = DequantizedFlow(tfp.distributions.TransformedDistribution(base, step))
 
-    >>> network = CouplingNetwork(width=4, filters=2)
-    >>> network.build([None, 4, 4, 1])
-    >>> step = Chain([ActNorm([2]), InvertibleConv(2, seed=0), AffineCoupling(network)])
-    >>> base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), [4, 4, 2])
-    >>> model = DequantizedFlow(tfp.distributions.TransformedDistribution(base, step))
-
-    >>> trainer = Trainer(model, Adam(0.01), seed=0, ema_decay=0.9)
-    >>> trainer.fit(images, num_steps=5, batch_size=8).step
-    5
-    >>> before = trainer.evaluate(images).mean
-    >>> trainer.fit(images, num_steps=25, batch_size=8).step
-    25
-    >>> trainer.evaluate(images).mean < before
-    True
-
-    ```
+      >>> trainer = Trainer(model, Adam(0.01), seed=0, ema_decay=0.9)
+      >>> trainer.fit(images, num_steps=5, batch_size=8).step
+      5
+      >>> before = trainer.evaluate(images).mean
+      >>> trainer.fit(images, num_steps=25, batch_size=8).step
+      25
+      >>> trainer.evaluate(images).mean < before
+      True
     """
 
     def __init__(
         self,
-        model: tf.Module,
+        model: ImageModel,
         optimizer: keras.optimizers.Optimizer,
         *,
         seed: int = 0,
@@ -106,30 +103,29 @@ class Trainer:
         settings: LoopSettings | None = None,
         callbacks: Sequence[Callable[[int, Mapping], None]] = (),
         describe_workdir: bool = True,
-    ):
-        """Builds the optimizer, and averages if there are any.
+    ) -> None:
+        """Builds the optimizer, and the averages if there are any.
 
         Args:
-          model: `DequantizedFlow`, `ImageModel` or another with `training_loss`, `initialize`, `elbo` and `metric_names`; made in
-            the scope of the strategy.
-          optimizer: Keras optimizer, ours (`tfflows.training.optimizers`) or Keras' own, not built yet; made in the scope of the
-            strategy too. Its learning rate, a number or a schedule, is logged.
-          seed: Python `int` in [0, 2**31), of the order of the images, augmentation and noise.
-          strategy: `tf.distribute.Strategy`; default: the one in whose scope the model was made.
+          model: A `DequantizedFlow` or another `ImageModel`, made in the scope of the strategy.
+          optimizer: Keras optimizer, ours (`tfflows.training.optimizers`) or Keras' own, not built yet; also made in the scope
+            of the strategy. Its learning rate, a number or a schedule, is logged.
+          seed: Integer in [0, 2**31) that fixes the order of the images, augmentation and noise.
+          strategy: Strategy of model and optimizer; default: the one in whose scope the model was made.
           workdir: Where logs and checkpoints lie; None: nothing is written.
           ema_decay: Decay in [0, 1) of the moving average of the parameters, which is then evaluated in their place; 0: none.
-          initialize: Called before the first step of a run that goes on from nothing, such as to load weights from elsewhere;
-            the data-dependent initialization comes after it.
+          initialize: Called before the first step of a run that starts from nothing, such as to load weights from elsewhere; the
+            data-dependent initialization comes after it.
           execution: How steps and evaluations are computed.
           settings: How often there are logs, checkpoints and evaluations.
           callbacks: Each is called as `callback(step, scalars)` with what is logged, in the process that writes.
-          describe_workdir: Whether `fit` writes the settings to `workdir/experiment.json`, and refuses a workdir of others;
-            False where the caller has called `prepare_workdir` with a description of its own.
+          describe_workdir: Whether `fit` writes the settings to `workdir/experiment.json`, and refuses a workdir of other
+            settings; False if the caller has called `prepare_workdir` with a description of its own.
 
         Raises:
-          TypeError: if the model cannot be trained or the optimizer is none of Keras'.
-          ValueError: if an argument is out of range, the optimizer is built already, or model and optimizer were not made in the
-            scope of the strategy.
+          TypeError: If the model is not an `ImageModel` or the optimizer is not one of Keras.
+          ValueError: If an argument is out of range, the optimizer is built already, or model and optimizer were not made in
+            the scope of the strategy.
         """
         _check_model(model)
         if not 0 <= seed <= MAX_SEED:
@@ -163,26 +159,30 @@ class Trainer:
         augmentation: str = "none",
         init_batch_size: int = 256,
     ) -> TrainingSummary:
-        """Trains until `num_steps` steps are done in all, those of earlier calls and runs included; no further if more are done.
+        """Trains until `num_steps` steps are done in total, including those of earlier calls and runs.
 
-        A run that goes on from nothing begins with the data-dependent initialization from one batch of training images.
+        If more are done already, none is taken. A run that starts from nothing begins with the data-dependent initialization
+        from one batch of training images.
 
         Args:
           images: uint8 `[N, H, W, C]`, a pair `(images, labels)`, or an `ImageSource` (`tfflows.data`).
           num_steps: Total number of steps.
           batch_size: Images per step, over all replicas and accumulated parts.
-          labels: Integers `[N]` for an array of images, of which a conditional model is given those of its batch.
-          validation: What `settings.evaluate_every` and `settings.keep_best` measure, given as `images` are. Logged as
-            `validation_bits_per_dim`, of a source of test images as `test_bits_per_dim`.
-          augmentation: Of the training images, one of `tfflows.data.AUGMENTATIONS`.
-          init_batch_size: Images of the data-dependent initialization, at most all; 0: there is none.
+          labels: Integers `[N]` for an array of images; a conditional model is given those of its batch.
+          validation: What `settings.evaluate_every` and `settings.keep_best` measure, given in the same ways as `images`. It is
+            logged as `validation_bits_per_dim`, or as `test_bits_per_dim` if it is a source of test images.
+          augmentation: Augmentation of the training images, one of `tfflows.data.AUGMENTATIONS`.
+          init_batch_size: Number of images of the data-dependent initialization, at most all of them; 0: there is none.
+
+        Returns:
+          What was done and logged.
 
         Raises:
-          ValueError: if the arguments do not fit model, strategy or settings.
-          WorkdirError: if the workdir is of other settings, or another process trains in it.
-          CheckpointError: if no checkpoint can be written or read.
-          TrainingDiverged: if the loss is not finite; names the step. What is saved is from before it.
-          RuntimeError: if an earlier call ended in an error, without a checkpoint to go on from.
+          ValueError: If the arguments do not fit model, strategy or settings.
+          WorkdirError: If the workdir holds other settings, or another process trains in it.
+          CheckpointError: If no checkpoint can be written or read.
+          TrainingDiverged: If the loss is not finite; the message names the step. What is saved is from before it.
+          RuntimeError: If an earlier call ended in an error, without a checkpoint to continue from.
         """
         source = self._source(images, labels)
         validation = None if validation is None else self._source(validation, split="validation")
@@ -219,7 +219,7 @@ class Trainer:
         return TrainingSummary(state.step, state.seconds, metrics)
 
     def evaluate(self, images: Images, labels: np.ndarray | None = None) -> BitsPerDim:
-        """Bits/dim of each image, one noise draw per image, by the averages of the parameters if there are any.
+        """Bits/dim of each image, with one noise draw per image, using the averages of the parameters if there are any.
 
         Args:
           images: As in `fit`.
@@ -248,14 +248,17 @@ class Trainer:
         return self.parameters.exchanged() if self._touched else contextlib.nullcontext()
 
     def restore(self, best: bool = False) -> int | None:
-        """Takes the variables from the workdir's newest checkpoint, or its best one; `fit` goes on from the newest in any case.
+        """Takes the variables from the workdir's newest or best checkpoint; `fit` continues from the newest in any case.
+
+        Args:
+          best: Whether the best checkpoint is restored instead of the newest.
 
         Returns:
-          Its step; None if there is none.
+          The step of the checkpoint; None if there is none.
 
         Raises:
-          ValueError: if there is no workdir.
-          CheckpointError: if the checkpoint is damaged or of another model.
+          ValueError: If there is no workdir.
+          CheckpointError: If the checkpoint is damaged or belongs to another model.
         """
         if self.workdir is None:
             raise ValueError("There is nothing to restore without a workdir.")
@@ -281,7 +284,7 @@ class Trainer:
                 self._locked = False
 
     def _start(self, checkpoints, source, augmentation, init_batch_size):
-        """Brings the variables to where training goes on. Returns the step that logs are kept up to, or None, and the state."""
+        """Brings the variables to where training continues; gives the last step whose logs stay, or None, and the state."""
         state, self._state = self._state, None  # until `fit` has ended well
         restored = checkpoints.restore()
         if restored is not None:
@@ -308,10 +311,10 @@ class Trainer:
             )
         self.parameters.assigned()
         self.parameters.restart_average()
-        return None, TrainingState()  # not saved: it would be the same again, and sooner done than written
+        return None, TrainingState()  # not saved: doing it again gives the same and takes less time than writing it
 
     def _take_over(self):
-        """A checkpoint was restored."""
+        """To be called after a checkpoint was restored."""
         self._touched = True
         self.parameters.assigned()
 
@@ -370,18 +373,13 @@ class Trainer:
         source = as_source(images, labels, split=split)
         if list(source.image_shape) != list(self.model.image_shape):
             raise ValueError(
-                f"The model is of images {list(self.model.image_shape)}, got images {list(source.image_shape)}."
+                f"The model takes images of shape {list(self.model.image_shape)}, got {list(source.image_shape)}."
             )
         return source
 
 
 def _check_model(model):
-    missing = [
-        name
-        for name in ("training_loss", "initialize", "elbo", "metric_names", "image_shape")
-        if not hasattr(model, name)
-    ]
-    if missing:
+    if not isinstance(model, ImageModel):
         raise TypeError(
-            f"{type(model).__name__} cannot be trained, it has no {', '.join(missing)}: give a DequantizedFlow or an ImageModel."
+            f"The model must be an ImageModel, got {type(model).__name__}. To train a flow, make a DequantizedFlow of it."
         )

@@ -27,21 +27,20 @@ def prepare_workdir(
 ) -> None:
     """Creates the working directory, or checks that it belongs to the same experiment.
 
-    A new directory gets `experiment.json`, all fields of the experiment sorted by name. An existing
-    one must hold equal values, but for `free_fields`, whose new values are recorded instead (say
-    `num_steps`, so that a run can be prolonged).
+    A new directory gets `experiment.json`, with all fields of the experiment sorted by name. An existing one must hold equal
+    values, except for `free_fields`, whose new values are recorded instead (say `num_steps`, so that a run can be prolonged).
 
     Args:
-      path: the directory; parents are created.
-      experiment: the experiment as a dictionary of JSON values (`dataclasses.asdict`).
-      free_fields: names of fields that may change between two starts of a run.
-      chief: whether this process may write. Other workers only compare.
-      upgrade: what a directory holds, put as it would be put today: renamed fields, say, or those that came later.
-      create: whether a directory of no run is made into one of this; if not, it is left as it is.
+      path: The directory; parents are created.
+      experiment: The experiment as a dictionary of JSON values (`dataclasses.asdict`).
+      free_fields: Names of fields that may change between two starts of a run.
+      chief: Whether this process may write. Other workers only compare.
+      upgrade: Translates what a directory holds to what would be written today: renamed fields, say, or fields that came later.
+      create: Whether a directory that belongs to no run becomes that of this one; if not, it is left as it is.
 
     Raises:
-      WorkdirError: if the directory holds another experiment or another value of a field, holds
-        checkpoints but no experiment, or cannot be created, read or written.
+      WorkdirError: If the directory holds another experiment or another value of a field, holds checkpoints but no experiment, or
+        cannot be created, read or written.
     """
     path = pathlib.Path(path)
     wanted = _as_json_values(experiment)
@@ -75,7 +74,7 @@ def read_experiment(path: str | os.PathLike) -> dict:
     """The experiment that a working directory holds, as a dictionary of JSON values.
 
     Raises:
-      WorkdirError: if `path` holds none, or one that is no JSON object.
+      WorkdirError: If `path` holds none, or one that is not a JSON object.
     """
     file = pathlib.Path(path) / EXPERIMENT_FILE
     try:
@@ -87,7 +86,7 @@ def read_experiment(path: str | os.PathLike) -> dict:
     except (OSError, ValueError) as error:
         raise WorkdirError(f"Cannot read {file}: {error}. Put the file back, or give another workdir.") from error
     if not isinstance(experiment, dict):
-        raise WorkdirError(f"{file} holds no JSON object but {type(experiment).__name__}.")
+        raise WorkdirError(f"{file} must hold a JSON object, but it holds {type(experiment).__name__}.")
     return experiment
 
 
@@ -95,10 +94,10 @@ def read_experiment(path: str | os.PathLike) -> dict:
 def lock_workdir(path: str | os.PathLike) -> Iterator[None]:
     """Holds a working directory for one training process; the lock ends with the process.
 
-    Also removes the temporary files that a killed process left in it.
+    It also removes the temporary files that a killed process left in it.
 
     Raises:
-      WorkdirError: if another process holds it.
+      WorkdirError: If another process holds it.
     """
     file = pathlib.Path(path) / ".lock"
     with open(file, "a", encoding="utf-8") as handle:
@@ -109,7 +108,7 @@ def lock_workdir(path: str | os.PathLike) -> Iterator[None]:
                 f"Another process is training in {path}. Wait for it or stop it, or give another workdir."
             ) from error
         except OSError:
-            pass  # a file system without locks: go on as if there were none
+            pass  # a file system without locks: continue as if there were none
         for leftover in pathlib.Path(path).glob(".*.tmp"):  # of an atomic_write that was killed
             leftover.unlink(missing_ok=True)
         yield
@@ -134,7 +133,7 @@ def _show(value):
 
 
 def _as_json_values(experiment):
-    return json.loads(_to_json(dict(experiment)))  # tuples become lists, as they will be read
+    return json.loads(_to_json(dict(experiment)))  # tuples become lists, as when they are read back
 
 
 def _to_json(experiment):

@@ -140,7 +140,7 @@ def test_what_is_only_watched_is_no_override():
     ("arguments", "parts"),
     [
         ([], ["--dataset or --experiment", "--list"]),
-        (["--dataset=cifar"], ["unknown data set 'cifar'", "cifar10, ", "celeba_hq", "folder:"]),
+        (["--dataset=cifar"], ["Unknown data set 'cifar'", "cifar10, ", "celeba_hq", "folder:"]),
         (["--dataset=mnist"], ["No experiment of glow is on 'mnist'", "--experiment", "cifar10"]),
         (
             ["--experiment=cifar"],

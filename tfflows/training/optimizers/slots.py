@@ -1,17 +1,20 @@
-"""Names for the variables of a Keras optimizer, after those of the variables that they belong to."""
+"""Names for the variables of a Keras optimizer, made of those of the variables that they belong to."""
+
+from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 
-def optimizer_variables(optimizer, names):
+def optimizer_variables(optimizer: keras.optimizers.Optimizer, names: Sequence[str]) -> dict[str, tf.Variable]:
     """`{optimizer/SLOT/NAME: tf.Variable}` of a built optimizer, and `optimizer/iterations`.
 
     Args:
-      optimizer: Keras optimizer, built with as many variables as there are names.
+      optimizer: Built, with as many variables as there are names.
       names: Names of these variables, in the order of `build`.
 
     Raises:
-      ValueError: if one of the optimizer's variables is no slot of one of them.
+      ValueError: If one of the optimizer's variables is not a slot of any of them.
     """
     named, seen = {}, set()
 

@@ -1,4 +1,7 @@
-"""What the optimizers share: scalars once an update, then one kernel or few a variable."""
+"""The common part of the optimizers: scalars once per update, then one or a few kernels per variable."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,23 +15,37 @@ _REFUSED = ("weight_decay", "use_ema", "loss_scale_factor", "gradient_accumulati
 class UpdateRule(keras.optimizers.Optimizer):
     """A Keras optimizer that takes little time to build and to trace over thousands of variables.
 
-    A subclass names its slots, `slot_names`, and implements `scalars` and `update`. The slots lie in attributes of these
-    names with an underscore before, lists in the order of the variables.
+    A subclass names its slots in `slot_names`, and implements `scalars` and `update`. The slots lie in attributes of these
+    names with a leading underscore, as lists in the order of the variables.
 
-    Of Keras' options it takes `clipnorm`, `clipvalue` and `global_clipnorm`. Gradients are summed over the replicas first
-    and clipped then (Keras' own optimizers clip each replica's part).
+    Of Keras' options it takes `clipnorm`, `clipvalue` and `global_clipnorm`. Gradients are summed over the replicas first and
+    then clipped (Keras' own optimizers clip each replica's part).
+
+    Attributes:
+      slot_names: Names of the slots that each variable has.
     """
 
     slot_names = ()
 
-    def __init__(self, learning_rate, name, **kwargs):
-        """Args: learning_rate: float or schedule; name: Python `str`; rest as in Keras."""
+    def __init__(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, name: str, **kwargs: Any
+    ) -> None:
+        """Creates the optimizer.
+
+        Args:
+          learning_rate: A number or a schedule.
+          name: Name of the optimizer.
+          **kwargs: As for `keras.optimizers.Optimizer`.
+
+        Raises:
+          ValueError: If an option is given that update rules do not take, such as `weight_decay`.
+        """
         refused = [option for option in _REFUSED if kwargs.get(option)]
         if refused:
             raise ValueError(f"{type(self).__name__} does not take {', '.join(refused)}.")
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
 
-    def scalars(self, step, learning_rate):
+    def scalars(self, step: tf.Tensor, learning_rate: tf.Tensor) -> dict[str, Any]:
         """What the updates of all variables of a dtype share.
 
         Args:
@@ -37,18 +54,21 @@ class UpdateRule(keras.optimizers.Optimizer):
         """
         raise TypeError(f"{type(self).__name__} does not say what its updates share.")
 
-    def update(self, variable, gradient, slots, scalars):
+    def update(
+        self, variable: tf.Variable, gradient: tf.Tensor, slots: Sequence[tf.Variable], scalars: dict[str, Any]
+    ) -> None:
         """Updates one variable in place.
 
         Args:
-          variable: `tf.Variable`.
-          gradient: `Tensor` of its shape and dtype, summed and clipped.
-          slots: List of `tf.Variable`, in the order of `slot_names`.
+          variable: The variable.
+          gradient: In its shape and dtype, summed and clipped.
+          slots: Its slots, in the order of `slot_names`.
           scalars: From `scalars`, in its dtype.
         """
         raise TypeError(f"{type(self).__name__} does not say how a variable is updated.")
 
-    def build(self, variables):
+    def build(self, variables: Sequence[tf.Variable]) -> None:
+        """Creates the slots of the variables; a second call does nothing."""
         if self.built:
             return
         super().build(variables)
@@ -65,10 +85,12 @@ class UpdateRule(keras.optimizers.Optimizer):
             setattr(self, f"_{name}", slots[name])
 
     @tf.autograph.experimental.do_not_convert
-    def apply(self, grads, trainable_variables=None):
-        """Updates the variables, those it was built with if none are given.
+    def apply(
+        self, grads: Sequence[tf.Tensor | None], trainable_variables: Sequence[tf.Variable] | None = None
+    ) -> None:
+        """Updates the variables, by default those that it was built with.
 
-        Inside a replica the gradients are summed over the replicas; outside, they are the sum.
+        Inside a replica the gradients are summed over the replicas; outside, they are the sum already.
         """
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         if not self.built:
@@ -86,12 +108,14 @@ class UpdateRule(keras.optimizers.Optimizer):
             self.apply_sums(grads, variables)
 
     @tf.autograph.experimental.do_not_convert
-    def apply_sums(self, gradients, variables, norm=None):
-        """As `apply`, called inside a replica, of gradients that are summed over the replicas already.
+    def apply_sums(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable], norm: tf.Tensor | None = None
+    ) -> None:
+        """Like `apply`, called inside a replica with gradients that are summed over the replicas already.
 
         Args:
-          gradients: Tensors.
-          variables: Of the optimizer.
+          gradients: The sums, one per variable.
+          variables: Variables of the optimizer.
           norm: `global_norm(gradients)`, if it is known.
         """
         variables = [as_variable(variable) for variable in variables]
@@ -111,7 +135,7 @@ class UpdateRule(keras.optimizers.Optimizer):
     def _clipped(self, gradients, norm):
         if not self.global_clipnorm:
             return self._clip_gradients(gradients)
-        # As Keras does it, by few kernels a gradient: its own operations take as long to trace as a deep network.
+        # As Keras does it, but with few kernels per gradient: its own operations take as long to trace as a deep network.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         norm = global_norm(gradients) if norm is None else norm
         # NaN where the norm is not finite, so that it is noticed.
@@ -125,13 +149,13 @@ class UpdateRule(keras.optimizers.Optimizer):
 
 
 class Additions:
-    """Adds a number to variables: one tensor a shape and number, shared by all variables of that shape."""
+    """Adds a number to variables: one tensor per shape, shared by all variables of that shape."""
 
-    def __init__(self, number):
+    def __init__(self, number: float) -> None:
         self._number = number
         self._filled = {}
 
-    def add_to(self, variable):
+    def add_to(self, variable: tf.Variable) -> None:
         """Adds the number to each entry of this replica's copy."""
         key = tuple(variable.shape), variable.dtype
         if key not in self._filled:
@@ -139,8 +163,15 @@ class Additions:
         tf.raw_ops.AssignAddVariableOp(resource=variable.handle, value=self._filled[key])
 
 
-def global_norm(gradients):
-    """Root of the sum of all squares, in the widest dtype of the gradients; one kernel a gradient."""
+def global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Root of the sum of all squares, in the widest dtype of the gradients; one kernel per gradient.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.training.optimizers.update_rule import global_norm
+      >>> global_norm([tf.constant([3.0]), tf.constant([4.0])]).numpy().item()
+      5.0
+    """
     halves = [tf.raw_ops.L2Loss(t=tf.convert_to_tensor(gradient)) for gradient in gradients]
     dtype = max((half.dtype for half in halves), key=lambda dtype: dtype.size)
     return tf.sqrt(2 * tf.add_n([half if half.dtype == dtype else tf.cast(half, dtype) for half in halves]))
