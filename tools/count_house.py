@@ -110,9 +110,9 @@ def public_functions(tree):
             yield node, False
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             for inner in node.body:
-                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
-                    if not inner.name.startswith("_") or inner.name == "__init__":
-                        yield inner, True
+                is_function = isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
+                if is_function and (not inner.name.startswith("_") or inner.name == "__init__"):
+                    yield inner, True
 
 
 def is_annotated(function, is_method):

@@ -7,6 +7,7 @@ which it is cut off (so that no evaluation and no samples follow); RESULT a JSON
 tells how far a process came that was stopped; the flags are those of its `run.py`.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -114,10 +115,8 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
             raise Finished
 
     trainer.initialize_from_data, Progress.update = initialize, updated
-    try:
+    with contextlib.suppress(Finished):
         command.main(dataclasses.replace(reproduction, build_model=build_model))
-    except Finished:
-        pass
     events.finish()  # the peak of memory belongs to the command alone
     if FORWARD_PASS in os.environ:
         events.finish(forward_pass=seconds_of_forward_pass(built["model"], built["init_batch_size"]))

@@ -267,7 +267,7 @@ def test_truncated_files(tmp_path, saved):
     whole = saved(state_dict())
     assert len(read(tmp_path, whole)) == 2
     for length in range(0, len(whole), 7):
-        with pytest.raises(ValueError, match="weights.pt' is no readable state_dict of torch.save"):
+        with pytest.raises(ValueError, match=r"weights\.pt' is no readable state_dict of torch\.save"):
             read(tmp_path, whole[:length])
 
 
@@ -374,7 +374,7 @@ def test_broken_safetensors(tmp_path):
     saved_safetensors(tmp_path, {"kernel": KERNEL})
     whole = (tmp_path / "weights.safetensors").read_bytes()
     for data in (b"", b"text in place of tensors", whole[:6], whole[:20], whole[:-1], whole + b"more"):
-        with pytest.raises(ValueError, match="weights.safetensors' is no readable .safetensors file"):
+        with pytest.raises(ValueError, match=r"weights\.safetensors' is no readable \.safetensors file"):
             read(tmp_path, data, "weights.safetensors")
 
 
