@@ -21,11 +21,11 @@ _INIT_IMAGES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """The published CIFAR-10 model with a given number of blocks in each half, on 32x32 images.
+    """The published CIFAR-10 model with a given depth of each half, on 32x32 images.
 
     Attributes:
-      num_blocks: Blocks per resolution of the feature stream and the PixelCNN++.
-      vae_blocks: Blocks of the VAE.
+      num_blocks: Units per resolution of the feature stream and the PixelCNN++.
+      vae_blocks: Blocks per resolution of the VAE.
       batch_size: Images per batch.
     """
 

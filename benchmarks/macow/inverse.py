@@ -11,7 +11,7 @@ from reproductions.reporting.benchmarks import Measurement
 CHANNELS, BATCH_SIZE = 12, 8
 KINDS = ("masked", "shifted")
 SIZES, RASTER_SIZES = (8, 16, 32, 64), (8, 16, 32)
-# For the ratio of latent to data to data to latent; on smaller images Python's calls outweigh both.
+# Goal for the time of latent to data over that of data to latent; on smaller images Python's overhead outweighs both.
 GOAL, GOAL_FROM = 1.5, 16
 ROUNDS, CALLS = 15, 10
 EXTRAPOLATED = "in raster order, extrapolated"
