@@ -1,0 +1,1 @@
+"""Benchmarks: times and memory of tfflows beside other libraries, recorded in `results/benchmarks`."""

@@ -1,4 +1,4 @@
-"""Topics, each in a fresh process: `python -m benchmarks.run [TOPIC ...]`; what `make bench` and `make bench-PAPER` call."""
+"""Measures topics, each in a fresh process: `python -m benchmarks.run [TOPIC ...]`, as `make bench` and `make bench-PAPER` do."""
 
 import argparse
 import importlib
@@ -12,33 +12,47 @@ from collections.abc import Sequence
 from benchmarks.harness.environment import ROOT, VARIABLES
 from benchmarks.harness.topic import Topic, measure_topic, record_topic
 
-# Each has its topics in `benchmarks/PAPER/topics.py`; glow's are those of the foundation too.
+# The topics of each are in `benchmarks/PAPER/topics.py`; those of glow include the foundation's.
 PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
 
 
 def declared_topics() -> dict[str, dict[str, Topic]]:
-    """`{paper: {name: topic}}`, in the order in which they are measured."""
+    """All topics, `{paper: {name: topic}}`, in the order in which they are measured."""
     modules = {paper: importlib.import_module(f"benchmarks.{paper}.topics") for paper in PAPERS}
     return {paper: {topic.name: topic for topic in module.TOPICS} for paper, module in modules.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures one topic in this process, several in a process each; returns 1 if one of several failed."""
+    """Measures one topic in this process, or several in a process each.
+
+    Args:
+      arguments: Command line arguments; by default those of this process.
+
+    Returns:
+      Exit status: 1 if one of several topics failed, otherwise 0.
+    """
     papers = declared_topics()
     topics = {name: topic for declared in papers.values() for name, topic in declared.items()}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(topics)}; default: the paper's topics"
+        "topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(topics)}; by default all topics of the paper"
     )
-    parser.add_argument("--paper", choices=PAPERS, default="glow", help="whose topics; glow: the foundation's")
-    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results", help="the results directory")
     parser.add_argument(
-        "--quick", action="store_true", help="the smallest sizes, once, to see that all runs; nothing is recorded"
+        "--paper",
+        choices=PAPERS,
+        default="glow",
+        help="whose topics to measure; those of glow include the foundation's",
+    )
+    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results", help="directory of the results")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="run the smallest sizes once to check that everything works; record nothing",
     )
     options = parser.parse_args(arguments)
     unknown = set(options.topics) - set(topics)
     if unknown:
-        parser.error(f"unknown topics {', '.join(sorted(unknown))}; there are {', '.join(topics)}")
+        parser.error(f"There are no topics {', '.join(sorted(unknown))}. Choose from {', '.join(topics)}.")
     names = options.topics or list(papers[options.paper])
     if len(names) > 1:
         return _run_each(names, options)
@@ -65,7 +79,7 @@ def _run_each(names, options):
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
     print(f"benchmarks: {time.monotonic() - begin:.0f} s in total", flush=True)
     if failed:
-        print(f"failed: {', '.join(failed)}; their results are those of an earlier run, if any", file=sys.stderr)
+        print(f"Failed: {', '.join(failed)}. Their results are those of an earlier run, if any.", file=sys.stderr)
     return int(bool(failed))
 
 

@@ -10,7 +10,7 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_opti
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 NUM_LOGICAL_DEVICES = 8
 

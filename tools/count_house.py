@@ -1,15 +1,15 @@
-"""Counts of the house, as JSON: `python tools/count_house.py [ROOT]`; ROOT is a checkout, by default this one.
+"""Counts the size and the structure of the packages, as JSON: `python tools/count_house.py [ROOT]`.
 
-- run: files of ours with a function body that ran inside the driver's `main.run` of a demonstration of two steps;
-- loaded: modules of ours that the process had imported at its end;
+ROOT is a checkout, by default this one. It may be older than the split into packages, when the driver was `tfflows/cli`.
+"Ours" is everything below `tfflows/` and `reproductions/`.
+
+- run: files of ours with a function body that ran inside the driver's `main.run` of a two-step demonstration;
+- loaded: modules of ours that the process had imported when it ended;
 - lines_library, lines_reporting: lines of Python in `tfflows`, and in the folder of records, verdicts, tables and pages;
-- annotated: share of the library's public functions and methods with all parameters and the returned value annotated;
-- core_dependencies: packages that `pip install` of it asks for;
-- repeated_names: module names that occur more than once in the library, `__init__` aside;
-- small_modules: modules of at most 50 lines in the library and the reproductions, of how many.
-
-"Ours" is all below `tfflows/` and `reproductions/`. ROOT may be from before the packages were parted, when the driver was
-`tfflows/cli`.
+- annotated: share of the library's public functions and methods whose parameters and returned value are all annotated;
+- core_dependencies: number of packages that a plain `pip install` requires;
+- repeated_names: module names that occur more than once in the library, apart from `__init__`;
+- small_modules: modules with at most 50 lines in the library and the reproductions, out of how many.
 """
 
 import ast
@@ -23,12 +23,12 @@ import sys
 import tempfile
 
 PACKAGES = ("tfflows", "reproductions")
-# Where records, verdicts, tables and pages lived while they were part of `tfflows/evaluation`: all but what measures models.
+# Modules of `tfflows/evaluation` that measure models. In old checkouts, all others there are records, verdicts, tables and pages.
 MEASURES = """bits_per_dim directions image_grid image_model_samples importance interpolation latent_terms latent_use latents
 log_weights log_weights_file manipulation reconstructions sample_distance samples __init__""".split()
 
-# Runs in a process of its own, with the arguments ROOT, WORKDIR and RESULT. It watches from where the driver begins to run,
-# so that what the imports run does not count, and the threads that are started from there too.
+# Runs in a process of its own, with the arguments ROOT, WORKDIR and RESULT. It watches `main.run` and the threads that this
+# starts, so that code that runs on import does not count.
 WATCHED_RUN = """
 import importlib, json, os, sys, threading
 root, workdir, result = sys.argv[1:]
@@ -77,7 +77,7 @@ main.main(GLOW)
 
 
 def watch_run(root):
-    """Paths of the files that ran and names of the modules that were loaded, of a demonstration of two steps."""
+    """Paths of the files that ran in a two-step demonstration, and names of the modules that were loaded."""
     with tempfile.TemporaryDirectory() as directory:
         result = pathlib.Path(directory, "result.json")
         arguments = [str(root), str(pathlib.Path(directory, "workdir")), str(result)]
@@ -87,12 +87,12 @@ def watch_run(root):
 
 
 def modules(root, *packages):
-    """Python files of packages."""
+    """The Python files of packages."""
     return sorted(path for package in packages for path in (root / package).rglob("*.py"))
 
 
 def num_lines(paths):
-    """Lines of files, all of them."""
+    """Total number of lines of files."""
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
@@ -104,19 +104,19 @@ def reporting(root):
 
 
 def public_functions(tree):
-    """Functions and methods that no underscore hides, in a module or in its public classes; with them whether it is a method."""
+    """Public functions of a module and of its public classes, each with whether it is a method."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node, False
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             for inner in node.body:
-                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
-                    if not inner.name.startswith("_") or inner.name == "__init__":
-                        yield inner, True
+                is_function = isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
+                if is_function and (not inner.name.startswith("_") or inner.name in ("__init__", "__call__")):
+                    yield inner, True
 
 
 def is_annotated(function, is_method):
-    """Whether all parameters, and the returned value but of `__init__`, are annotated; `self` and `cls` need it not."""
+    """Whether all parameters but `self` and `cls` are annotated, and unless it is `__init__`, the returned value."""
     arguments = function.args
     static = any(isinstance(name, ast.Name) and name.id == "staticmethod" for name in function.decorator_list)
     named = [*arguments.posonlyargs, *arguments.args][is_method and not static :]
@@ -126,7 +126,7 @@ def is_annotated(function, is_method):
 
 
 def annotated_share(paths):
-    """Annotated public functions, and all of them."""
+    """Number of annotated public functions, and of all public functions."""
     functions = [
         is_annotated(*found)
         for path in paths
@@ -136,7 +136,7 @@ def annotated_share(paths):
 
 
 def core_dependencies(root):
-    """What setup.cfg requires without any extra."""
+    """The requirements in setup.cfg without any extra."""
     setup = configparser.ConfigParser()
     setup.read(root / "setup.cfg")
     return [line for line in setup["options"]["install_requires"].split("\n") if line and not line.startswith("#")]

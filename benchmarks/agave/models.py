@@ -1,6 +1,6 @@
-"""AGAVE, its bare networks, and its sampling with and without what is cached, as tasks on one batch.
+"""AGAVE, its bare networks, and its sampling with and without a cache, as tasks on one batch.
 
-Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`.
+Each function builds one subject in the process that calls it, and returns `(tasks, facts)` for `harness.workers`.
 """
 
 import dataclasses
@@ -21,7 +21,13 @@ _INIT_IMAGES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """The published CIFAR-10 model, its halves with so many blocks, on so many 32x32 images."""
+    """The published CIFAR-10 model with a given depth of each half, on 32x32 images.
+
+    Attributes:
+      num_blocks: Units per resolution of the feature stream and the PixelCNN++.
+      vae_blocks: Blocks per resolution of the VAE.
+      batch_size: Images per batch.
+    """
 
     num_blocks: int
     vae_blocks: int
@@ -32,7 +38,7 @@ class Case:
 
     @property
     def experiment(self) -> "AgaveExperiment":
-        """The `AgaveExperiment`, both halves together from the start."""
+        """The `AgaveExperiment` that trains both halves together from the start."""
         from reproductions.agave.experiments import EXPERIMENTS
 
         sizes = {"num_blocks": self.num_blocks, "vae_blocks": self.vae_blocks, "pretraining_steps": 0}
@@ -59,7 +65,7 @@ def _model(case, strategy=None, initialized=True):
 
 
 def tfflows_agave(case: Case) -> Subject:
-    """Ours, with dropout: the training step."""
+    """The training step of AGAVE in tfflows, with dropout."""
     limit_tensorflow()
     from reproductions.agave import model as agave
     from tfflows.devices.strategies import make_strategy
@@ -74,7 +80,7 @@ def tfflows_agave(case: Case) -> Subject:
 
 
 def bare_networks(case: Case) -> Subject:
-    """Ladder, head, feature stream and PixelCNN++ alone: the same layers, dropout and all, on inputs of the same shapes."""
+    """Ladder, head, feature stream and PixelCNN++ alone: the same layers, including dropout, on inputs of the same shapes."""
     limit_tensorflow()
     import tensorflow as tf
 
@@ -103,7 +109,7 @@ def bare_networks(case: Case) -> Subject:
 
 
 class _One:
-    """A network of several outputs as one of a single vector, all of them side by side."""
+    """A network with several outputs as one that returns them concatenated in a single vector."""
 
     def __init__(self, network):
         self._network = network
@@ -116,7 +122,7 @@ class _One:
 
 
 def sampler(case: Case, num_pixels: int) -> Subject:
-    """From noise to images by what is cached; and the first `num_pixels` of as many images by the whole network for each."""
+    """Sampling with cached activations, and the first `num_pixels` pixels by a call of the whole network for each."""
     limit_tensorflow()
     import tensorflow as tf
 
@@ -125,7 +131,7 @@ def sampler(case: Case, num_pixels: int) -> Subject:
     from tfflows.tracing.named_variables import count_parameters
     from tfflows.training.process_options import process_options
 
-    process_options()  # as the command does it
+    process_options()  # as the command does
     model = _model(case)
     components = case.experiment.num_components
     shape = [case.batch_size, *IMAGE_SHAPE[:2]]

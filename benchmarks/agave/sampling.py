@@ -1,4 +1,4 @@
-"""Cached sampling of AGAVE beside the whole network for each pixel."""
+"""Cached sampling of AGAVE beside a call of the whole network for each pixel."""
 
 from benchmarks.agave import models
 from benchmarks.agave.models import IMAGE_SHAPE, NAIVE, Case
@@ -24,7 +24,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     case = findings.choose(CASE, Case(num_blocks=1, vae_blocks=1, batch_size=1))
     with workers({str(case): (models.sampler, (case, NUM_PIXELS))}) as (started, facts, _):
         (worker,), (known,) = started.values(), facts.values()

@@ -9,13 +9,13 @@ from reproductions.reporting.benchmarks import Measurement, Ratio
 
 # One coupling of the CIFAR-10 model on 8 images.
 COMPONENTS, ELEMENTS = 32, 8 * 32 * 16 * 3
-# Deviation of the logits, the means and the log-scales (these about -1, at least -7): mild, and as wild as networks make them.
+# Standard deviation of logits, means and log-scales (the latter around -1, at least -7): mild, and as wild as networks get.
 SPREADS = {"mild": 0.5, "wild": 1.5}
 OURS, CHANDRUPATLA, RELEASED = "tfflows", "bracket, Chandrupatla", "bisection as released"
 METHODS = (OURS, CHANDRUPATLA, RELEASED)
 EVALUATIONS, ERROR, TIME = "evaluations", "largest error", "inverse"
 ROUNDS, CALLS = 5, 3
-# In the mild case.
+# For the mild case.
 ERROR_GOAL = 4e-6
 
 NOTES = (
@@ -29,7 +29,7 @@ NOTES = (
 
 
 def make(spread: float, jit_compile: bool) -> Subject:
-    """The three methods as tasks, and their evaluations and errors as facts."""
+    """Builds the three methods as tasks, with their numbers of evaluations and their errors as facts."""
     limit_tensorflow()
     import numpy as np
     import tensorflow as tf
@@ -54,7 +54,7 @@ def make(spread: float, jit_compile: bool) -> Subject:
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for spread_name, spread in findings.choose(SPREADS, {"mild": SPREADS["mild"]}).items():
         for jit_compile in (False, True):
             case = f"{spread_name}, {'XLA' if jit_compile else 'plain'}"
@@ -64,7 +64,7 @@ def measure(findings: Findings) -> None:
 
 
 def _add(findings, case, worker, facts):
-    """Adds what one process has found and its times."""
+    """Adds what one process found, and its times."""
     samples = findings.in_turn(
         {name: worker.call(name) for name in METHODS}, ROUNDS, CALLS, Patience([worker.process]).watch
     )
@@ -76,7 +76,7 @@ def _add(findings, case, worker, facts):
             for name, value in values.items()
         ]
         for name in METHODS[1:]:
-            # What is left of errors of 1e-6 is rounding, and either's may be larger.
+            # Errors of about 1e-6 are rounding, and either method's may be larger.
             goal = None if quantity == ERROR and name == CHANDRUPATLA else 1.0
             part = summary([values[OURS] / values[name]])
             findings.ratios.append(Ratio(case, quantity, OURS, name, **part, goal=goal))

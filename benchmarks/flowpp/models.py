@@ -1,6 +1,6 @@
-"""Flow++ and its bare networks as tasks on the same batch, and Flow++ with the released way to invert a mixture.
+"""Flow++ and its bare networks as tasks on the same batch, and Flow++ with the released code's inverse of a mixture.
 
-Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`;
+Each function builds one subject in the process that calls it, and returns `(tasks, facts)` for `harness.workers`;
 the tasks are those of `harness.tasks`.
 """
 
@@ -16,15 +16,20 @@ from benchmarks.harness.workers import Subject
 if TYPE_CHECKING:
     from reproductions.flowpp.experiments import FlowPPExperiment
 
-# At init a network's outputs have a deviation of 0.1 and all mixtures look alike; brought to 1 they differ as trained ones do.
+# After init a network's outputs deviate by 0.1 and all mixtures look alike; scaled to 1 they differ as trained ones do.
 _SPREAD = 10.0
-# Actnorm has two parameters for every activation and takes them from this batch alone.
+# Actnorm estimates two parameters per activation from this batch alone.
 _INIT_IMAGES = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """The CIFAR-10 model with so many blocks a conditioner of the flow, on so many 32x32 images."""
+    """The CIFAR-10 model with a given number of blocks per conditioner, on 32x32 images.
+
+    Attributes:
+      num_blocks: Blocks per conditioner of the flow.
+      batch_size: Images per batch.
+    """
 
     num_blocks: int
     batch_size: int
@@ -34,7 +39,7 @@ class Case:
 
     @property
     def experiment(self) -> "FlowPPExperiment":
-        """The `FlowPPExperiment`."""
+        """The `FlowPPExperiment` of this case."""
         from reproductions.flowpp.experiments import EXPERIMENTS
 
         return dataclasses.replace(EXPERIMENTS["cifar10"], num_blocks=self.num_blocks)
@@ -46,9 +51,13 @@ IMAGE_SHAPE = [32, 32, 3]
 def tfflows_flowpp(
     case: Case, jit_compile: bool = False, released_inverse: bool = False, num_side_by_side: int = 1
 ) -> Subject:
-    """Ours, with dropout and the variational dequantizer.
+    """Flow++ in tfflows, with dropout and the variational dequantizer.
 
-    `released_inverse`: bisection as in the released code; `num_side_by_side`: as --side_by_side, of the training step.
+    Args:
+      case: Architecture and batch.
+      jit_compile: Whether to compile with XLA.
+      released_inverse: Whether to invert mixtures by bisection, as the released code does.
+      num_side_by_side: As the flag --side_by_side, for the training step alone.
     """
     limit_tensorflow(1 if num_side_by_side > 1 else THREADS)
     import tensorflow as tf
@@ -77,15 +86,18 @@ def tfflows_flowpp(
 
 
 def sampler(case: Case, jit_compile: bool = False, released_inverse: bool = False) -> Subject:
-    """As `tfflows_flowpp`, the task `sample` alone."""
+    """As `tfflows_flowpp`, but only the task `sample`."""
     tasks, facts = tfflows_flowpp(case, jit_compile, released_inverse)
     return {SAMPLE: tasks[SAMPLE]}, facts
 
 
 def bare_networks(case: Case, in_turn: bool = False, threads_an_operation: int = THREADS) -> Subject:
-    """The networks of our Flow++ alone, those of the dequantizer too: the same layers, dropout and all, on the same shapes.
+    """The networks of our Flow++ alone, including those of the dequantizer: the same layers and dropout, on the same shapes.
 
-    With `in_turn` each waits for the one before, as in a flow.
+    Args:
+      case: Architecture and batch.
+      in_turn: Whether each network waits for the one before, as in a flow.
+      threads_an_operation: Threads that TensorFlow gives to one operation.
     """
     limit_tensorflow(threads_an_operation)
     import tensorflow as tf

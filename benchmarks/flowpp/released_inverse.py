@@ -5,16 +5,27 @@ import tensorflow_probability as tfp
 
 from tfflows.math.logistic_mixture import mixture_logit
 
-# Of the released Flow++ for CIFAR-10.
+# From the released Flow++ for CIFAR-10.
 _MAX_ITERATIONS, _TOLERANCE, _BOUND = 200, 1e-12, 200.0
 
 
 def bisect(y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bisection on the CDF itself, as the released code does it: arguments and result as those of `solve`.
+    """Bisection on the CDF itself, as in the released code.
 
-    From 0, between the extremes over k of `mu_k -+ 200 sum_j exp(l_j)`, until no element moves by more than 1e-12 or 200 times.
+    It starts from 0 within the extremes over k of `mu_k -+ 200 sum_j exp(l_j)`, and ends when no element moves by more than
+    1e-12, or after 200 iterations.
 
-    Source: Ho et al. 2019, released code.
+    Args:
+      y: Logits of the CDF, shape `[...]`.
+      logits: Logits of the mixture's weights, shape `[K, ...]`.
+      means: Means `mu_k`, shape `[K, ...]`.
+      log_scales: Log-scales `l_k`, shape `[K, ...]`.
+
+    Returns:
+      `(x, count)`: the solution with the shape of `y`, and the number of evaluations of the CDF, an int32 scalar.
+
+    References:
+      Ho et al. 2019, https://arxiv.org/abs/1902.00275; released code (aravindsrinivas/flowpp).
     """
     target = tf.sigmoid(y)
     log_pi, inverse_scales = tf.nn.log_softmax(logits, axis=0), tf.exp(-log_scales)
@@ -41,7 +52,7 @@ def bisect(y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Ten
 def chandrupatla(
     y: tf.Tensor, logits: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Chandrupatla's method as in TFP, on the logit scale within the bracket of `solve`; as `solve` else."""
+    """Chandrupatla's method from TFP, on the logit scale within the bracket of `solve`; otherwise as `bisect`."""
     points = means + tf.exp(log_scales) * y
     low, high = tf.reduce_min(points, axis=0), tf.reduce_max(points, axis=0)
     result = tfp.math.find_root_chandrupatla(
@@ -52,5 +63,5 @@ def chandrupatla(
         value_tolerance=0.0,
         max_iterations=100,
     )
-    # Both ends of the bracket are evaluated first.
+    # It evaluates both ends of the bracket first.
     return result.estimated_root, tf.reduce_max(result.num_iterations) + 2

@@ -30,7 +30,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     training, sampling = findings.choose((TRAINING, SAMPLING), (SMALLEST, SMALLEST))
     step = {
         OURS: (models.tfflows_flowpp, (training,)),

@@ -7,9 +7,9 @@ from benchmarks.harness.topic import Topic
 
 SMALLEST = ("--set=width=4", "--set=num_blocks=1", "--set=num_components=2")
 
-# Actnorm takes the moments of each activation from the init batch: of one image there are none.
+# Actnorm takes the moments of each activation from the init batch; one image has none.
 INIT_IMAGES = 8
-# That of table 2; the one of most parameters, on small images; the one of table 1 on large ones.
+# The model of table 2, the one with the most parameters on small images, and that of table 1 on large images.
 STARTS = tuple(
     Start(experiment, image_size, goal=60, init_images=INIT_IMAGES)
     for experiment, image_size in (("cifar10", 32), ("imagenet32", 32), ("imagenet64", 64))

@@ -1,0 +1,1 @@
+"""Benchmarks of the foundation, measured on Glow."""

@@ -32,7 +32,7 @@ NOTES = (
 
 
 def two_processes(flags: Sequence[str], num_steps: int) -> Run:
-    """A run of two workers: the chief's steps, the memory of both."""
+    """Runs two workers; the result has the chief's steps and the memory of both."""
     with contextlib.ExitStack() as stack:
         addresses = [f"localhost:{port}" for port in free_ports(2)]
         waits = []
@@ -46,7 +46,7 @@ def two_processes(flags: Sequence[str], num_steps: int) -> Run:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nothing listens on."""
+    """Ports of this machine that nothing listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for one in sockets:
@@ -55,7 +55,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     with image_folder(32, num_images=64) as dataset:
         flags = [f"--dataset={dataset}", *MODEL, *findings.choose((), ("--set=depth=1", "--set=width=4"))]
 

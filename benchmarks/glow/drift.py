@@ -1,4 +1,4 @@
-"""What rebuilding inputs does to float32 gradients, against depth."""
+"""The effect of rebuilding inputs on float32 gradients, against depth."""
 
 from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.images import noise
@@ -12,12 +12,12 @@ SIZE, BATCH = 16, 16
 NOTES = (
     "Difference of the gradients of a memory mode from the plain mode's, in float32: norm of the difference over all parameters, "
     "divided by the norm of the gradients. L=1, width 64, 16x16x3, batch 16, after data-dependent init, kernels disturbed by "
-    "N(0, 0.01^2). In float64 they are equal to 1e-9 (tests/bijectors/test_memory.py).",
+    "N(0, 0.01^2). In float64 they are equal to 1e-9 (tests/tracing/test_memory.py).",
 )
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     limit_tensorflow()
     for depth in findings.choose(DEPTHS, DEPTHS[:1]):
         for mode, difference in differences(depth).items():
@@ -28,7 +28,7 @@ def measure(findings: Findings) -> None:
 
 
 def differences(depth: int) -> dict[str, float]:
-    """`{mode: norm(gradients - plain) / norm(plain)}`."""
+    """Relative differences of the gradients, `{mode: norm(gradients - plain) / norm(plain)}`."""
     import dataclasses
 
     import tensorflow as tf

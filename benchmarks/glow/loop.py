@@ -1,4 +1,4 @@
-"""What the loop costs beside the model: logging, and several steps a call."""
+"""What the loop costs on top of the model: logging, and several steps per call."""
 
 from benchmarks.harness.command import run_command
 from benchmarks.harness.comparisons import compare_commands
@@ -12,7 +12,7 @@ SETTINGS = {
 }
 STEPS = 500
 
-# One of the smallest models that there are, on 8x8 images: nearly all of its step is the loop.
+# One of the smallest possible models, on 8x8 images: nearly all of its step is the loop.
 TINY = ["--experiment=demo", "--dataset=digits", "--set=levels=1", "--set=depth=1", "--set=width=4"]
 TINY += ["--set=evaluate_every=0", "--batch_size=8", "--set=init_batch_size=32"]
 
@@ -23,7 +23,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
 
     def run(flags):
         return lambda num_steps: run_command([*TINY, *flags], num_steps)

@@ -1,8 +1,8 @@
 """Glow in tfflows, in normflows and in TFP, and the bare networks: each as tasks on the same batch.
 
-Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`. The
-tasks are `training step` (noise, log-likelihood, gradients, update), `log_prob` and `sample`, each of one batch, each done
-when it returns.
+Each function builds one subject in the process that calls it, and returns `(tasks, facts)` for `harness.workers`. The
+tasks are `training step` (noise, log-likelihood, gradients, update), `log_prob` and `sample`, each on one batch. A task returns
+when its work is done.
 """
 
 import dataclasses
@@ -19,7 +19,15 @@ from benchmarks.harness.workers import Subject
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Architecture and batch: K, L, hidden channels, side of the images, images."""
+    """Architecture and batch.
+
+    Attributes:
+      depth: Flow steps per level, K.
+      levels: Levels, L.
+      width: Hidden channels of the couplings' networks.
+      image_size: Side of the images.
+      batch_size: Images per batch.
+    """
 
     depth: int
     levels: int
@@ -35,11 +43,11 @@ class Case:
 
     @property
     def image_shape(self) -> list[int]:
-        """`[H, W, 3]`."""
+        """Shape of an image, `[H, W, 3]`."""
         return [self.image_size, self.image_size, 3]
 
     def images(self) -> np.ndarray:
-        """One batch of uint8 noise."""
+        """A batch of uint8 noise, shape `[batch_size, H, W, 3]`."""
         return noise(self.batch_size, *self.image_shape)
 
 
@@ -61,7 +69,7 @@ def _experiment(case):
 
 
 def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
-    """Ours: affine coupling, dense 1x1 convolutions, learned priors, border channels, its own Adamax."""
+    """Glow in tfflows: affine couplings, dense 1x1 convolutions, learned priors, border channels, and our Adamax."""
     limit_tensorflow()
     import tensorflow as tf
 
@@ -77,7 +85,7 @@ def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
     model.flow.bijector.initialize(values)
     make_optimizer = functools.partial(glow_model.optimizer, experiment, LEARNING_RATE)
     tasks = flow_tasks(strategy, model, make_optimizer, case.images(), values, jit_compile)
-    # The released top prior holds weights that see only zeros; others have none.
+    # The released top prior has weights that only see zeros; other libraries have none.
     dead = glow_model.dead_parameters(experiment, case.image_shape)
     return tasks, {"parameters": count_parameters(model) - dead}
 
@@ -85,7 +93,8 @@ def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
 def bare_networks(case: Case, jit_compile: bool = False) -> Subject:
     """The networks of our Glow alone: the same layers on inputs of the same shapes, forward, backward and update.
 
-    Of the couplings and of the priors between levels. The backward pass goes to the weights and to the inputs, as in a flow.
+    These are the networks of the couplings and of the priors between levels. As in a flow, the backward pass goes to the
+    weights and to the inputs.
     """
     limit_tensorflow()
     import tensorflow as tf
@@ -109,7 +118,7 @@ def bare_networks(case: Case, jit_compile: bool = False) -> Subject:
 
 
 def tfp_glow(case: Case) -> Subject:
-    """`tfb.Glow` with its default networks at our width, under `tf.function`; Adamax of tf_keras, one kernel a variable."""
+    """`tfb.Glow` with its default networks at our width, under `tf.function`; Adamax of tf_keras, one kernel per variable."""
     limit_tensorflow()
     import tensorflow as tf
     import tensorflow_probability as tfp
@@ -161,7 +170,7 @@ def normflows_glow(case: Case) -> Subject:
     levels = case.levels
     size, channels = case.image_size, 3
     bases, flows, merges = [], [], []
-    # normflows lists levels from the latent's end, and a level's flows from latent to data.
+    # normflows lists levels from the latent end, and the flows of a level from latent to data.
     for level in range(levels):
         squeezed = channels * 2 ** (levels + 1 - level)
         blocks = [normflows.flows.GlowBlock(squeezed, case.width, use_lu=False) for _ in range(case.depth)]

@@ -17,7 +17,7 @@ CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
 STEPS = 20
 ROUNDS = 3
 
-# Parts of the names of TensorFlow's kernels; the first that fits counts.
+# Parts of the names of TensorFlow's kernels; the first match counts.
 KINDS = {
     "convolutions": ("Conv2D",),
     "matrix products and transpositions": ("MatMul", "Transpose"),
@@ -28,7 +28,7 @@ KINDS = {
     "random numbers": ("Random", "Shift", "Bitwise"),
     "elementwise": ("Add", "Mul", "Sub", "Relu", "Exp", "Softplus", "Sigmoid", "Neg", "Cast", "Square", "Pow", "Unary"),
 }
-# Kernels that contain others.
+# Kernels that run other kernels.
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 NOTES = (
@@ -40,7 +40,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     limit_tensorflow()
     for subject, make in {"tfflows": models.tfflows_glow, "bare networks": models.bare_networks}.items():
         step = make(findings.choose(CASE, SMALLEST))[0][TRAINING_STEP]
@@ -53,7 +53,7 @@ def measure(findings: Findings) -> None:
 
 
 def milliseconds_by_kind(step: Callable[[], object]) -> Mapping[str, float]:
-    """`{kind: milliseconds a step}` of `STEPS` calls, and their wall time."""
+    """Means over `STEPS` calls, `{kind: milliseconds per step}`, and the `wall time`, also in milliseconds per step."""
     import time
 
     import tensorflow as tf
@@ -77,7 +77,7 @@ def milliseconds_by_kind(step: Callable[[], object]) -> Mapping[str, float]:
 
 
 def kind_of(kernel: str) -> str:
-    """The kind of a kernel, by its name."""
+    """The kind of a kernel, from its name."""
     return next((kind for kind, parts in KINDS.items() if any(part in kernel for part in parts)), "others")
 
 

@@ -22,7 +22,7 @@ SUBJECTS = {
     BARE_XLA: (models.bare_networks, (True,)),
 }
 
-# Case, what its training step is to stay below in times of the bare networks', rounds, calls a turn.
+# Case, goal for the ratio of its training step to the bare networks', rounds, calls per turn.
 CASES = (
     (Case(depth=4, levels=3, width=64, image_size=32, batch_size=16), 1.4, 11, 5),
     (Case(depth=2, levels=3, width=512, image_size=32, batch_size=16), 1.2, 7, 2),
@@ -44,7 +44,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for case, goal, rounds, calls in findings.choose(CASES, ((SMALLEST, 1.4, 1, 1),)):
         makers = {name: (make, (case, *arguments)) for name, (make, arguments) in SUBJECTS.items()}
         with workers(makers) as (started, facts, messages):
@@ -71,7 +71,14 @@ def measure(findings: Findings) -> None:
 
 
 def ratios_of_ours(case: str, quantity: str, samples: Mapping[str, Samples], goal: float) -> list[Ratio]:
-    """Ours over each peer, to stay below 1, and over the faster of the two bare networks (goal: of training)."""
+    """Ratios of our times to each peer's, which should stay below 1, and to the faster of the two bare networks.
+
+    Args:
+      case: Case of the rows.
+      quantity: Quantity of the rows.
+      samples: `{subject: its times}`.
+      goal: Goal for the ratio to the bare networks, for the training step alone.
+    """
     turns = {name: times.turns for name, times in samples.items()}
     bare = [name for name in (BARE, BARE_XLA) if name in samples]
     limit = min(bare, key=lambda name: sorted(turns[name])[len(turns[name]) // 2], default=None)

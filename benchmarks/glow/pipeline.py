@@ -1,4 +1,4 @@
-"""The input pipeline alone, beside what a model takes."""
+"""The input pipeline alone, beside the time of a model."""
 
 import io
 import pathlib
@@ -20,7 +20,7 @@ from reproductions.reporting.benchmarks import Measurement, Ratio
 
 CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
 BATCH_SIZE = 128
-BATCHES = 20  # a call
+BATCHES = 20  # per call
 ROUNDS = 7
 MODEL = "training"
 
@@ -33,7 +33,7 @@ NOTES = (
 
 
 def array_pipeline() -> Subject:
-    """50,000 images of 32x32 in memory."""
+    """Batches of 50,000 32x32 images in memory."""
     limit_tensorflow()
     from tfflows.data.sources import ArraySource
 
@@ -43,7 +43,7 @@ def array_pipeline() -> Subject:
 
 
 def record_pipeline(directory: str) -> Subject:
-    """4,096 images of 64x64 as PNG in four TFRecord files, which are written first."""
+    """Batches of 4,096 64x64 images as PNG in four TFRecord files, which are written first."""
     limit_tensorflow()
     import tensorflow as tf
 
@@ -70,7 +70,7 @@ def record_pipeline(directory: str) -> Subject:
 
 
 def file_pipeline(dataset: str) -> Subject:
-    """The images of a folder as PNG files, one read at a time, as when they do not fit into memory."""
+    """Batches of a folder's PNG files, read one at a time as if they did not fit into memory."""
     limit_tensorflow()
     from tfflows.data import folders, load_dataset
 
@@ -91,7 +91,7 @@ def _task(source, augmentation):
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     case = findings.choose(CASE, SMALLEST)
     with image_folder(64, num_images=1024) as dataset, tempfile.TemporaryDirectory() as records:
         makers = {

@@ -17,7 +17,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     with image_folder(32, num_images=64) as dataset:
 
         def run(precision):

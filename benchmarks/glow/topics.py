@@ -5,10 +5,10 @@ from benchmarks.harness.memory import MODES, Peaks, add_slopes, by_mode, measure
 from benchmarks.harness.start_up import LIMIT, Start, measure_start_up
 from benchmarks.harness.topic import Findings, Topic
 
-# Activations outweigh all else: few parameters, one level, a large batch.
+# Activations outweigh everything else: few parameters, one level, a large batch.
 DEPTHS = (4, 8, 16, 32, 64)
 DEEP = ("--experiment=cifar10", "--set=levels=1", "--set=width=64", "--batch_size=128", "--set=init_batch_size=16")
-# What a flow step takes, in times of the plain mode.
+# Memory of a flow step, as a ratio to the plain mode.
 SLOPE_GOALS = {"recompute": None, "reversible": 0.1}
 CELEBA = Peaks(
     case="CelebA-HQ 256",
@@ -21,12 +21,12 @@ CELEBA = Peaks(
     goal=6 * 1024,
 )
 
-# The largest of the published Glows in number of variables, and the largest image.
+# The published Glow with the most variables, and the one with the largest images.
 STARTS = (Start("imagenet64", 64, goal=30), Start("celeba_hq", 256, goal=30))
 
 
 def of_depth(depth: int) -> Peaks:
-    """The modes of backpropagation at a depth K."""
+    """The runs of all modes of backpropagation at depth K."""
     return Peaks(
         case=f"K={depth}",
         paper="glow",
@@ -40,7 +40,7 @@ def of_depth(depth: int) -> Peaks:
 
 
 def measure_memory_by_depth(findings: Findings) -> None:
-    """Adds the modes at several depths, what a flow step takes, and the published Glow on large images."""
+    """Adds all modes at several depths, the memory of a flow step, and the published Glow on large images."""
     depths = findings.choose(DEPTHS, (1, 2))
     for depth in depths:
         measure_memory(findings, of_depth(depth))

@@ -1,4 +1,4 @@
-"""XLA (`--jit`): time, compile time and memory with and without."""
+"""XLA (`--jit`): time, compile time and memory with and without it."""
 
 from benchmarks.glow import models
 from benchmarks.glow.models import SMALLEST, Case
@@ -23,7 +23,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for case, rounds, calls in findings.choose(CASES, ((SMALLEST, 1, 1),)):
         makers = {name: (models.tfflows_glow, (case, jit_compile)) for name, jit_compile in SUBJECTS.items()}
         with workers(makers) as (started, _, _):

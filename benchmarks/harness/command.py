@@ -1,4 +1,4 @@
-"""The training command as a measured process: `reproductions/PAPER/run.py FLAGS`, cut off after some steps."""
+"""The training command as a measured process: `reproductions/PAPER/run.py FLAGS`, stopped after some steps."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ from benchmarks.harness.environment import ROOT, VARIABLES
 
 
 class CommandError(RuntimeError):
-    """The command failed; the message ends as its standard error does."""
+    """The command failed; the message ends with the last lines of its standard error."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Run:
     """What a run of the command showed.
 
     Attributes:
-      events: `{part: seconds}` from the command to the part's end, in their order.
-      steps: `(step, seconds)`, seconds from the command to the end of the call that the step ended with.
-      peak_memory_mib: Largest resident set.
-      finished: Whether it came to its last step before `limit`.
-      forward_pass: Seconds of a traced forward pass of the init batch, if that was asked for.
+      events: `{part: seconds}` from the start of the command to the end of the part, in order.
+      steps: Pairs `(step, seconds)`: seconds from the start of the command to the end of the call that ended with this step.
+      peak_memory_mib: Largest resident set in MiB.
+      finished: Whether it reached its last step before `limit`.
+      forward_pass: Seconds of a traced forward pass of the init batch, if requested.
     """
 
     events: dict[str, float]
@@ -39,7 +39,7 @@ class Run:
     forward_pass: float | None = None
 
     def seconds_per_step(self, after: int) -> float:
-        """Median seconds a step over the calls that end later than step `after`."""
+        """Median seconds per step over the calls that start at step `after` or later."""
         times = [
             (seconds - before) / (step - previous)
             for (previous, before), (step, seconds) in zip(self.steps, self.steps[1:], strict=False)
@@ -48,7 +48,7 @@ class Run:
         return float(np.median(times))
 
     def block_seconds(self, block: int) -> list[float]:
-        """Means of seconds a step over consecutive stretches of at least `block` steps, without the first call."""
+        """Mean seconds per step over consecutive stretches of at least `block` steps, without the first call."""
         means, (last, last_seconds) = [], self.steps[0]
         for step, seconds in self.steps[1:]:
             if step - last >= block:
@@ -57,7 +57,7 @@ class Run:
         return means
 
     def first_step_seconds(self) -> float:
-        """Seconds from the data-dependent init to the end of the first call: tracing, compiling and running it."""
+        """Seconds from the end of the data-dependent init to the end of the first call, which traces, compiles and runs."""
         return self.steps[0][1] - self.events["initialization"]
 
 
@@ -73,15 +73,15 @@ def run_command(
     """Runs the command to step `num_steps`, in a workdir of its own.
 
     Args:
-      flags: Those of run.py, but for `--workdir` and `--steps`.
-      num_steps: Step after which it is cut off.
+      flags: Flags of run.py other than `--workdir` and `--steps`.
+      num_steps: Step after which it is stopped.
       paper: Folder under `reproductions/`.
       limit: Seconds after which it is stopped.
-      environment: Variables beside those of every benchmark.
+      environment: Environment variables in addition to those of every benchmark.
       forward_pass: Whether to time a forward pass of the init batch at the end.
 
     Raises:
-      CommandError: if it fails.
+      CommandError: If the command fails.
     """
     with started(flags, num_steps, paper=paper, environment=environment, forward_pass=forward_pass) as wait:
         return wait(limit)
@@ -96,11 +96,22 @@ def started(
     environment: Mapping[str, str] | None = None,
     forward_pass: bool = False,
 ) -> Iterator[Callable[[float], Run]]:
-    """Starts the command and gives the function that waits for its `Run`; for several at once."""
+    """Starts the command, so that several can run at once.
+
+    Args:
+      flags: As for `run_command`.
+      num_steps: As for `run_command`.
+      paper: As for `run_command`.
+      environment: As for `run_command`.
+      forward_pass: As for `run_command`.
+
+    Yields:
+      A function `limit -> Run` that waits for the command, at most `limit` seconds. It raises `CommandError` if that fails.
+    """
     with tempfile.TemporaryDirectory() as directory:
         result, errors = pathlib.Path(directory, "result.json"), pathlib.Path(directory, "errors")
         command = [sys.executable, "-m", "benchmarks.harness.command_process", paper, repr(time.time()), str(num_steps)]
-        # Steps beyond those wanted, so that the last one wanted is a step like any other.
+        # One step more than requested, so that the last requested one is like any other.
         command += [str(result), *flags, f"--workdir={directory}/workdir", f"--steps={num_steps + 1}"]
         options = {"BENCHMARK_FORWARD_PASS": "1"} if forward_pass else {}
         variables = os.environ | VARIABLES | options | (environment or {})

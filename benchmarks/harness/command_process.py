@@ -1,12 +1,13 @@
-"""Runs the true training command in this process and writes down when its parts end.
+"""Runs the true training command in this process and records when its parts end.
 
     python -m benchmarks.harness.command_process PAPER STARTED STEPS RESULT FLAG ...
 
-PAPER is the folder under `reproductions/`; STARTED the time (`time.time()`) at which the command was given; STEPS the step after
-which it is cut off (so that no evaluation and no samples follow); RESULT a JSON file, which is rewritten at every event and so
-tells how far a process came that was stopped; the flags are those of its `run.py`.
+PAPER is the folder under `reproductions/`. STARTED is the time (`time.time()`) at which the command was given. STEPS is the step
+after which it is stopped, so that no evaluation and no samples follow. RESULT is a JSON file that is rewritten at every event, so
+that it shows how far a stopped process came. The flags are those of the paper's `run.py`.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -19,46 +20,46 @@ from collections.abc import Sequence
 
 from benchmarks.harness.environment import ROOT, limit_tensorflow
 
-# Set where the time of a forward pass is wanted too.
+# Set if a forward pass should be timed as well.
 FORWARD_PASS = "BENCHMARK_FORWARD_PASS"
 
 
 class Events:
-    """Names and times in seconds since the command was given, on disk at every moment."""
+    """Names and times of events in seconds since the command was given, kept up to date on disk."""
 
     def __init__(self, started: float, path: str):
         self._started, self._path = started, pathlib.Path(path)
         self._content = {"events": [], "steps": []}
 
     def mark(self, name: str) -> None:
-        """A part that has a name has ended."""
+        """Records that the part `name` has ended."""
         self._content["events"].append([name, time.time() - self._started])
         self._write()
 
     def step(self, number: int) -> None:
-        """The call that ends with this step has ended."""
+        """Records that the call that ends with step `number` has ended."""
         self._content["steps"].append([number, time.time() - self._started])
-        # A step may take a millisecond; the first ones are those that a stopped process is asked for.
+        # A step may take only a millisecond; of a stopped process only the first ones are needed.
         if len(self._content["steps"]) <= 3:
             self._write()
 
     def finish(self, **results: float) -> None:
-        """All that is wanted has ended; further results are kept."""
+        """Records that everything has ended, and further results."""
         self._content |= results
         self._write()
 
     def _write(self):
-        # Kilobytes, so on Linux; what the process took at its largest.
+        # The largest resident set so far; on Linux in kilobytes.
         self._content["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         self._path.write_text(json.dumps(self._content))
 
 
 class Finished(BaseException):
-    """The last step that is wanted was taken; no handler of errors is to catch it."""
+    """The last requested step was taken. Not an `Exception`, so that no error handler catches it."""
 
 
 def seconds_of_forward_pass(model: object, batch_size: int) -> float:
-    """Time of one traced evaluation of the density of `batch_size` images: the arithmetic of a data-dependent init."""
+    """Seconds of one traced evaluation of the density of `batch_size` images: the arithmetic of a data-dependent init."""
     import tensorflow as tf
 
     from tfflows.distributions.dequantized_flow import DequantizedFlow
@@ -77,7 +78,7 @@ def seconds_of_forward_pass(model: object, batch_size: int) -> float:
 
 
 def main(paper: str, started: float, num_steps: int, result: str, run_flags: Sequence[str]) -> None:
-    """Runs the command with its parts watched."""
+    """Runs the command and records when its parts end; the arguments are those of the module's command line."""
     events = Events(started, result)
     limit_tensorflow()
     sys.argv = [str(ROOT / "reproductions" / paper / "run.py"), *run_flags]
@@ -114,14 +115,12 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
             raise Finished
 
     trainer.initialize_from_data, Progress.update = initialize, updated
-    try:
+    with contextlib.suppress(Finished):
         command.main(dataclasses.replace(reproduction, build_model=build_model))
-    except Finished:
-        pass
-    events.finish()  # the peak of memory belongs to the command alone
+    events.finish()  # before the forward pass, so that the peak memory is that of the command alone
     if FORWARD_PASS in os.environ:
         events.finish(forward_pass=seconds_of_forward_pass(built["model"], built["init_batch_size"]))
-    os._exit(0)  # other workers may be gone already
+    os._exit(0)  # other workers may have ended already
 
 
 if __name__ == "__main__":

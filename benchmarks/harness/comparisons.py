@@ -1,4 +1,4 @@
-"""Subjects beside each other, in turn: workers by one of their tasks, settings of the training command by a step of its loop."""
+"""Comparisons of subjects that run in turn: workers on one of their tasks, or settings of the training command."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -11,11 +11,11 @@ from benchmarks.harness.topic import Findings
 from benchmarks.harness.workers import workers
 from reproductions.reporting.benchmarks import Measurement
 
-# A model, the networks in it, and the same where each waits for the one before.
+# A model, the networks in it, and the same networks where each waits for the one before.
 OURS, BARE, IN_TURN = "tfflows", "bare networks", "bare networks in turn"
 
 STEP = "a step of the loop"
-# In a quick run; enough for two calls of the largest number of steps a call.
+# For a quick run: enough for two calls at the largest number of steps per call.
 _QUICK_STEPS = 24
 
 
@@ -30,11 +30,11 @@ def compare_tasks(
     """Adds times, parameters and memory of several subjects, and ratios of their times.
 
     Args:
-      findings: What the rows are added to.
-      case: Of the rows.
-      quantity: Of the rows; the name of the task.
-      makers: As for `workers`; `facts` have `parameters`.
-      rounds: Turns of each subject, of one call.
+      findings: Receives the rows.
+      case: Case of the rows.
+      quantity: Quantity of the rows, which is the name of the task.
+      makers: As for `workers`; the facts must contain `parameters`.
+      rounds: Turns of each subject, with one call each.
       pairs: `(numerator, denominator, goal)` of each ratio.
     """
     with workers(makers) as (started, facts, _):
@@ -65,17 +65,16 @@ def compare_commands(
     reference: str,
     rounds: int = 2,
 ) -> None:
-    """Adds milliseconds a step of the loop of several settings, and their ratios to one of them.
+    """Adds milliseconds per step of the loop for several settings, and their ratios to one of them.
 
     Args:
-      findings: What the rows are added to.
-      case: Of the rows.
-      runs: `{subject: number of steps -> Run}`.
-      num_steps: Steps of a run.
-      block: Steps that a sample is the mean over, so that what is done every so many steps counts in full.
-      reference: The subject that all others are compared with; a pair of a ratio is a round, represented by the median of its
-        samples.
-      rounds: Runs of each.
+      findings: Receives the rows.
+      case: Case of the rows.
+      runs: `{subject: function}`, where the function takes a number of steps and returns a `Run`.
+      num_steps: Steps of each run.
+      block: Number of steps that a sample is the mean of, so that periodic work, such as logging, counts in full.
+      reference: The subject that all others are compared with. Ratios are taken between the medians of the same round.
+      rounds: Runs of each subject.
     """
     if findings.quick:
         num_steps, block, rounds = min(num_steps, _QUICK_STEPS), 1, 1

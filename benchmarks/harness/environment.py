@@ -1,14 +1,14 @@
-"""What every process of a benchmark runs under: two threads a library, on the CPU alone."""
+"""The environment of every process of a benchmark: two threads per library, on the CPU alone."""
 
 import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
-# How many threads each library takes, in this process and those that it starts.
+# Number of threads per library, in this process and those that it starts.
 THREADS_VARIABLE = "BENCHMARK_THREADS"
 THREADS = int(os.environ.get(THREADS_VARIABLE, "2"))
 
-# TensorFlow reads none of these for its own pools: see `limit_tensorflow`.
+# TensorFlow reads none of these for its own thread pools: see `limit_tensorflow`.
 VARIABLES = {
     "OMP_NUM_THREADS": str(THREADS),
     "MKL_NUM_THREADS": str(THREADS),
@@ -18,7 +18,7 @@ VARIABLES = {
 
 
 def limit_tensorflow(threads_an_operation: int = THREADS) -> None:
-    """Fixes TensorFlow's threads; must come before it runs anything."""
+    """Fixes the size of TensorFlow's thread pools; must be called before TensorFlow runs anything."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation)

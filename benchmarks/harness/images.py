@@ -1,4 +1,4 @@
-"""Data sets for benchmarks: noise, since no time depends on what the pixels show."""
+"""Data sets for benchmarks: noise, since no measured time depends on the pixels' values."""
 
 import contextlib
 import pathlib
@@ -10,13 +10,21 @@ from PIL import Image
 
 
 def noise(num_images: int, *shape: int) -> np.ndarray:
-    """uint8 noise `[num_images, *shape]`."""
+    """Noise, uint8 in 0 ... 255, shape `[num_images, *shape]`; always the same for the same shape."""
     return np.random.default_rng(0).integers(0, 256, [num_images, *shape], np.uint8)
 
 
 @contextlib.contextmanager
 def image_folder(size: int, num_images: int) -> Iterator[str]:
-    """The name, for `--dataset`, of a temporary folder with `num_images` training and two test images."""
+    """A temporary folder with PNG files of noise.
+
+    Args:
+      size: Side of the images.
+      num_images: Number of training images; there are two test images.
+
+    Yields:
+      The name of the data set, for the flag `--dataset`.
+    """
     with tempfile.TemporaryDirectory() as directory:
         for split, number in (("train", num_images), ("test", 2)):
             folder = pathlib.Path(directory, split)

@@ -1,4 +1,4 @@
-"""What else runs on the machine: the processor time that other processes take."""
+"""The load of the machine: processor time that other processes take."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ STAT = pathlib.Path("/proc/stat")
 
 
 def busy_seconds() -> float | None:
-    """Processor time that all processes together have taken since the machine started; None without /proc."""
+    """Processor time in seconds of all processes since the machine started; None without /proc."""
     if not STAT.exists():
         return None
     # user nice system idle iowait irq softirq steal
@@ -19,23 +19,23 @@ def busy_seconds() -> float | None:
 
 
 def process_seconds(process: int) -> float:
-    """Processor time that one process has taken, its threads included."""
-    # The name, in brackets, may hold spaces.
+    """Processor time in seconds that a process and its threads have taken."""
+    # The name, in brackets, may contain spaces.
     fields = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def own_seconds() -> float:
-    """Processor time of this process and of its children that have ended."""
+    """Processor time in seconds of this process and of its children that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 class Others:
-    """The share of the machine's processor time that other processes take, from the object's creation on.
+    """The share of the machine's processor time that other processes have taken since this object was created.
 
     Args:
-      own: Gives the seconds of the processes that do not count as others.
+      own: Function that returns the processor seconds of the processes that do not count as others.
     """
 
     def __init__(self, own: Callable[[], float] = own_seconds):
@@ -43,7 +43,7 @@ class Others:
         self._wall, self._others = time.monotonic(), self._seconds()
 
     def share(self) -> float | None:
-        """Between 0 and 1; None where it cannot be told."""
+        """The share between 0 and 1; None if the system does not tell it."""
         if self._others is None:
             return None
         capacity = (time.monotonic() - self._wall) * len(os.sched_getaffinity(0))
@@ -55,19 +55,21 @@ class Others:
 
 
 class Patience:
-    """Whether a turn was too disturbed to count; gives in after some seconds of such turns, so that a run ends anywhere.
+    """Decides whether a turn was too disturbed to count.
+
+    After some seconds of repeated turns it accepts all, so that a run ends on a busy machine too.
 
     Args:
-      processes: Ids of the processes that are measured.
-      seconds: How long turns are repeated, all together.
-      limit: Share of the machine that others may take.
+      processes: Ids of the measured processes.
+      seconds: Time in total that repeated turns may take.
+      limit: Share of the machine that other processes may take.
     """
 
     def __init__(self, processes: Sequence[int], seconds: float = 90.0, limit: float = 0.1):
         self._processes, self._left, self._limit = tuple(processes), seconds, limit
 
     def watch(self) -> Callable[[], bool]:
-        """Begins a turn; the function that it returns ends it and says whether to repeat it."""
+        """Begins a turn; the returned function ends it and says whether to repeat it."""
         begin = time.monotonic()
         others = Others(lambda: own_seconds() + sum(map(process_seconds, self._processes)))
 

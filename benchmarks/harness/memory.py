@@ -1,4 +1,4 @@
-"""Peak memory of the training command: modes of backpropagation, or models, beside each other."""
+"""Peak memory of the training command, compared between modes of backpropagation or between models."""
 
 import dataclasses
 import statistics
@@ -16,20 +16,20 @@ STEPS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Peaks:
-    """Runs of the command that are compared, each in a process of its own, once.
+    """Runs of the command to compare, each once in a process of its own.
 
     Attributes:
-      case: Of the rows.
+      case: Case of the rows.
       paper: Folder under `reproductions/`.
-      subjects: `{subject: its flags}`; `by_mode` makes those of the modes of backpropagation.
-      flags: Of every subject.
-      smallest: Further flags of a quick run.
+      subjects: `{subject: its flags}`; see `by_mode` for the modes of backpropagation.
+      flags: Flags of every subject.
+      smallest: Additional flags of a quick run.
       image_size: Side of the images.
-      num_images: Of the training set.
-      reference: The subject that all others are compared with; the first unless given.
+      num_images: Number of training images.
+      reference: The subject that all others are compared with; by default the first.
       limit: Seconds after which a run is stopped.
-      goal: What the memory is to stay below, in MiB.
-      step_times: Whether the time of a step is a row too.
+      goal: Goal for the memory in MiB, an upper bound.
+      step_times: Whether to add rows for the time of a step as well.
     """
 
     case: str
@@ -46,7 +46,7 @@ class Peaks:
 
 
 def by_mode(*modes: str) -> dict[str, tuple[str, ...]]:
-    """The `subjects` of modes of backpropagation."""
+    """The `subjects` that compare modes of backpropagation."""
     return {mode: (f"--memory={mode}",) for mode in modes}
 
 
@@ -84,13 +84,13 @@ def measure_memory(findings: Findings, peaks: Peaks) -> None:
 
 
 def add_slopes(findings: Findings, cases: Mapping[str, int], case: str, goals: Mapping[str, float | None]) -> None:
-    """Adds the memory that a flow step takes, and its ratio to the plain mode's.
+    """Adds the memory per flow step, and its ratio to the plain mode's.
 
     Args:
-      findings: What has the peaks of memory, and what the rows are added to.
-      cases: `{case of the peaks: number of flow steps}`; a least-squares line goes through them.
-      case: Of the new rows.
-      goals: `{mode: what its ratio is to stay below}`.
+      findings: Contains the peaks of memory, and receives the rows.
+      cases: `{case of the peaks: number of flow steps}`; the slope is that of the least-squares line through them.
+      case: Case of the new rows.
+      goals: `{mode: upper bound for its ratio, or None}`.
     """
     peaks = {(row.case, row.subject): row.median for row in findings.measurements if row.quantity == "peak memory"}
     slopes = {

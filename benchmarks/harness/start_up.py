@@ -11,7 +11,7 @@ from reproductions.reporting.benchmarks import Measurement
 
 LIMIT = 420
 
-# Events of `command_process`, and what passes before each.
+# Events of `command_process`, and the phase that ends with each.
 PHASES = {
     "imports": "interpreter and imports",
     "data": "data set",
@@ -23,14 +23,14 @@ PHASES = {
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """An experiment as published, but for batch and init batch, which do not change the start; on noise images.
+    """A published experiment on noise images; only the batch and init batch, which do not change the start, are smaller.
 
     Attributes:
-      experiment: Its name.
+      experiment: Name of the experiment.
       image_size: Side of the images.
-      goal: Seconds that the start-up is to stay below.
-      init_images: Of the init batch.
-      flags: Further flags.
+      goal: Goal for the start-up in seconds, an upper bound.
+      init_images: Number of images of the init batch.
+      flags: Additional flags.
     """
 
     experiment: str
@@ -41,13 +41,13 @@ class Start:
 
 
 def measure_start_up(findings: Findings, paper: str, starts: Sequence[Start], smallest: Sequence[str]) -> None:
-    """Adds start-up and its parts of experiments of a paper.
+    """Adds the start-up of a paper's experiments, and its parts.
 
     Args:
-      findings: What the rows are added to.
+      findings: Receives the rows.
       paper: Folder under `reproductions/`.
-      starts: The experiments; one run each, of two steps.
-      smallest: Further flags of a quick run, which is of the first experiment alone.
+      starts: The experiments, each run once for two steps.
+      smallest: Additional flags of a quick run, which measures the first experiment alone.
     """
     for start in findings.choose(starts, starts[:1]):
         with image_folder(start.image_size, num_images=max(start.init_images, 2)) as dataset:
@@ -59,7 +59,13 @@ def measure_start_up(findings: Findings, paper: str, starts: Sequence[Start], sm
 
 
 def start_up_rows(experiment: str, run: Run, goal: float | None = None) -> list[Measurement]:
-    """The measurements of a `Run` of an experiment, whole or stopped at `LIMIT`; goal in seconds."""
+    """The measurements of a run, complete or stopped at `LIMIT`.
+
+    Args:
+      experiment: Case of the rows.
+      run: What the command showed.
+      goal: Goal for the start-up in seconds.
+    """
 
     def row(quantity, seconds, **fields):
         return Measurement(experiment, quantity, "tfflows", "s", **summary([seconds]), **fields)

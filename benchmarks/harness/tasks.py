@@ -1,4 +1,4 @@
-"""What flows and networks of any paper are timed by: tasks for `harness.workers`.
+"""Tasks for `harness.workers` that time the flows and networks of any paper.
 
 A task is a function without arguments that takes one batch and returns when its work is done.
 """
@@ -30,16 +30,16 @@ def flow_tasks(
     jit_compile: bool = False,
     num_side_by_side: int = 1,
 ) -> dict[str, Task]:
-    """A training step on uint8 images (noise, bound, gradients, update), `log_prob` of values and as many samples.
+    """Tasks of a flow: a training step (noise, bound, gradients, update), `log_prob`, and sampling a batch of the same size.
 
     Args:
-      strategy: Of the model.
-      model: `DequantizedFlow`, initialized.
-      make_optimizer: `() -> keras.optimizers.Optimizer`.
-      images: uint8 array `[B, H, W, C]`.
-      values: Float `Tensor` like `images`, in [-1/2, 1/2).
-      jit_compile: Python `bool`.
-      num_side_by_side: As in `make_train_step`, for the training step alone.
+      strategy: Strategy in whose scope the model was made.
+      model: The model, already initialized.
+      make_optimizer: Function that makes the optimizer in the strategy's scope.
+      images: Training images, uint8, shape `[B, H, W, C]`.
+      values: Argument of `log_prob`, float32 in [-1/2, 1/2), shape `[B, H, W, C]`.
+      jit_compile: Whether to compile with XLA.
+      num_side_by_side: As for `make_train_step`; it concerns the training step alone.
     """
     import tensorflow as tf
 
@@ -62,7 +62,7 @@ def training_step(
     jit_compile: bool = False,
     num_side_by_side: int = 1,
 ) -> Task:
-    """The task `training step` of any model that the driver trains; arguments as for `flow_tasks`."""
+    """The task `training step` of any model that the driver can train; the arguments are as for `flow_tasks`."""
     import tensorflow as tf
 
     from tfflows.tracing.named_variables import named_variables
@@ -94,7 +94,7 @@ def training_step(
     return lambda: float(step(batch)["loss"])
 
 
-# What a network's input takes of the outputs of the one before: nothing in float32, yet the graph has to wait for it.
+# Factor of a network's output in the next one's input: without effect in float32, but the graph has to wait for it.
 _LINK = 1e-30
 
 
@@ -104,14 +104,14 @@ def network_tasks(
     jit_compile: bool = False,
     in_turn: bool = False,
 ) -> dict[str, Task]:
-    """The same networks alone: forward, backward to weights and inputs as in a flow, update; and the forward pass alone.
+    """Tasks of networks alone: a step (forward, backward to weights and inputs as in a flow, update), and the forward pass.
 
     Args:
-      calls: `[(network, arguments)]`: built Keras layers and the tuples (of structures of tensors) that they are called with.
-      optimizer: Not yet built.
-      jit_compile: Python `bool`.
-      in_turn: Whether each network waits for the one before, in both directions, as in a flow; else TensorFlow may run
-        several at a time. The first argument is then a float `Tensor`.
+      calls: Pairs `(network, arguments)`: built Keras layers and the tuples of structures of tensors that they are called with.
+      optimizer: An optimizer that is not built yet.
+      jit_compile: Whether to compile with XLA.
+      in_turn: Whether each network waits for the one before, in both directions, as in a flow. If so, the first argument of each
+        must be a float tensor. Otherwise TensorFlow may run several at a time.
     """
     import tensorflow as tf
 
@@ -127,7 +127,7 @@ def network_tasks(
             outputs.append(network(first, *rest))
         return outputs
 
-    # What comes back from the rest of a flow.
+    # Gradients that would come from the rest of a flow.
     shapes = [output.shape for output in tf.function(run_all).get_concrete_function(arguments).structured_outputs]
     outer = [tf.random.stateless_normal(shape, [1, number]) for number, shape in enumerate(shapes)]
 
@@ -152,5 +152,5 @@ def network_tasks(
         for output in forward(arguments):
             output.numpy()
 
-    # A pass in either direction runs each network once.
+    # As in a flow, a pass in either direction runs each network once.
     return {TRAINING_STEP: lambda: float(step()), LOG_PROB: run_forward}

@@ -1,4 +1,4 @@
-"""Samples in turn, and what is said of them: medians, quartiles, ratios pair by pair."""
+"""Times of subjects measured in turn, and their medians, quartiles and pairwise ratios."""
 
 import dataclasses
 import time
@@ -14,8 +14,8 @@ class Samples:
     """Times of one task.
 
     Attributes:
-      first_call: Seconds of its first call, which traces and compiles.
-      turns: A time a round: the median of the calls of a turn, in seconds.
+      first_call: Seconds of the first call, which traces and compiles.
+      turns: One time per round: the median over the calls of a turn, in seconds.
     """
 
     first_call: float
@@ -23,7 +23,7 @@ class Samples:
 
 
 def timed(task: Callable[[], object]) -> Callable[[int], list[float]]:
-    """A function that calls `task` so many times and gives the seconds of each call; `task` returns when its work is done."""
+    """A function that takes a number of calls of `task` and returns their seconds; `task` must return when its work is done."""
 
     def call(times):
         seconds = []
@@ -42,14 +42,14 @@ def in_turn(
     calls: int,
     watch: Callable[[], Callable[[], bool]] = lambda: lambda: False,
 ) -> dict[str, Samples]:
-    """Times tasks A, B, ... in the order A B B A A B ..., so that a drift of the machine meets all alike.
+    """Times tasks A, B, ... in the order A B B A A B ..., so that a drift of the machine affects all alike.
 
     Args:
-      tasks: `{name: times -> seconds of each call}`, see `timed`.
+      tasks: `{name: function}`, where the function takes a number of calls and returns their seconds; see `timed`.
       rounds: Turns of each task.
-      calls: Calls of a turn that count; one more comes first, as caches belong to the task before.
-      watch: Called before each turn, it gives a function that is called after it and says whether the turn is to be repeated:
-        see `machine.Patience`.
+      calls: Calls per turn that count. One more comes first, because the caches still hold the previous task's data.
+      watch: Called before each turn. It returns a function that is called after the turn and says whether to repeat it; see
+        `machine.Patience`.
     """
     first = {name: task(1)[0] for name, task in tasks.items()}
     turns = {name: [] for name in tasks}
@@ -69,7 +69,13 @@ def _undisturbed_turn(task, calls, watch):
 
 
 def summary(samples: Sequence[float]) -> dict[str, float | int]:
-    """Median, quartiles and number of samples, by the names of `Measurement` and `Ratio`."""
+    """Median, quartiles and number of samples, under the names that `Measurement` and `Ratio` have for them.
+
+    Example:
+      >>> from benchmarks.harness.timing import summary
+      >>> summary([1.0, 2.0, 4.0])
+      {'median': 2.0, 'lower_quartile': 1.5, 'upper_quartile': 3.0, 'count': 3}
+    """
     lower, median, upper = np.quantile(samples, [0.25, 0.5, 0.75])
     return {
         "median": float(median),
@@ -80,7 +86,7 @@ def summary(samples: Sequence[float]) -> dict[str, float | int]:
 
 
 def milliseconds(case: str, quantity: str, subject: str, samples: Samples, **fields: object) -> Measurement:
-    """The measurement of times, with what else is known of the subject."""
+    """The measurement of a subject's times, with further fields of `Measurement`."""
     values = [1000 * seconds for seconds in samples.turns]
     return Measurement(case, quantity, subject, "ms", **summary(values), first_call=samples.first_call, **fields)
 
@@ -93,10 +99,10 @@ def ratio(
     samples: Mapping[str, Sequence[float]],
     goal: float | None = None,
 ) -> Ratio:
-    """How many times `numerator`'s samples are `denominator`'s, each with that of the same round.
+    """Quotients of the samples of `numerator` and `denominator`, each pair from the same round.
 
     Raises:
-      ValueError: if they have not equally many samples.
+      ValueError: If the two do not have the same number of samples.
     """
     pairs = zip(samples[numerator], samples[denominator], strict=True)
     return Ratio(case, quantity, numerator, denominator, **summary([a / b for a, b in pairs]), goal=goal)

@@ -1,4 +1,4 @@
-"""A topic: what is measured under one name, and the record that it becomes."""
+"""A topic, which is measured under one name, and the record of its results."""
 
 import dataclasses
 import importlib.metadata
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 @dataclasses.dataclass
 class Findings:
-    """What a topic's function adds its rows to.
+    """Collects the rows of a topic.
 
     Attributes:
-      quick: Whether the smallest sizes and one round are enough, since nothing is recorded.
-      measurements: Rows.
-      ratios: Rows.
-      notes: What the run itself has to say, after the topic's notes.
+      quick: Whether the smallest sizes and one round are enough, because nothing is recorded.
+      measurements: Rows of times, memory or other quantities.
+      ratios: Rows that compare two subjects.
+      notes: Remarks on this run, printed after the topic's notes.
     """
 
     quick: bool = False
@@ -38,7 +38,7 @@ class Findings:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def choose(self, full: T, smallest: T) -> T:
-        """`smallest` in a quick run, else `full`."""
+        """`smallest` in a quick run, otherwise `full`."""
         return smallest if self.quick else full
 
     def in_turn(
@@ -48,19 +48,19 @@ class Findings:
         calls: int,
         watch: Callable[[], Callable[[], bool]],
     ) -> dict[str, Samples]:
-        """`timing.in_turn`; in a quick run one round of one call, whatever else the machine does."""
+        """As `timing.in_turn`; in a quick run one round of one call, however busy the machine is."""
         return timing.in_turn(tasks, 1, 1) if self.quick else timing.in_turn(tasks, rounds, calls, watch)
 
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
-    """What is measured under one name.
+    """A comparison or a set of measurements under one name.
 
     Attributes:
-      name: Of the topic and of its file, `results/benchmarks/<name>.json`.
-      title: Heading of its section.
-      notes: Paragraphs: what is compared, and how.
-      measure: Adds the rows.
+      name: Name of the topic and of its file, `results/benchmarks/<name>.json`.
+      title: Heading of its section on the page.
+      notes: Paragraphs that say what is compared, and how.
+      measure: Function that measures and adds the rows.
     """
 
     name: str
@@ -73,8 +73,8 @@ def measure_topic(topic: Topic, quick: bool = False) -> Benchmark:
     """Measures a topic in this process and those that it starts.
 
     Args:
-      topic: What is measured.
-      quick: As in `Findings`; the result is then not fit to be recorded.
+      topic: The topic to measure.
+      quick: As in `Findings`; such a result must not be recorded.
     """
     load_average, begin = tuple(round(load, 2) for load in os.getloadavg()), time.monotonic()
     provenance = collect_provenance()  # of the code that is about to run
@@ -101,7 +101,7 @@ def measure_topic(topic: Topic, quick: bool = False) -> Benchmark:
 
 
 def record_topic(topic: Topic, results: str | os.PathLike) -> pathlib.Path:
-    """Measures a topic and writes `<results>/benchmarks/<name>.json`, in place of an earlier run."""
+    """Measures a topic and writes `<results>/benchmarks/<name>.json`, which replaces that of an earlier run."""
     return write_benchmark(measure_topic(topic), pathlib.Path(results) / BENCHMARKS_DIRECTORY)
 
 

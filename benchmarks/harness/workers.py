@@ -1,7 +1,7 @@
-"""Subjects in processes of their own, asked in turn.
+"""Subjects in processes of their own, called in turn.
 
-Two libraries in one process share its cores badly: their pools of threads spin for a while after each call. A worker that
-waits on its pipe takes nothing, so subjects can be timed in turn, each as it runs in its own program.
+Two libraries in one process share its cores badly: their thread pools spin for a while after each call. A worker that waits on
+its pipe takes no processor time, so subjects can be timed in turn, each as it runs in a program of its own.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from benchmarks.harness.environment import VARIABLES
 from benchmarks.harness.timing import timed
 
-# `{name: function without arguments that returns when its work is done}`, and what is known of the subject.
+# Tasks, `{name: function without arguments that returns when its work is done}`, and facts about the subject.
 Subject = tuple[Mapping[Hashable, Callable[[], object]], Mapping[str, object]]
 
 
@@ -30,8 +30,8 @@ class Worker:
     """A process that holds the tasks of one subject.
 
     Args:
-      make: A function of a module, called in the process as `make(*arguments)`; returns `(tasks, facts)`.
-      arguments: Of `make`; they are pickled.
+      make: A module-level function that is called in the process as `make(*arguments)` and returns `(tasks, facts)`.
+      arguments: Arguments of `make`; they must be picklable.
     """
 
     def __init__(self, make: Callable[..., Subject], arguments: Sequence = ()):
@@ -43,15 +43,15 @@ class Worker:
 
     @property
     def process(self) -> int:
-        """Its id."""
+        """Id of the process."""
         return self._process.pid
 
     def facts(self) -> Mapping[str, object]:
-        """Waits until the subject is built; `tasks` (names), and what `make` knows."""
+        """Waits until the subject is built; returns the facts of `make`, and under `tasks` the names of the tasks."""
         return self._answer()
 
     def call(self, task: Hashable) -> Callable[[int], list[float]]:
-        """The function of `times` that calls the task so often in the process; see `timing.timed`."""
+        """A function that takes a number of calls, makes them in the process and returns their seconds; see `timing.timed`."""
 
         def call(times):
             self._pipe.send((task, times))
@@ -60,7 +60,7 @@ class Worker:
         return call
 
     def peak_memory_mib(self) -> float:
-        """Largest resident set of the process so far."""
+        """Largest resident set of the process so far, in MiB."""
         self._pipe.send((None, 0))
         return self._answer()
 
@@ -86,15 +86,21 @@ class Worker:
 def workers(
     makers: Mapping[str, tuple[Callable[..., Subject], Sequence]],
 ) -> Iterator[tuple[dict[str, Worker], dict[str, Mapping[str, object]], list[str]]]:
-    """Starts `{subject: (make, arguments)}`; gives `({subject: Worker}, {subject: facts}, messages)`.
+    """Starts a worker for each subject.
 
     A subject whose package is not installed is left out, and a message says so.
+
+    Args:
+      makers: `{subject: (make, arguments)}`, see `Worker`.
+
+    Yields:
+      `({subject: Worker}, {subject: facts}, messages)`.
     """
-    os.environ.update(VARIABLES)  # what spawned processes start with
+    os.environ.update(VARIABLES)  # spawned processes inherit them
     with contextlib.ExitStack() as stack:
         started, facts, messages = {}, {}, []
         for subject, (make, arguments) in makers.items():
-            # One after the other: building takes both cores.
+            # One at a time, since building takes both cores.
             worker = Worker(make, arguments)
             stack.callback(worker.close)
             try:

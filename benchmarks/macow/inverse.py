@@ -11,7 +11,7 @@ from reproductions.reporting.benchmarks import Measurement
 CHANNELS, BATCH_SIZE = 12, 8
 KINDS = ("masked", "shifted")
 SIZES, RASTER_SIZES = (8, 16, 32, 64), (8, 16, 32)
-# Of the two directions of the library, in times of the one from data to latent; of smaller images both are some calls of Python.
+# Goal for the time of latent to data over that of data to latent; on smaller images Python's overhead outweighs both.
 GOAL, GOAL_FROM = 1.5, 16
 ROUNDS, CALLS = 15, 10
 EXTRAPOLATED = "in raster order, extrapolated"
@@ -29,7 +29,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for kind in KINDS:
         sizes, raster_sizes = findings.choose((SIZES, RASTER_SIZES), ((4, 6), (4,)))
         arguments = (kind, sizes, raster_sizes, CHANNELS, BATCH_SIZE)
@@ -45,7 +45,7 @@ def measure(findings: Findings) -> None:
 
 
 def _add(findings, kind, order, size, tasks, patience, raster):
-    """Adds the directions of one masked convolution, and their ratios; `raster`: `{order: (last size, its turns)}` so far."""
+    """Adds the directions of one masked convolution, and their ratios; `raster` collects `{order: (last size, its turns)}`."""
     case = f"{kind} {order}, {size}x{size}x{CHANNELS}, batch {BATCH_SIZE}"
     samples = findings.in_turn({name: tasks[name] for name in (ENCODE, DECODE)}, ROUNDS, CALLS, patience.watch)
     findings.measurements += [milliseconds(case, "a pass", name, times) for name, times in samples.items()]

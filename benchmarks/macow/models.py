@@ -1,7 +1,7 @@
 """MaCow, its bare networks, and its parts alone (a masked convolution, a unit, a coupling) as tasks on one batch.
 
-Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`;
-the tasks are those of `harness.tasks`, and of a masked convolution its two directions.
+Each function builds one subject in the process that calls it, and returns `(tasks, facts)` for `harness.workers`;
+the tasks are those of `harness.tasks`, and for a masked convolution its two directions.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from reproductions.macow.experiments import MaCowExperiment
     from tfflows.bijectors import MaskedConv
 
-# After init a network's last gains are 0 and no pixel depends on another; these make its outputs deviate by about 0.1.
+# After init a network's last gains are 0 and no pixel depends on another; this gain makes its outputs deviate by about 0.1.
 _GAIN = 0.1
-# Moments are of a channel, over all pixels of the batch.
+# Moments are per channel, over all pixels of the batch.
 _INIT_IMAGES = 16
 
-# Of a masked convolution: data to latent, latent to data as the library does it, and one pixel after the other.
+# Directions of a masked convolution: data to latent, latent to data as in the library, and one pixel at a time.
 ENCODE, DECODE, RASTER = "data to latent", "latent to data", "latent to data in raster order"
 
 KERNELS = {"masked": (3, 3), "shifted": (2, 3)}
@@ -35,7 +35,16 @@ KERNELS = {"masked": (3, 3), "shifted": (2, 3)}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A variant on so many images of so many pixels a side; by default of the smallest architecture with all that MaCow has."""
+    """A variant of MaCow; the default architecture is the smallest with all parts.
+
+    Attributes:
+      variant: `paper` or `release`.
+      size: Side of the images.
+      batch_size: Images per batch.
+      steps: Steps per level, as the experiment's field.
+      widths: Hidden channels per level, as the experiment's field.
+      factors: Factors of the levels, as the experiment's field.
+    """
 
     variant: str
     size: int
@@ -49,12 +58,12 @@ class Case:
 
     @property
     def image_shape(self) -> list[int]:
-        """`[H, W, 3]`."""
+        """Shape of an image, `[H, W, 3]`."""
         return [self.size, self.size, 3]
 
     @property
     def experiment(self) -> "MaCowExperiment":
-        """The `MaCowExperiment`: kernels, couplings and bits of CIFAR-10."""
+        """The `MaCowExperiment`, with the kernels, couplings and bits of CIFAR-10."""
         from reproductions.macow.experiments import EXPERIMENTS
 
         name = "cifar10_fine_grained" if self.variant == "paper" else "cifar10_fine_grained_release"
@@ -63,9 +72,9 @@ class Case:
 
     @property
     def sequential_calls(self) -> int:
-        """Networks that sampling runs one after the other in the released code of the variant, an integer.
+        """Number of networks that sampling runs one after the other in the released code of the variant.
 
-        Eight masked convolutions a step, each with a call a line, or in the paper's variant a call a diagonal.
+        There are eight masked convolutions per step, each with a call per line, or in the paper's variant per diagonal.
         """
         total = 0
         for level, sizes in enumerate(self.experiment.levels):
@@ -76,7 +85,7 @@ class Case:
 
 
 def tfflows_macow(case: Case) -> Subject:
-    """Ours, with uniform noise."""
+    """MaCow in tfflows, with uniform noise."""
     limit_tensorflow()
     import tensorflow as tf
 
@@ -94,7 +103,7 @@ def tfflows_macow(case: Case) -> Subject:
 
 
 def sampler(case: Case) -> Subject:
-    """As `tfflows_macow`, the tasks `sample` and `log_prob` alone."""
+    """As `tfflows_macow`, but only the tasks `sample` and `log_prob`."""
     tasks, facts = tfflows_macow(case)
     return {name: tasks[name] for name in (SAMPLE, LOG_PROB)}, facts
 
@@ -102,7 +111,9 @@ def sampler(case: Case) -> Subject:
 def bare_networks(case: Case, in_turn: bool = False) -> Subject:
     """The networks of the masked convolutions, couplings and priors of our MaCow alone, the same layers on the same shapes.
 
-    With `in_turn` each waits for the one before, as in a flow.
+    Args:
+      case: Architecture and batch.
+      in_turn: Whether each network waits for the one before, as in a flow.
     """
     limit_tensorflow()
     import tensorflow as tf
@@ -124,7 +135,14 @@ def masked_convs(
 ) -> Subject:
     """Masked convolutions of every order of a kind, each alone, at several sizes: tasks `(order, size, direction)`.
 
-    A direction gives values and log-determinants. In raster order: of order A, at `raster_sizes`.
+    Each task computes values and log-determinants.
+
+    Args:
+      kind: `masked` or `shifted`.
+      sizes: Sides of the images.
+      raster_sizes: Those sides at which order A is also inverted in raster order.
+      channels: Channels of the images.
+      batch_size: Images per batch.
     """
     limit_tensorflow()
     import tensorflow as tf
@@ -143,7 +161,7 @@ def masked_convs(
             latents = bijector.inverse(data)
             directions[DECODE] = (bijector.forward_and_log_det, latents, False)
             if order == "A" and size in raster_sizes:
-                # Ours is compiled by XLA where it is called.
+                # The library's own inverse compiles itself with XLA.
                 directions[RASTER] = (functools.partial(in_raster_order, bijector), latents, True)
             tasks |= {(order, size, name): _pass(*direction) for name, direction in directions.items()}
     return tasks, {}
@@ -162,7 +180,7 @@ def _pass(function, values, jit_compile):
 
 
 def in_raster_order(bijector: "MaskedConv", latents: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-    """As `forward_and_log_det` of an affine `MaskedConv`, one pixel after the other."""
+    """As `forward_and_log_det` of an affine `MaskedConv`, but one pixel at a time."""
     from benchmarks.macow.raster_inverse import raster_inverse
     from tfflows.math import coupling
     from tfflows.math.masked_convolution import pixel_network
@@ -179,7 +197,7 @@ def in_raster_order(bijector: "MaskedConv", latents: "tf.Tensor") -> tuple["tf.T
 
 
 def unit(variant: str, size: int, channels: int, batch_size: int) -> Subject:
-    """A unit as a flow: an actnorm and masked convolutions A and B; in the release one more, and C and D."""
+    """A unit as a flow: an actnorm and masked convolutions A and B; in the release followed by another with C and D."""
     orders = ("AB",) if variant == "paper" else ("AB", "CD")
 
     def build():
@@ -196,7 +214,7 @@ def unit(variant: str, size: int, channels: int, batch_size: int) -> Subject:
 
 
 def coupling_layer(width: int, size: int, channels: int, batch_size: int) -> Subject:
-    """An affine coupling with so many hidden channels as a flow."""
+    """An affine coupling with `width` hidden channels as a flow."""
 
     def build():
         from tfflows.bijectors import AffineCoupling, Chain
@@ -243,7 +261,7 @@ def _tasks_of(strategy, model, batch_size):
 
 
 def build_masked_conv(kind: str, order: str, channels: int, seed: int | str = 0) -> "MaskedConv":
-    """A `MaskedConv` with the CIFAR-10 kernel of its kind."""
+    """A `MaskedConv` with the kernel that its kind has on CIFAR-10."""
     from tfflows.bijectors import MaskedConv
     from tfflows.math.random import derive_seed
     from tfflows.networks import MaskedNetwork
@@ -255,14 +273,14 @@ def build_masked_conv(kind: str, order: str, channels: int, seed: int | str = 0)
 
 
 def disturb(bijector: "tfp.bijectors.Bijector", size: int) -> None:
-    """Gives the last layer of each network gains, so that pixels and channels depend on each other."""
+    """Sets the gains of each network's last layer, so that pixels and channels depend on each other."""
     for network, _ in networks_of(bijector, size):
         gain = network.last.gain
         gain.assign(_GAIN + 0.0 * gain)
 
 
 def networks_of(bijector: "tfp.bijectors.Bijector", side: int) -> list[tuple["keras.layers.Layer", int]]:
-    """`[(network, side of its input)]` of all masked convolutions and couplings, from data to latent."""
+    """Pairs `(network, side of its input)` of all masked convolutions and couplings, from data to latent."""
     from tfflows.bijectors import Chain, Coupling, MaskedConv, OnFirstChannels, Squeeze, Unsqueeze
 
     if isinstance(bijector, (MaskedConv, Coupling)):

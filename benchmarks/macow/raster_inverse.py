@@ -14,17 +14,17 @@ def raster_inverse(
     order: str,
     decode: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Solves `latents = encode(x, hidden(x))` for x: a loop over pixels, each given a patch of the kernel's size.
+    """Solves `latents = encode(x, hidden(x))` for x: a loop over pixels, each of which sees a patch of the kernel's size.
 
     Args:
-      latents: `Tensor`, shape `[B, H, W, C]`, H and W static.
-      kernel: `Tensor`, shape `[height, width, C, filters]`, as for `masked_convolution.convolve`.
-      kind: As there.
-      order: As there.
-      decode: `(latents [B, C], hidden [B, filters]) -> (x [B, C], log_det [B, C])`, of one pixel.
+      latents: Shape `[B, H, W, C]`, H and W static.
+      kernel: Shape `[height, width, C, filters]`, as for `masked_convolution.convolve`.
+      kind: As for `masked_convolution.convolve`.
+      order: As for `masked_convolution.convolve`.
+      decode: The inverse at one pixel, `(latents [B, C], hidden [B, filters]) -> (x [B, C], log_det [B, C])`.
 
     Returns:
-      `(x, log_det)`: shapes `[B, H, W, C]` and `[B]`.
+      `(x, log_det)`, shapes `[B, H, W, C]` and `[B]`.
     """
     kernel = canonical_kernel(kernel, kind, order)
     by_pixel = tf.transpose(to_canonical(latents, kind, order), [1, 2, 0, 3])
@@ -32,7 +32,7 @@ def raster_inverse(
     rows, columns, _, filters = kernel.shape
     above = rows
     if kind == MASKED:
-        rows = rows // 2 + 1  # those below the pixel's own are dead
+        rows = rows // 2 + 1  # the rows below the pixel's own are masked out
         above = rows - 1
     side = columns // 2
     matrix = tf.reshape(kernel[:rows], [-1, filters])
@@ -45,7 +45,7 @@ def raster_inverse(
         canvas = tf.tensor_scatter_nd_update(canvas, [[row + above, column + side]], x[tf.newaxis])
         return pixel + 1, canvas, log_det + tf.reduce_sum(own_log_det, axis=-1)
 
-    # Zeros around the image, as in the other direction.
+    # Zeros around the image, as in the pass from data to latent.
     canvas = tf.zeros([height + above, width + 2 * side, batch, channels], latents.dtype)
     start = (tf.constant(0), canvas, tf.zeros([batch], latents.dtype))
     _, canvas, log_det = tf.while_loop(lambda pixel, *_: pixel < height * width, body, start)

@@ -10,11 +10,11 @@ from benchmarks.macow.models import Case
 from reproductions.reporting.benchmarks import Measurement
 
 VARIANTS = ("paper", "release")
-# Images, and the sides at which so many are drawn.
+# Batch sizes, and the sides of the images for each.
 BATCHES = {8: (8, 16, 32, 64, 128), 64: (8, 16, 32)}
 ROUNDS, CALLS = 5, 2
 GOAL = 2.0  # times log_prob
-# Milliseconds a sequential call of the released code, for a batch of 8 images; a larger batch takes it no less.
+# Milliseconds per sequential call of the released code, for a batch of 8 images; a larger batch takes no less.
 RELEASED_CALL = 0.25
 
 NOTES = (
@@ -31,7 +31,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for variant in VARIANTS:
         for batch_size, sizes in findings.choose(BATCHES, {8: (8,)}).items():
             for size in sizes:
@@ -39,7 +39,7 @@ def measure(findings: Findings) -> None:
 
 
 def _add(findings, case):
-    """Adds the two directions of a case, their ratio, and the time an image."""
+    """Adds the two directions of a case, their ratio, and the time per image."""
     with workers({str(case): (models.sampler, (case,))}) as (started, facts, _):
         (worker,), (known,) = started.values(), facts.values()
         patience = Patience([worker.process], seconds=20.0)

@@ -6,7 +6,7 @@ from benchmarks.harness.topic import Findings, Topic
 from benchmarks.macow import models
 from benchmarks.macow.models import Case
 
-# CIFAR-10 as published, but for fewer steps.
+# CIFAR-10 as published, but with fewer steps.
 SIZES = {"steps": "1, 2+2, 2+2, 2", "widths": "24, 512, 512, 512", "factors": "4, 4"}
 CASES = tuple(Case(variant, 32, 4, **SIZES) for variant in ("paper", "release"))
 SMALLEST = tuple(Case(variant, 8, 2) for variant in ("paper", "release"))
@@ -24,7 +24,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for case in findings.choose(CASES, SMALLEST):
         makers = {
             OURS: (models.tfflows_macow, (case,)),

@@ -5,7 +5,7 @@ from benchmarks.harness.start_up import Start, measure_start_up
 from benchmarks.harness.topic import Topic
 from benchmarks.macow import inverse, sampling, step, unit
 
-# That of table 1 on CIFAR-10, and the deepest.
+# The model of table 1 on CIFAR-10, and the deepest one.
 STARTS = (Start("cifar10_fine_grained", 32, goal=60), Start("celeba_hq_uniform", 256, goal=150))
 
 START_UP = Topic(

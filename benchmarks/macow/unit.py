@@ -8,7 +8,7 @@ from benchmarks.harness.workers import workers
 from benchmarks.macow import models
 from reproductions.reporting.benchmarks import Measurement, Ratio
 
-# Side and channels of two levels of the CIFAR-10 model, and its couplings' hidden channels there.
+# Side and channels of two levels of the CIFAR-10 model, and the hidden channels of its couplings there.
 SHAPES = ((16, 12), (4, 48))
 WIDTH = 512
 BATCH_SIZE = 64
@@ -28,7 +28,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     for size, channels in findings.choose(SHAPES, SHAPES[-1:]):
         _add(findings, size, channels)
 

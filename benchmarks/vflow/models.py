@@ -1,6 +1,6 @@
 """VFlow and a Flow++ of equal width, as tasks on the same batch.
 
-Each function builds one subject in the process that it is called in, and returns `(tasks, facts)` for `harness.workers`.
+Each function builds one subject in the process that calls it, and returns `(tasks, facts)` for `harness.workers`.
 """
 
 import dataclasses
@@ -14,15 +14,22 @@ from benchmarks.harness.workers import Subject
 VFLOW, FLOWPP = "VFlow, 6 channels", "Flow++"
 
 IMAGE_SHAPE = [32, 32, 3]
-# Actnorm has two parameters for every activation and takes them from this batch alone.
+# Actnorm estimates two parameters per activation from this batch alone.
 _INIT_IMAGES = 16
-# Without z the stages are Flow++'s: three channels cannot be split in two halves.
+# Without z the stages are Flow++'s, because three channels cannot be split into halves.
 _FLOWPP_STAGES = "checkerboard 4, squeeze, channel 2, checkerboard 3"
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """The CIFAR-10 model (32 components) with so many channels of z, on so many images."""
+    """The CIFAR-10 model with 32 components.
+
+    Attributes:
+      augment_channels: Channels of z; 0 for Flow++.
+      batch_size: Images per batch.
+      width: Hidden channels, D_H.
+      num_blocks: Blocks per conditioner.
+    """
 
     augment_channels: int
     batch_size: int
@@ -34,7 +41,7 @@ class Case:
 
     @property
     def changes(self) -> dict[str, object]:
-        """Fields that differ from the experiment `cifar10` of VFlow."""
+        """The fields in which it differs from VFlow's experiment `cifar10`."""
         without = {} if self.augment_channels else {"stages": _FLOWPP_STAGES}
         return {
             "augment_channels": self.augment_channels,
@@ -45,7 +52,7 @@ class Case:
 
 
 def model_tasks(case: Case) -> Subject:
-    """Training step and sample of a case, dropout and the variational dequantizer among them."""
+    """Training step and sampling of a case, including dropout and the variational dequantizer."""
     limit_tensorflow()
     import tensorflow as tf
 

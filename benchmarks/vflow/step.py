@@ -21,7 +21,7 @@ NOTES = (
 
 
 def measure(findings: Findings) -> None:
-    """Adds the rows."""
+    """Measures and adds the rows."""
     sizes = findings.choose({}, {"width": 8, "num_blocks": 1})
     cases = {VFLOW: Case(3, BATCH_SIZE, **sizes), FLOWPP: Case(0, BATCH_SIZE, **sizes)}
     case = str(cases[VFLOW])

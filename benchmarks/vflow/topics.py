@@ -26,7 +26,7 @@ PEAKS = tuple(
 
 
 def measure_memory_by_mode(findings: Findings) -> None:
-    """Adds both models in each mode of backpropagation."""
+    """Measures and adds both models in each mode of backpropagation."""
     for peaks in PEAKS:
         measure_memory(findings, peaks)
 

@@ -75,14 +75,14 @@ def test_several_topics_run_in_a_process_each_and_one_that_fails_is_named(
     assert run.main(["--results=somewhere"]) == expected  # all of a paper
     assert commands == [["-m", "benchmarks.run", name, "--results=somewhere"] for name in ("fine", "failing")]
     failed = ", ".join(name for name, status in zip(("fine", "failing"), statuses, strict=True) if status)
-    assert capsys.readouterr().err.partition(";")[0] == (f"failed: {failed}" if failed else "")
+    assert capsys.readouterr().err.partition(".")[0] == (f"Failed: {failed}" if failed else "")
     assert declared == []  # nothing in this process
 
 
 def test_an_unknown_topic_is_named_with_those_that_there_are(declared, capsys):
     with pytest.raises(SystemExit):
         run.main(["fien"])
-    assert "unknown topics fien; there are fine, failing" in capsys.readouterr().err
+    assert "There are no topics fien. Choose from fine, failing." in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -739,5 +739,5 @@ def test_refuses_another_dtype(name):
     bijector = build(name, tf.float32)
     x, kwargs = data_of(name, [2], tf.float64), kwargs_of(name, [2], tf.float32)
     for method in (bijector.inverse, bijector.inverse_log_det_jacobian, bijector.inverse_and_log_det):
-        with pytest.raises((TypeError, ValueError), match="float32.*float64"):
+        with pytest.raises((TypeError, ValueError), match=r"float32.*float64"):
             method(x, **kwargs)

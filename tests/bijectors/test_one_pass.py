@@ -162,7 +162,7 @@ def test_wrong_log_det_shape_raises(log_det_of):
         tf.function(bijector.inverse_log_det_jacobian),
         Chain([ActNorm([4]), bijector]).inverse,
     ):
-        with pytest.raises(ValueError, match="log-determinant of shape .* batch shape"):
+        with pytest.raises(ValueError, match=r"log-determinant of shape .* batch shape"):
             call(images())
 
 
@@ -198,7 +198,7 @@ def test_a_missing_condition_raises():
 def test_a_keras_layer_that_is_not_built_raises():
     layer = keras.layers.Conv2D(4, 1, name="unbuilt")
     for make in (AdditiveCoupling, AffineCoupling, GaussianPrior):
-        with pytest.raises(ValueError, match="'unbuilt' has no variables yet.*build"):
+        with pytest.raises(ValueError, match=r"'unbuilt' has no variables yet.*build"):
             make(layer)
     layer.build([None, 2, 2, 2])
     assert len(AffineCoupling(layer).trainable_variables) == 2
@@ -232,11 +232,11 @@ def test_a_condition_of_image_shape_is_squeezed_along():
 
 
 def test_bijectors_refuse_what_they_cannot_do():
-    with pytest.raises(ValueError, match="form must be one of.*'wrong'"):
+    with pytest.raises(ValueError, match=r"form must be one of.*'wrong'"):
         ActNorm([3], form="wrong")
     with pytest.raises(ValueError, match="parameter_shape must have 1 to event_ndims=1 axes"):
         ActNorm([2, 3], event_ndims=1)
-    with pytest.raises(ValueError, match="two halves.*5"):
+    with pytest.raises(ValueError, match=r"two halves.*5"):
         AdditiveCoupling(CountingNetwork()).inverse(tf.zeros([1, 2, 2, 5]))
     with pytest.raises(ValueError, match=r"squeeze an image of shape \(3, 4, 1\) by 2"):
         Squeeze().inverse(tf.zeros([1, 3, 4, 1]))

@@ -35,12 +35,12 @@ def test_attributes_follow_the_index_map(annotations):
 
 def test_missing_index_map_says_where_it_is_published(annotations, tmp_path):
     directory, _ = annotations
-    with pytest.raises(FileNotFoundError, match="image_list.txt.*progressive_growing_of_gans"):
+    with pytest.raises(FileNotFoundError, match=r"image_list\.txt.*progressive_growing_of_gans"):
         load_celeba_hq_attributes(directory / "list_attr_celeba.txt", index_map_file=tmp_path / "none.txt")
 
 
 @pytest.mark.parametrize(
-    "content, message",
+    ("content", "message"),
     [
         ("3 images\n" + " ".join(NAMES) + "\n", "number of images"),
         ("1\nSmiling Young\n", "2 names"),
@@ -57,7 +57,7 @@ def test_a_malformed_attribute_file_is_refused(content, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, message",
+    ("content", "message"),
     [
         ("", "first line must name"),
         ("idx orig_idx\n0 5\n", "first line must name"),
@@ -73,7 +73,7 @@ def test_a_malformed_index_map_is_refused(content, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names, expected",
+    ("names", "expected"),
     [
         (["data256x256/00007.png", "00000.png", "29999.png"], [7, 0, 29_999]),
         (["data256x256/00007.jpg", "00001.jpg", "30000.jpg"], [6, 0, 29_999]),
@@ -85,7 +85,7 @@ def test_image_numbers_count_from_zero_or_one(names, expected):
 
 
 @pytest.mark.parametrize(
-    "names, message",
+    ("names", "message"),
     [
         (["face.png"], "holds no image number"),
         (["5.png", "6.png"], "these go from 5 to 6"),

@@ -48,7 +48,7 @@ def assert_equal(ours, theirs):
         np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
 
 
-@pytest.mark.parametrize("num_images, global_batch_size", [(12, 4), (10, 4), (7, 16), (1, 3)])
+@pytest.mark.parametrize(("num_images", "global_batch_size"), [(12, 4), (10, 4), (7, 16), (1, 3)])
 def test_each_epoch_visits_every_image_once(num_images, global_batch_size):
     source = numbered_source(num_images)
     num_epochs = 6
@@ -160,7 +160,7 @@ def test_evaluation_workers_share_the_split():
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         (dict(global_batch_size=0), "at least 1"),
         (dict(global_batch_size=8, first_row=6, num_rows=4), "Rows 6 to 9 do not lie"),

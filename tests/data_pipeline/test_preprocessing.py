@@ -72,7 +72,7 @@ def test_imagenet_pyramid(shape):
     assert np.all(np.abs(obtained + 0.5 - expected) <= 0.5 + 1e-3)
 
 
-@pytest.mark.parametrize("rows, columns", [(256, 341), (300, 256), (97, 130), (256, 256)])
+@pytest.mark.parametrize(("rows", "columns"), [(256, 341), (300, 256), (97, 130), (256, 256)])
 def test_reduce_short_side_is_gaussian_smoothing_and_linear_sampling(rows, columns):
     (image,) = random_images(1, rows, columns, 3)
     downscale = min(rows, columns) / 96

@@ -36,7 +36,7 @@ def test_every_data_set_has_its_published_numbers():
 
 
 @pytest.mark.parametrize(
-    "name, shape, num_classes, random_crop",
+    ("name", "shape", "num_classes", "random_crop"),
     [
         ("cifar10", (32, 32, 3), 10, False),
         ("cifar10_16", (16, 16, 3), 10, False),
@@ -83,7 +83,7 @@ def test_a_missing_data_set_says_which_where_and_how(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, image_size, valid",
+    ("name", "image_size", "valid"),
     [("cifar10", 64, "32"), ("celeba_hq", 100, "256, 128, 64, 32"), ("imagenet64", 32, "64")],
 )
 def test_an_undefined_size_names_the_valid_ones(name, image_size, valid, tmp_path):
@@ -92,7 +92,7 @@ def test_an_undefined_size_names_the_valid_ones(name, image_size, valid, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         (dict(split="holdout"), "needs holdout=N"),
         (dict(split="train", holdout=-1), "must not be negative"),

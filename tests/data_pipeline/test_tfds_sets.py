@@ -56,7 +56,7 @@ def test_downsampled_imagenet_test_is_its_validation(stored):
 
 
 @pytest.mark.parametrize(
-    "name, split, expected, found",
+    ("name", "split", "expected", "found"),
     [("cifar10", "train", "50,000", "23"), ("imagenet64", "test", "49,999", "9")],
 )
 def test_wrong_counts_are_refused(stored, name, split, expected, found):
@@ -88,7 +88,7 @@ def test_holdout(stored):
 
 
 @pytest.mark.parametrize(
-    "name, shape",
+    ("name", "shape"),
     [
         ("cifar10", (32, 32, 3)),
         ("celeba_hq", (256, 256, 3)),
@@ -118,9 +118,9 @@ def test_mocked_imagenet_of_odd_sizes_with_labels(tmp_path):
 
 
 def test_mocked_set_of_too_few_images_is_refused(tmp_path):
-    with tfds.testing.mock_data(num_examples=6):
-        with pytest.raises(data.DatasetFingerprintError, match="expected 10,000 images, found 6"):
-            data.load_dataset("cifar10", "test", data_dir=tmp_path)
+    message = "expected 10,000 images, found 6"
+    with tfds.testing.mock_data(num_examples=6), pytest.raises(data.DatasetFingerprintError, match=message):
+        data.load_dataset("cifar10", "test", data_dir=tmp_path)
 
 
 class TestStreaming:

@@ -193,5 +193,5 @@ def test_images_of_another_shape_or_type_are_refused():
     model = gaussian_model()
     with pytest.raises(ValueError, match=r"images \(4, 4, 3\), got a batch of uint8 of shape \(2, 8, 8, 3\)"):
         model.elbo(tf.zeros([2, 8, 8, 3], tf.uint8), row_keys(0))
-    with pytest.raises(ValueError, match="uint8 images.*got a batch of float32"):
+    with pytest.raises(ValueError, match=r"uint8 images.*got a batch of float32"):
         model.elbo(tf.zeros([2, *SHAPE]), row_keys(0))

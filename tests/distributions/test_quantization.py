@@ -33,7 +33,7 @@ def test_images_of_values_outside_the_cube():
 
 def test_wrong_inputs():
     for images in (tf.zeros([2]), tf.zeros([2], tf.int32), [1, 2]):
-        with pytest.raises(ValueError, match="must be uint8 in 0 ... 255, got"):
+        with pytest.raises(ValueError, match=r"must be uint8 in 0 \.\.\. 255, got"):
             quantize(images, 8)
     for num_bits in (0, 9, -1):
         with pytest.raises(ValueError, match=f"num_bits must be 1 to 8, got {num_bits}"):

@@ -121,7 +121,7 @@ def test_a_spoilt_model_is_named(tmp_path):
         def elbo(self, images, keys, condition):
             return super().elbo(images, keys, condition) * float("nan")
 
-    with pytest.raises(ValueError, match="image 0 with noise number 0 is nan.*earlier checkpoint"):
+    with pytest.raises(ValueError, match=r"image 0 with noise number 0 is nan.*earlier checkpoint"):
         evaluator(Spoilt()).evaluate(tmp_path / "sums.npz")
     assert not list(tmp_path.iterdir())
 

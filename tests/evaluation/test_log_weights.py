@@ -99,5 +99,5 @@ def test_a_damaged_file_is_refused(tmp_path, kept):
     path = tmp_path / "sums.npz"
     save_log_weights(path, sums_of(weights()), DESCRIPTION)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match="does not hold sums of importance samples.*Remove"):
+    with pytest.raises(ValueError, match=r"does not hold sums of importance samples.*Remove"):
         load_log_weights(path, DESCRIPTION)

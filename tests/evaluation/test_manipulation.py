@@ -83,7 +83,7 @@ def test_direction_of_a_digit_moves_pixels_towards_its_class():
 
 
 def test_direction_without_examples_or_of_an_unknown_name(directions):
-    with pytest.raises(ValueError, match="'Bald' needs .* got 0 with and 11 without"):
+    with pytest.raises(ValueError, match=r"'Bald' needs .* got 0 with and 11 without"):
         directions.direction("Bald")
     with pytest.raises(ValueError, match="'Smilling'; valid: Smiling, Young, Bald"):
         directions.direction("Smilling")
@@ -131,7 +131,7 @@ def test_directions_are_saved_and_loaded(directions, tmp_path):
     assert loaded.names == directions.names
     for field in ("vectors", "num_positive", "num_negative"):
         np.testing.assert_array_equal(getattr(loaded, field), getattr(directions, field))
-    with pytest.raises(ValueError, match='computed from {"step": 10}, not from {"step": 11}'):
+    with pytest.raises(ValueError, match=r'computed from \{"step": 10\}, not from \{"step": 11\}'):
         load_directions(path, {"step": 11})
     with pytest.raises(FileNotFoundError):
         load_directions(tmp_path / "absent.npz")

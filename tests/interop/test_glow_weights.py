@@ -210,7 +210,7 @@ def test_forms_that_the_authors_weights_do_not_fit(changes):
 
 
 def test_models_that_are_no_glow():
-    with pytest.raises(ValueError, match="Expected a Glow.*got ActNorm"):
+    with pytest.raises(ValueError, match=r"Expected a Glow.*got ActNorm"):
         released_variables(ActNorm([3]))
     with pytest.raises(ValueError, match="has no Chain"):
         released_variables(Chain([Chain([ActNorm([3])])]))

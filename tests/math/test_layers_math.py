@@ -76,7 +76,7 @@ def test_batch_axes_fold_and_unfold(batch, event):
     np.testing.assert_array_equal(unflatten_batch(flat, x, len(event)), x)
 
 
-@pytest.mark.parametrize("dtype, rtol", [(tf.float32, 1e-5), (tf.float64, 1e-12)])
+@pytest.mark.parametrize(("dtype", "rtol"), [(tf.float32, 1e-5), (tf.float64, 1e-12)])
 def test_the_fused_coupling_and_its_gradient_equal_the_parts(dtype, rtol):
     x, shift, raw_scale, d_y, d_log_scale = (
         3 * tf.random.stateless_normal([2, 4, 5], [seed, 0], dtype=dtype) for seed in range(5)

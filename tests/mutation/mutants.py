@@ -173,9 +173,7 @@ def _changes(node):
         yield "condition negated", _with(node, test=negated)
     elif isinstance(node, ast.Call):
         yield from _call_changes(node)
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield "statement removed", ast.copy_location(ast.Pass(), node)
-    elif isinstance(node, ast.Raise):
+    elif (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)) or isinstance(node, ast.Raise):
         yield "statement removed", ast.copy_location(ast.Pass(), node)
 
 

@@ -103,7 +103,7 @@ def test_tests_named_after_a_file_come_first_then_those_that_import_it():
     selection, files = Selection(ROOT), {file.rpartition("/")[2]: file for file in target_files(ROOT)}
 
     def names(stem):
-        paths = selection.tests_of([file for name, file in files.items() if name == stem][0])
+        paths = selection.tests_of(next(file for name, file in files.items() if name == stem))
         assert all((ROOT / path).is_file() for path in paths)
         return [path.rpartition("/")[2] for path in paths]
 

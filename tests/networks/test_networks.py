@@ -111,7 +111,7 @@ def test_top_prior_varies_at_the_border_and_with_the_label_alone():
 
 
 def test_wrong_choices():
-    with pytest.raises(ValueError, match="padding must be one of.*'same'"):
+    with pytest.raises(ValueError, match=r"padding must be one of.*'same'"):
         ZeroConv2D(4, padding="same")
     with pytest.raises(ValueError, match="kernel_size must be odd, got 2"):
         ActNormConv2D(4, kernel_size=2)

@@ -1,6 +1,7 @@
 """What fields declare: checks, text, roles."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -70,9 +71,8 @@ class Example:
     ],
 )
 def test_a_field_holds_what_it_declares(changes, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Example(**changes)
-    assert str(caught.value) == message
 
 
 def test_bounds_and_none():
@@ -127,9 +127,8 @@ def test_set_reads_the_fields_type(assignment, value):
     ],
 )
 def test_text_that_is_not_of_the_type(assignment, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         override(Example(), [assignment])
-    assert str(caught.value) == message
 
 
 def test_roles():

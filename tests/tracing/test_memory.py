@@ -105,7 +105,7 @@ def flat_chain():
     parts = [
         [coupling(AffineCoupling, 4, seed), Reverse(), tfb.Scale(tf.constant(1.5, DTYPE))] for seed in range(DEPTH)
     ]
-    return Chain([Squeeze(), *sum(parts, [])])
+    return Chain([Squeeze(), *(bijector for part in parts for bijector in part)])
 
 
 def nested(condition_channels=0):
@@ -222,7 +222,7 @@ def couplings(*halves):
     return [coupling(AffineCoupling, 4, seed, conditioning_half=half) for seed, half in enumerate(halves)]
 
 
-@pytest.mark.parametrize("mode, extra_runs", [("plain", 0), ("recompute", 1), ("reversible", 1)])
+@pytest.mark.parametrize(("mode", "extra_runs"), [("plain", 0), ("recompute", 1), ("reversible", 1)])
 def test_a_network_runs_at_most_once_more(mode, extra_runs):
     bijector = Chain([Chain([ActNorm([4], dtype=DTYPE), block]) for block in couplings(*["first"] * 4)])
     x = tf.random.stateless_normal([2, 3, 3, 4], [0, 1], dtype=DTYPE)
@@ -235,7 +235,7 @@ def test_a_network_runs_at_most_once_more(mode, extra_runs):
 
 
 @pytest.mark.parametrize(
-    "halves, kinds", [(["first"] * 4, 1), (["first", "second"] * 2, 2), (["first"] * 3 + ["second"], 2)]
+    ("halves", "kinds"), [(["first"] * 4, 1), (["first", "second"] * 2, 2), (["first"] * 3 + ["second"], 2)]
 )
 def test_blocks_are_traced_once_a_kind(halves, kinds):
     bijector = Chain([Chain([ActNorm([4], dtype=DTYPE), block]) for block in couplings(*halves)])

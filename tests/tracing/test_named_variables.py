@@ -129,7 +129,7 @@ def test_a_hidden_variable_of_a_nested_keras_layer_is_named():
 def test_ambiguous_paths_raise():
     module = tf.Module()
     module.a = {"b/c": tf.Variable(1.0)}
-    with pytest.raises(ValueError, match="'b/c'.*contains '/'"):
+    with pytest.raises(ValueError, match=r"'b/c'.*contains '/'"):
         named_variables(module)
 
 

@@ -62,7 +62,7 @@ DIFFERENT = {
 }
 
 
-@pytest.mark.parametrize("first, second", SAME.values(), ids=SAME)
+@pytest.mark.parametrize(("first", "second"), SAME.values(), ids=SAME)
 def test_equal_structure(first, second):
     assert Structure(first()).signature == Structure(second()).signature
 
@@ -72,7 +72,7 @@ def test_networks_of_other_seeds_have_equal_structure(network_of_seed):
     assert Structure(network_of_seed(0)).signature == Structure(network_of_seed(1)).signature
 
 
-@pytest.mark.parametrize("first, second", DIFFERENT.values(), ids=DIFFERENT)
+@pytest.mark.parametrize(("first", "second"), DIFFERENT.values(), ids=DIFFERENT)
 def test_other_structure(first, second):
     assert Structure(first()).signature != Structure(second()).signature
 
@@ -116,5 +116,5 @@ def test_variable_in_a_list_cannot_be_exchanged():
     module = tf.Module()
     module.parts = [tf.Variable(1.0, name="loose")]
     structure = Structure(module)
-    with pytest.raises(ValueError, match="loose.*attribute of its own"), structure.substituted([]):
+    with pytest.raises(ValueError, match=r"loose.*attribute of its own"), structure.substituted([]):
         pass

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.training.forked import fork, run_scenarios, wait
@@ -134,12 +135,8 @@ def fill_disk(directory):
     for limit in (0, 100, SIZE, 3 * 4 * SIZE):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         for attempt in (checkpoints.save, lambda step: checkpoints.save_best(step, 1.0)):
-            try:
+            with pytest.raises(CheckpointError, match=r"step 2.*Free some space"):
                 attempt(2)
-            except CheckpointError as error:
-                assert "step 2" in str(error) and "Free some space" in str(error)
-            else:
-                raise AssertionError(f"saved with files of at most {limit} bytes")
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert {f: f.read_bytes() for f in directory.iterdir()} == before
     assert not list(directory.with_suffix(".best").iterdir()) and checkpoints.best is None
@@ -154,14 +151,15 @@ def fill_disk_of_logs(directory):
     before = (directory / "metrics.jsonl").stat().st_size
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (before + 50, hard))
-    try:
+
+    def log_without_space():
         for step in range(2, 100):
             logger.log(step, {"bits_per_dim": 3.0})
         logger.flush()
-    except LogError as error:
-        assert str(directory) in str(error) and "free some space" in str(error)
-    else:
-        raise AssertionError("logged without space")
+
+    with pytest.raises(LogError, match="free some space") as caught:
+        log_without_space()
+    assert str(directory) in str(caught.value)
     os._exit(0)  # as after a kill: nothing is closed
 
 

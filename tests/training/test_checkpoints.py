@@ -101,7 +101,7 @@ def test_nothing_to_restore(tmp_path):
     np.testing.assert_equal(values_of(variables), before)
 
 
-@pytest.mark.parametrize("max_to_keep, kept", [(1, [100]), (2, [9, 100]), (9, [7, 8, 9, 100])])
+@pytest.mark.parametrize(("max_to_keep", "kept"), [(1, [100]), (2, [9, 100]), (9, [7, 8, 9, 100])])
 def test_the_newest_are_kept(tmp_path, max_to_keep, kept):
     checkpoints = Checkpoints(tmp_path / "checkpoints", make_variables(), max_to_keep=max_to_keep)
     for step in (7, 8, 9, 100):
@@ -132,7 +132,7 @@ def test_saving_a_step_again_does_not_write(three):
 
 
 def test_saving_behind_a_checkpoint_that_was_not_restored(three):
-    with pytest.raises(CheckpointError, match="Cannot save step 5.*step 30.*Restore it first"):
+    with pytest.raises(CheckpointError, match=r"Cannot save step 5.*step 30.*Restore it first"):
         Checkpoints(three, make_variables()).save(5)
     assert Checkpoints(three, make_variables()).steps == [10, 20, 30]
 
@@ -219,7 +219,7 @@ def test_all_damaged_says_what_to_do(three):
     before = values_of(variables)
     for file in three.glob("*.data-*"):
         damage_truncate(file)
-    with pytest.raises(CheckpointError, match="step-30.*step-20.*step-10.*Put back a copy"):
+    with pytest.raises(CheckpointError, match=r"step-30.*step-20.*step-10.*Put back a copy"):
         Checkpoints(three, variables).restore_latest()
     np.testing.assert_equal(values_of(variables), before)
 
@@ -236,7 +236,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("added, removed, message", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize(("added", "removed", "message"), FOREIGN.values(), ids=FOREIGN)
 def test_a_foreign_checkpoint_names_what_differs(three, added, removed, message):
     shapes = {n: tuple(v.shape) for n, v in make_variables().items() if n not in removed} | added
     variables = make_variables(**shapes)
@@ -304,7 +304,7 @@ def test_a_damaged_best(tmp_path, warnings):
     damage_truncate(tmp_path / "best" / "step-1.data-00000-of-00001")
     checkpoints = Checkpoints(tmp_path / "checkpoints", variables)
     assert "best checkpoint" in warnings[0]
-    with pytest.raises(CheckpointError, match="is damaged.*Select the last"):
+    with pytest.raises(CheckpointError, match=r"is damaged.*Select the last"):
         checkpoints.restore_best()
     assert checkpoints.save_best(2, 4.0)
     assert checkpoints.restore_best() == 2

@@ -30,7 +30,7 @@ def features(images):
 class Linears:
     """A loss that is linear in its variables, so that each image's gradient is its features."""
 
-    metric_names = ["bits_per_dim"]
+    metric_names = ("bits_per_dim",)
 
     def __init__(self):
         self.weights = {name: tf.Variable(value) for name, value in START.items()}

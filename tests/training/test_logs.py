@@ -54,7 +54,7 @@ def test_a_line_a_step_and_the_same_in_tensorboard(tmp_path):
             "infinite": None,
         }
     ]
-    assert list(json.loads(lines[0]))[0] == "step"
+    assert next(iter(json.loads(lines[0]))) == "step"
     assert [(step, tag) for step, tag, _ in tensorboard_records(tmp_path)] == [
         (3, "bits_per_dim"),
         (3, "gradient_norm"),
@@ -62,7 +62,7 @@ def test_a_line_a_step_and_the_same_in_tensorboard(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("killed_after, restored", [(9, 6), (6, 6), (9, 1), (3, None)])
+@pytest.mark.parametrize(("killed_after", "restored"), [(9, 6), (6, 6), (9, 1), (3, None)])
 def test_a_restart_leaves_what_an_unbroken_run_leaves(tmp_path, killed_after, restored):
     log_steps(tmp_path / "unbroken", None, 12)
     log_steps(tmp_path / "broken", None, killed_after)
@@ -107,7 +107,7 @@ def test_what_was_flushed_survives_kill_9(scenarios):
 
 def test_a_full_disk_stops_with_a_clear_error_and_keeps_what_was_logged(scenarios):
     workdir = scenarios("full_disk_of_logs")
-    assert [r["step"] for r in read_metrics(workdir / "metrics.jsonl")][0] == 1
+    assert read_metrics(workdir / "metrics.jsonl")[0]["step"] == 1
     log_steps(workdir, 1, 3)  # there is space again
     assert [r["step"] for r in read_metrics(workdir / "metrics.jsonl")] == [1, 2, 3]
     steps = [step for step, tag, _ in tensorboard_records(workdir) if tag == "bits_per_dim"]

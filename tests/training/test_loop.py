@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
         if step == 5:
             variable.assign(tf.fill(variable.shape, value))
 
-    with pytest.raises(TrainingDiverged, match="loss.* not finite at step 5"):
+    with pytest.raises(TrainingDiverged, match=r"loss.* not finite at step 5"):
         trainer.run(tmp_path, NUM_STEPS, before_step=spoil, steps_per_execution=steps_per_execution)
     assert steps_in(tmp_path) == [3]
     assert [line["step"] for line in log_of(tmp_path)] == [2, 4]

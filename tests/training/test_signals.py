@@ -25,9 +25,13 @@ def test_a_second_interrupt_raises_and_a_second_sigterm_does_not():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop
-        with pytest.raises(KeyboardInterrupt):
+
+        def interrupt():
             os.kill(os.getpid(), signal.SIGINT)
             signal.sigtimedwait([], 1)
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
 
 
 def test_no_signal_no_stop():

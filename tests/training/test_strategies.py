@@ -14,7 +14,7 @@ TWO_WORKERS = {
 
 
 @pytest.mark.parametrize(
-    "kind, virtual_devices, replicas, name",
+    ("kind", "virtual_devices", "replicas", "name"),
     [
         ("auto", 0, 1, "MirroredStrategy"),
         ("mirrored", 0, 1, "MirroredStrategy"),
@@ -36,7 +36,7 @@ def test_kinds(monkeypatch, kind, virtual_devices, replicas, name):
 
 
 def test_an_unknown_kind_names_the_valid_ones():
-    with pytest.raises(ValueError, match="'tpu'.*auto, one_device, mirrored, multi_worker"):
+    with pytest.raises(ValueError, match=r"'tpu'.*auto, one_device, mirrored, multi_worker"):
         make_strategy("tpu")
 
 
@@ -53,7 +53,7 @@ def test_negative_virtual_devices():
 
 def test_too_late_to_split():
     tf.constant(0) + 1  # the devices are in use
-    with pytest.raises(RuntimeError, match="into 99 virtual devices.*Make the strategy first"):
+    with pytest.raises(RuntimeError, match=r"into 99 virtual devices.*Make the strategy first"):
         make_strategy("mirrored", 99)
 
 
@@ -61,7 +61,7 @@ def test_splits_a_fresh_process(scenarios):
     scenarios("fresh_process_splits_the_cpu")
 
 
-@pytest.mark.parametrize("text, message", [(None, "TF_CONFIG, which is not set"), ("{", "JSON")])
+@pytest.mark.parametrize(("text", "message"), [(None, "TF_CONFIG, which is not set"), ("{", "JSON")])
 def test_multi_worker_needs_a_cluster(monkeypatch, text, message):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
@@ -71,7 +71,7 @@ def test_multi_worker_needs_a_cluster(monkeypatch, text, message):
 
 
 @pytest.mark.parametrize(
-    "config, made",
+    ("config", "made"),
     [
         (TWO_WORKERS, True),
         ({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}, True),
@@ -86,7 +86,7 @@ def test_auto_takes_all_workers_of_a_cluster(monkeypatch, config, made):
 
 
 @pytest.mark.parametrize(
-    "jobs, task, chief, index",
+    ("jobs", "task", "chief", "index"),
     [
         ({"worker": 3}, ("worker", 0), True, 0),
         ({"worker": 3}, ("worker", 2), False, 2),
@@ -111,7 +111,7 @@ def test_roles_in_a_cluster(jobs, task, chief, index):
 
 
 @pytest.mark.parametrize(
-    "batch, replicas, accumulate, expected",
+    ("batch", "replicas", "accumulate", "expected"),
     [(64, 1, 1, 64), (64, 8, 1, 8), (64, 8, 4, 2), (512, 2, 16, 16)],
 )
 def test_batch_divides(batch, replicas, accumulate, expected):
@@ -121,7 +121,7 @@ def test_batch_divides(batch, replicas, accumulate, expected):
 
 
 @pytest.mark.parametrize(
-    "batch, replicas, accumulate, message",
+    ("batch", "replicas", "accumulate", "message"),
     [
         (65, 8, 1, "nearest batch sizes that do are 64 and 72."),
         (64, 8, 3, "are 48 and 72. With this batch, accumulate may be 1, 2, 4, 8."),

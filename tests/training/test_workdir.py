@@ -58,7 +58,7 @@ def test_a_new_workdir_holds_the_whole_experiment_sorted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         ({"name": "imagenet32"}, 'name: "cifar10" there, "imagenet32" now'),
         ({"levels": 2}, "levels: 3 there, 2 now"),
@@ -126,7 +126,7 @@ def test_other_workers_compare_but_do_not_write(tmp_path):
 @pytest.mark.parametrize("content", ["{", "", "[1]"])
 def test_an_unreadable_experiment_is_an_error(tmp_path, content):
     (tmp_path / "experiment.json").write_text(content)
-    with pytest.raises(WorkdirError, match="experiment.json"):
+    with pytest.raises(WorkdirError, match=r"experiment\.json"):
         prepare_workdir(tmp_path, EXPERIMENT)
     assert (tmp_path / "experiment.json").read_text() == content
 

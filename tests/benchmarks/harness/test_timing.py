@@ -54,7 +54,7 @@ def test_a_ratio_is_taken_pair_by_pair():
     samples = {"a": [1.0, 20.0, 4.0], "b": [2.0, 40.0, 2.0]}
     row = ratio("case", "step", "a", "b", samples, goal=1.0)
     assert (row.numerator, row.denominator, row.median, row.count, row.goal) == ("a", "b", 0.5, 3, 1.0)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="zip"):
         ratio("case", "step", "a", "b", {"a": [1.0], "b": [1.0, 2.0]})
 
 

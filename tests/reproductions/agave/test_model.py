@@ -77,7 +77,7 @@ def test_learns_and_every_variable_has_a_gradient(form):
     for name, own in gradients.items():
         reached = any(np.abs(one).max() > 0 for one in own[:3])
         # The topmost block's second convolution has no use; without the auxiliary term its scale has none.
-        unused = "bottom_up/1/second" in name and "vae_depth" not in FORMS[form] or "bottom_up/3/second" in name
+        unused = ("bottom_up/1/second" in name and "vae_depth" not in FORMS[form]) or "bottom_up/3/second" in name
         unused |= form == "no_auxiliary" and name.endswith("log_scale") and name.count("/") == 1
         assert reached != unused, name
 

@@ -82,7 +82,7 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     tf.config.run_functions_eagerly(True)  # nothing runs twice
     request.addfinalizer(lambda: tf.config.run_functions_eagerly(False))
     name, changes = "claims_guided", {"pretraining_steps": 1}
-    with pytest.raises(FileNotFoundError, match="No checkpoint of the stage 'vae'.*--stage=vae"):
+    with pytest.raises(FileNotFoundError, match=r"No checkpoint of the stage 'vae'.*--stage=vae"):
         run(*arguments(name, tmp_path, **changes), "--stage=joint", reproduction=AGAVE)
     run(*arguments(name, tmp_path, **changes), "--stage=pixelcnn", reproduction=AGAVE)
     assert record_of(tmp_path / "pixelcnn")["experiment"] == f"{name}_pixelcnn"

@@ -156,7 +156,7 @@ def test_the_queue_of_flowpp_holds_whole_comparisons_wherever_it_is_cut_between_
     table_2 = ("full", "uniform_dequantization", "affine_coupling", "no_attention")
     gap = ("gap_full", "gap_uniform_dequantization")
     studies = (table_2, gap, ("full_proportioned",))
-    assert FLOWPP_QUEUE == [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms]
+    assert [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms] == FLOWPP_QUEUE
     assert [arm.paper for arm in ARMS][:32] == ["glow"] * 18 + ["flowpp"] * 14
 
 
@@ -168,7 +168,7 @@ MACOW_QUEUE = [
 def test_the_queue_of_macow_holds_whole_comparisons_wherever_it_is_cut_between_seeds():
     table_1 = ("org", "fine_grained", "var")
     studies = (table_1, ("fine_grained_5bit", "var_5bit"), tuple(f"{arm}_release" for arm in table_1))
-    assert MACOW_QUEUE == [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms]
+    assert [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms] == MACOW_QUEUE
 
 
 @pytest.mark.parametrize("as_claimed", [True, False])
@@ -298,7 +298,7 @@ def test_verdicts_of_flowpp_follow_from_the_runs(tmp_path, as_claimed):
 def test_a_gap_needs_measured_training_images(tmp_path):
     experiments = list(dict.fromkeys(name for name, _ in FLOWPP_QUEUE))
     _leave_flowpp_runs(tmp_path, dict.fromkeys(experiments, 5.0), {})
-    with pytest.raises(ValueError, match="claims_gap_full: .*evaluate_train"):
+    with pytest.raises(ValueError, match=r"claims_gap_full: .*evaluate_train"):
         judge(flowpp.COMPARISONS[-1], flowpp.PROTOCOL, tmp_path)
 
 

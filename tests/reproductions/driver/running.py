@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl import flags, logging
 from absl.testing import flagsaver
@@ -38,12 +39,9 @@ def exit_message(capsys, *arguments):
     """The standard error of `run.py ARGUMENTS`, which must end with status 1 without a traceback."""
     levels = logging.get_verbosity(), tf.get_logger().level
     try:
-        with parsed(arguments) as rest:
+        with pytest.raises(SystemExit) as caught, parsed(arguments) as rest:
             main._run(GLOW, rest)
-    except SystemExit as exit_:
-        assert exit_.code == 1
-    else:
-        raise AssertionError("it did not fail")
+        assert caught.value.code == 1
     finally:
         logging.set_verbosity(levels[0])
         tf.get_logger().setLevel(levels[1])

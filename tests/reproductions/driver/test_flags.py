@@ -48,15 +48,13 @@ NAMES = (
     ],
 )
 def test_values_out_of_range_name_the_valid_ones(argument, message):
-    with pytest.raises(flags.IllegalFlagValueError, match=re.escape(message)):
-        with parsed([argument]):
-            pass
+    with pytest.raises(flags.IllegalFlagValueError, match=re.escape(message)), parsed([argument]):
+        pass
 
 
 def test_an_unknown_flag_names_its_neighbours():
-    with pytest.raises(flags.UnrecognizedFlagError, match="temperature"):
-        with parsed(["--temperatur=1"]):
-            pass
+    with pytest.raises(flags.UnrecognizedFlagError, match="temperature"), parsed(["--temperatur=1"]):
+        pass
 
 
 def test_set_is_repeatable():
@@ -70,17 +68,16 @@ def test_temperatures_and_images():
     with parsed(["--temperature=0,0.5,1", "--images=3,1"]):
         assert temperatures() == [0.0, 0.5, 1.0]
         assert image_numbers() == [3, 1]
-    for arguments, message in [
-        (["--temperature=warm"], "--temperature needs numbers separated by commas, got 'warm'"),
-        (["--temperature=-1"], "--temperature needs numbers of at least 0"),
-        (["--temperature=1,nan"], "--temperature needs"),
-        (["--temperature=inf"], "--temperature needs"),
-        (["--images=1.5"], "--images needs numbers separated by commas, got '1.5'"),
-        (["--images="], "--images needs"),
+    for read, argument, message in [
+        (temperatures, "--temperature=warm", "--temperature needs numbers separated by commas, got 'warm'"),
+        (temperatures, "--temperature=-1", "--temperature needs numbers of at least 0"),
+        (temperatures, "--temperature=1,nan", "--temperature needs"),
+        (temperatures, "--temperature=inf", "--temperature needs"),
+        (image_numbers, "--images=1.5", "--images needs numbers separated by commas, got '1.5'"),
+        (image_numbers, "--images=", "--images needs"),
     ]:
-        with parsed(arguments), pytest.raises(ValueError, match=re.escape(message)):
-            temperatures()
-            image_numbers()
+        with parsed([argument]), pytest.raises(ValueError, match=re.escape(message)):
+            read()
 
 
 def test_help_shows_every_flag_with_a_sentence():

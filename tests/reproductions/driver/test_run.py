@@ -169,8 +169,12 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), ("--jit",), ("--memory=reversible",)]
-    + [("--side_by_side=3",)],
+    [
+        ("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"),
+        ("--jit",),
+        ("--memory=reversible",),
+        ("--side_by_side=3",),
+    ],
 )
 def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_path, arguments):
     run(*TINY, "--seed=3", "--steps=3", f"--workdir={tmp_path}", *arguments)

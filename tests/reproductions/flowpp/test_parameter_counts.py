@@ -28,8 +28,10 @@ ARCHITECTURE = [
     for field in dataclasses.fields(FlowPPExperiment)
     if field.name
     in ("image_size", "stages", "mixer", "weight_norm", "last_nonlinearity", "invertible_conv", "coupling")
-    or field.name.startswith(("width", "num_", "dequantization", "context"))
-    and field.name not in ("num_bits", "num_steps", "num_blocks", "dequantization_blocks")
+    or (
+        field.name.startswith(("width", "num_", "dequantization", "context"))
+        and field.name not in ("num_bits", "num_steps", "num_blocks", "dequantization_blocks")
+    )
 ]
 
 

@@ -110,7 +110,7 @@ def test_a_claim_carries_the_gaps(tmp_path):
 
 def test_training_images_must_have_been_measured_in_each_seed():
     without = dataclasses.replace(LARGER, train_bits_per_dim={})
-    with pytest.raises(ValueError, match="uniform: .* not measured; run it with evaluate_train"):
+    with pytest.raises(ValueError, match=r"uniform: .* not measured; run it with evaluate_train"):
         judge_gap("flowpp", "gap", "a smaller gap", SMALLER, without, **TEXT)
     half = dataclasses.replace(LARGER, train_bits_per_dim={0: LARGER.train_bits_per_dim[0]})
     with pytest.raises(ValueError, match=r"uniform: .* same seeds: got \[0, 1\] and \[0\]"):
