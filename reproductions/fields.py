@@ -100,7 +100,7 @@ def check_fields(instance: object) -> None:
     Checked are the types `int`, `float` (finite), `bool`, `str`, mappings, sequences of these, and unions of those.
 
     Raises:
-      ValueError: naming the first field that is not as declared.
+      ValueError: Naming the first field that is not as declared.
     """
     annotations = annotations_of(type(instance))
     for name, own in settings_of(type(instance)).items():
@@ -119,7 +119,7 @@ def take_sequences(instance: object) -> None:
     To be called by `__post_init__`, before `check_fields`.
 
     Raises:
-      ValueError: naming the field, if its text cannot be read.
+      ValueError: Naming the field, if its text cannot be read.
     """
     for name, annotation in annotations_of(type(instance)).items():
         if typing.get_origin(annotation) in (tuple, list):
@@ -196,7 +196,7 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
     A sequence is written `24, 512, 512`, one of sequences `4, 12+12, 12`; brackets as Python has them are taken too.
 
     Raises:
-      ValueError: on an unknown field (names the valid ones) or a value of another type.
+      ValueError: On an unknown field (names the valid ones) or a value of another type.
     """
     annotations = annotations_of(type(experiment))
     changes = {}
@@ -229,7 +229,7 @@ def as_of_today(kind: type, stored: Mapping[str, object]) -> dict[str, object]:
       stored: JSON values by the name of their field; what is no field is left as it is.
 
     Raises:
-      ValueError: naming the field, if its text cannot be read.
+      ValueError: Naming the field, if its text cannot be read.
     """
     content = dict(renamed(stored))
     for field in dataclasses.fields(kind):

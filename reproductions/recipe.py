@@ -5,6 +5,11 @@ parameters; linear warm-up over the first tenth, a constant rate, linear decay t
 for each paper, see `rates`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reproductions.experiment import Experiment
+
 NUM_STEPS = 4000
 # Fixed before any run.
 SEEDS = (0, 1, 2)
@@ -12,7 +17,7 @@ SEEDS = (0, 1, 2)
 PREFIX = "study_"
 
 
-def learning_rate_shape(num_steps):
+def learning_rate_shape(num_steps: int) -> dict[str, int]:
     """Fields of the schedule of a run of `num_steps`: warm-up over a tenth of them, decay over the last third."""
     return {"num_steps": num_steps, "warmup_steps": num_steps // 10, "cooldown_steps": round(num_steps / 3)}
 
@@ -55,17 +60,19 @@ TREND = {
 }
 
 
-def trial_name(rate):
+def trial_name(rate: float) -> str:
     """Name of the experiment that tries a peak rate."""
     return f"{PREFIX}rate_{rate:g}"
 
 
-def trend_name(arm):
+def trend_name(arm: str) -> str:
     """Name of the long run of an arm."""
     return f"{PREFIX}trend_{arm}"
 
 
-def study_experiments(make, arms, tried, trends=()):
+def study_experiments(
+    make: Callable[..., Experiment], arms: Mapping[str, Mapping[str, Any]], tried: str, trends: Sequence[str] = ()
+) -> dict[str, Experiment]:
     """The experiments of a paper in the study.
 
     Args:

@@ -35,8 +35,8 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     """The text of every generated file, by its name in the results directory.
 
     Raises:
-      FileNotFoundError: if a file of expected values is missing.
-      ValueError: if a record, a claim, a benchmark or an expected value is not valid.
+      FileNotFoundError: If a file of expected values is missing.
+      ValueError: If a record, a claim, a benchmark or an expected value is not valid.
     """
     directory = pathlib.Path(results_directory)
     expected = load_expected(directory)

@@ -1,11 +1,13 @@
 """How many parameters an AGAVE, an IAF-VAE or a PixelCNN++ has, by closed forms; the tests compare them with built models."""
 
-from reproductions.agave.experiments import IAF_VAE, PIXELCNN
+from collections.abc import Callable
+
+from reproductions.agave.experiments import IAF_VAE, PIXELCNN, AgaveExperiment
 
 COLOURS = 3
 
 
-def count_parameters(experiment, count=None):
+def count_parameters(experiment: AgaveExperiment, count: Callable[[AgaveExperiment], int] | None = None) -> int:
     """Trained parameters of an experiment, `int`; those under the masks of the IAF, which stay 0, among them.
 
     Args:
@@ -23,19 +25,19 @@ def count_parameters(experiment, count=None):
     return latent + pixels + stream(width, experiment.num_blocks, experiment.features)
 
 
-def convolution(taps, channels, filters):
+def convolution(taps: int, channels: int, filters: int) -> int:
     """Kernel, gains and biases."""
     return taps * channels * filters + 2 * filters
 
 
-def unit(width, taps, skip, feature, kind="gated"):
+def unit(width: int, taps: int, skip: int, feature: int, kind: str = "gated") -> int:
     """A residual unit: skip and feature are numbers of channels, 0 for none."""
     own = convolution(taps, 2 * width, width)
     own += sum(convolution(1, 2 * channels, width) for channels in (skip, feature) if channels)
     return own + (convolution(taps, 2 * width, 2 * width) if kind == "gated" else 0)
 
 
-def pixelcnn(width, num_blocks, num_components, feature, injection):
+def pixelcnn(width: int, num_blocks: int, num_components: int, feature: int, injection: str) -> int:
     """Two streams; `3 R` positions on the way down, `3 R + 2` on the way up."""
     vertical_feature = feature if injection == "both" else 0
     first, second = 3 * num_blocks, 3 * num_blocks + 2
@@ -47,14 +49,14 @@ def pixelcnn(width, num_blocks, num_components, feature, injection):
     return total + convolution(1, width, 10 * num_components)
 
 
-def stream(width, num_blocks, kind):
+def stream(width: int, num_blocks: int, kind: str) -> int:
     """The feature stream."""
     first, second = 3 * num_blocks, 3 * num_blocks + 2
     total = convolution(9, COLOURS + 1, width) + 4 * convolution(9, width, width)
     return total + first * unit(width, 9, 0, 0, kind) + second * unit(width, 9, width, 0, kind)
 
 
-def vae(experiment):
+def vae(experiment: AgaveExperiment) -> int:
     """Ladder, head, top vector, scales."""
     width, latent = experiment.vae_width, experiment.latent_channels
     up = convolution(9, width, 2 * latent + 2 * width) + convolution(9, width, width)

@@ -185,7 +185,7 @@ _CLAIMS = [_cifar10(f"claims_{arm}", **{**_CLAIMS_SIZE, **changes}) for arm, cha
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
 
 
-def small(experiment):
+def small(experiment: AgaveExperiment) -> AgaveExperiment:
     """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
     return dataclasses.replace(
         experiment,
@@ -208,7 +208,7 @@ def small(experiment):
     )
 
 
-def stages(experiment):
+def stages(experiment: AgaveExperiment) -> dict[str, AgaveExperiment]:
     """`{stage: experiment}` in their order: VAE and PixelCNN++ by themselves, then both together; `joint` alone without these.
 
     The VAE is trained on the auxiliary image with a KL of weight 1, the PixelCNN++ without features; both independently.

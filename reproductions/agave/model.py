@@ -1,6 +1,12 @@
 """AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
 
-from reproductions.agave.experiments import IAF_VAE, PIXELCNN
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from reproductions.agave.experiments import IAF_VAE, PIXELCNN, AgaveExperiment
+from reproductions.experiment import LearningRate
 from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.iaf_vae import IAFVAE
@@ -12,7 +18,9 @@ from tfflows.training.optimizers import IAFAdamax, PixelCNNAdam
 from tfflows.training.schedules import GeometricDecay, Linear, LinearWarmup, Piecewise
 
 
-def build(experiment, image_shape, num_classes, seed):
+def build(
+    experiment: AgaveExperiment, image_shape: Sequence[int], num_classes: int, seed: int
+) -> AGAVE | IAFVAE | PixelCNNImages:
     """The model of an experiment, over uint8 images.
 
     Args:
@@ -25,7 +33,7 @@ def build(experiment, image_shape, num_classes, seed):
       `AGAVE`, `IAFVAE` or `PixelCNNImages`; losses are in nats an image.
 
     Raises:
-      ValueError: if the experiment is conditional, or the image's sides do not fit its networks.
+      ValueError: If the experiment is conditional, or the image's sides do not fit its networks.
     """
     del num_classes
     if experiment.conditional:
@@ -46,7 +54,7 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def vae(experiment, image_shape, seed):
+def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> IAFVAE:
     """Encoder and decoder, of which the auxiliary image comes (Kingma et al. 2016)."""
     options = {"compatibility": experiment.compatibility, "dtype": experiment.precision}
     channels = image_shape[-1]
@@ -75,7 +83,9 @@ def vae(experiment, image_shape, seed):
     )
 
 
-def pixelcnn(experiment, image_shape, seed, feature_channels=0):
+def pixelcnn(
+    experiment: AgaveExperiment, image_shape: Sequence[int], seed: int, feature_channels: int = 0
+) -> PixelCNNImages:
     """The autoregressive decoder (Salimans et al. 2017), conditioned where there are features."""
     network = PixelCNN(
         experiment.width,
@@ -93,7 +103,7 @@ def pixelcnn(experiment, image_shape, seed, feature_channels=0):
     return PixelCNNImages(network, experiment.num_components, image_shape)
 
 
-def feature_stream(experiment, image_shape, seed):
+def feature_stream(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> FeatureStream:
     """What the decoder of the pixels sees of f(z) (section 3)."""
     return FeatureStream(
         experiment.width,
@@ -106,7 +116,7 @@ def feature_stream(experiment, image_shape, seed):
     )
 
 
-def parts_of_stages(model):
+def parts_of_stages(model: AGAVE) -> dict[str, dict[str, tf.Variable]]:
     """`{stage: {name in that stage's model: variable}}` of an `AGAVE`: what it takes over from pretraining."""
     pixels = named_variables(model.pixels)
     return {
@@ -115,12 +125,12 @@ def parts_of_stages(model):
     }
 
 
-def optimizer(experiment, learning_rate):
+def optimizer(experiment: AgaveExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
     """Adamax as the released IAF has it, or Adam as the released PixelCNN++ has it."""
     return {"adamax": IAFAdamax, "adam": PixelCNNAdam}[experiment.optimizer](learning_rate)
 
 
-def build_schedule(experiment):
+def build_schedule(experiment: AgaveExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
     """Linear warm-up from 0 over `warmup_steps`, then constant, or a factor `decay` a step."""
     peak, warmup = experiment.learning_rate, experiment.warmup_steps
     if experiment.decay == 1:

@@ -2,15 +2,17 @@
 
 import argparse
 import math
+import os
 import pathlib
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
 from reproductions.claims.arms import ARMS
-from reproductions.claims.comparisons import LEAST, MEAN, GapComparison, TermComparison
+from reproductions.claims.comparisons import LEAST, MEAN, Comparison, GapComparison, TermComparison
 from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim
-from reproductions.reporting.records import load_records
+from reproductions.reporting.records import Record, load_records
 from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
 
 
-def records_of(paper, experiment, results):
+def records_of(paper: str, experiment: str, results: str | os.PathLike) -> dict[int, Record]:
     """`{seed: record}` of the claims study's runs of a paper's experiment."""
     return {
         record.seed: record
@@ -30,11 +32,13 @@ def records_of(paper, experiment, results):
     }
 
 
-def load_arm(paper, experiment, results, seeds=None):
+def load_arm(
+    paper: str, experiment: str, results: str | os.PathLike, seeds: Collection[int] | None = None
+) -> tuple[Arm, dict[int, Record]]:
     """The `Arm` of a paper's experiment and its records by seed; `seeds`: these alone, default: all that the queue has.
 
     Raises:
-      FileNotFoundError: if one of its runs is missing.
+      FileNotFoundError: If one of its runs is missing.
     """
     records = records_of(paper, experiment, results)
     runs = [arm for arm in ARMS if (arm.paper, arm.experiment) == (paper, experiment)]
@@ -56,11 +60,11 @@ def load_arm(paper, experiment, results, seeds=None):
     return Arm(experiment, bits, seconds, parameters, train), {seed: records[seed] for seed in bits}
 
 
-def judge(comparison, protocol, results):
+def judge(comparison: Comparison | GapComparison | TermComparison, protocol: str, results: str | os.PathLike) -> Claim:
     """The `Claim` of a `Comparison` or `TermComparison`, run by `protocol`, or of a `GapComparison`, which has its own.
 
     Raises:
-      FileNotFoundError: if a run is missing.
+      FileNotFoundError: If a run is missing.
     """
     if isinstance(comparison, GapComparison):
         return _judge_gap(comparison, results)
@@ -134,16 +138,16 @@ def _judge_gap(comparison, results):
     )
 
 
-def mean_difference(higher, lower):
+def mean_difference(higher: Record, lower: Record) -> float:
     """Of two records the difference of mean bits/dim over the evaluations: positive if `lower` falls sooner or further."""
     return float(np.mean([bits for _, bits in higher.curve]) - np.mean([bits for _, bits in lower.curve]))
 
 
-def min_difference(higher, lower):
+def min_difference(higher: Record, lower: Record) -> float:
     """Of two records the least difference at an evaluation: positive if `lower` is lower at all of them.
 
     Raises:
-      ValueError: if they were not evaluated at the same steps.
+      ValueError: If they were not evaluated at the same steps.
     """
     steps = [[step for step, _ in record.curve] for record in (higher, lower)]
     if steps[0] != steps[1]:
@@ -160,7 +164,7 @@ ALONG_CURVE = {
 }
 
 
-def judge_seeds(differences):
+def judge_seeds(differences: Sequence[float]) -> tuple[float, float, str]:
     """Mean, its standard error over seeds, and the verdict: beyond two standard errors and one sign in all seeds."""
     mean = float(np.mean(differences))
     error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
@@ -169,7 +173,7 @@ def judge_seeds(differences):
     return mean, error, UNDECIDED
 
 
-def main():
+def main() -> None:
     """Judges every comparison of every paper, or of one; those whose runs are not all there are left as they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")

@@ -4,16 +4,18 @@ import argparse
 import dataclasses
 import pathlib
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from reproductions.claims import glow
 from reproductions.glow import model as glow_model
-from reproductions.glow.experiments import EXPERIMENTS
+from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment
 from reproductions.reporting.claims import Arm, measure_cost, write_claim
 from reproductions.reporting.provenance import collect_provenance
 from tfflows.devices.strategies import make_strategy
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.tracing.named_variables import count_parameters, named_variables
 from tfflows.training.flat_parameters import build_flat
 from tfflows.training.schedules import LinearWarmup
@@ -24,7 +26,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 ROUNDS = 5
 
 
-def make_step(strategy, experiment):
+def make_step(
+    strategy: tf.distribute.Strategy, experiment: GlowExperiment
+) -> tuple[Callable[[], float], DequantizedFlow]:
     """A function that runs one training step on random pixels (their values do not matter to its time), and the model."""
     shape = [experiment.image_size, experiment.image_size, 3]
     with strategy.scope():
@@ -45,7 +49,7 @@ def make_step(strategy, experiment):
     return lambda: float(step(batch)["loss"]), model
 
 
-def median_seconds(run, steps):
+def median_seconds(run: Callable[[], float], steps: int) -> float:
     """Median time of `steps` calls."""
     seconds = []
     for _ in range(steps):
@@ -55,7 +59,7 @@ def median_seconds(run, steps):
     return float(np.median(seconds))
 
 
-def time_in_turn(runs, steps):
+def time_in_turn(runs: Sequence[Callable[[], float]], steps: int) -> list[dict[int, float]]:
     """`{round: seconds}` for each of the functions, measured in turn so that a drift of the machine meets all alike."""
     times = [{} for _ in runs]
     for run in runs:
@@ -66,7 +70,7 @@ def time_in_turn(runs, steps):
     return times
 
 
-def main():
+def main() -> None:
     """Measures every cost and writes `results/claims/<paper>/*.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")

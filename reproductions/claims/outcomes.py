@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -10,9 +11,10 @@ import shutil
 import numpy as np
 
 from reproductions.claims import per_image
+from reproductions.claims.arms import ArmRun
 from reproductions.claims.study import is_trial
 from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
-from reproductions.reporting.records import load_records
+from reproductions.reporting.records import Record, load_records
 from tfflows.training.logs import METRICS_FILE, read_metrics
 from tfflows.training.workdir import atomic_write
 
@@ -25,7 +27,7 @@ DIVERGED = CLAIMS / "diverged"
 _NOT_FINITE = re.compile(r"^(TrainingDiverged: .*|ValueError: .*must be a finite number.*)$", re.MULTILINE)
 
 
-def records_of(results, trials=False):
+def records_of(results: str | os.PathLike, trials: bool = False) -> dict[tuple[str, str, int], Record]:
     """`{(paper, experiment, seed): Record}` of the study's finished runs, or of its trials of rates."""
     directory = pathlib.Path(results) / (TRIAL_RECORDS if trials else RECORDS)
     return {
@@ -35,14 +37,14 @@ def records_of(results, trials=False):
     }
 
 
-def is_kept(run, results):
+def is_kept(run: ArmRun, results: str | os.PathLike) -> bool:
     """Whether what a finished run left is among the results."""
     if is_trial(run):
         return dataclasses.astuple(run) in records_of(results, trials=True)
     return dataclasses.astuple(run) in records_of(results) and per_image.path_of(run, results).exists()
 
 
-def keep(run, workdir, results):
+def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) -> None:
     """Copies what a finished run left to the results; its record last, which says that all is there."""
     workdir, results = pathlib.Path(workdir), pathlib.Path(results)
     if not is_trial(run):
@@ -64,23 +66,25 @@ def _keep_gradient_norms(run, workdir, results):
     np.save(path, np.array([(line["step"], line["gradient_norm"]) for line in lines], np.float32).reshape([-1, 2]))
 
 
-def not_finite(errors):
+def not_finite(errors: str) -> str | None:
     """The line in which a run says that it diverged, or None if it ended for another reason."""
     found = _NOT_FINITE.search(errors)
     return found.group(0) if found else None
 
 
-def diverged_path(run, results):
+def diverged_path(run: ArmRun, results: str | os.PathLike) -> pathlib.Path:
     """The file that says that a run diverged."""
     return pathlib.Path(results) / DIVERGED / run.paper / f"{run.experiment}-seed{run.seed}.json"
 
 
-def has_diverged(run, results):
+def has_diverged(run: ArmRun, results: str | os.PathLike) -> bool:
     """Whether a run is among the results as diverged; it is not begun again."""
     return diverged_path(run, results).exists()
 
 
-def keep_diverged(run, message, learning_rate, commit, results):
+def keep_diverged(
+    run: ArmRun, message: str, learning_rate: float, commit: str | None, results: str | os.PathLike
+) -> None:
     """Records that a run diverged.
 
     Args:
@@ -102,6 +106,6 @@ def keep_diverged(run, message, learning_rate, commit, results):
     atomic_write(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def forget_workdir(workdir):
+def forget_workdir(workdir: str | os.PathLike) -> None:
     """Removes what only a run that goes on needs: the checkpoints."""
     shutil.rmtree(pathlib.Path(workdir) / "checkpoints", ignore_errors=True)

@@ -15,9 +15,11 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 
 import tfflows
 from reproductions.claims import estimates, outcomes, unfinished
+from reproductions.claims.arms import ArmRun
 from reproductions.claims.rates import choose_rate, rate_of
 from reproductions.claims.study import PAPERS, RUNS, TRIALS, is_trial, side_by_side
 from reproductions.reporting.provenance import git_commit
@@ -34,17 +36,19 @@ ERRORS_FILE = "errors.txt"
 MOST_FAILURES = 3
 
 
-def workdir_of(run, directory):
+def workdir_of(run: ArmRun, directory: str | os.PathLike) -> pathlib.Path:
     """Where a run lives."""
     return pathlib.Path(directory) / run.paper / f"{run.experiment}-seed{run.seed}"
 
 
-def is_finished(run, directory):
+def is_finished(run: ArmRun, directory: str | os.PathLike) -> bool:
     """Whether its result record is there."""
     return any((workdir_of(run, directory) / "results").glob("*/*.json"))
 
 
-def command_of(run, directory, data_dir=None, rate=None):
+def command_of(
+    run: ArmRun, directory: str | os.PathLike, data_dir: str | None = None, rate: float | None = None
+) -> list[str]:
     """The command line of a run, from the repository's root; rate: the peak learning rate, None for the experiment's own."""
     command = [
         sys.executable,
@@ -60,12 +64,12 @@ def command_of(run, directory, data_dir=None, rate=None):
     return command if data_dir is None else [*command, f"--data_dir={data_dir}"]
 
 
-def is_done(run, results):
+def is_done(run: ArmRun, results: str | os.PathLike) -> bool:
     """Whether nothing is left to do: kept, or diverged."""
     return outcomes.has_diverged(run, results) or outcomes.is_kept(run, results)
 
 
-def choose_rates(results):
+def choose_rates(results: str | os.PathLike) -> dict[str, float | None]:
     """Chooses the rates of those papers whose trials have ended. Returns `{paper: rate}`, None where it cannot be chosen yet."""
     records = outcomes.records_of(results, trials=True)
     rates = {}
@@ -80,7 +84,7 @@ def choose_rates(results):
     return rates
 
 
-def execute(command, errors):
+def execute(command: Sequence[str], errors: pathlib.Path) -> tuple[int, bool]:
     """Runs a command to its end; SIGTERM and SIGINT stop it, and it saves what it has.
 
     Args:
@@ -114,7 +118,7 @@ def _environment():
 
 
 @contextlib.contextmanager
-def lock(directory):
+def lock(directory: pathlib.Path) -> Iterator[None]:
     """Holds the queue's folder; exits if another queue does."""
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / ".queue.lock", "w") as handle:
@@ -125,7 +129,7 @@ def lock(directory):
         yield
 
 
-def work(runs, arguments):
+def work(runs: Sequence[ArmRun], arguments: argparse.Namespace) -> None:
     """Does the runs that are left, one after the other."""
     results, directory = arguments.results, arguments.workdir
     commit = git_commit(pathlib.Path(tfflows.__file__).parent)
@@ -172,7 +176,7 @@ def _own_rate(run):
     return float(run.experiment.rpartition("_")[2])
 
 
-def show(runs, arguments):
+def show(runs: Sequence[ArmRun], arguments: argparse.Namespace) -> None:
     """Prints what is left, with the hours that it will take."""
     left = [run for run in runs if not is_done(run, arguments.results)]
     records = list(outcomes.records_of(arguments.results).values())
@@ -192,7 +196,7 @@ def show(runs, arguments):
     print(f"{len(left)} of {len(runs)} runs are left, about {total:.1f} hours.")
 
 
-def main():
+def main() -> None:
     """Runs the queue, or lists it, or keeps checkpoints of what it leaves unfinished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", default=None, help="TFDS directory with cifar10; default: $TFDS_DATA_DIR")

@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import tensorflow as tf
 
+from reproductions.experiment import Experiment
 from reproductions.flowpp.experiments import parse_stages
 from reproductions.glow import model as glow
 from tfflows.math.masked_convolution import autoregressive_mask
@@ -14,12 +15,12 @@ from tfflows.tracing.named_variables import count_parameters
 PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
 
 
-def study(paper):
+def study(paper: str) -> dict[str, Experiment]:
     """`{name: experiment}` of a paper's arms, rate trials and long runs."""
     return importlib.import_module(f"reproductions.{paper}.study").STUDY
 
 
-def all_parameters(paper, experiment):
+def all_parameters(paper: str, experiment: Experiment) -> int:
     """What a record says: the trained parameters of a built model, `int`."""
     build = importlib.import_module(f"reproductions.{paper}.model").build
     size = experiment.image_size
@@ -27,7 +28,7 @@ def all_parameters(paper, experiment):
         return count_parameters(build(experiment, [size, size, 3], 0, seed=0))
 
 
-def live_parameters(paper, experiment):
+def live_parameters(paper: str, experiment: Experiment) -> int:
     """`all_parameters` less the dead ones, `int`."""
     return all_parameters(paper, experiment) - DEAD[paper](experiment)
 

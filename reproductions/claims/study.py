@@ -65,11 +65,11 @@ VERDICT_RUNS = _runs(MAIN, SEEDS) + _runs(FURTHER, SEEDS)
 RUNS = TRIALS + VERDICT_RUNS + _runs(SWEEPS, SEEDS[:1]) + _runs(TRENDS, TREND_SEEDS, trend_name)
 
 
-def is_trial(run):
+def is_trial(run: ArmRun) -> bool:
     """Whether a run tries a rate."""
     return run in TRIALS
 
 
-def side_by_side(run):
+def side_by_side(run: ArmRun) -> int:
     """Parts of a batch that are computed side by side."""
     return SIDE_BY_SIDE.get(run.paper, 2)

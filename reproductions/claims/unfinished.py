@@ -1,8 +1,10 @@
 """Newest checkpoints of runs that were cut short, kept with the results so that another machine can go on from them."""
 
+import os
 import pathlib
 import shutil
 
+from reproductions.claims.arms import ArmRun
 from tfflows.training.logs import METRICS_FILE, read_metrics
 from tfflows.training.workdir import EXPERIMENT_FILE
 
@@ -11,12 +13,12 @@ DIRECTORY = pathlib.Path("claims") / "unfinished"
 MIN_HOURS = 1.0
 
 
-def path_of(run, results):
+def path_of(run: ArmRun, results: str | os.PathLike) -> pathlib.Path:
     """Where a run's checkpoint lies below the results directory."""
     return pathlib.Path(results) / DIRECTORY / run.paper / f"{run.experiment}-seed{run.seed}"
 
 
-def newest_step(workdir):
+def newest_step(workdir: str | os.PathLike) -> int | None:
     """The step of the newest whole checkpoint, or None."""
     steps = [
         int(path.stem.removeprefix("step-")) for path in (pathlib.Path(workdir) / "checkpoints").glob("step-*.index")
@@ -24,14 +26,14 @@ def newest_step(workdir):
     return max(steps, default=None)
 
 
-def hours_of(workdir):
+def hours_of(workdir: str | os.PathLike) -> float:
     """What a run has taken up to its last logged line."""
     metrics = pathlib.Path(workdir) / METRICS_FILE
     seconds = [line["seconds"] for line in (read_metrics(metrics) if metrics.exists() else []) if "seconds" in line]
     return seconds[-1] / 3600 if seconds else 0.0
 
 
-def keep(run, workdir, results, min_hours=MIN_HOURS):
+def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike, min_hours: float = MIN_HOURS) -> bool:
     """Copies the newest checkpoint of a run, in the place of an older one, if the run has cost enough; whether it did."""
     workdir, step = pathlib.Path(workdir), newest_step(workdir)
     if step is None or hours_of(workdir) < min_hours:
@@ -49,7 +51,7 @@ def keep(run, workdir, results, min_hours=MIN_HOURS):
     return True
 
 
-def take_back(run, workdir, results):
+def take_back(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) -> bool:
     """Lays what was kept of a run where it goes on, unless it has begun there already; whether it did."""
     kept, workdir = path_of(run, results), pathlib.Path(workdir)
     if newest_step(kept) is None or newest_step(workdir) is not None:
@@ -58,6 +60,6 @@ def take_back(run, workdir, results):
     return True
 
 
-def drop(run, results):
+def drop(run: ArmRun, results: str | os.PathLike) -> None:
     """Removes what was kept of a run."""
     shutil.rmtree(path_of(run, results), ignore_errors=True)

@@ -2,21 +2,24 @@
 
 import hashlib
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
 
 from reproductions.driver.flags import EXECUTION_FLAGS
+from reproductions.driver.session import Session
+from reproductions.experiment import Experiment
 from reproductions.reporting import curves
-from reproductions.reporting.expected import load_expected
+from reproductions.reporting.expected import Expected, load_expected
 from reproductions.reporting.gap import train_test_gap
 from reproductions.reporting.provenance import collect_provenance
 from reproductions.reporting.records import Record, write_record
 from reproductions.reporting.verdicts import compare_with, format_comparison
 from tfflows.data import evaluation_batches
 from tfflows.devices.any_worker import make_any_worker
-from tfflows.evaluation.bits_per_dim import Evaluator
-from tfflows.evaluation.importance import ImportanceEvaluator
+from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
+from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
@@ -31,7 +34,7 @@ NUM_DISTANCE_IMAGES = 1000
 NOISE_SEED = 0  # the same noise whatever the seed of training
 
 
-def make_evaluator(session):
+def make_evaluator(session: Session) -> Evaluator:
     """An `Evaluator` of the session's model on what is measured on the way: images held out, else the test images."""
     return Evaluator(
         session.strategy,
@@ -44,7 +47,7 @@ def make_evaluator(session):
     )
 
 
-def run(session):
+def run(session: Session) -> None:
     """Evaluates the checkpoint that --select names; prints expected, obtained, difference and verdict."""
     if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
         raise ValueError("--importance_samples measures test images alone: leave --evaluate_train out.")
@@ -101,7 +104,7 @@ def _fingerprint(variables):
     return digest.hexdigest()[:16]
 
 
-def evaluate_and_record(session, evaluator, step, hours):
+def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours: float) -> Record | None:
     """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison.
 
     Where training images are held out, these are measured too; where the experiment says `evaluate_train`, the images that it
@@ -158,7 +161,15 @@ def _keep(session, result, record):
     return record
 
 
-def make_record(session, result, step, hours, train=None, validation=None, terms=None):
+def make_record(
+    session: Session,
+    result: BitsPerDim,
+    step: int,
+    hours: float,
+    train: BitsPerDim | None = None,
+    validation: BitsPerDim | None = None,
+    terms: Mapping[str, Mapping[str, float]] | None = None,
+) -> Record:
     """The `Record` of a result: `BitsPerDim` of the test images and, if asked for, of those trained on and those held out.
 
     Args:
@@ -210,7 +221,7 @@ def make_record(session, result, step, hours, train=None, validation=None, terms
     )
 
 
-def describe_train(test, train):
+def describe_train(test: BitsPerDim, train: BitsPerDim) -> dict[str, float]:
     """`Record.train` of two `BitsPerDim`."""
     gap, gap_standard_error = train_test_gap(test.per_image, train.per_image)
     return {
@@ -222,7 +233,7 @@ def describe_train(test, train):
     }
 
 
-def describe_validation(validation):
+def describe_validation(validation: BitsPerDim) -> dict[str, float]:
     """`Record.validation` of `BitsPerDim`."""
     return {
         "value": validation.mean,
@@ -231,12 +242,12 @@ def describe_validation(validation):
     }
 
 
-def evaluated_split(experiment):
+def evaluated_split(experiment: Experiment) -> str:
     """What the evaluations on the way are called in the log: `test`, or `validation` where training images are held out."""
     return "validation" if experiment.holdout else "test"
 
 
-def describe_importance(result, samples):
+def describe_importance(result: ImportanceBitsPerDim, samples: int) -> dict[str, float]:
     """`Record.importance` of an `ImportanceBitsPerDim`."""
     return {
         "samples": samples,
@@ -247,7 +258,7 @@ def describe_importance(result, samples):
     }
 
 
-def describe_execution(session):
+def describe_execution(session: Session) -> dict[str, object]:
     """How this process computes, for a record."""
     return {
         "replicas": session.strategy.num_replicas_in_sync,
@@ -257,7 +268,7 @@ def describe_execution(session):
     }
 
 
-def printed_values():
+def printed_values() -> tuple[Expected, ...]:
     """The rows of results/expected.csv of this repository; none where the package was installed without it."""
     directory = pathlib.Path(__file__).parents[2] / "results"
     return load_expected(directory) if (directory / "expected.csv").exists() else ()

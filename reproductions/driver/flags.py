@@ -148,16 +148,16 @@ def _define_field_flag(flag, field, help_text):
         flags.DEFINE_integer(flag, None, help_text, lower_bound=own.at_least)
 
 
-def temperatures():
+def temperatures() -> list[float]:
     """The floats of --temperature.
 
     Raises:
-      ValueError: if one is no number or negative.
+      ValueError: If one is no number or negative.
     """
     return _parsed("temperature", FLAGS.temperature, float)
 
 
-def image_numbers():
+def image_numbers() -> list[int]:
     """The integers of --images; raises as `temperatures`."""
     return _parsed("images", FLAGS.images, int)
 

@@ -1,14 +1,17 @@
 """The table of `--list`."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
+from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import settings_of
 from tfflows.data import dataset_spec
 from tfflows.extras import require
 from tfflows.tracing.named_variables import count_parameters
 
 
-def experiment_table(reproduction, small=False, expected=()):
+def experiment_table(reproduction: Reproduction, small: bool = False, expected: Mapping[str, float] = ()) -> str:
     """A text table: experiment, data set, bits, parameters as built, the paper's bits/dim.
 
     Args:
@@ -38,7 +41,7 @@ def experiment_table(reproduction, small=False, expected=()):
     return pandas.DataFrame(rows).to_string(index=False, justify="left")
 
 
-def built_parameters(reproduction, experiment):
+def built_parameters(reproduction: Reproduction, experiment: Experiment) -> int:
     """Trained parameters of the experiment's model, counted on built models without memory for their values."""
     spec = dataset_spec(experiment.dataset)
     shape = (experiment.image_size, experiment.image_size, spec.num_channels)

@@ -11,6 +11,7 @@ from reproductions.driver.flags import define_flags
 from reproductions.driver.listing import experiment_table
 from reproductions.driver.selection import select_experiment
 from reproductions.driver.session import Session
+from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected
 from tfflows.extras import MissingExtraError
 from tfflows.training.checkpoints import CheckpointError
@@ -45,7 +46,7 @@ _USER_ERRORS = (
 )
 
 
-def main(reproduction):
+def main(reproduction: Reproduction) -> None:
     """Runs a reproduction from the command line."""
     define_flags()
     # `--help` prints the documentation and the flags of the main module.
@@ -82,7 +83,7 @@ def _run(reproduction, arguments):
         sys.exit(1)
 
 
-def run(reproduction, values):
+def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     """Runs the mode that the flags name; raises what goes wrong."""
     if values.mode != "evaluate" and (values.importance_samples > 1 or values.evaluation_images is not None):
         raise ValueError(
@@ -117,7 +118,7 @@ def _only_stage(reproduction, values):
     """The stage that --stage names; None for `all`.
 
     Raises:
-      ValueError: if the experiment has no such stage.
+      ValueError: If the experiment has no such stage.
     """
     if values.stage == "all":
         return None

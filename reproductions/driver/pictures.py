@@ -1,8 +1,11 @@
 """`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the workdir's `pictures/`."""
 
+import pathlib
+
 import numpy as np
 
 from reproductions.driver.flags import image_numbers, temperatures
+from reproductions.driver.session import Session
 from tfflows.data import evaluation_batches
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
@@ -15,13 +18,13 @@ from tfflows.evaluation.samples import write_image_model_samples, write_sample_g
 DIRECTORY = "pictures"
 
 
-def run_sample(session):
+def run_sample(session: Session) -> None:
     """Samples from the checkpoint that --select names, a grid a temperature."""
     session.restore()
     _announce(session, write_samples(session))
 
 
-def write_samples(session):
+def write_samples(session: Session) -> list[pathlib.Path]:
     """Grids of samples of the session's model as it is; returns their paths."""
     flags = session.flags
     if not session.chief:
@@ -41,7 +44,7 @@ def write_samples(session):
     )
 
 
-def run_interpolate(session):
+def run_interpolate(session: Session) -> None:
     """A strip between each pair of test images that --images names."""
     _check_is_flow(session, "interpolate")
     session.restore()
@@ -64,7 +67,7 @@ def run_interpolate(session):
     _announce(session, [path])
 
 
-def run_manipulate(session):
+def run_manipulate(session: Session) -> None:
     """The test images that --images names, moved along the direction of --attribute (or of each)."""
     _check_is_flow(session, "manipulate")
     step = session.restore()
@@ -89,7 +92,7 @@ def run_manipulate(session):
     _announce(session, paths)
 
 
-def run_reconstruct(session):
+def run_reconstruct(session: Session) -> None:
     """The test images that --images names, each beside what the model makes of its latents."""
     if not session.model.has_encoder:
         raise ValueError(
@@ -135,7 +138,7 @@ def _test_images(session, numbers):
     """uint8 images and labels of the test split by their positions.
 
     Raises:
-      ValueError: if the split has fewer images.
+      ValueError: If the split has fewer images.
     """
     source = session.test_source
     if max(numbers) >= source.num_images:

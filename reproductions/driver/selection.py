@@ -15,7 +15,7 @@ def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
     """The experiment that the flags describe, overrides applied.
 
     Raises:
-      ValueError: on unknown names (names the valid ones), or if neither data set nor experiment is given.
+      ValueError: On unknown names (names the valid ones), or if neither data set nor experiment is given.
     """
     if flags.dataset is not None:
         dataset_spec(flags.dataset)  # an unknown data set is named as such

@@ -3,13 +3,18 @@
 import dataclasses
 import functools
 import pathlib
+from typing import Any
 
+import keras
+import tensorflow as tf
 from absl import logging
 
 from reproductions.driver.selection import overrides, select_experiment
+from reproductions.experiment import Reproduction
 from reproductions.fields import as_of_today, free_fields
-from tfflows.data import dataset_spec, load_dataset
+from tfflows.data import ImageSource, dataset_spec, load_dataset
 from tfflows.devices.strategies import is_chief, make_strategy
+from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.named_variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
@@ -21,7 +26,7 @@ from tfflows.training.workdir import prepare_workdir
 class Session:
     """Built from flags, each part when it is first asked for."""
 
-    def __init__(self, reproduction, flags, stage=None):
+    def __init__(self, reproduction: Reproduction, flags: Any, stage: str | None = None) -> None:
         """Args: reproduction: `Reproduction`; flags: values of the flags; stage: name of a stage, None for the last."""
         self.reproduction = reproduction
         self.flags = flags
@@ -38,7 +43,7 @@ class Session:
         base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
         self.workdir = base if self.stage == last else base / self.stage
 
-    def prepare_workdir(self, create=True):
+    def prepare_workdir(self, create: bool = True) -> None:
         """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
@@ -49,25 +54,25 @@ class Session:
         prepare_workdir(self.workdir, described, free, chief=self.chief, upgrade=upgrade, create=create)
 
     @functools.cached_property
-    def train_source(self):
+    def train_source(self) -> ImageSource:
         """Training images."""
         return self.load(
             "train", max_images=self.experiment.train_images or None, holdout=self.experiment.holdout or None
         )
 
     @functools.cached_property
-    def validation_source(self):
+    def validation_source(self) -> ImageSource:
         """What is measured on the way: the training images that are held out; where there are none, the test images."""
         if not self.experiment.holdout:
             return self.test_source
         return self.load("holdout", holdout=self.experiment.holdout)
 
     @functools.cached_property
-    def test_source(self):
+    def test_source(self) -> ImageSource:
         """Test images; the first of them only where --evaluation_images says so.
 
         Raises:
-          ValueError: if there are fewer.
+          ValueError: If there are fewer.
         """
         wanted = self.flags.evaluation_images
         source = self.load("test", max_images=wanted)
@@ -77,7 +82,7 @@ class Session:
             )
         return source
 
-    def load(self, split, **kwargs):
+    def load(self, split: str, **kwargs: Any) -> ImageSource:
         """An `ImageSource` of the experiment's data set; see `tfflows.data.load_dataset`."""
         return load_dataset(
             self.experiment.dataset,
@@ -89,7 +94,7 @@ class Session:
         )
 
     @functools.cached_property
-    def image_shape(self):
+    def image_shape(self) -> list[int]:
         """`[H, W, C]` of the images, without opening the data set where its description says it."""
         spec = dataset_spec(self.experiment.dataset)
         if spec.image_shape is None:  # a folder: only the files know
@@ -97,13 +102,13 @@ class Session:
         return [self.experiment.image_size, self.experiment.image_size, spec.num_channels]
 
     @functools.cached_property
-    def num_classes(self):
+    def num_classes(self) -> int:
         """Classes of the data set, 0 if it has no labels."""
         spec = dataset_spec(self.experiment.dataset)
         return self.test_source.num_classes if spec.image_shape is None else spec.num_classes
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> ImageModel:
         """The model, its initial parameters drawn from the seed."""
         if self.experiment.conditional and not self.num_classes:
             raise ValueError(
@@ -115,26 +120,26 @@ class Session:
         return model
 
     @functools.cached_property
-    def model_variables(self):
+    def model_variables(self) -> dict[str, tf.Variable]:
         """`{model/...: variable}`."""
         return {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
 
-    def has_result(self):
+    def has_result(self) -> bool:
         """Whether a run to the end left its record in the workdir."""
         return any((self.workdir / "results").rglob("*.json"))
 
-    def load_initial_weights(self):
+    def load_initial_weights(self) -> None:
         """Gives the model of a fresh run the weights of --init_from, or those that earlier stages trained, if there are any."""
         if self.flags.init_from:
             self.reproduction.load_weights(self.model, self.flags.init_from)
         else:
             self.take_over_earlier_stages()
 
-    def take_over_earlier_stages(self):
+    def take_over_earlier_stages(self) -> None:
         """Gives the model of the last stage what those before it trained: the averages of parameters, if there are any.
 
         Raises:
-          FileNotFoundError: if one of them was not trained.
+          FileNotFoundError: If one of them was not trained.
         """
         for stage in self.earlier_stages if self.stage not in self.earlier_stages else ():
             part = self.reproduction.parts_of_stages(self.model)[stage]
@@ -153,12 +158,12 @@ class Session:
             logging.info("Took over step %d of the stage %s.", step, stage)
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> dict[str, tf.Variable]:
         """The trained ones among `model_variables`."""
         return {name: variable for name, variable in self.model_variables.items() if variable.trainable}
 
     @property
-    def evaluated_variables(self):
+    def evaluated_variables(self) -> dict[str, tf.Variable]:
         """`{name in a checkpoint: variable of the model}` of what is evaluated: averages of parameters, if it has any."""
         if not self.experiment.ema_decay:
             return self.model_variables
@@ -168,7 +173,7 @@ class Session:
         }
 
     @functools.cached_property
-    def schedule(self):
+    def schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
         """The learning rate as a function of the step: the paper's schedule, or with a cool-down that which all papers share."""
         experiment = self.experiment
         if experiment.cooldown_steps:
@@ -177,12 +182,12 @@ class Session:
             )
         return self.reproduction.build_schedule(experiment)
 
-    def restore(self):
+    def restore(self) -> int:
         """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.
 
         Raises:
-          FileNotFoundError: if there is none; the workdir is then not made.
-          WorkdirError: if the workdir is of another experiment.
+          FileNotFoundError: If there is none; the workdir is then not made.
+          WorkdirError: If the workdir is of another experiment.
         """
         self.prepare_workdir(create=False)
         checkpoints = Checkpoints(self.workdir / "checkpoints", self.evaluated_variables, chief=self.chief)

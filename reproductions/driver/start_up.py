@@ -7,13 +7,13 @@ import sys
 _OPTIONAL = ("matplotlib", "pandas", "sklearn")
 
 
-def start_up():
+def start_up() -> None:
     """What comes before all imports of a command: TensorFlow's log on standard error off, its libraries imported lightly."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
     import_libraries()
 
 
-def import_libraries():
+def import_libraries() -> None:
     """Imports Keras and TensorFlow Probability as if what they can do without were not installed; a quarter faster.
 
     The packages can be imported afterwards. To be called before anything that imports TensorFlow.

@@ -4,11 +4,13 @@ import contextlib
 
 from reproductions.driver.evaluate import evaluate_and_record
 from reproductions.driver.pictures import write_samples
+from reproductions.driver.session import Session
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.training import Execution, LoopSettings, Trainer
+from tfflows.training.trainer import TrainingSummary
 
 
-def run(session):
+def run(session: Session) -> bool:
     """Trains, then evaluates, samples and writes the result record. Goes on where an earlier run stopped.
 
     Returns:
@@ -37,7 +39,7 @@ def run(session):
     return True
 
 
-def make_trainer(session):
+def make_trainer(session: Session) -> Trainer:
     """The `Trainer` of the session's model, as the flags say."""
     flags, experiment = session.flags, session.experiment
     model = session.model
@@ -64,7 +66,7 @@ def make_trainer(session):
     )
 
 
-def finish(session, trainer, trained):
+def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None:
     """Evaluation, record and samples of a finished run.
 
     Args:

@@ -84,7 +84,7 @@ def parse_stages(text: str) -> list[tuple[str, int]]:
     """`[(kind, number of couplings)]` of a description such as `checkerboard 4, squeeze, channel 2`.
 
     Raises:
-      ValueError: if a stage is none of `checkerboard N`, `channel N`, `squeeze`.
+      ValueError: If a stage is none of `checkerboard N`, `channel N`, `squeeze`.
     """
     stages = []
     for stage in text.split(","):
@@ -293,7 +293,7 @@ _CLAIMS = [
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
 
 
-def small(experiment):
+def small(experiment: FlowPPExperiment) -> FlowPPExperiment:
     """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
     batch_size = max(2, min(16, 16 * 32 * 32 // experiment.image_size**2))
     return dataclasses.replace(

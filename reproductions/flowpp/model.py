@@ -1,10 +1,13 @@
 """Flow++ from an experiment: a flat list that reads like section 3 of the paper."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow_probability as tfp
 
-from reproductions.flowpp.experiments import parse_stages
+from reproductions.experiment import LearningRate
+from reproductions.flowpp.experiments import FlowPPExperiment, parse_stages
 from tfflows.bijectors import (
     ActNorm,
     AffineCoupling,
@@ -28,7 +31,18 @@ from tfflows.training.optimizers import Adam
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What the flow and the dequantizer differ in: in their conditioners, and whether there are 1x1 convolutions."""
+
+    width: int
+    num_blocks: int
+    mixer: str
+    invertible_conv: bool
+    context_filters: int = 0
+
+
+def build(experiment: FlowPPExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
     """The model of an experiment, over uint8 images.
 
     Args:
@@ -41,7 +55,7 @@ def build(experiment, image_shape, num_classes, seed):
       `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
 
     Raises:
-      ValueError: if the experiment is conditional, or the image cannot be split and squeezed as its stages ask.
+      ValueError: If the experiment is conditional, or the image cannot be split and squeezed as its stages ask.
     """
     del num_classes
     if experiment.conditional:
@@ -55,7 +69,9 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def flow_distribution(experiment, image_shape, seed):
+def flow_distribution(
+    experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution:
     """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
     main = Networks(experiment.width, experiment.num_blocks, experiment.mixer, experiment.invertible_conv)
     layers, latent_shape = stages(experiment, experiment.stages, image_shape, main, seed)
@@ -64,7 +80,9 @@ def flow_distribution(experiment, image_shape, seed):
     return tfd.TransformedDistribution(base, bijector, name="flowpp")
 
 
-def dequantizer(experiment, image_shape, seed, invertible_conv=None):
+def dequantizer(
+    experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int, invertible_conv: bool | None = None
+) -> UniformDequantizer | VariationalDequantizer:
     """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
 
     Args: as for `build`; invertible_conv: Whether it has 1x1 convolutions; default: as the flow.
@@ -82,13 +100,15 @@ def dequantizer(experiment, image_shape, seed, invertible_conv=None):
     return VariationalDequantizer(bijector, context_network(experiment, image_shape, seed), experiment.checkerboard)
 
 
-def noise_flow(experiment, description, noise_shape, networks, seed, name):
+def noise_flow(
+    experiment: FlowPPExperiment, description: str, noise_shape: Sequence[int], networks: Networks, seed: int, name: str
+) -> Chain:
     """A flow from Gaussian noise into the unit cube, its `inverse`, that is given a context."""
     layers, _ = stages(experiment, description, noise_shape, networks, seed)
     return Chain([*layers, tfb.Invert(tfb.Sigmoid(), name="sigmoid")], name=name)
 
 
-def context_network(experiment, image_shape, seed):
+def context_network(experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int) -> ContextNetwork:
     """What a flow of noise knows of the image; of images with their columns (or colours) side by side."""
     height, width, channels = image_shape
     context = ContextNetwork(
@@ -105,18 +125,9 @@ def context_network(experiment, image_shape, seed):
     return context
 
 
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """What the flow and the dequantizer differ in: in their conditioners, and whether there are 1x1 convolutions."""
-
-    width: int
-    num_blocks: int
-    mixer: str
-    invertible_conv: bool
-    context_filters: int = 0
-
-
-def stages(experiment, description, image_shape, networks, seed):
+def stages(
+    experiment: FlowPPExperiment, description: str, image_shape: Sequence[int], networks: Networks, seed: int
+) -> tuple[list[tfb.Bijector], list[int]]:
     """The bijectors that `description` names, data to latent, and the shape that they end with."""
     height, width, channels = image_shape
     layers = []
@@ -138,7 +149,7 @@ def stages(experiment, description, image_shape, networks, seed):
     return layers, [height, width, channels]
 
 
-def flow_step(experiment, shape, networks, seed):
+def flow_step(experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int) -> Chain:
     """Actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, exchange of the halves (section 3.4)."""
     layers = [ActNorm(shape, form="positive_scale_then_shift")]
     if networks.invertible_conv:
@@ -151,7 +162,9 @@ def flow_step(experiment, shape, networks, seed):
     return Chain(layers, name="step")
 
 
-def coupling(experiment, shape, networks, seed):
+def coupling(
+    experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int
+) -> AffineCoupling | LogisticMixtureCoupling:
     """Mixture of logistics, or affine, with its conditioner."""
     height, width, channels = shape
     if channels % 2:
@@ -194,12 +207,12 @@ def _check_divides(factor, height, width, description):
         )
 
 
-def extend_count(experiment, count):
+def extend_count(experiment: FlowPPExperiment, count: Callable[[FlowPPExperiment], int]) -> int:
     """Parameters of a Flow++ from `count` of those with one and two blocks a conditioner: all blocks are alike."""
     one, two = (count(dataclasses.replace(experiment, num_blocks=number)) for number in (1, 2))
     return one + (experiment.num_blocks - 1) * (two - one)
 
 
-def optimizer(experiment, learning_rate):
+def optimizer(experiment: FlowPPExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
     """Adam with the gradient's norm clipped (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, global_clipnorm=experiment.clip_norm)

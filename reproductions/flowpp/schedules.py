@@ -7,6 +7,12 @@ and the last ramp of `imagenet64` runs from -1e-6 to 0. Here a boundary belongs 
 runs from 0 to 1e-6, as in the released VFlow code (Chen et al. 2020), which goes back to it.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from reproductions.flowpp.experiments import FlowPPExperiment
 from tfflows.training.schedules import Constant, GeometricDecay, Linear, LinearWarmup, Piecewise
 
 SCHEDULES = {
@@ -44,7 +50,9 @@ SCHEDULES = {
 }
 
 
-def build_schedule(experiment, schedules=SCHEDULES):
+def build_schedule(
+    experiment: FlowPPExperiment, schedules: Mapping[str, Sequence[Any]] = SCHEDULES
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """The schedule that `experiment.schedule` names; if it is empty, a warm-up to `learning_rate` over `warmup_steps`.
 
     Args:
@@ -52,7 +60,7 @@ def build_schedule(experiment, schedules=SCHEDULES):
       schedules: `{name: pieces}`.
 
     Raises:
-      ValueError: on an unknown name (names the valid ones).
+      ValueError: On an unknown name (names the valid ones).
     """
     if not experiment.schedule:
         return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)

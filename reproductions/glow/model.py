@@ -1,10 +1,14 @@
 """Glow from an experiment: a flat list that reads like figure 2 of the paper."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow_probability as tfp
 
 from reproductions.augmented import with_augmenter
+from reproductions.experiment import LearningRate
+from reproductions.glow.experiments import GlowExperiment
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -25,10 +29,10 @@ from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
 from tfflows.training.optimizers import Adam, GlowAdamax
 
-tfd = tfp.distributions
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
+def build(experiment: GlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
     """The model of an experiment, over uint8 images.
 
     Args:
@@ -41,7 +45,7 @@ def build(experiment, image_shape, num_classes, seed):
       `DequantizedFlow` (a `ClassifyingFlow` where the labels are classified too).
 
     Raises:
-      ValueError: if the experiment is conditional and there are no classes, or the image cannot be halved often enough.
+      ValueError: If the experiment is conditional and there are no classes, or the image cannot be halved often enough.
     """
     if experiment.conditional and num_classes < 1:
         raise ValueError(
@@ -54,7 +58,9 @@ def build(experiment, image_shape, num_classes, seed):
     return DequantizedFlow(with_augmenter(flow, experiment, image_shape, seed), experiment.num_bits)
 
 
-def flow_distribution(experiment, image_shape, num_classes, seed):
+def flow_distribution(
+    experiment: GlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int
+) -> tfd.TransformedDistribution:
     """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal vector."""
     height, width, channels = image_shape
     levels = []
@@ -75,7 +81,7 @@ def flow_distribution(experiment, image_shape, num_classes, seed):
     return tfd.TransformedDistribution(base, bijector, name="glow")
 
 
-def flow_step(experiment, shape, seed):
+def flow_step(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> Chain:
     """Actnorm, channel mixing, coupling (section 3)."""
     return Chain(
         [
@@ -87,7 +93,7 @@ def flow_step(experiment, shape, seed):
     )
 
 
-def channel_mixing(experiment, channels, seed):
+def channel_mixing(experiment: GlowExperiment, channels: int, seed: int) -> tfb.Bijector:
     """One of the permutations that figure 3 compares."""
     if experiment.permutation == "reverse":
         return Reverse()
@@ -101,7 +107,7 @@ def channel_mixing(experiment, channels, seed):
 _LU_DIAGONALS = {"invertible_lu": "sign_log", "invertible_lu_paper": "direct"}
 
 
-def coupling(experiment, shape, seed):
+def coupling(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> AdditiveCoupling | AffineCoupling:
     """Additive or affine coupling with its network."""
     height, width, channels = shape
     affine = experiment.coupling == "affine"
@@ -125,7 +131,7 @@ def coupling(experiment, shape, seed):
     )
 
 
-def split_prior(experiment, shape):
+def split_prior(experiment: GlowExperiment, shape: Sequence[int]) -> GaussianPrior | None:
     """The Gaussian of the half that leaves between levels, given the half that stays."""
     if experiment.split_prior == "standard":
         return None
@@ -135,7 +141,7 @@ def split_prior(experiment, shape):
     return GaussianPrior(network, parameter_order="contiguous", name="split_prior")
 
 
-def top_prior(experiment, shape, num_classes):
+def top_prior(experiment: GlowExperiment, shape: Sequence[int], num_classes: int) -> GaussianPrior | None:
     """The Gaussian of the last level; given the label in conditional models."""
     learn = experiment.top_prior == "learned"
     if not learn and not num_classes:
@@ -145,7 +151,7 @@ def top_prior(experiment, shape, num_classes):
     return GaussianPrior(network, conditional=num_classes > 0, parameter_order="contiguous", name="top_prior")
 
 
-def dead_parameters(experiment, image_shape):
+def dead_parameters(experiment: GlowExperiment, image_shape: Sequence[int]) -> int:
     """Weights of the top prior that see only zeros: `9 (2 n)^2` for n top channels (the released layout holds them)."""
     if experiment.top_prior != "learned":
         return 0
@@ -153,13 +159,13 @@ def dead_parameters(experiment, image_shape):
     return 9 * (2 * top_channels) ** 2
 
 
-def extend_count(experiment, count):
+def extend_count(experiment: GlowExperiment, count: Callable[[GlowExperiment], int]) -> int:
     """Parameters of a Glow from `count` of those with one and two steps a level: all steps of a level are alike."""
     one, two = (count(dataclasses.replace(experiment, depth=depth)) for depth in (1, 2))
     return one + (experiment.depth - 1) * (two - one)
 
 
-def optimizer(experiment, learning_rate):
+def optimizer(experiment: GlowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
     """The experiment's optimizer: the released Adamax, or Adam as in the paper's appendix."""
     if experiment.optimizer == "adam":
         return Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)

@@ -1,9 +1,12 @@
 """How many parameters a MaCow has, by closed forms; the tests compare them with built models."""
 
+from collections.abc import Callable, Sequence
+
+from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.networks.macow import default_width
 
 
-def count_parameters(experiment, count=None):
+def count_parameters(experiment: MaCowExperiment, count: Callable[[MaCowExperiment], int] | None = None) -> int:
     """Trained parameters of an experiment, `int`; those under the masks of the paper's kernels among them, which stay 0.
 
     Args:
@@ -21,7 +24,7 @@ def count_parameters(experiment, count=None):
     return total
 
 
-def flow(form, levels, affine, affine_prior, context):
+def flow(form: tuple[str, int], levels: Sequence[LevelSizes], affine: bool, affine_prior: bool, context: int) -> int:
     """Of a flow on images of three channels; form: the variant and the taps of a kernel; context: channels at full size."""
     channels = 3
     total = levels[0].steps[0] * step(form, channels, levels[0].width, affine, context)
@@ -36,33 +39,33 @@ def flow(form, levels, affine, affine_prior, context):
     return total
 
 
-def step(form, channels, width, affine, context):
+def step(form: tuple[str, int], channels: int, width: int, affine: bool, context: int) -> int:
     """Eight masked convolutions and four actnorms, then a step of Glow."""
     units = 8 * masked_conv(form[1], channels, affine, context) + 4 * 2 * channels
     return units + 2 * channels + channels**2 + coupling(channels, 2, width, affine, context)
 
 
-def masked_conv(taps, channels, affine, context):
+def masked_conv(taps: int, channels: int, affine: bool, context: int) -> int:
     """Masked convolution, 1x1 convolution, and the 3x3 convolution of the context."""
     width, out = default_width(channels), channels * (2 if affine else 1)
     own = width * channels * taps + 2 * width + out * width + 2 * out
     return own + (9 * width * context + 2 * width if context else 0)
 
 
-def coupling(channels, factor, width, affine, context):
+def coupling(channels: int, factor: int, width: int, affine: bool, context: int) -> int:
     """Of the last of `factor` parts of the channels."""
     transformed = channels // factor
     out = transformed * (2 if affine else 1)
     return 9 * width * (channels - transformed + context) + width**2 + 9 * width * out + 4 * width + 2 * out
 
 
-def prior(variant, channels, factor, width, affine, context):
+def prior(variant: str, channels: int, factor: int, width: int, affine: bool, context: int) -> int:
     """A coupling; in the release after an actnorm and a 1x1 convolution."""
     before = 2 * channels + channels**2 if variant == "release" else 0
     return before + coupling(channels, factor, width, affine, context)
 
 
-def encoder(planes, filters):
+def encoder(planes: Sequence[int], filters: int) -> int:
     """The network that gives a dequantizer its context."""
 
     def convolution(size, channels, out):

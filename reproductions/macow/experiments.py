@@ -93,7 +93,7 @@ def level_sizes(
       prefix: What the names of the fields begin with.
 
     Raises:
-      ValueError: if they are not equally long, or more would leave a level than there is.
+      ValueError: If they are not equally long, or more would leave a level than there is.
     """
     if len(widths) != len(steps) or len(factors) != max(len(steps) - 2, 0) or len(steps) < 2:
         raise ValueError(
@@ -351,7 +351,7 @@ def _claims_of_variant(variant):
 EXPERIMENTS |= {experiment.name: experiment for variant in VARIANTS for experiment in _claims_of_variant(variant)}
 
 
-def small(experiment):
+def small(experiment: MaCowExperiment) -> MaCowExperiment:
     """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
     batch_size = max(2, min(16, 16 * 32 * 32 // experiment.image_size**2))
 

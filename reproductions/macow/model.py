@@ -1,10 +1,14 @@
 """MaCow from an experiment: a flat list that reads like figure 2 of the paper."""
 
 import dataclasses
+from collections.abc import Sequence
 
+import keras
 import tensorflow_probability as tfp
 
 from reproductions.augmented import with_augmenter
+from reproductions.experiment import LearningRate
+from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -26,7 +30,7 @@ from tfflows.training.optimizers import Adam
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
+def build(experiment: MaCowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
     """The model of an experiment, over uint8 images.
 
     Args:
@@ -39,7 +43,7 @@ def build(experiment, image_shape, num_classes, seed):
       `DequantizedFlow`; its loss is in nats an image, as the released code's; its latents have the shape of the image.
 
     Raises:
-      ValueError: if the experiment is conditional, or the image cannot be halved or cut as its levels ask.
+      ValueError: If the experiment is conditional, or the image cannot be halved or cut as its levels ask.
     """
     del num_classes
     if experiment.conditional:
@@ -54,7 +58,9 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def flow_distribution(experiment, image_shape, seed):
+def flow_distribution(
+    experiment: MaCowExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution:
     """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
     layers = flow(_Flow.main(experiment), experiment.levels, image_shape, seed)
     # Images lie in [-1, 1) here.
@@ -63,7 +69,9 @@ def flow_distribution(experiment, image_shape, seed):
     return tfd.TransformedDistribution(base, bijector, name="macow")
 
 
-def dequantizer(experiment, image_shape, seed):
+def dequantizer(
+    experiment: MaCowExperiment, image_shape: Sequence[int], seed: int
+) -> UniformDequantizer | VariationalDequantizer:
     """Uniform, or a conditional MaCow on noise that ends in a sigmoid (section 3.3)."""
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
@@ -112,12 +120,12 @@ class _Flow:
         return dataclasses.replace(self, context_filters=4 * self.context_filters)
 
 
-def unit_form(experiment):
+def unit_form(experiment: MaCowExperiment) -> _Flow:
     """What the units of an experiment's flow have in common: kernels, coupling, precision."""
     return _Flow.main(experiment)
 
 
-def flow(form, levels, image_shape, seed):
+def flow(form: _Flow, levels: Sequence[LevelSizes], image_shape: Sequence[int], seed: int) -> list[tfb.Bijector]:
     """The bijectors of a multi-scale MaCow, data to latent, which keeps the shape of the image (section 3.2)."""
     height, width, channels = image_shape
     if channels < 2:
@@ -169,7 +177,7 @@ def _steps(form, level, part, channels, seed):
     ]
 
 
-def flow_step(form, channels, width, seed):
+def flow_step(form: _Flow, channels: int, width: int, seed: int) -> Chain:
     """Units of masked convolutions, then a step of Glow (section 3.1)."""
     if form.variant == "paper":
         units = [("A", "B")] * 4
@@ -188,17 +196,17 @@ def flow_step(form, channels, width, seed):
     return Chain(layers, name="step")
 
 
-def unit(form, channels, orders, seed):
+def unit(form: _Flow, channels: int, orders: Sequence[str], seed: int) -> list[tfb.Bijector]:
     """Actnorm, then a masked convolution in each of the orders."""
     return [actnorm(channels), *(masked_conv(form, channels, order, derive_seed(seed, order)) for order in orders)]
 
 
-def actnorm(channels):
+def actnorm(channels: int) -> ActNorm:
     """Of each channel, log-scale and shift."""
     return ActNorm([channels], form="exp_scale_then_shift")
 
 
-def masked_conv(form, channels, order, seed):
+def masked_conv(form: _Flow, channels: int, order: str, seed: int) -> MaskedConv:
     """A masked convolution; across the lines of an order its kernel has the height, along them the width."""
     network = MaskedNetwork(
         2 * channels if form.affine else channels,
@@ -213,7 +221,9 @@ def masked_conv(form, channels, order, seed):
     return MaskedConv(network, form.affine, conditional=form.context_filters > 0)
 
 
-def coupling(form, channels, factor, width, affine, seed):
+def coupling(
+    form: _Flow, channels: int, factor: int, width: int, affine: bool, seed: int
+) -> AdditiveCoupling | AffineCoupling:
     """The last of `factor` parts of the channels is transformed given the others."""
     transformed = channels // factor
     network = EluCouplingNetwork(
@@ -226,7 +236,7 @@ def coupling(form, channels, factor, width, affine, seed):
     return AffineCoupling(network, order="scale_then_shift", parameter_order="contiguous", **options)
 
 
-def prior(form, channels, factor, width, seed):
+def prior(form: _Flow, channels: int, factor: int, width: int, seed: int) -> Chain:
     """What whitens the part that leaves given those that stay: its scale and shift, a coupling."""
     last = coupling(form, channels, factor, width, form.affine_prior, derive_seed(seed, "coupling"))
     if form.variant == "paper":
@@ -235,6 +245,6 @@ def prior(form, channels, factor, width, seed):
     return Chain([actnorm(channels), mixing, last], name="prior")
 
 
-def optimizer(experiment, learning_rate):
+def optimizer(experiment: MaCowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
     """Adam (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)

@@ -5,6 +5,7 @@ the centre's output by it is not 0.
 """
 
 import argparse
+import os
 import pathlib
 
 import numpy as np
@@ -24,7 +25,7 @@ PANELS = {
 }
 
 
-def receptive_field(variant, orders, side=SIDE, seed=0):
+def receptive_field(variant: str, orders: str, side: int = SIDE, seed: int = 0) -> np.ndarray:
     """Where the centre of the latent of masked convolutions of `orders` depends on the image: bool `[side, side]`.
 
     Args:
@@ -46,7 +47,7 @@ def receptive_field(variant, orders, side=SIDE, seed=0):
     return np.abs(tape.gradient(centre, image)[0].numpy()).sum(-1) > 0
 
 
-def draw(variant, path, side=SIDE):
+def draw(variant: str, path: str | os.PathLike, side: int = SIDE) -> None:
     """Writes the picture of a variant: a panel for each entry of `PANELS`, the pixel itself darkest."""
     panels = PANELS[variant]
     figure = new_figure(2.2 * len(panels), 2.6)
@@ -64,7 +65,7 @@ def draw(variant, path, side=SIDE):
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def main():
+def main() -> None:
     """Draws both variants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", default=str(ROOT / "results/pictures"), help="where the pictures go")

@@ -44,7 +44,7 @@ class Measurement:
     at_least: bool = False
     goal: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_summary(self)
 
 
@@ -74,7 +74,7 @@ class Ratio:
     count: int
     goal: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_summary(self)
 
 
@@ -114,7 +114,7 @@ class Benchmark:
     date: str
     others_share: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kind in (("measurements", Measurement), ("ratios", Ratio)):
             rows = (row if isinstance(row, kind) else kind(**row) for row in getattr(self, name))
             object.__setattr__(self, name, tuple(rows))
@@ -135,7 +135,7 @@ def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> 
       order: Topics that come first, in their order; the others follow by name.
 
     Raises:
-      ValueError: if a file is not valid; names it.
+      ValueError: If a file is not valid; names it.
     """
     places = {topic: place for place, topic in enumerate(order)}
     paths = sorted(pathlib.Path(directory).glob("*.json"))

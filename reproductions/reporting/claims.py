@@ -36,12 +36,12 @@ class Arm:
     """What the runs of one arm left.
 
     Attributes:
-      name: the experiment.
-      bits_per_dim: for each seed the test bits/dim of each image, `[N]`, images in the same order
+      name: The experiment.
+      bits_per_dim: For each seed the test bits/dim of each image, `[N]`, images in the same order
         in all arms.
-      seconds_per_step: for each seed the median seconds of a training step.
-      parameters: how many numbers the arm trains.
-      train_bits_per_dim: for each seed the bits/dim of each image that was trained on, `[M]`; empty if not measured.
+      seconds_per_step: For each seed the median seconds of a training step.
+      parameters: How many numbers the arm trains.
+      train_bits_per_dim: For each seed the bits/dim of each image that was trained on, `[M]`; empty if not measured.
     """
 
     name: str
@@ -89,20 +89,20 @@ class Claim:
     """One claim and its verdict.
 
     Attributes:
-      paper: the paper that makes it.
-      name: a plain name, unique within the paper; the name of the file.
-      claim: what is claimed, in words.
-      paper_effect: the size of the effect in the paper, in words; empty if it gives none.
-      protocol: what was run, in words: data, steps, batch size.
-      quantity: what `difference` measures, with its unit.
-      arms: summaries as `Arm.summary` gives them, the arm that is claimed to be better first.
-      difference: the effect; positive: as claimed, or a cost.
-      standard_error: its standard error; None where it has none.
-      seed_differences: the effect in each seed, in the order of the seeds; may be empty.
+      paper: The paper that makes it.
+      name: A plain name, unique within the paper; the name of the file.
+      claim: What is claimed, in words.
+      paper_effect: The size of the effect in the paper, in words; empty if it gives none.
+      protocol: What was run, in words: data, steps, batch size.
+      quantity: What `difference` measures, with its unit.
+      arms: Summaries as `Arm.summary` gives them, the arm that is claimed to be better first.
+      difference: The effect; positive: as claimed, or a cost.
+      standard_error: Its standard error; None where it has none.
+      seed_differences: The effect in each seed, in the order of the seeds; may be empty.
       verdict: 'held', 'reversed', 'undecided', or 'measured' for a cost.
-      commit: of the code that ran.
+      commit: Of the code that ran.
       date: ISO 8601.
-      num_images: how many images each arm was evaluated on; None if it is not about images.
+      num_images: How many images each arm was evaluated on; None if it is not about images.
     """
 
     paper: str
@@ -120,7 +120,7 @@ class Claim:
     date: str = setting(provenance=True)
     num_images: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "seed_differences", tuple(self.seed_differences))
         for name in ("paper", "name"):
@@ -189,7 +189,7 @@ def judge_gap(
     """The claim that `smaller` has a smaller gap between test and training images than `larger`, judged by `gap_verdict`.
 
     Raises:
-      ValueError: if the training images of an arm were not measured in the seeds of its test images.
+      ValueError: If the training images of an arm were not measured in the seeds of its test images.
     """
     arms = (smaller.summary(), larger.summary())
     for arm in (smaller, larger):
@@ -238,7 +238,7 @@ def measure_cost(
     and the standard error of that mean if there are two seeds or more.
 
     Raises:
-      ValueError: if the arms were not timed with the same seeds.
+      ValueError: If the arms were not timed with the same seeds.
     """
     timed = arm.seconds_per_step
     if not timed or timed.keys() != baseline.seconds_per_step.keys():
@@ -275,7 +275,7 @@ def load_claims(directory: str | os.PathLike) -> Sequence[Claim]:
     """Reads all claims below a directory, in the order of their paths; none if it is missing.
 
     Raises:
-      ValueError: if a file is not a valid claim.
+      ValueError: If a file is not a valid claim.
     """
     paths = sorted(pathlib.Path(directory).glob("*/*.json"))
     return tuple(stored.load(Claim, path) for path in paths)

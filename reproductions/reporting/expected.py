@@ -15,15 +15,15 @@ class Expected:
     """One number as a paper prints it.
 
     Attributes:
-      paper: the paper that prints it, such as 'glow'.
-      source: where in that paper: table, section, figure or footnote.
-      model: the model it belongs to, as that paper calls it.
-      dataset: the data set.
-      metric: what was measured, with its unit in the name where there is one.
-      printed: the number as printed, trailing zeros included.
+      paper: The paper that prints it, such as 'glow'.
+      source: Where in that paper: table, section, figure or footnote.
+      model: The model it belongs to, as that paper calls it.
+      dataset: The data set.
+      metric: What was measured, with its unit in the name where there is one.
+      printed: The number as printed, trailing zeros included.
       note: 'own' or 'cited', then what else the paper says about it.
-      experiment: the experiment of a reproduction that yields the number; empty if none does.
-      tolerance: the largest difference, in the metric's unit, that counts as reproduced; None where
+      experiment: The experiment of a reproduction that yields the number; empty if none does.
+      tolerance: The largest difference, in the metric's unit, that counts as reproduced; None where
         no comparison is meant.
     """
 
@@ -51,8 +51,8 @@ def load_expected(results_directory: str | os.PathLike) -> tuple[Expected, ...]:
     """Reads `expected.csv` of a results directory, rows in the order of the file.
 
     Raises:
-      FileNotFoundError: if the directory has no such file.
-      ValueError: if a row has a number that is none, or is neither 'own' nor 'cited'.
+      FileNotFoundError: If the directory has no such file.
+      ValueError: If a row has a number that is none, or is neither 'own' nor 'cited'.
     """
     path = pathlib.Path(results_directory) / EXPECTED_FILE
     if not path.is_file():
@@ -72,7 +72,7 @@ def find_expected(
     another paper cites (Glow's bits/dim on CelebA-HQ stands in MaCow's table 2 alone).
 
     Raises:
-      ValueError: if the paper prints two different values for it.
+      ValueError: If the paper prints two different values for it.
     """
     if not experiment:
         return None

@@ -43,7 +43,7 @@ def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) 
     curve that no row asks for gets a figure of its own.
 
     Raises:
-      ValueError: if the column `curves` holds anything else.
+      ValueError: If the column `curves` holds anything else.
     """
     with open(results_directory / FIGURES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -12,8 +12,8 @@ def train_test_gap(test: np.ndarray, train: np.ndarray) -> tuple[float, float]:
     its number of images (0 for a single one), `sqrt(e_test**2 + e_train**2)`.
 
     Args:
-      test: bits/dim of each test image, `[N]`.
-      train: bits/dim of each image that was trained on, `[M]`.
+      test: Bits/dim of each test image, `[N]`.
+      train: Bits/dim of each image that was trained on, `[M]`.
     """
     sides = [np.asarray(side, np.float64) for side in (test, train)]
     errors = [float(side.std(ddof=1)) / math.sqrt(side.size) if side.size > 1 else 0.0 for side in sides]

@@ -1,7 +1,7 @@
 """The generated page of a paper: expected beside obtained, baselines, records, curves."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _NO_RECORD = "not run"
 
 
 def paper_page(
-    paper,
+    paper: Any,
     papers: "pd.DataFrame",
     expected: Sequence[Expected],
     records: Sequence[Record],
@@ -30,11 +30,11 @@ def paper_page(
     """The page of one paper.
 
     Args:
-      paper: its row of `papers`.
-      papers: a frame with the columns paper, title, reference.
-      expected: the rows of expected.csv, of all papers.
-      records: the obtained records, of all papers.
-      figures: the figures, of all papers.
+      paper: Its row of `papers`.
+      papers: A frame with the columns paper, title, reference.
+      expected: The rows of expected.csv, of all papers.
+      records: The obtained records, of all papers.
+      figures: The figures, of all papers.
     """
     rows = [row for row in expected if row.paper == paper.paper]
     own = [row for row in rows if row.own and row.metric == BITS_PER_DIM]

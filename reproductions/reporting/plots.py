@@ -23,10 +23,10 @@ def mean_and_deviation(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray,
     """Steps, mean and standard deviation over seeds of curves on the same steps.
 
     Returns:
-      three arrays `[num_points]`; the deviation divides by seeds - 1, and is 0 for one seed.
+      Three arrays `[num_points]`; the deviation divides by seeds - 1, and is 0 for one seed.
 
     Raises:
-      ValueError: if there is no curve, or if the curves are not on the same steps.
+      ValueError: If there is no curve, or if the curves are not on the same steps.
     """
     steps = [tuple(step for step, _ in curve) for curve in curves]
     if not steps or not steps[0]:
@@ -47,10 +47,10 @@ def plot_arms(
     """Bits/dim against steps of several arms, mean and standard deviation over seeds.
 
     Args:
-      panels: for each panel, by its title, for each arm, by its label, the curves of its seeds.
-      path: the PNG file.
-      title: of the whole figure.
-      train_panels: the curves of training for some of the same panels and arms, drawn dashed in the colours of the arms.
+      panels: For each panel, by its title, for each arm, by its label, the curves of its seeds.
+      path: The PNG file.
+      title: Of the whole figure.
+      train_panels: The curves of training for some of the same panels and arms, drawn dashed in the colours of the arms.
     """
     figure = new_figure(5 * len(panels), 4)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -94,7 +94,7 @@ def new_figure(width: float, height: float) -> "Figure":
     """An empty figure of a size in inches, its parts laid out so that they do not overlap.
 
     Raises:
-      MissingExtraError: if matplotlib is not installed.
+      MissingExtraError: If matplotlib is not installed.
     """
     figure = require("matplotlib.figure", "reproductions").Figure(figsize=(width, height), layout="constrained")
     require("matplotlib.backends.backend_agg", "reproductions").FigureCanvasAgg(figure)

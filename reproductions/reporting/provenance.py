@@ -43,7 +43,7 @@ def git_commit(package: str | os.PathLike) -> str | None:
     """The commit of the repository that tracks a package, '-dirty' appended if code was changed.
 
     Args:
-      package: the package's directory. One that was installed into an environment inside some
+      package: The package's directory. One that was installed into an environment inside some
         repository is not tracked by it, and gives None.
     """
     package = pathlib.Path(package)

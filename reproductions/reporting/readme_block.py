@@ -16,7 +16,7 @@ def replace_block(readme: str, block: str) -> str:
     """The README with the text between its markers replaced.
 
     Raises:
-      ValueError: if it does not hold both markers, once each and in order.
+      ValueError: If it does not hold both markers, once each and in order.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -31,10 +31,10 @@ def results_block(
     """Obtained bits/dim, of one noise draw an image, means over seeds, beside what the papers print; then the verdicts counted.
 
     Args:
-      titles: paper to title.
-      expected: the rows of expected.csv.
-      records: the obtained records.
-      claims: the judged claims.
+      titles: Paper to title.
+      expected: The rows of expected.csv.
+      records: The obtained records.
+      claims: The judged claims.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:

@@ -30,38 +30,38 @@ class Record:
     """One obtained number and how it was obtained.
 
     Attributes:
-      paper, experiment: which experiment of which reproduction.
-      dataset, split: what it was evaluated on, such as 'cifar10' and 'test'.
-      metric: what was measured, as in expected.csv, such as 'bits_per_dim'.
-      value: the number, a mean over the images.
-      standard_error: its standard error over the images; None where it has none.
-      num_images: how many images were evaluated, each exactly once.
-      steps: training steps done.
-      batch_size: images a training step, over all replicas.
+      paper, experiment: Which experiment of which reproduction.
+      dataset, split: What it was evaluated on, such as 'cifar10' and 'test'.
+      metric: What was measured, as in expected.csv, such as 'bits_per_dim'.
+      value: The number, a mean over the images.
+      standard_error: Its standard error over the images; None where it has none.
+      num_images: How many images were evaluated, each exactly once.
+      steps: Training steps done.
+      batch_size: Images a training step, over all replicas.
       scale: 'paper' for the published size, else the reduced size: 'small' or 'claims'.
-      seed: the seed of the run.
-      select: which checkpoint was evaluated: 'last' or 'best_test'.
-      parameters: how many numbers the model trains.
-      hardware, versions: dicts, as `provenance.collect_provenance` gives them.
-      hours: wall-clock hours of training.
-      commit: the git commit, ending in '-dirty' if the code was changed since; None outside git.
-      command: the command line.
-      overrides: the fields of the experiment, at this scale, that were changed, with their values.
-      date: when it was obtained, ISO 8601.
-      curve: optional (step, bits/dim) pairs, steps increasing; of the images held out where there is `validation`.
-      seconds_per_step: optional median time of a training step.
-      train: optional dict for the images that were trained on, measured as those of the split were: `value`,
+      seed: The seed of the run.
+      select: Which checkpoint was evaluated: 'last' or 'best_test'.
+      parameters: How many numbers the model trains.
+      hardware, versions: Dicts, as `provenance.collect_provenance` gives them.
+      hours: Wall-clock hours of training.
+      commit: The git commit, ending in '-dirty' if the code was changed since; None outside git.
+      command: The command line.
+      overrides: The fields of the experiment, at this scale, that were changed, with their values.
+      date: When it was obtained, ISO 8601.
+      curve: Optional (step, bits/dim) pairs, steps increasing; of the images held out where there is `validation`.
+      seconds_per_step: Optional median time of a training step.
+      train: Optional dict for the images that were trained on, measured as those of the split were: `value`,
         `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
-      validation: optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
+      validation: Optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
         `num_images`.
-      terms: optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, the quantities those of
+      terms: Optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, the quantities those of
         `latent_terms`.
-      train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
-      evaluation_images: the first so many images of the split alone were evaluated; None: all.
+      train_curve: Optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
+      evaluation_images: The first so many images of the split alone were evaluated; None: all.
       importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the
         importance-weighted bound `value` has; `noise_standard_error` of `value` over the noise; `effective_samples`, the
         median over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of that noise.
-      execution: optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
+      execution: Optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
     """
 
     paper: str
@@ -95,7 +95,7 @@ class Record:
     validation: Mapping[str, float] | None = None
     terms: Mapping[str, Mapping[str, float]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("paper", "experiment", "dataset", "split", "metric"):
             value = getattr(self, name)
             if not (isinstance(value, str) and _NAME.fullmatch(value)):
@@ -150,16 +150,16 @@ def write_record(record: Record, directory: str | os.PathLike, overwrite: bool =
     """Writes a record to `<directory>/<paper>/<name>.json`, atomically.
 
     Args:
-      record: the record.
-      directory: the directory of all records, `results/obtained` in the repository.
-      overwrite: whether a file of that name with another result is replaced. One with the same
+      record: The record.
+      directory: The directory of all records, `results/obtained` in the repository.
+      overwrite: Whether a file of that name with another result is replaced. One with the same
         result is left as it is.
 
     Returns:
-      the path of the file; one that has the record already, from when its overrides were called otherwise, keeps its name.
+      The path of the file; one that has the record already, from when its overrides were called otherwise, keeps its name.
 
     Raises:
-      FileExistsError: if it exists with another result and `overwrite` is false.
+      FileExistsError: If it exists with another result and `overwrite` is false.
     """
     paths = _paths(record, pathlib.Path(directory))
     return stored.store(record, next((path for path in paths if path.exists()), paths[0]), overwrite)
@@ -169,7 +169,7 @@ def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
     """Reads all records below a directory, in the order of their paths; none if it is missing.
 
     Raises:
-      ValueError: if a file is not a valid record, or does not lie where its fields say.
+      ValueError: If a file is not a valid record, or does not lie where its fields say.
     """
     directory = pathlib.Path(directory)
     records = []

@@ -20,12 +20,12 @@ def store(instance: object, path: str | os.PathLike, overwrite: bool = False) ->
     as such, see `reproductions.fields`): it names the run that obtained the result first.
 
     Args:
-      instance: a dataclass of JSON values.
-      path: the file; its directory is made if need be.
-      overwrite: whether a file with another result is replaced.
+      instance: A dataclass of JSON values.
+      path: The file; its directory is made if need be.
+      overwrite: Whether a file with another result is replaced.
 
     Raises:
-      FileExistsError: if the file holds another result and `overwrite` is false; names the fields
+      FileExistsError: If the file holds another result and `overwrite` is false; names the fields
         that differ.
     """
     path = pathlib.Path(path)
@@ -54,7 +54,7 @@ def load(cls: type[T], path: str | os.PathLike) -> T:
     Names of an earlier version (`reproductions.renamed`) are read as those of today.
 
     Raises:
-      ValueError: if the file is no JSON object, lacks a field, has an unknown one, or one that is
+      ValueError: If the file is no JSON object, lacks a field, has an unknown one, or one that is
         not valid; names the file.
     """
     path = pathlib.Path(path)

@@ -21,9 +21,9 @@ class Comparison:
     """An obtained number beside the printed one.
 
     Attributes:
-      record: what was obtained.
-      expected: the row of expected.csv, None if there is none.
-      difference: obtained - expected, None without an expected value.
+      record: What was obtained.
+      expected: The row of expected.csv, None if there is none.
+      difference: Obtained - expected, None without an expected value.
       verdict: 'within' the tolerance, 'better' or 'outside' by more than the tolerance, or
         'not comparable (...)' with the reason.
     """
@@ -50,7 +50,7 @@ def compare(record: Record, expected: Expected | None) -> Comparison:
     overrides, is comparable.
 
     Raises:
-      ValueError: if the row is of another metric or data set than the record.
+      ValueError: If the row is of another metric or data set than the record.
     """
     if expected is None:
         return Comparison(record, None, None, "not comparable (the paper prints no value)")
@@ -133,9 +133,9 @@ class PairedVerdict:
 
     Attributes:
       verdict: 'held', 'reversed' or 'undecided'.
-      difference: mean over seeds of how many bits/dim lower the arm is; positive: as claimed.
-      standard_error: of `difference`, over the images.
-      seed_differences, seed_standard_errors: the same for each seed.
+      difference: Mean over seeds of how many bits/dim lower the arm is; positive: as claimed.
+      standard_error: Of `difference`, over the images.
+      seed_differences, seed_standard_errors: The same for each seed.
     """
 
     verdict: str
@@ -158,12 +158,12 @@ def paired_verdict(lower: Mapping[int, np.ndarray], higher: Mapping[int, np.ndar
     a seed matters shows in the spread of the d_s, and in that all must agree in sign.
 
     Args:
-      lower: for each seed, the bits/dim of each image in the arm that is claimed to have fewer:
+      lower: For each seed, the bits/dim of each image in the arm that is claimed to have fewer:
         float arrays of shape `[N]`.
-      higher: the same of the other arm: the same seeds, the same images in the same order.
+      higher: The same of the other arm: the same seeds, the same images in the same order.
 
     Raises:
-      ValueError: if seeds or shapes differ, if there are fewer than two images, or if a value is
+      ValueError: If seeds or shapes differ, if there are fewer than two images, or if a value is
         not finite.
     """
     if not lower or lower.keys() != higher.keys():
@@ -186,12 +186,12 @@ def gap_verdict(
     and the verdict follows from these over the seeds as in `paired_verdict`.
 
     Args:
-      smaller: for each seed, the bits/dim of each test image and of each image that was trained on: float arrays of shapes
+      smaller: For each seed, the bits/dim of each test image and of each image that was trained on: float arrays of shapes
         `[N]` and `[M]`, of the arm that is claimed to have the smaller gap.
-      larger: the same of the other arm: the same seeds, the same images in the same order.
+      larger: The same of the other arm: the same seeds, the same images in the same order.
 
     Raises:
-      ValueError: as `paired_verdict`, for either split.
+      ValueError: As `paired_verdict`, for either split.
     """
     if not smaller or smaller.keys() != larger.keys():
         raise ValueError(f"both arms need the same seeds, at least one: got {sorted(smaller)} and {sorted(larger)}")

@@ -1,11 +1,15 @@
 """How many parameters a VFlow has, by closed forms; the tests compare them with built models."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from reproductions.flowpp.experiments import parse_stages
+from reproductions.vflow.experiments import VFlowExperiment
 
 KINDS = ("invertible_conv", "coupling_networks", "actnorm", "dequantizer", "augmenter")
 
 
-def count_parameters(experiment, count=None):
+def count_parameters(experiment: VFlowExperiment, count: Callable[[VFlowExperiment], int] | None = None) -> int:
     """Trained parameters of an experiment, `int`, on images of three channels.
 
     Args:
@@ -17,14 +21,14 @@ def count_parameters(experiment, count=None):
     return sum(count_by_kind(experiment)[kind] for kind in KINDS)
 
 
-def has_closed_form(experiment):
+def has_closed_form(experiment: VFlowExperiment) -> bool:
     """Whether the experiment is built of what the published ones are."""
     mixers = (experiment.mixer, experiment.dequantization_mixer, experiment.augmenter_mixer, experiment.context_mixer)
     parts = (experiment.coupling, experiment.dequantization, experiment.augmenter)
     return "maximum" not in mixers and parts == ("logistic_mixture", "variational", "flow")
 
 
-def count_by_kind(experiment):
+def count_by_kind(experiment: VFlowExperiment) -> dict[str, int]:
     """`{kind: int}`: the flow in three kinds, dequantizer and augmenter whole, `context_network` of the dequantizer's."""
     size, channels, z_channels = experiment.image_size, 3, experiment.augment_channels
     main = {"width": experiment.width, "num_blocks": experiment.num_blocks, "mixer": experiment.mixer, "context": 0}
@@ -44,7 +48,9 @@ def count_by_kind(experiment):
     return {**counts, "context_network": context}
 
 
-def flow(experiment, description, channels, invertible_conv, networks):
+def flow(
+    experiment: VFlowExperiment, description: str, channels: int, invertible_conv: bool, networks: Mapping[str, Any]
+) -> dict[str, int]:
     """Of the stages that `description` names, on squares of the experiment's size."""
     height = width = experiment.image_size
     counts = {"invertible_conv": 0, "coupling_networks": 0, "actnorm": 0}
@@ -60,7 +66,9 @@ def flow(experiment, description, channels, invertible_conv, networks):
     return counts
 
 
-def conditioner(experiment, positions, channels, width, num_blocks, mixer, context):
+def conditioner(
+    experiment: VFlowExperiment, positions: int, channels: int, width: int, num_blocks: int, mixer: str, context: int
+) -> int:
     """The table of positions, the first and the last convolution, the blocks between."""
     norm = experiment.weight_norm
     filters = channels * (2 + 3 * experiment.num_components)
@@ -72,7 +80,7 @@ def conditioner(experiment, positions, channels, width, num_blocks, mixer, conte
     return positions * width + ends + num_blocks * one
 
 
-def context_network(experiment, size, channels):
+def context_network(experiment: VFlowExperiment, size: int, channels: int) -> int:
     """What a flow of noise knows of the image."""
     width, mixer, norm = experiment.context_width, experiment.context_mixer, experiment.weight_norm
     position = size * size // 2 * width if mixer != "none" else 0
@@ -80,7 +88,7 @@ def context_network(experiment, size, channels):
     return position + convolution(9 * channels, width, norm) + experiment.context_blocks * unit
 
 
-def residual_unit(width, last_kernel, mixer, weight_norm, layer_norm):
+def residual_unit(width: int, last_kernel: int, mixer: str, weight_norm: bool, layer_norm: bool) -> int:
     """Gated convolution and attention, or the first alone, each with its layer norm."""
     total = convolution(18 * width, width, weight_norm) + convolution(last_kernel * 2 * width, 2 * width, weight_norm)
     if mixer != "none":
@@ -88,6 +96,6 @@ def residual_unit(width, last_kernel, mixer, weight_norm, layer_norm):
     return total + 2 * width * layer_norm * (1 if mixer == "none" else 2)
 
 
-def convolution(fan_in, filters, weight_norm):
+def convolution(fan_in: int, filters: int, weight_norm: bool) -> int:
     """Kernel and bias, and with weight norm the gains."""
     return fan_in * filters + filters * (2 if weight_norm else 1)

@@ -189,6 +189,6 @@ _CLAIMS = [
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
 
 
-def small(experiment):
+def small(experiment: VFlowExperiment) -> VFlowExperiment:
     """The experiment sized for two CPU cores: as a small Flow++, q alike."""
     return dataclasses.replace(flowpp.small(experiment), augmenter_width=0, augmenter_blocks=1)

@@ -1,20 +1,24 @@
 """VFlow from an experiment: a Flow++ over the image and more channels z, and the flow that draws z (section 4 of the paper)."""
 
+from collections.abc import Sequence
+
 import tensorflow_probability as tfp
 
 from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.model import Networks, context_network, noise_flow, stages
+from reproductions.vflow.experiments import VFlowExperiment
 from tfflows.bijectors import Chain, Logit
 from tfflows.distributions.augmented_flow import AugmentedFlow
-from tfflows.distributions.augmenters import FlowAugmenter
+from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
 from tfflows.distributions.make_augmenter import make_augmenter
 from tfflows.math.random import derive_seed
 
 tfd = tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
+def build(experiment: VFlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
     """The model of an experiment, over uint8 images.
 
     Args:
@@ -27,7 +31,7 @@ def build(experiment, image_shape, num_classes, seed):
       `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
 
     Raises:
-      ValueError: if the experiment is conditional, or image and z cannot be split and squeezed as its stages ask.
+      ValueError: If the experiment is conditional, or image and z cannot be split and squeezed as its stages ask.
     """
     del num_classes
     if experiment.conditional:
@@ -41,7 +45,9 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def flow(experiment, image_shape, seed):
+def flow(
+    experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution | AugmentedFlow:
     """The bound on the density of dequantized images, by a flow over their logits and z; the density itself without z."""
     own_seed = derive_seed(seed, "flow")
     if not experiment.augment_channels:
@@ -56,7 +62,9 @@ def flow(experiment, image_shape, seed):
     return AugmentedFlow(joint, q, preprocessing=Logit(margin=0.05))
 
 
-def augmenter(experiment, image_shape, seed):
+def augmenter(
+    experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
+) -> NormalAugmenter | GaussianAugmenter | FlowAugmenter:
     """q(z | x), which sees the logits of the dequantized image (section 4.1)."""
     width = experiment.augmenter_width or experiment.width
     if experiment.augmenter != "flow":
@@ -76,6 +84,8 @@ def augmenter(experiment, image_shape, seed):
     return FlowAugmenter(bijector, context, experiment.augment_channels, experiment.checkerboard)
 
 
-def dequantizer(experiment, image_shape, seed):
+def dequantizer(
+    experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
+) -> UniformDequantizer | VariationalDequantizer:
     """That of Flow++, with VFlow's couplings."""
     return flowpp.dequantizer(experiment, image_shape, seed, experiment.noise_invertible_conv)

@@ -1,6 +1,7 @@
 """VFlow: `python -m reproductions.vflow --dataset=cifar10`, or this file; see the README beside it."""
 
 import sys
+from collections.abc import Sequence
 
 from reproductions.driver.start_up import start_up
 
@@ -10,14 +11,14 @@ from reproductions.driver.main import main  # noqa: E402
 from reproductions.vflow.reproduction import VFLOW  # noqa: E402
 
 
-def is_toy_study(arguments):
+def is_toy_study(arguments: Sequence[str]) -> bool:
     """Whether a command line is of the study on two-dimensional data (section 5), which has a driver of its own."""
     words = [word for argument in arguments for word in argument.lstrip("-").split("=")]
     pairs = zip(words, words[1:], strict=False)
     return any(name in ("dataset", "experiment") and value.startswith("checkerboard") for name, value in pairs)
 
 
-def run(arguments):
+def run(arguments: Sequence[str]) -> None:
     """Runs what a command line (without the program's name) asks for."""
     if is_toy_study(arguments):
         from reproductions.vflow.toy.run import main as run_toy_study

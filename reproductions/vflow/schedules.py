@@ -3,7 +3,10 @@
 Every schedule begins at exactly 0. Where a decay goes on "until at most 3e-4", it stays at the first value that is.
 """
 
+import keras
+
 from reproductions.flowpp import schedules as flowpp
+from reproductions.vflow.experiments import VFlowExperiment
 from tfflows.training.schedules import Constant, GeometricDecay, Linear
 
 SCHEDULES = {
@@ -17,6 +20,6 @@ SCHEDULES = {
 }
 
 
-def build_schedule(experiment):
+def build_schedule(experiment: VFlowExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
     """As Flow++'s, of these schedules."""
     return flowpp.build_schedule(experiment, SCHEDULES)

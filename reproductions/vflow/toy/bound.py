@@ -1,6 +1,7 @@
 """What a cell's model says of a point: its density, or for VFlow bounds on it (Chen et al. 2020, eq. 4 and 6)."""
 
 import math
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -10,8 +11,11 @@ from reproductions.vflow.toy.cells import DATA_DIMENSIONS, WIDTH, Cell
 # The two flows of a model, and q(z|x) where it is a trained Gaussian.
 PRIOR, POSTERIOR = "prior", "posterior"
 
+# By flow and name, `[L, S, ...]`: steps and seeds lead.
+FlowParameters = Mapping[str, flow.Parameters]
 
-def trained_shapes(cell: Cell, width=WIDTH) -> dict[str, dict[str, tuple[int, ...]]]:
+
+def trained_shapes(cell: Cell, width: int = WIDTH) -> dict[str, dict[str, tuple[int, ...]]]:
     """Shapes of what a cell trains for one seed, by flow and name; the first axis counts the steps."""
     flows = {PRIOR: _stacked(cell.prior_steps, flow.step_shapes(cell.dimensions, 0, width))}
     if cell.has_glow_posterior:
@@ -23,12 +27,14 @@ def trained_shapes(cell: Cell, width=WIDTH) -> dict[str, dict[str, tuple[int, ..
     return flows
 
 
-def count_parameters(cell: Cell, width=WIDTH) -> int:
+def count_parameters(cell: Cell, width: int = WIDTH) -> int:
     """How many numbers one model of a cell trains."""
     return sum(math.prod(shape) for shapes in trained_shapes(cell, width).values() for shape in shapes.values())
 
 
-def sample_posterior(cell: Cell, parameters, x, noise):
+def sample_posterior(
+    cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`z ~ q(z|x)` made of noise, and `ln q(z|x)`.
 
     Args:
@@ -51,7 +57,7 @@ def sample_posterior(cell: Cell, parameters, x, noise):
     return z, flow.normal_log_prob(noise) - log_det
 
 
-def log_weight(cell: Cell, parameters, x, noise=None):
+def log_weight(cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor | None = None) -> tf.Tensor:
     """`ln p(x)` of Glow, or `ln p(x, z) - ln q(z|x)` of VFlow for the `z` that the noise gives.
 
     Args:
@@ -72,7 +78,7 @@ def log_weight(cell: Cell, parameters, x, noise=None):
     return flow.normal_log_prob(latent) + log_det - posterior_log_prob
 
 
-def importance_weighted(log_weights):
+def importance_weighted(log_weights: tf.Tensor) -> tf.Tensor:
     """`ln (1/K) sum_k exp(w_k)` over the first axis of `[K, ...]`, in nats."""
     count = tf.cast(tf.shape(log_weights)[0], log_weights.dtype)
     return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(count)

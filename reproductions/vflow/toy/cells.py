@@ -33,7 +33,7 @@ class Cell:
     dimensions: int
     normal_posterior: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dimensions < DATA_DIMENSIONS:
             raise ValueError(f"A cell has at least {DATA_DIMENSIONS} dimensions, not {self.dimensions}.")
         if self.normal_posterior and not self.latent_dimensions:
@@ -98,7 +98,7 @@ def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
     `all` stands for the grid, figure 4's and remark 2's.
 
     Raises:
-      ValueError: if a name is none, or there is no such cell.
+      ValueError: If a name is none, or there is no such cell.
     """
     cells: list[Cell] = []
     for name in names:

@@ -10,7 +10,7 @@ HALF_WIDTH = 4.0
 _UNIFORMS = 3
 
 
-def from_uniforms(uniforms):
+def from_uniforms(uniforms: tf.Tensor) -> tf.Tensor:
     """Points of the checkerboard from uniform numbers.
 
     `x1 = 4 u1 - 2`, `x2 = u2 - 2 [u3 < 1/2] + (floor(x1) mod 2)`, doubled (Behrmann et al. 2019, released code).
@@ -28,7 +28,7 @@ def from_uniforms(uniforms):
     return 2 * tf.stack([horizontal, vertical], axis=-2)
 
 
-def log_prob(x):
+def log_prob(x: tf.Tensor) -> tf.Tensor:
     """Log density in nats: -ln 32 within the squares, minus infinity elsewhere.
 
     Args:

@@ -1,11 +1,12 @@
 """Log-likelihoods of a cell's models on test points."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from reproductions.vflow.toy.bound import importance_weighted, log_weight
+from reproductions.vflow.toy.bound import FlowParameters, importance_weighted, log_weight
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, TEST_POINTS, Cell
 from reproductions.vflow.toy.training import draw, draw_noise
 from tfflows.math.random import fold_in, row_keys
@@ -19,14 +20,16 @@ class LogLikelihoods(NamedTuple):
 
     Attributes:
       importance_weighted: `ln (1/K) sum_k p(x, z_k) / q(z_k|x)`.
-      elbo: the mean of `ln p(x, z_k) - ln q(z_k|x)` over the same draws.
+      elbo: The mean of `ln p(x, z_k) - ln q(z_k|x)` over the same draws.
     """
 
     importance_weighted: np.ndarray
     elbo: np.ndarray
 
 
-def log_weights(cell: Cell, parameters, seeds, x, num_samples=IMPORTANCE_SAMPLES):
+def log_weights(
+    cell: Cell, parameters: FlowParameters, seeds: Sequence[int], x: tf.Tensor, num_samples: int = IMPORTANCE_SAMPLES
+) -> np.ndarray:
     """`ln p(x, z_k) - ln q(z_k|x)` for draws k of z; for Glow its log density, once.
 
     Args:
@@ -58,13 +61,21 @@ def log_weights(cell: Cell, parameters, seeds, x, num_samples=IMPORTANCE_SAMPLES
     return tf.concat(parts, axis=0)[:num_samples].numpy().astype(np.float64)
 
 
-def points_to_test(cell: Cell, seeds, num_points=TEST_POINTS, dtype=tf.float32):
+def points_to_test(
+    cell: Cell, seeds: Sequence[int], num_points: int = TEST_POINTS, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     """A seed's own test points, the same for all cells: `[S, 2, N]`."""
     x, _ = draw(cell, seeds, "test points", 0, 1, num_points, dtype)
     return x[0]
 
 
-def evaluate(cell: Cell, parameters, seeds, num_points=TEST_POINTS, num_samples=IMPORTANCE_SAMPLES) -> LogLikelihoods:
+def evaluate(
+    cell: Cell,
+    parameters: FlowParameters,
+    seeds: Sequence[int],
+    num_points: int = TEST_POINTS,
+    num_samples: int = IMPORTANCE_SAMPLES,
+) -> LogLikelihoods:
     """Log-likelihoods of fresh points; arguments as for `log_weights` and `points_to_test`."""
     x = points_to_test(cell, seeds, num_points)
     weights = log_weights(cell, parameters, seeds, x, num_samples)

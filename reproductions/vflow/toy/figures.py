@@ -1,13 +1,15 @@
 """Figures 2 and 4 of the paper from trained cells: densities on a grid, and what the steps do to samples."""
 
+import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.vflow.toy import checkerboard, flow
-from reproductions.vflow.toy.bound import PRIOR, importance_weighted, sample_posterior
+from reproductions.vflow.toy.bound import PRIOR, FlowParameters, importance_weighted, sample_posterior
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, VISUALIZED_CELLS, Cell
 from reproductions.vflow.toy.evaluation import log_weights
 from reproductions.vflow.toy.progress import Progress
@@ -20,18 +22,20 @@ _HALF_WIDTH, _RESOLUTION = 5.0, 150
 _NUM_SAMPLES = 2000
 
 
-def draw_figures(iterations, num_seeds, workdir, directory) -> list[pathlib.Path]:
+def draw_figures(
+    iterations: int, num_seeds: int, workdir: str | os.PathLike, directory: str | os.PathLike
+) -> list[pathlib.Path]:
     """Writes the figures of the first seed's models.
 
     Args:
-      iterations, num_seeds, workdir: of the training that left the cells.
-      directory: where the pictures go.
+      iterations, num_seeds, workdir: Of the training that left the cells.
+      directory: Where the pictures go.
 
     Returns:
-      paths of the files.
+      Paths of the files.
 
     Raises:
-      FileNotFoundError: if a cell is not trained; says how to train it.
+      FileNotFoundError: If a cell is not trained; says how to train it.
     """
     models = {
         cell: load_model(cell, iterations, num_seeds, workdir)
@@ -50,11 +54,11 @@ def draw_figures(iterations, num_seeds, workdir, directory) -> list[pathlib.Path
     ]
 
 
-def load_model(cell: Cell, iterations, num_seeds, workdir):
+def load_model(cell: Cell, iterations: int, num_seeds: int, workdir: str | os.PathLike) -> FlowParameters:
     """Parameters of the first seed, by flow and name, `[L, 1, ...]`.
 
     Raises:
-      FileNotFoundError: if the cell is not trained to its end.
+      FileNotFoundError: If the cell is not trained to its end.
     """
     directory = cell_directory(cell, iterations, num_seeds, workdir)
     progress = Progress(cell, range(num_seeds), iterations, directory)
@@ -63,7 +67,7 @@ def load_model(cell: Cell, iterations, num_seeds, workdir):
     return tf.nest.map_structure(lambda value: value[:, :1], progress.state.parameters)
 
 
-def grid_density(cell: Cell | None, parameters, resolution=_RESOLUTION):
+def grid_density(cell: Cell | None, parameters: FlowParameters | None, resolution: int = _RESOLUTION) -> np.ndarray:
     """Density on the grid, rows from the largest x2 to the smallest; of the data where `cell` is None.
 
     Of VFlow's models it is the mean of p(x, z) / q(z|x) over draws of z.
@@ -81,7 +85,7 @@ def grid_density(cell: Cell | None, parameters, resolution=_RESOLUTION):
     return np.exp(np.asarray(log_density)[0]).reshape(resolution, resolution)
 
 
-def plot_densities(densities, path) -> pathlib.Path:
+def plot_densities(densities: Mapping[str, np.ndarray], path: str | os.PathLike) -> pathlib.Path:
     """Densities by title, side by side, darkest where twice the data's."""
     figure = new_figure(3 * len(densities), 3.2)
     axes = figure.subplots(1, len(densities), squeeze=False)[0]
@@ -92,7 +96,7 @@ def plot_densities(densities, path) -> pathlib.Path:
     return save_figure(figure, path)
 
 
-def states_of(cell: Cell, parameters, x, noise):
+def states_of(cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor) -> list[np.ndarray]:
     """What the steps make of samples: the flow's input, then the output of each step; `[D, N]` each, NumPy."""
     state = x
     if cell.latent_dimensions:
@@ -105,7 +109,7 @@ def states_of(cell: Cell, parameters, x, noise):
     return [state[0].numpy() for state in states]
 
 
-def plot_transformations(models, path) -> pathlib.Path:
+def plot_transformations(models: Mapping[Cell, FlowParameters], path: str | os.PathLike) -> pathlib.Path:
     """Samples in the spaces of each model, a row a model; one colour a square of the checkerboard."""
     rows = []
     for cell, parameters in models.items():

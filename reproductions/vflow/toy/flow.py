@@ -14,12 +14,12 @@ from tfflows.math.invertible_conv import log_abs_det
 Parameters = Mapping[str, tf.Tensor]
 
 
-def num_conditioning(dimensions):
+def num_conditioning(dimensions: int) -> int:
     """How many of the dimensions a coupling leaves as they are: half, of an odd number the larger part."""
     return dimensions - dimensions // 2
 
 
-def network_shapes(inputs, outputs, width):
+def network_shapes(inputs: int, outputs: int, width: int) -> dict[str, tuple[int, int]]:
     """Shapes of a network with two hidden layers, by name, without the leading axes."""
     return {
         "hidden_1_weight": (width, inputs),
@@ -31,7 +31,7 @@ def network_shapes(inputs, outputs, width):
     }
 
 
-def step_shapes(dimensions, condition_dimensions, width):
+def step_shapes(dimensions: int, condition_dimensions: int, width: int) -> dict[str, tuple[int, int]]:
     """Shapes of what a Glow step trains, by name, without the leading axes."""
     conditioning = num_conditioning(dimensions)
     outputs = 2 * (dimensions - conditioning)
@@ -43,31 +43,31 @@ def step_shapes(dimensions, condition_dimensions, width):
     }
 
 
-def step_parameters(parameters: Parameters):
+def step_parameters(parameters: Parameters) -> list[dict[str, tf.Tensor]]:
     """Cuts stacked parameters `[L, S, ...]` into a list of L mappings of `[S, ...]`."""
     cut = {name: tf.unstack(value) for name, value in parameters.items()}
     return [dict(zip(cut, values, strict=True)) for values in zip(*cut.values(), strict=True)]
 
 
-def actnorm(step: Parameters, x):
+def actnorm(step: Parameters, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """`(x + bias) exp(log_scale)` for `[S, D, B]`, and its log-determinant `[S, 1]`, in nats."""
     log_scale = step["actnorm_log_scale"]
     return (x + step["actnorm_bias"]) * tf.exp(log_scale), tf.reduce_sum(log_scale, axis=-2)
 
 
-def network(step: Parameters, x):
+def network(step: Parameters, x: tf.Tensor) -> tf.Tensor:
     """Two hidden layers with ReLU: `[S, inputs, B] -> [S, outputs, B]`."""
     hidden = tf.nn.relu(tf.matmul(step["hidden_1_weight"], x) + step["hidden_1_bias"])
     hidden = tf.nn.relu(tf.matmul(step["hidden_2_weight"], hidden) + step["hidden_2_bias"])
     return tf.matmul(step["output_weight"], hidden) + step["output_bias"]
 
 
-def bounded_log_scale(raw_scale):
+def bounded_log_scale(raw_scale: tf.Tensor) -> tf.Tensor:
     """`3 tanh(r / 3)`: the scale is `exp r` for small r, and cannot run away in twenty couplings, as `exp r` does."""
     return 3 * tf.tanh(raw_scale / 3)
 
 
-def coupling(step: Parameters, x, condition=None):
+def coupling(step: Parameters, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """`[a, b] -> [a, (b + t) exp(3 tanh(r / 3))]` with `(t, r)` the network's halves at `[a, condition]`.
 
     Args:
@@ -76,7 +76,7 @@ def coupling(step: Parameters, x, condition=None):
       condition: `[S, C, B]` or None.
 
     Returns:
-      the result, and its log-determinant `[S, B]`.
+      The result, and its log-determinant `[S, B]`.
     """
     conditioning, transformed = tf.split(x, [num_conditioning(x.shape[-2]), -1], axis=-2)
     inputs = conditioning if condition is None else tf.concat([conditioning, condition], axis=-2)
@@ -86,14 +86,14 @@ def coupling(step: Parameters, x, condition=None):
     return tf.concat([conditioning, transformed], axis=-2), tf.reduce_sum(log_scale, axis=-2)
 
 
-def glow_step(step: Parameters, x, condition=None):
+def glow_step(step: Parameters, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Actnorm, invertible linear map, coupling: `[S, D, B]`, and the log-determinant `[S, B]` of all but the linear map."""
     x, actnorm_log_det = actnorm(step, x)
     x, coupling_log_det = coupling(step, tf.matmul(step["linear"], x), condition)
     return x, coupling_log_det + actnorm_log_det
 
 
-def glow(parameters: Parameters, x, condition=None):
+def glow(parameters: Parameters, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """All steps of stacked parameters, one after the other: `[S, D, B]` and the log-determinant `[S, B]`."""
     # Of all linear maps at once.
     linear_log_dets = tf.reduce_sum(log_abs_det(parameters["linear"]), axis=0)
@@ -104,6 +104,6 @@ def glow(parameters: Parameters, x, condition=None):
     return x, sum(log_dets)
 
 
-def normal_log_prob(x):
+def normal_log_prob(x: tf.Tensor) -> tf.Tensor:
     """`ln N(x; 0, I)` over the dimensions of `[S, D, B]`: `[S, B]`, in nats."""
     return -0.5 * tf.reduce_sum(tf.square(x), axis=-2) - 0.5 * x.shape[-2] * math.log(2 * math.pi)

@@ -1,5 +1,7 @@
 """Initial parameters of a cell, each seed's its own."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,7 +17,9 @@ AUGMENTED_ROTATION_NOISE = 1.0
 CONDITIONING_SHARE = 0.5
 
 
-def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
+def initial_parameters(
+    cell: Cell, seeds: Sequence[int], width: int = WIDTH, dtype: tf.DType = tf.float32
+) -> dict[str, dict[str, tf.Tensor]]:
     """Parameters before training: orthogonal linear maps, random hidden layers, output layers of zeros, actnorm at the identity.
 
     Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
@@ -57,7 +61,7 @@ def _flow_parameters(cell, shapes, name, seed):
     return parameters
 
 
-def linear_matrix(cell: Cell, name, step, seed):
+def linear_matrix(cell: Cell, name: str, step: int, seed: Sequence[int]) -> np.ndarray:
     """The orthogonal map that a step starts with, `[D, D]`, float64.
 
     The first one of p(x, z) gives its coupling all of x1 and a share of x2 to condition on, in random directions: see deviation 3

@@ -19,23 +19,23 @@ class LogLikelihoodRecord:
     """Test log-likelihoods of one model, trained from several seeds, and how they were obtained.
 
     Attributes:
-      paper, dataset: which study, such as 'vflow' and 'checkerboard'.
-      model: what the paper calls it, such as 'Glow'.
-      steps: flow steps, those of the posterior included.
-      dimensions: of data and augmentation together.
-      iterations: training iterations done.
-      batch_size: fresh samples an iteration.
-      seeds: the seeds.
-      test_points: how many points were evaluated, for each seed its own.
-      importance_samples: draws of the augmentation for each point; None where the density is exact.
-      log_likelihoods: for each seed the mean over the points, in nats; importance-weighted where there are draws.
-      standard_errors: their standard errors over the points.
-      elbos: for each seed the mean evidence lower bound over the same draws; equal to `log_likelihoods` where exact.
-      parameters: how many numbers one seed's model trains.
+      paper, dataset: Which study, such as 'vflow' and 'checkerboard'.
+      model: What the paper calls it, such as 'Glow'.
+      steps: Flow steps, those of the posterior included.
+      dimensions: Of data and augmentation together.
+      iterations: Training iterations done.
+      batch_size: Fresh samples an iteration.
+      seeds: The seeds.
+      test_points: How many points were evaluated, for each seed its own.
+      importance_samples: Draws of the augmentation for each point; None where the density is exact.
+      log_likelihoods: For each seed the mean over the points, in nats; importance-weighted where there are draws.
+      standard_errors: Their standard errors over the points.
+      elbos: For each seed the mean evidence lower bound over the same draws; equal to `log_likelihoods` where exact.
+      parameters: How many numbers one seed's model trains.
       training_curve: (iteration, mean bound in nats of the training samples since the point before, over all seeds).
-      seconds: wall-clock seconds of training, all seeds together.
-      hardware, versions, commit, command, date: as in `records.Record`.
-      variant: what sets the model apart from the paper's of its steps and dimensions, such as 'normal'; none if empty.
+      seconds: Wall-clock seconds of training, all seeds together.
+      hardware, versions, commit, command, date: As in `records.Record`.
+      variant: What sets the model apart from the paper's of its steps and dimensions, such as 'normal'; none if empty.
     """
 
     paper: str
@@ -61,7 +61,7 @@ class LogLikelihoodRecord:
     date: str = setting(provenance=True)
     variant: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("paper", "dataset", "model"):
             if not _NAME.fullmatch(getattr(self, name)):
                 raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}")
@@ -110,7 +110,7 @@ def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathL
     """Writes a record below the directory of all records, `results/obtained` in the repository.
 
     Raises:
-      FileExistsError: if it is there with another result.
+      FileExistsError: If it is there with another result.
     """
     return stored.store(record, path_of(directory, record.paper, record.dataset, record.name))
 
@@ -119,7 +119,7 @@ def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], 
     """The records below the directory of all records, by (paper, dataset), each sorted by variant, dimensions, steps, iterations.
 
     Raises:
-      ValueError: if a file is no valid record, or does not lie where its fields say.
+      ValueError: If a file is no valid record, or does not lie where its fields say.
     """
     studies: dict[tuple[str, str], list[LogLikelihoodRecord]] = {}
     for path in sorted(pathlib.Path(directory).glob("*/*/*.json")):

@@ -23,11 +23,11 @@ def log_likelihoods_page(
     """The page of a study.
 
     Args:
-      title: of the paper.
-      dataset: the data.
-      records: the study's records.
-      expected: the rows of expected.csv of this paper.
-      figures: files to show, below the results directory.
+      title: Of the paper.
+      dataset: The data.
+      records: The study's records.
+      expected: The rows of expected.csv of this paper.
+      figures: Files to show, below the results directory.
     """
     sections = [("", _introduction(dataset, records))]
     for iterations, seeds in dict.fromkeys((record.iterations, len(record.seeds)) for record in records):

@@ -15,9 +15,9 @@ def plot_log_likelihoods(
     """Mean test log-likelihood with its standard deviation over seeds, against steps and against parameters, as a PNG file.
 
     Args:
-      records: of one study, all with the same iterations.
-      path: the file.
-      optimum: the largest mean log-likelihood that there is, in nats, drawn as a dotted line; None for no line.
+      records: Of one study, all with the same iterations.
+      path: The file.
+      optimum: The largest mean log-likelihood that there is, in nats, drawn as a dotted line; None for no line.
     """
     figure = new_figure(10, 4)
     axes = figure.subplots(1, 2, sharey=True)

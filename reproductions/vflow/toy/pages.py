@@ -17,9 +17,9 @@ def build_pages(directory: pathlib.Path, titles: Mapping[str, str], expected: Se
     """The text of each page by its name in the results directory.
 
     Args:
-      directory: the results directory.
-      titles: of the papers, by their short names.
-      expected: the rows of expected.csv.
+      directory: The results directory.
+      titles: Of the papers, by their short names.
+      expected: The rows of expected.csv.
     """
     pages = {}
     for (paper, dataset), studied in load_log_likelihoods(directory / OBTAINED_DIRECTORY).items():

@@ -1,10 +1,12 @@
 """How far a cell's training is: on disk after every so many iterations, so that it goes on where it was."""
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from reproductions.vflow.toy.cells import Cell
 from reproductions.vflow.toy.initial import initial_parameters
 from reproductions.vflow.toy.training import BLOCK, State, initial_state
 
@@ -13,21 +15,21 @@ class Progress:
     """State of a cell's training, restored from its directory if there is one.
 
     Attributes:
-      iteration: how many iterations were done.
-      seconds: wall-clock seconds that they took.
+      iteration: How many iterations were done.
+      seconds: Wall-clock seconds that they took.
     """
 
-    def __init__(self, cell, seeds, num_iterations, directory: pathlib.Path):
+    def __init__(self, cell: Cell, seeds: Sequence[int], num_iterations: int, directory: pathlib.Path) -> None:
         """Creates the state, or restores it.
 
         Args:
-          cell: the cell.
+          cell: The cell.
           seeds: Python integers.
-          num_iterations: how many iterations there will be, for the size of the curve.
-          directory: where the state is kept; made if need be.
+          num_iterations: How many iterations there will be, for the size of the curve.
+          directory: Where the state is kept; made if need be.
 
         Raises:
-          ValueError: if the directory holds the state of other seeds or iterations.
+          ValueError: If the directory holds the state of other seeds or iterations.
         """
         state = initial_state(initial_parameters(cell, seeds))
         self._variables = tf.nest.map_structure(tf.Variable, state._asdict())
@@ -60,7 +62,7 @@ class Progress:
     def seconds(self) -> float:
         return float(self._seconds)
 
-    def curve(self, num_points=20):
+    def curve(self, num_points: int = 20) -> list[tuple[int, float]]:
         """At most so many `(iteration, mean bound over the blocks since the point before and over seeds)`, in nats."""
         means = np.asarray(self._curve, np.float64).mean(axis=1)[: -(-self.iteration // BLOCK)]
         parts = np.array_split(means, min(num_points, len(means)))
@@ -69,11 +71,11 @@ class Progress:
             (min(int(end) * BLOCK, self.iteration), float(part.mean())) for end, part in zip(ends, parts, strict=True)
         ]
 
-    def advance(self, state: State, count, losses, seconds):
+    def advance(self, state: State, count: int, losses: np.ndarray, seconds: float) -> None:
         """Takes over what a call of the compiled function gave for `count` iterations.
 
         Raises:
-          ArithmeticError: if a loss is not finite.
+          ArithmeticError: If a loss is not finite.
         """
         if not np.all(np.isfinite(losses)):
             raise ArithmeticError(
@@ -85,6 +87,6 @@ class Progress:
         self._iteration.assign_add(count)
         self._seconds.assign_add(seconds)
 
-    def save(self):
+    def save(self) -> None:
         """Keeps the state on disk, in place of the one before."""
         self._manager.save(checkpoint_number=self.iteration)

@@ -6,6 +6,7 @@ With -normal at its name a cell has q(z|x) = N(0, I), and p(x, z) alone is train
 """
 
 import sys
+from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import flags
@@ -35,7 +36,7 @@ def define_flags() -> flags.FlagValues:
     return values
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; `arguments` as in `sys.argv`."""
     arguments = sys.argv if arguments is None else arguments
     values = define_flags()

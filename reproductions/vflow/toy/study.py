@@ -1,6 +1,7 @@
 """The queue of the study: trains and evaluates each cell that has no record yet."""
 
 import math
+import os
 import pathlib
 import time
 from collections.abc import Sequence
@@ -22,21 +23,23 @@ _CHECKPOINT_EVERY = 10 * BLOCK
 _SECONDS_A_LINE = 30
 
 
-def record_path(cell: Cell, iterations, num_seeds, results_dir) -> pathlib.Path:
+def record_path(cell: Cell, iterations: int, num_seeds: int, results_dir: str | os.PathLike) -> pathlib.Path:
     """Where a cell's record lies."""
     return path_of(results_dir, PAPER, DATASET, _name(cell, iterations, num_seeds))
 
 
-def cell_directory(cell: Cell, iterations, num_seeds, workdir) -> pathlib.Path:
+def cell_directory(cell: Cell, iterations: int, num_seeds: int, workdir: str | os.PathLike) -> pathlib.Path:
     """Where a cell's training lives."""
     return pathlib.Path(workdir) / _name(cell, iterations, num_seeds)
 
 
-def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir) -> list[str]:
+def run_cells(
+    cells: Sequence[Cell], iterations: int, num_seeds: int, workdir: str | os.PathLike, results_dir: str | os.PathLike
+) -> list[str]:
     """Runs what has no record, one cell after the other; cells that another process is at are left to it.
 
     Returns:
-      names of the cells whose training diverged.
+      Names of the cells whose training diverged.
     """
     rest = [cell for cell in cells if not record_path(cell, iterations, num_seeds, results_dir).exists()]
     print(f"{len(cells) - len(rest)} of {len(cells)} cells have their record.", flush=True)
@@ -62,12 +65,14 @@ def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir
     return diverged
 
 
-def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLikelihoodRecord:
+def run_cell(
+    cell: Cell, iterations: int, num_seeds: int, directory: str | os.PathLike, pace: "_Pace | None" = None
+) -> LogLikelihoodRecord:
     """Trains a cell from where it was, and evaluates it.
 
     Raises:
-      ArithmeticError: if the loss is not finite.
-      ValueError: if the directory belongs to another training.
+      ArithmeticError: If the loss is not finite.
+      ValueError: If the directory belongs to another training.
     """
     seeds = range(num_seeds)
     progress = train_cell(cell, iterations, seeds, directory, pace)
@@ -96,7 +101,9 @@ def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLike
     )
 
 
-def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
+def train_cell(
+    cell: Cell, iterations: int, seeds: Sequence[int], directory: str | os.PathLike, pace: "_Pace | None" = None
+) -> Progress:
     """Trains a cell up to so many iterations, from where it was."""
     progress = Progress(cell, seeds, iterations, directory)
     run = build_run(cell, seeds, iterations, BLOCK)

@@ -1,13 +1,14 @@
 """Training of a cell: many iterations a call, compiled as a whole by XLA, all seeds at once."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from reproductions.vflow.toy import checkerboard
-from reproductions.vflow.toy.bound import log_weight
+from reproductions.vflow.toy.bound import FlowParameters, log_weight
 from reproductions.vflow.toy.cells import BATCH_SIZE, LEARNING_RATE, Cell
-from tfflows.math.random import fold_in, normal_rows, row_keys, uniform_rows
+from tfflows.math.random import RowKeys, fold_in, normal_rows, row_keys, uniform_rows
 
 # Iterations whose samples are drawn at once: enough that what a call costs is nothing beside them.
 BLOCK = 1000
@@ -25,12 +26,20 @@ class State(NamedTuple):
     second_moments: dict
 
 
-def initial_state(parameters) -> State:
+def initial_state(parameters: FlowParameters) -> State:
     """The state before the first iteration."""
     return State(parameters, _zeros_like(parameters), _zeros_like(parameters))
 
 
-def draw(cell: Cell, seeds, stream, start, num_batches, batch_size, dtype=tf.float32):
+def draw(
+    cell: Cell,
+    seeds: Sequence[int],
+    stream: str,
+    start: int | tf.Tensor,
+    num_batches: int,
+    batch_size: int,
+    dtype: tf.DType = tf.float32,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Points of the checkerboard and the noise of z, batches `start ... start + num_batches - 1` of a stream.
 
     A seed's batch depends on the seed, the stream and the batch's number alone; the noise of z under XLA is another than
@@ -54,7 +63,9 @@ def draw(cell: Cell, seeds, stream, start, num_batches, batch_size, dtype=tf.flo
     return x, draw_noise(cell, keys, num_batches, batch_size, dtype)
 
 
-def draw_noise(cell: Cell, keys, num_batches, batch_size, dtype=tf.float32):
+def draw_noise(
+    cell: Cell, keys: Sequence[RowKeys], num_batches: int, batch_size: int, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     """Standard normal noise of z, `[N, S, D_z, B]`, for `RowKeys` of each seed."""
     size = cell.latent_dimensions
     if not size:
@@ -63,7 +74,9 @@ def draw_noise(cell: Cell, keys, num_batches, batch_size, dtype=tf.float32):
     return tf.stack(normals, axis=1)
 
 
-def loss_and_gradients(cell: Cell, parameters, x, noise):
+def loss_and_gradients(
+    cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, FlowParameters]:
     """The mean over a batch of minus the bound, `[S]`, in nats, and its gradients.
 
     The seeds share no parameter, so that the gradient of their sum is that of each.
@@ -75,13 +88,15 @@ def loss_and_gradients(cell: Cell, parameters, x, noise):
     return losses, tape.gradient(total, parameters)
 
 
-def learning_rate_at(iteration, num_iterations, peak=LEARNING_RATE):
+def learning_rate_at(iteration: int | tf.Tensor, num_iterations: int, peak: float = LEARNING_RATE) -> tf.Tensor:
     """Of iteration t = 1 ... T: `peak` up to 0.7 T, then a line to zero, `peak (1 - t / T) / 0.3`."""
     left = 1 - tf.cast(iteration, tf.float32) / num_iterations
     return peak * tf.minimum(1.0, left / _DECAYED_SHARE)
 
 
-def adam(state: State, gradients, iteration, learning_rate) -> State:
+def adam(
+    state: State, gradients: FlowParameters, iteration: int | tf.Tensor, learning_rate: float | tf.Tensor
+) -> State:
     """One update by Adam (Kingma & Ba 2015), moments corrected for their start at zero.
 
     Args:
@@ -101,7 +116,9 @@ def adam(state: State, gradients, iteration, learning_rate) -> State:
     return State(parameters, first, second)
 
 
-def build_run(cell: Cell, seeds, num_iterations, block=BLOCK, batch_size=BATCH_SIZE):
+def build_run(
+    cell: Cell, seeds: Sequence[int], num_iterations: int, block: int = BLOCK, batch_size: int = BATCH_SIZE
+) -> Callable[[State, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]:
     """The compiled function that trains for up to `block` iterations.
 
     Args:
@@ -112,7 +129,7 @@ def build_run(cell: Cell, seeds, num_iterations, block=BLOCK, batch_size=BATCH_S
       batch_size: Python `int`, samples an iteration.
 
     Returns:
-      a function `(state, start, count) -> (state, losses)`: from iteration `start` on, `count` of at most `block`; the losses
+      A function `(state, start, count) -> (state, losses)`: from iteration `start` on, `count` of at most `block`; the losses
       are means over these iterations, `[S]`, in nats. Where a long training is cut changes no bit of it.
     """
 
