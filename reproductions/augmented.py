@@ -1,4 +1,4 @@
-"""Flows of the papers over more channels than those of the image."""
+"""Flows of the papers over more channels than the image has."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ tfd = tfp.distributions
 def with_augmenter(
     flow: tfd.TransformedDistribution, experiment: AugmentedExperiment, image_shape: Sequence[int], seed: int
 ) -> tfd.TransformedDistribution | AugmentedFlow:
-    """The `AugmentedFlow` that an experiment asks for; the flow itself where it has no `augment_channels`.
+    """Returns the `AugmentedFlow` of an experiment, or the flow itself if `augment_channels` is 0.
 
     Args:
-      flow: `tfd.TransformedDistribution` over `[H, W, C + augment_channels]`.
-      experiment: `AugmentedExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      seed: Python `int` of the initial parameters of q.
+      flow: Distribution with event shape `[H, W, C + augment_channels]`.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the image.
+      seed: Seed of the initial parameters of q.
     """
     if not experiment.augment_channels:
         return flow
