@@ -1,4 +1,4 @@
-"""Costs of a step, two arms in turn in one process: `python reproductions/claims/measure_costs.py`."""
+"""Measures the cost of a step for two arms in turn in one process: `python reproductions/claims/measure_costs.py`."""
 
 import argparse
 import dataclasses
@@ -29,7 +29,7 @@ ROUNDS = 5
 def make_step(
     strategy: tf.distribute.Strategy, experiment: GlowExperiment
 ) -> tuple[Callable[[], float], DequantizedFlow]:
-    """A function that runs one training step on random pixels (their values do not matter to its time), and the model."""
+    """Returns a function that runs one training step on random pixels (their values do not affect the time), and the model."""
     shape = [experiment.image_size, experiment.image_size, 3]
     with strategy.scope():
         model = glow_model.build(experiment, shape, 0, seed=0)
@@ -50,7 +50,7 @@ def make_step(
 
 
 def median_seconds(run: Callable[[], float], steps: int) -> float:
-    """Median time of `steps` calls."""
+    """Returns the median seconds of `steps` calls."""
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
@@ -60,7 +60,7 @@ def median_seconds(run: Callable[[], float], steps: int) -> float:
 
 
 def time_in_turn(runs: Sequence[Callable[[], float]], steps: int) -> list[dict[int, float]]:
-    """`{round: seconds}` for each of the functions, measured in turn so that a drift of the machine meets all alike."""
+    """Returns `{round: seconds}` for each function, measured in turn so that a drift of the machine affects all alike."""
     times = [{} for _ in runs]
     for run in runs:
         run()  # traces
@@ -74,7 +74,7 @@ def main() -> None:
     """Measures every cost and writes `results/claims/<paper>/*.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
-    parser.add_argument("--steps", type=int, default=20, help="steps a round")
+    parser.add_argument("--steps", type=int, default=20, help="number of steps per round")
     arguments = parser.parse_args()
     strategy = make_strategy()
     provenance = collect_provenance()

@@ -1,4 +1,4 @@
-"""What the queue keeps of its runs below `results/claims`: records, values of images, gradient norms, and which runs diverged."""
+"""Outcomes of runs kept below `results/claims`: records, bits/dim per image, gradient norms, and which runs diverged."""
 
 import dataclasses
 import datetime
@@ -15,20 +15,20 @@ from reproductions.claims.arms import ArmRun
 from reproductions.claims.study import is_trial
 from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from reproductions.reporting.records import Record, load_records
+from tfflows.files import atomic_write
 from tfflows.training.logs import METRICS_FILE, read_metrics
-from tfflows.training.workdir import atomic_write
 
 CLAIMS = pathlib.Path("claims")
 RECORDS, TRIAL_RECORDS = CLAIMS / "runs", CLAIMS / "rates"
 GRADIENT_NORMS = CLAIMS / "gradient_norms"
 DIVERGED = CLAIMS / "diverged"
 
-# What the driver says of a loss, or of a result, that is not finite.
+# The driver's messages on a loss or a result that is not finite.
 _NOT_FINITE = re.compile(r"^(TrainingDiverged: .*|ValueError: .*must be a finite number.*)$", re.MULTILINE)
 
 
 def records_of(results: str | os.PathLike, trials: bool = False) -> dict[tuple[str, str, int], Record]:
-    """`{(paper, experiment, seed): Record}` of the study's finished runs, or of its trials of rates."""
+    """Returns `{(paper, experiment, seed): Record}` of the finished runs of the study, or of its trials of learning rates."""
     directory = pathlib.Path(results) / (TRIAL_RECORDS if trials else RECORDS)
     return {
         (record.paper, record.experiment, record.seed): record
@@ -38,14 +38,14 @@ def records_of(results: str | os.PathLike, trials: bool = False) -> dict[tuple[s
 
 
 def is_kept(run: ArmRun, results: str | os.PathLike) -> bool:
-    """Whether what a finished run left is among the results."""
+    """Returns whether the outcome of a finished run is among the results."""
     if is_trial(run):
         return dataclasses.astuple(run) in records_of(results, trials=True)
     return dataclasses.astuple(run) in records_of(results) and per_image.path_of(run, results).exists()
 
 
 def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) -> None:
-    """Copies what a finished run left to the results; its record last, which says that all is there."""
+    """Copies the outcome of a finished run to the results; the record comes last and marks the copy as complete."""
     workdir, results = pathlib.Path(workdir), pathlib.Path(results)
     if not is_trial(run):
         per_image.keep(run, workdir / PER_IMAGE_FILE, results)
@@ -59,7 +59,7 @@ def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) ->
 
 
 def _keep_gradient_norms(run, workdir, results):
-    """float32 `[N, 2]`: a step, and the mean norm of the gradient over the steps since the pair before."""
+    """Writes float32 `[N, 2]`: a step, and the mean norm of the gradient over the steps since the previous pair."""
     lines = [line for line in read_metrics(workdir / METRICS_FILE) if "gradient_norm" in line]
     path = results / GRADIENT_NORMS / run.paper / f"{run.experiment}-seed{run.seed}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,18 +67,18 @@ def _keep_gradient_norms(run, workdir, results):
 
 
 def not_finite(errors: str) -> str | None:
-    """The line in which a run says that it diverged, or None if it ended for another reason."""
+    """Returns the line in which a run reports that it diverged, or None if it ended for another reason."""
     found = _NOT_FINITE.search(errors)
     return found.group(0) if found else None
 
 
 def diverged_path(run: ArmRun, results: str | os.PathLike) -> pathlib.Path:
-    """The file that says that a run diverged."""
+    """Returns the path of the file that marks a run as diverged."""
     return pathlib.Path(results) / DIVERGED / run.paper / f"{run.experiment}-seed{run.seed}.json"
 
 
 def has_diverged(run: ArmRun, results: str | os.PathLike) -> bool:
-    """Whether a run is among the results as diverged; it is not begun again."""
+    """Returns whether a run is marked as diverged; it is then not started again."""
     return diverged_path(run, results).exists()
 
 
@@ -88,10 +88,10 @@ def keep_diverged(
     """Records that a run diverged.
 
     Args:
-      run: `ArmRun`.
-      message: What the run said.
-      learning_rate: Its peak.
-      commit: Of the code.
+      run: The run.
+      message: Error message of the run.
+      learning_rate: Peak learning rate of the run.
+      commit: Commit of the code.
       results: The results directory.
     """
     content = {
@@ -107,5 +107,5 @@ def keep_diverged(
 
 
 def forget_workdir(workdir: str | os.PathLike) -> None:
-    """Removes what only a run that goes on needs: the checkpoints."""
+    """Removes the checkpoints of a workdir, which only an unfinished run needs."""
     shutil.rmtree(pathlib.Path(workdir) / "checkpoints", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The peak learning rate of each paper: three are tried on held-out training images, the best one is every arm's."""
+"""The peak learning rate of each paper: three are tried on held-out training images, and all arms use the best one."""
 
 import datetime
 import json
@@ -14,17 +14,17 @@ import tfflows
 from reproductions.recipe import CANDIDATE_RATES, SEEDS, TRIAL, trial_name
 from reproductions.reporting.provenance import git_commit
 from reproductions.reporting.records import Record
-from tfflows.training.workdir import atomic_write
+from tfflows.files import atomic_write
 
 FILE = pathlib.Path("claims") / "rates.json"
 TRIAL_SEED = SEEDS[0]
 
 
 def best_rate(tried: Mapping[float, float | None]) -> float:
-    """The rate with the lowest held-out bits/dim; of equals the lowest rate.
+    """Returns the rate with the lowest held-out bits/dim; the lowest such rate if there are several.
 
     Args:
-      tried: `{rate: bits/dim}`, None or not finite for a run that diverged.
+      tried: Bits/dim by rate; None or not finite for a run that diverged.
 
     Raises:
       ValueError: If all of them diverged.
@@ -36,13 +36,13 @@ def best_rate(tried: Mapping[float, float | None]) -> float:
 
 
 def read_rates(results: str | os.PathLike) -> dict[str, dict[str, Any]]:
-    """`{paper: {learning_rate, tried, ...}}` of the papers whose rate is chosen."""
+    """Returns `{paper: {learning_rate, tried, ...}}` of the papers whose rate has been chosen."""
     path = pathlib.Path(results) / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def rate_of(paper: str, results: str | os.PathLike) -> float | None:
-    """The chosen rate, or None."""
+    """Returns the chosen rate of a paper, or None."""
     chosen = read_rates(results).get(paper)
     return None if chosen is None else chosen["learning_rate"]
 
@@ -50,11 +50,11 @@ def rate_of(paper: str, results: str | os.PathLike) -> float | None:
 def choose_rate(
     paper: str, records: Mapping[str, Record], diverged: Collection[str], results: str | os.PathLike
 ) -> float | None:
-    """Chooses a paper's rate once all its trials have ended, and writes the choice; a choice that was made stays.
+    """Chooses a paper's rate once all its trials have ended, and writes the choice; an earlier choice is kept.
 
     Args:
-      paper: Its name.
-      records: `{experiment: Record}` of the trials that ended well.
+      paper: Name of the paper.
+      records: Records of the trials that finished, by experiment.
       diverged: Names of the trials that diverged.
       results: The results directory.
 

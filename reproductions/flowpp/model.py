@@ -1,4 +1,4 @@
-"""Flow++ from an experiment: a flat list that reads like section 3 of the paper."""
+"""Builds Flow++ from an experiment, as a flat list that reads like section 3 of the paper."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -33,7 +33,15 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """What the flow and the dequantizer differ in: in their conditioners, and whether there are 1x1 convolutions."""
+    """Settings in which the flow and the dequantizer differ.
+
+    Attributes:
+      width: Hidden channels of the conditioners.
+      num_blocks: Number of blocks of a conditioner.
+      mixer: Mixing of positions: `attention`, `maximum` or `none`.
+      invertible_conv: Whether there are 1x1 convolutions.
+      context_filters: Channels of the context, 0 for none.
+    """
 
     width: int
     num_blocks: int
@@ -43,16 +51,16 @@ class Networks:
 
 
 def build(experiment: FlowPPExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
-    """The model of an experiment, over uint8 images.
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `FlowPPExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
+      The model. Its loss is in nats per image, as in the released code, and the optimizer clips the gradient of that loss.
 
     Raises:
       ValueError: If the experiment is conditional, or the image cannot be split and squeezed as its stages ask.
@@ -72,7 +80,7 @@ def build(experiment: FlowPPExperiment, image_shape: Sequence[int], num_classes:
 def flow_distribution(
     experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int
 ) -> tfd.TransformedDistribution:
-    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
+    """Builds the density of dequantized images, a transformed standard normal image."""
     main = Networks(experiment.width, experiment.num_blocks, experiment.mixer, experiment.invertible_conv)
     layers, latent_shape = stages(experiment, experiment.stages, image_shape, main, seed)
     bijector = Chain([Logit(margin=0.05), *layers], name="flowpp")
@@ -83,9 +91,13 @@ def flow_distribution(
 def dequantizer(
     experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int, invertible_conv: bool | None = None
 ) -> UniformDequantizer | VariationalDequantizer:
-    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
+    """Builds the dequantizer: uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
 
-    Args: as for `build`; invertible_conv: Whether it has 1x1 convolutions; default: as the flow.
+    Args:
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      seed: Seed of the initial parameters.
+      invertible_conv: Whether the flow has 1x1 convolutions; None for the same as in the main flow.
     """
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
@@ -103,13 +115,13 @@ def dequantizer(
 def noise_flow(
     experiment: FlowPPExperiment, description: str, noise_shape: Sequence[int], networks: Networks, seed: int, name: str
 ) -> Chain:
-    """A flow from Gaussian noise into the unit cube, its `inverse`, that is given a context."""
+    """Builds a conditional flow whose `inverse` maps Gaussian noise to the unit cube, given a context."""
     layers, _ = stages(experiment, description, noise_shape, networks, seed)
     return Chain([*layers, tfb.Invert(tfb.Sigmoid(), name="sigmoid")], name=name)
 
 
 def context_network(experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int) -> ContextNetwork:
-    """What a flow of noise knows of the image; of images with their columns (or colours) side by side."""
+    """Builds the network that computes the context of a noise flow from the image, after its checkerboard split."""
     height, width, channels = image_shape
     context = ContextNetwork(
         experiment.context_width,
@@ -128,7 +140,18 @@ def context_network(experiment: FlowPPExperiment, image_shape: Sequence[int], se
 def stages(
     experiment: FlowPPExperiment, description: str, image_shape: Sequence[int], networks: Networks, seed: int
 ) -> tuple[list[tfb.Bijector], list[int]]:
-    """The bijectors that `description` names, data to latent, and the shape that they end with."""
+    """Builds the bijectors of `description`, data to latent; returns them with the final shape.
+
+    Args:
+      experiment: The experiment.
+      description: Stages, as in `FlowPPExperiment.stages`.
+      image_shape: Shape `[H, W, C]` of the input.
+      networks: Settings of the conditioners.
+      seed: Seed of the initial parameters.
+
+    Raises:
+      ValueError: If the image cannot be split or squeezed as the stages ask.
+    """
     height, width, channels = image_shape
     layers = []
     for number, (kind, num_steps) in enumerate(parse_stages(description)):
@@ -150,7 +173,7 @@ def stages(
 
 
 def flow_step(experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int) -> Chain:
-    """Actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, exchange of the halves (section 3.4)."""
+    """Builds a flow step: actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, swap of the halves (section 3.4)."""
     layers = [ActNorm(shape, form="positive_scale_then_shift")]
     if networks.invertible_conv:
         first, second = (
@@ -165,10 +188,10 @@ def flow_step(experiment: FlowPPExperiment, shape: Sequence[int], networks: Netw
 def coupling(
     experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int
 ) -> AffineCoupling | LogisticMixtureCoupling:
-    """Mixture of logistics, or affine, with its conditioner."""
+    """Builds a coupling by mixtures of logistics, or an affine one, with its conditioner."""
     height, width, channels = shape
     if channels % 2:
-        raise ValueError(f"A coupling of channels needs an even number of them, got {channels}: squeeze first.")
+        raise ValueError(f"A coupling of channels needs an even number of channels, got {channels}; squeeze first.")
     affine = experiment.coupling == "affine"
     network = GatedConditioner(
         networks.width,
@@ -203,16 +226,21 @@ def coupling(
 def _check_divides(factor, height, width, description):
     if height % factor or width % factor:
         raise ValueError(
-            f"The stages {description!r} halve sides of {height} and {width}: give an image_size with more factors of 2."
+            f"The stages {description!r} halve sides of {height} and {width}; give an image_size with more factors of 2."
         )
 
 
 def extend_count(experiment: FlowPPExperiment, count: Callable[[FlowPPExperiment], int]) -> int:
-    """Parameters of a Flow++ from `count` of those with one and two blocks a conditioner: all blocks are alike."""
+    """Extrapolates the number of parameters from models with one and two blocks per conditioner, because all blocks are alike.
+
+    Args:
+      experiment: The experiment.
+      count: Function that counts the parameters of an experiment's built model.
+    """
     one, two = (count(dataclasses.replace(experiment, num_blocks=number)) for number in (1, 2))
     return one + (experiment.num_blocks - 1) * (two - one)
 
 
 def optimizer(experiment: FlowPPExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
-    """Adam with the gradient's norm clipped (released code)."""
+    """Builds the optimizer: Adam with the norm of the gradient clipped (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, global_clipnorm=experiment.clip_norm)

@@ -1,4 +1,4 @@
-"""Glow from an experiment: a flat list that reads like figure 2 of the paper."""
+"""Builds Glow from an experiment, as a flat list that reads like figure 2 of the paper."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -33,16 +33,16 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 
 def build(experiment: GlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
-    """The model of an experiment, over uint8 images.
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `GlowExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Python `int`; used by conditional experiments.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Number of classes, for conditional experiments.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow` (a `ClassifyingFlow` where the labels are classified too).
+      The model, a `ClassifyingFlow` if the experiment also classifies the labels.
 
     Raises:
       ValueError: If the experiment is conditional and there are no classes, or the image cannot be halved often enough.
@@ -61,7 +61,7 @@ def build(experiment: GlowExperiment, image_shape: Sequence[int], num_classes: i
 def flow_distribution(
     experiment: GlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int
 ) -> tfd.TransformedDistribution:
-    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal vector."""
+    """Builds the density of dequantized images, a transformed standard normal vector."""
     height, width, channels = image_shape
     levels = []
     for index in range(experiment.levels):
@@ -82,7 +82,7 @@ def flow_distribution(
 
 
 def flow_step(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> Chain:
-    """Actnorm, channel mixing, coupling (section 3)."""
+    """Builds a flow step: actnorm, channel mixing, coupling (section 3)."""
     return Chain(
         [
             ActNorm(shape[-1:], form=experiment.actnorm_form),
@@ -94,7 +94,7 @@ def flow_step(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> Ch
 
 
 def channel_mixing(experiment: GlowExperiment, channels: int, seed: int) -> tfb.Bijector:
-    """One of the permutations that figure 3 compares."""
+    """Builds one of the permutations compared in figure 3."""
     if experiment.permutation == "reverse":
         return Reverse()
     if experiment.permutation == "shuffle":
@@ -108,7 +108,7 @@ _LU_DIAGONALS = {"invertible_lu": "sign_log", "invertible_lu_paper": "direct"}
 
 
 def coupling(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> AdditiveCoupling | AffineCoupling:
-    """Additive or affine coupling with its network."""
+    """Builds an additive or affine coupling with its network."""
     height, width, channels = shape
     affine = experiment.coupling == "affine"
     network = CouplingNetwork(
@@ -132,7 +132,7 @@ def coupling(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> Add
 
 
 def split_prior(experiment: GlowExperiment, shape: Sequence[int]) -> GaussianPrior | None:
-    """The Gaussian of the half that leaves between levels, given the half that stays."""
+    """Builds the Gaussian of the half that is factored out between levels, given the half that is kept."""
     if experiment.split_prior == "standard":
         return None
     height, width, channels = shape
@@ -142,7 +142,7 @@ def split_prior(experiment: GlowExperiment, shape: Sequence[int]) -> GaussianPri
 
 
 def top_prior(experiment: GlowExperiment, shape: Sequence[int], num_classes: int) -> GaussianPrior | None:
-    """The Gaussian of the last level; given the label in conditional models."""
+    """Builds the Gaussian of the last level, which depends on the label in conditional models."""
     learn = experiment.top_prior == "learned"
     if not learn and not num_classes:
         return None
@@ -152,7 +152,10 @@ def top_prior(experiment: GlowExperiment, shape: Sequence[int], num_classes: int
 
 
 def dead_parameters(experiment: GlowExperiment, image_shape: Sequence[int]) -> int:
-    """Weights of the top prior that see only zeros: `9 (2 n)^2` for n top channels (the released layout holds them)."""
+    """Returns the number of top-prior weights whose inputs are always zero.
+
+    It is `9 (2 n)^2` for n top channels; the released layout includes these weights.
+    """
     if experiment.top_prior != "learned":
         return 0
     top_channels = experiment.augmented_shape(image_shape)[-1] * 4 * 2 ** (experiment.levels - 1)
@@ -160,13 +163,18 @@ def dead_parameters(experiment: GlowExperiment, image_shape: Sequence[int]) -> i
 
 
 def extend_count(experiment: GlowExperiment, count: Callable[[GlowExperiment], int]) -> int:
-    """Parameters of a Glow from `count` of those with one and two steps a level: all steps of a level are alike."""
+    """Extrapolates the number of parameters from models with one and two steps per level, because all steps are alike.
+
+    Args:
+      experiment: The experiment.
+      count: Function that counts the parameters of an experiment's built model.
+    """
     one, two = (count(dataclasses.replace(experiment, depth=depth)) for depth in (1, 2))
     return one + (experiment.depth - 1) * (two - one)
 
 
 def optimizer(experiment: GlowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
-    """The experiment's optimizer: the released Adamax, or Adam as in the paper's appendix."""
+    """Builds the optimizer of an experiment: the released Adamax, or Adam as in the paper's appendix."""
     if experiment.optimizer == "adam":
         return Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)
     return GlowAdamax(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2)
