@@ -1,4 +1,4 @@
-"""AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
+"""Builds AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
 
 from collections.abc import Sequence
 
@@ -21,16 +21,16 @@ from tfflows.training.schedules import GeometricDecay, Linear, LinearWarmup, Pie
 def build(
     experiment: AgaveExperiment, image_shape: Sequence[int], num_classes: int, seed: int
 ) -> AGAVE | IAFVAE | PixelCNNImages:
-    """The model of an experiment, over uint8 images.
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `AgaveExperiment`.
-      image_shape: Integers `[H, W, 3]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, 3]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `AGAVE`, `IAFVAE` or `PixelCNNImages`; losses are in nats an image.
+      The model. Its loss is in nats per image.
 
     Raises:
       ValueError: If the experiment is conditional, or the image's sides do not fit its networks.
@@ -55,7 +55,7 @@ def build(
 
 
 def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> IAFVAE:
-    """Encoder and decoder, of which the auxiliary image comes (Kingma et al. 2016)."""
+    """Builds the encoder and the decoder of the auxiliary image (Kingma et al. 2016)."""
     options = {"compatibility": experiment.compatibility, "dtype": experiment.precision}
     channels = image_shape[-1]
     ladder = IAFLadder(
@@ -67,7 +67,7 @@ def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> I
         seed=derive_seed(seed, "ladder"),
         **options,
     )
-    ladder.latent_shapes(image_shape)  # says what is wrong with the sides
+    ladder.latent_shapes(image_shape)  # raises if the sides do not fit
     head = ImageHead(
         experiment.vae_width, 2 / experiment.auxiliary_factor, channels, seed=derive_seed(seed, "head"), **options
     )
@@ -86,14 +86,14 @@ def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> I
 def pixelcnn(
     experiment: AgaveExperiment, image_shape: Sequence[int], seed: int, feature_channels: int = 0
 ) -> PixelCNNImages:
-    """The autoregressive decoder (Salimans et al. 2017), conditioned where there are features."""
+    """Builds the autoregressive decoder (Salimans et al. 2017), conditioned on features if there are any."""
     network = PixelCNN(
         experiment.width,
         10 * experiment.num_components,
         experiment.num_blocks,
         feature_channels=feature_channels,
         injection=experiment.injection,
-        # After pretraining what sees the features begins at 0, so that nothing is lost.
+        # After pretraining, the weights on the features start at 0, so that nothing is lost.
         feature_init_scale=0.0 if experiment.pretraining_steps else 1.0,
         dropout_rate=experiment.dropout_rate,
         channels=image_shape[-1],
@@ -104,7 +104,7 @@ def pixelcnn(
 
 
 def feature_stream(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> FeatureStream:
-    """What the decoder of the pixels sees of f(z) (section 3)."""
+    """Builds the network that computes the pixel decoder's features from f(z) (section 3)."""
     return FeatureStream(
         experiment.width,
         experiment.num_blocks,
@@ -117,7 +117,7 @@ def feature_stream(experiment: AgaveExperiment, image_shape: Sequence[int], seed
 
 
 def parts_of_stages(model: AGAVE) -> dict[str, dict[str, tf.Variable]]:
-    """`{stage: {name in that stage's model: variable}}` of an `AGAVE`: what it takes over from pretraining."""
+    """Returns the variables that a model takes over from pretraining, `{stage: {name in that stage's model: variable}}`."""
     pixels = named_variables(model.pixels)
     return {
         "vae": named_variables(model.vae),
@@ -126,12 +126,12 @@ def parts_of_stages(model: AGAVE) -> dict[str, dict[str, tf.Variable]]:
 
 
 def optimizer(experiment: AgaveExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
-    """Adamax as the released IAF has it, or Adam as the released PixelCNN++ has it."""
+    """Builds the optimizer: Adamax as in the released IAF, or Adam as in the released PixelCNN++."""
     return {"adamax": IAFAdamax, "adam": PixelCNNAdam}[experiment.optimizer](learning_rate)
 
 
 def build_schedule(experiment: AgaveExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up from 0 over `warmup_steps`, then constant, or a factor `decay` a step."""
+    """Builds the learning rate: linear warm-up from 0 over `warmup_steps`, then a factor `decay` per step, or constant for 1."""
     peak, warmup = experiment.learning_rate, experiment.warmup_steps
     if experiment.decay == 1:
         return LinearWarmup(peak, warmup)

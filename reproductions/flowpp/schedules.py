@@ -2,9 +2,9 @@
 
 Every schedule begins at exactly 0. Where a decay continues "until at most 3e-4", the rate stays at the first value that is.
 
-Deviation: in the released 64x64 scripts a boundary step (such as 10,000 or 50,000) belongs to no piece and gives NaN, and the last
-ramp of `imagenet64` runs from -1e-6 to 0. Here a boundary belongs to the piece that begins at it, and the ramp runs from 0 to 1e-6,
-as in the released VFlow code (Chen et al. 2020), which is derived from it.
+Deviation: in the released 64x64 scripts a boundary step (such as 10,000 or 50,000) belongs to no piece and gives NaN, and the
+last ramp of `imagenet64` runs from -1e-6 to 0. Here a boundary belongs to the piece that begins at it, and the ramp runs from 0
+to 1e-6, as in the released VFlow code (Chen et al. 2020), which is derived from it.
 """
 
 from collections.abc import Mapping, Sequence

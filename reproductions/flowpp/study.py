@@ -1,7 +1,7 @@
 """Flow++'s arms of the claims study (reproductions/claims), half a million live parameters each.
 
-As in table 2, the widths equalize the number of parameters. A dequantizer has 11% of them, as published. It is shallower and has a
-smaller context network, because at this size the published depths would take half of the parameters.
+As in table 2, the widths equalize the number of parameters. A dequantizer has 11% of them, as published. It is shallower and has
+a smaller context network, because at this size the published depths would take half of the parameters.
 """
 
 import dataclasses

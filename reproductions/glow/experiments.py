@@ -67,9 +67,9 @@ class GlowExperiment(AugmentedExperiment):
             )
 
 
-# In the released code, each of 8 workers has 64 images of 32x32 (the same number of pixels at other sizes). An epoch is 50,000 such
-# images for every data set, the learning rate warms up for 10 epochs, and training continues until stopped by hand. The 2,000 epochs
-# are our choice.
+# In the released code, each of 8 workers has 64 images of 32x32 (the same number of pixels at other sizes). An epoch is 50,000
+# such images for every data set, the learning rate warms up for 10 epochs, and training continues until stopped by hand. The
+# 2,000 epochs are our choice.
 _EPOCH_8_GPUS = 98
 _EPOCH_40_GPUS = 20
 _EPOCHS = 2000

@@ -1,4 +1,4 @@
-"""MaCow's learning rate: a linear warm-up, then a factor a step, until 1e-5."""
+"""MaCow's learning rate: a linear warm-up, then a constant factor per step, down to 1e-5."""
 
 import keras
 
@@ -10,9 +10,13 @@ LEAST = 1e-5
 
 
 def build_schedule(experiment: MaCowExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate of an experiment as a function of the step 0, 1, ...
+    """Builds the learning rate of an experiment as a function of the step 0, 1, ...
 
-    Update k = 1, 2, ... has `peak * k / warmup_steps` up to k = warmup_steps, then `peak * decay**(k - warmup_steps)`.
+    The rate of update k = 1, 2, ... is `peak * k / warmup_steps` up to k = warmup_steps, then
+    `peak * decay**(k - warmup_steps)`.
+
+    Args:
+      experiment: The experiment.
     """
     peak, warmup = experiment.learning_rate, experiment.warmup_steps
     pieces = []

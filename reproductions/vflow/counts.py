@@ -1,4 +1,4 @@
-"""How many parameters a VFlow has, by closed forms; the tests compare them with built models."""
+"""Closed forms for the number of parameters of a VFlow; the tests compare them with built models."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,11 +10,12 @@ KINDS = ("invertible_conv", "coupling_networks", "actnorm", "dequantizer", "augm
 
 
 def count_parameters(experiment: VFlowExperiment, count: Callable[[VFlowExperiment], int] | None = None) -> int:
-    """Trained parameters of an experiment, `int`, on images of three channels.
+    """Returns the number of trained parameters of an experiment on images of three channels.
 
     Args:
-      experiment: `VFlowExperiment`.
-      count: `experiment -> int`, of a built model, which takes long; used where there is no closed form.
+      experiment: The experiment.
+      count: Function that counts the parameters of an experiment's built model, which takes long. It is used if there is no
+        closed form.
     """
     if not has_closed_form(experiment):
         return count(experiment)
@@ -22,14 +23,14 @@ def count_parameters(experiment: VFlowExperiment, count: Callable[[VFlowExperime
 
 
 def has_closed_form(experiment: VFlowExperiment) -> bool:
-    """Whether the experiment is built of what the published ones are."""
+    """Returns whether the experiment uses only the parts of the published ones."""
     mixers = (experiment.mixer, experiment.dequantization_mixer, experiment.augmenter_mixer, experiment.context_mixer)
     parts = (experiment.coupling, experiment.dequantization, experiment.augmenter)
     return "maximum" not in mixers and parts == ("logistic_mixture", "variational", "flow")
 
 
 def count_by_kind(experiment: VFlowExperiment) -> dict[str, int]:
-    """`{kind: int}`: the flow in three kinds, dequantizer and augmenter whole, `context_network` of the dequantizer's."""
+    """Returns `{kind: number}`: the flow in three kinds, dequantizer and augmenter, and the dequantizer's `context_network`."""
     size, channels, z_channels = experiment.image_size, 3, experiment.augment_channels
     main = {"width": experiment.width, "num_blocks": experiment.num_blocks, "mixer": experiment.mixer, "context": 0}
     counts = flow(experiment, experiment.stages, channels + z_channels, experiment.invertible_conv, main)
@@ -51,7 +52,7 @@ def count_by_kind(experiment: VFlowExperiment) -> dict[str, int]:
 def flow(
     experiment: VFlowExperiment, description: str, channels: int, invertible_conv: bool, networks: Mapping[str, Any]
 ) -> dict[str, int]:
-    """Of the stages that `description` names, on squares of the experiment's size."""
+    """Counts a flow with the stages of `description`, on square images of the experiment's size."""
     height = width = experiment.image_size
     counts = {"invertible_conv": 0, "coupling_networks": 0, "actnorm": 0}
     for kind, num_steps in parse_stages(description):
@@ -69,7 +70,7 @@ def flow(
 def conditioner(
     experiment: VFlowExperiment, positions: int, channels: int, width: int, num_blocks: int, mixer: str, context: int
 ) -> int:
-    """The table of positions, the first and the last convolution, the blocks between."""
+    """Counts a conditioner: the table of positions, the first and the last convolution, the blocks in between."""
     norm = experiment.weight_norm
     filters = channels * (2 + 3 * experiment.num_components)
     last_width = 2 * width if experiment.last_nonlinearity else width
@@ -81,7 +82,7 @@ def conditioner(
 
 
 def context_network(experiment: VFlowExperiment, size: int, channels: int) -> int:
-    """What a flow of noise knows of the image."""
+    """Counts the network that computes the context of a noise flow."""
     width, mixer, norm = experiment.context_width, experiment.context_mixer, experiment.weight_norm
     position = size * size // 2 * width if mixer != "none" else 0
     unit = residual_unit(width, 9, mixer, norm, experiment.context_layer_norm)
@@ -89,7 +90,7 @@ def context_network(experiment: VFlowExperiment, size: int, channels: int) -> in
 
 
 def residual_unit(width: int, last_kernel: int, mixer: str, weight_norm: bool, layer_norm: bool) -> int:
-    """Gated convolution and attention, or the first alone, each with its layer norm."""
+    """Counts a gated convolution and, unless `mixer` is `none`, attention, each with its layer norm."""
     total = convolution(18 * width, width, weight_norm) + convolution(last_kernel * 2 * width, 2 * width, weight_norm)
     if mixer != "none":
         total += convolution(width, 3 * width, weight_norm) + convolution(width, 2 * width, weight_norm)
@@ -97,5 +98,5 @@ def residual_unit(width: int, last_kernel: int, mixer: str, weight_norm: bool, l
 
 
 def convolution(fan_in: int, filters: int, weight_norm: bool) -> int:
-    """Kernel and bias, and with weight norm the gains."""
+    """Counts kernel and biases, and the gains of weight norm."""
     return fan_in * filters + filters * (2 if weight_norm else 1)

@@ -1,4 +1,4 @@
-"""VFlow from an experiment: a Flow++ over the image and more channels z, and the flow that draws z (section 4 of the paper)."""
+"""Builds VFlow from an experiment: a Flow++ over the image and channels z, and the flow that draws z (section 4 of the paper)."""
 
 from collections.abc import Sequence
 
@@ -19,16 +19,16 @@ tfd = tfp.distributions
 
 
 def build(experiment: VFlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
-    """The model of an experiment, over uint8 images.
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `VFlowExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
+      The model. Its loss is in nats per image, as in the released code, and the optimizer clips the gradient of that loss.
 
     Raises:
       ValueError: If the experiment is conditional, or image and z cannot be split and squeezed as its stages ask.
@@ -48,7 +48,7 @@ def build(experiment: VFlowExperiment, image_shape: Sequence[int], num_classes: 
 def flow(
     experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
 ) -> tfd.TransformedDistribution | AugmentedFlow:
-    """The bound on the density of dequantized images, by a flow over their logits and z; the density itself without z."""
+    """Builds the bound on the density of dequantized images, by a flow over their logits and z; without z, the density itself."""
     own_seed = derive_seed(seed, "flow")
     if not experiment.augment_channels:
         return flowpp.flow_distribution(experiment, image_shape, own_seed)
@@ -65,7 +65,7 @@ def flow(
 def augmenter(
     experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
 ) -> NormalAugmenter | GaussianAugmenter | FlowAugmenter:
-    """q(z | x), which sees the logits of the dequantized image (section 4.1)."""
+    """Builds q(z | x), which gets the logits of the dequantized image (section 4.1)."""
     width = experiment.augmenter_width or experiment.width
     if experiment.augmenter != "flow":
         return make_augmenter(
@@ -87,5 +87,5 @@ def augmenter(
 def dequantizer(
     experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
 ) -> UniformDequantizer | VariationalDequantizer:
-    """That of Flow++, with VFlow's couplings."""
+    """Builds the dequantizer of Flow++ with the couplings of VFlow."""
     return flowpp.dequantizer(experiment, image_shape, seed, experiment.noise_invertible_conv)

@@ -1,5 +1,6 @@
 """VFlow: `python -m reproductions.vflow --dataset=cifar10`, or this file; see the README beside it."""
 
+import itertools
 import sys
 from collections.abc import Sequence
 
@@ -12,14 +13,14 @@ from reproductions.vflow.reproduction import VFLOW  # noqa: E402
 
 
 def is_toy_study(arguments: Sequence[str]) -> bool:
-    """Whether a command line is of the study on two-dimensional data (section 5), which has a driver of its own."""
+    """Returns whether a command line asks for the study on two-dimensional data (section 5), which has its own driver."""
     words = [word for argument in arguments for word in argument.lstrip("-").split("=")]
-    pairs = zip(words, words[1:], strict=False)
+    pairs = itertools.pairwise(words)
     return any(name in ("dataset", "experiment") and value.startswith("checkerboard") for name, value in pairs)
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Runs what a command line (without the program's name) asks for."""
+    """Runs a command line, given without the name of the program."""
     if is_toy_study(arguments):
         from reproductions.vflow.toy.run import main as run_toy_study
 

@@ -1,6 +1,6 @@
-"""The learning rates of the released VFlow code, as data; those of ImageNet are Flow++'s.
+"""The learning-rate schedules of the released VFlow code, as data; those of ImageNet are the same as in Flow++.
 
-Every schedule begins at exactly 0. Where a decay goes on "until at most 3e-4", it stays at the first value that is.
+Every schedule begins at exactly 0. Where a decay continues "until at most 3e-4", the rate stays at the first value that is.
 """
 
 import keras
@@ -21,5 +21,5 @@ SCHEDULES = {
 
 
 def build_schedule(experiment: VFlowExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
-    """As Flow++'s, of these schedules."""
+    """Builds the schedule of an experiment like `flowpp.schedules.build_schedule`, from the schedules of this module."""
     return flowpp.build_schedule(experiment, SCHEDULES)

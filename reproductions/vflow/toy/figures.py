@@ -1,4 +1,4 @@
-"""Figures 2 and 4 of the paper from trained cells: densities on a grid, and what the steps do to samples."""
+"""Figures 2 and 4 of the paper from trained cells: densities on a grid, and samples after each step."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ from reproductions.vflow.toy.study import DATASET, PAPER, cell_directory
 from reproductions.vflow.toy.training import draw
 
 DENSITY_CELLS = (Cell(3, 2), Cell(20, 2), Cell(3, 10))
-# Half the side of the pictured square, and points along the side.
+# Half the side of the drawn square, and the number of points along the side.
 _HALF_WIDTH, _RESOLUTION = 5.0, 150
 _NUM_SAMPLES = 2000
 
@@ -25,17 +25,19 @@ _NUM_SAMPLES = 2000
 def draw_figures(
     iterations: int, num_seeds: int, workdir: str | os.PathLike, directory: str | os.PathLike
 ) -> list[pathlib.Path]:
-    """Writes the figures of the first seed's models.
+    """Draws the figures from the models of the first seed.
 
     Args:
-      iterations, num_seeds, workdir: Of the training that left the cells.
-      directory: Where the pictures go.
+      iterations: Number of training iterations of the cells.
+      num_seeds: Number of seeds of the cells.
+      workdir: Workdir of the training.
+      directory: Directory for the pictures.
 
     Returns:
       Paths of the files.
 
     Raises:
-      FileNotFoundError: If a cell is not trained; says how to train it.
+      FileNotFoundError: If a cell is not trained. The message says how to train it.
     """
     models = {
         cell: load_model(cell, iterations, num_seeds, workdir)
@@ -55,22 +57,27 @@ def draw_figures(
 
 
 def load_model(cell: Cell, iterations: int, num_seeds: int, workdir: str | os.PathLike) -> FlowParameters:
-    """Parameters of the first seed, by flow and name, `[L, 1, ...]`.
+    """Loads the parameters of the first seed, by flow and name, `[L, 1, ...]`.
 
     Raises:
-      FileNotFoundError: If the cell is not trained to its end.
+      FileNotFoundError: If the training of the cell is not finished.
     """
     directory = cell_directory(cell, iterations, num_seeds, workdir)
     progress = Progress(cell, range(num_seeds), iterations, directory)
     if progress.iteration < iterations:
-        raise FileNotFoundError(f"{directory} holds no finished training: train with --cells={cell.name} first.")
+        raise FileNotFoundError(f"{directory} holds no finished training; train with --cells={cell.name} first.")
     return tf.nest.map_structure(lambda value: value[:, :1], progress.state.parameters)
 
 
 def grid_density(cell: Cell | None, parameters: FlowParameters | None, resolution: int = _RESOLUTION) -> np.ndarray:
-    """Density on the grid, rows from the largest x2 to the smallest; of the data where `cell` is None.
+    """Computes the density on a grid, with rows from the largest x2 to the smallest.
 
-    Of VFlow's models it is the mean of p(x, z) / q(z|x) over draws of z.
+    For VFlow it is the mean of p(x, z) / q(z|x) over draws of z.
+
+    Args:
+      cell: The cell; None for the density of the data.
+      parameters: By flow and name, `[L, 1, ...]`; None for the density of the data.
+      resolution: Number of points along each side.
 
     Returns:
       NumPy `[resolution, resolution]`.
@@ -86,7 +93,7 @@ def grid_density(cell: Cell | None, parameters: FlowParameters | None, resolutio
 
 
 def plot_densities(densities: Mapping[str, np.ndarray], path: str | os.PathLike) -> pathlib.Path:
-    """Densities by title, side by side, darkest where twice the data's."""
+    """Plots densities, given by title, side by side; the darkest shade is twice the density of the data."""
     figure = new_figure(3 * len(densities), 3.2)
     axes = figure.subplots(1, len(densities), squeeze=False)[0]
     extent = (-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH)
@@ -97,7 +104,7 @@ def plot_densities(densities: Mapping[str, np.ndarray], path: str | os.PathLike)
 
 
 def states_of(cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor) -> list[np.ndarray]:
-    """What the steps make of samples: the flow's input, then the output of each step; `[D, N]` each, NumPy."""
+    """Computes the states of samples: the flow's input, then the output of each step; NumPy `[D, N]` each."""
     state = x
     if cell.latent_dimensions:
         z, _ = sample_posterior(cell, parameters, x, noise)
@@ -110,7 +117,7 @@ def states_of(cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Te
 
 
 def plot_transformations(models: Mapping[Cell, FlowParameters], path: str | os.PathLike) -> pathlib.Path:
-    """Samples in the spaces of each model, a row a model; one colour a square of the checkerboard."""
+    """Plots samples in the spaces of each model, with one row per model and one color per square of the checkerboard."""
     rows = []
     for cell, parameters in models.items():
         x, noise = draw(cell, [0], "figure", 0, 1, _NUM_SAMPLES)

@@ -1,4 +1,4 @@
-"""How far a cell's training is: on disk after every so many iterations, so that it goes on where it was."""
+"""Progress of the training of a cell, saved to disk regularly so that training can resume."""
 
 import pathlib
 from collections.abc import Sequence
@@ -12,30 +12,25 @@ from reproductions.vflow.toy.training import BLOCK, State, initial_state
 
 
 class Progress:
-    """State of a cell's training, restored from its directory if there is one.
-
-    Attributes:
-      iteration: How many iterations were done.
-      seconds: Wall-clock seconds that they took.
-    """
+    """State of the training of a cell, restored from its directory if it was saved there."""
 
     def __init__(self, cell: Cell, seeds: Sequence[int], num_iterations: int, directory: pathlib.Path) -> None:
         """Creates the state, or restores it.
 
         Args:
           cell: The cell.
-          seeds: Python integers.
-          num_iterations: How many iterations there will be, for the size of the curve.
-          directory: Where the state is kept; made if need be.
+          seeds: The seeds.
+          num_iterations: Total number of iterations, for the size of the curve.
+          directory: Directory of the saved state; created if necessary.
 
         Raises:
-          ValueError: If the directory holds the state of other seeds or iterations.
+          ValueError: If the directory holds the state of different seeds or iterations.
         """
         state = initial_state(initial_parameters(cell, seeds))
         self._variables = tf.nest.map_structure(tf.Variable, state._asdict())
         self._iteration = tf.Variable(0, dtype=tf.int64)
         self._seconds = tf.Variable(0.0, dtype=tf.float64)
-        # Mean bound of the training samples, a row a block.
+        # Mean bound of the training samples, one row per block.
         self._curve = tf.Variable(tf.zeros([-(-num_iterations // BLOCK), len(seeds)]))
         checkpoint = tf.train.Checkpoint(
             **self._variables, iteration=self._iteration, seconds=self._seconds, curve=self._curve
@@ -46,7 +41,7 @@ class Progress:
                 checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
             except (ValueError, AssertionError) as error:
                 raise ValueError(
-                    f"{directory} holds the training of other seeds or iterations; give another --workdir."
+                    f"{directory} holds the training of other seeds or iterations; give a different --workdir."
                 ) from error
 
     @property
@@ -56,14 +51,19 @@ class Progress:
 
     @property
     def iteration(self) -> int:
+        """Number of iterations done."""
         return int(self._iteration)
 
     @property
     def seconds(self) -> float:
+        """Wall-clock seconds of training."""
         return float(self._seconds)
 
     def curve(self, num_points: int = 20) -> list[tuple[int, float]]:
-        """At most so many `(iteration, mean bound over the blocks since the point before and over seeds)`, in nats."""
+        """Returns the training curve in at most `num_points` points.
+
+        Each point is `(iteration, mean bound in nats over the blocks since the previous point and over seeds)`.
+        """
         means = np.asarray(self._curve, np.float64).mean(axis=1)[: -(-self.iteration // BLOCK)]
         parts = np.array_split(means, min(num_points, len(means)))
         ends = np.cumsum([len(part) for part in parts])
@@ -72,14 +72,20 @@ class Progress:
         ]
 
     def advance(self, state: State, count: int, losses: np.ndarray, seconds: float) -> None:
-        """Takes over what a call of the compiled function gave for `count` iterations.
+        """Stores the result of a call of the compiled training function.
+
+        Args:
+          state: State after the call.
+          count: Number of iterations of the call.
+          losses: Mean loss of each seed in nats, `[S]`.
+          seconds: Duration of the call in seconds.
 
         Raises:
           ArithmeticError: If a loss is not finite.
         """
         if not np.all(np.isfinite(losses)):
             raise ArithmeticError(
-                f"The loss of a seed is not finite after iteration {self.iteration} ({losses}): train with fewer steps, "
+                f"The loss of a seed is not finite after iteration {self.iteration} ({losses}); train with fewer steps, "
                 "or other seeds."
             )
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._variables, state._asdict())
@@ -88,5 +94,5 @@ class Progress:
         self._seconds.assign_add(seconds)
 
     def save(self) -> None:
-        """Keeps the state on disk, in place of the one before."""
+        """Saves the state to disk, replacing the previous one."""
         self._manager.save(checkpoint_number=self.iteration)
