@@ -1,1 +1,1 @@
-"""Reproductions of papers, what their commands share, and what keeps and publishes results."""
+"""Reproductions of papers, the driver that their commands share, and the code that keeps and publishes results."""

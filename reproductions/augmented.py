@@ -1,18 +1,27 @@
-"""Flows of the papers over more channels than those of the image."""
+"""Flows of the papers over more channels than the image has."""
 
+from collections.abc import Sequence
+
+import tensorflow_probability as tfp
+
+from reproductions.experiment import AugmentedExperiment
 from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.make_augmenter import make_augmenter
 from tfflows.math.random import derive_seed
 
+tfd = tfp.distributions
 
-def with_augmenter(flow, experiment, image_shape, seed):
-    """The `AugmentedFlow` that an experiment asks for; the flow itself where it has no `augment_channels`.
+
+def with_augmenter(
+    flow: tfd.TransformedDistribution, experiment: AugmentedExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution | AugmentedFlow:
+    """Returns the `AugmentedFlow` of an experiment, or the flow itself if `augment_channels` is 0.
 
     Args:
-      flow: `tfd.TransformedDistribution` over `[H, W, C + augment_channels]`.
-      experiment: `AugmentedExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      seed: Python `int` of the initial parameters of q.
+      flow: Distribution with event shape `[H, W, C + augment_channels]`.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the image.
+      seed: Seed of the initial parameters of q.
     """
     if not experiment.augment_channels:
         return flow

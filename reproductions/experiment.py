@@ -3,10 +3,14 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+import keras
+
 from reproductions.fields import check_fields, setting, take_sequences
 from tfflows.data import AUGMENTATIONS
 from tfflows.distributions.make_augmenter import AUGMENTERS
 from tfflows.training.schedules import LinearWarmup
+
+LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,30 +18,30 @@ class Experiment:
     """A published experiment as data; each paper adds the fields of its architecture.
 
     Attributes:
-      name: Unique within the paper.
+      name: Name, unique within the paper.
       dataset: Name in `tfflows.data.DATASETS`.
-      image_size: Side of the images.
-      num_bits: Bits a channel.
+      image_size: Height and width of the images, in pixels.
+      num_bits: Bits per color channel.
       conditional: Whether the model is given the labels.
-      augmentation: Of the training images, see `tfflows.data`.
-      batch_size: Global batch of a step.
-      init_batch_size: Images of the data-dependent init.
-      evaluation_batch_size: Global batch of a test step.
-      num_steps: Optimizer steps of a full run.
-      learning_rate: Peak.
+      augmentation: Augmentation of the training images, see `tfflows.data`.
+      batch_size: Images per training step, over all devices.
+      init_batch_size: Number of images for the data-dependent initialization.
+      evaluation_batch_size: Images per evaluation step, over all devices.
+      num_steps: Number of optimizer steps of a full run.
+      learning_rate: Peak learning rate.
       warmup_steps: Steps of linear warm-up from 0.
-      cooldown_steps: Steps at the end in which the learning rate falls linearly to 0. With them every paper has one schedule,
-        `schedules.warmup_constant_cooldown`; 0: the paper's own.
-      ema_decay: Of the moving average of the parameters, which is then evaluated in their place; 0: none.
-      evaluate_every: Steps between evaluations on test images; 0: at the end only.
-      evaluate_train: Whether the images that are trained on are measured at the end too, as the test images are.
-      train_images: Train on the first so many images only; 0: on all.
-      holdout: So many training images, the last ones, are not trained on: evaluations on the way are of these, those of the test
-        images come at the end. 0: none.
-      precision: `float32`, or `mixed_bfloat16`: networks compute in bfloat16, all else in float32.
-      tf32: Whether GPUs may round the factors of float32 products to TF32's ten bits.
-      scale: `paper` for the published size, `small` or `claims` for reduced ones.
-      source: Where the settings stand.
+      cooldown_steps: Steps at the end over which the learning rate falls linearly to 0. If positive, the schedule is
+        `schedules.warmup_constant_cooldown`, the same for every paper; 0 keeps the paper's own schedule.
+      ema_decay: Decay of the moving average of the parameters, which is evaluated in their place; 0 turns it off.
+      evaluate_every: Steps between evaluations during training; 0 evaluates at the end only.
+      evaluate_train: Whether to evaluate the training images at the end as well.
+      train_images: Train on the first N images only; 0 means all.
+      holdout: Hold out the last N training images. Evaluations during training then use these, and the test images are
+        evaluated at the end only. 0 holds out none.
+      precision: `float32`, or `mixed_bfloat16`, where networks compute in bfloat16 and everything else in float32.
+      tf32: Whether GPUs may round the factors of float32 products to the ten bits of TF32.
+      scale: `paper` for the published size, `small` or `claims` for reduced sizes.
+      source: Where the settings come from.
       note: What a reader has to know.
     """
 
@@ -77,13 +81,16 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentedExperiment(Experiment):
-    """An experiment whose flow may be over the image and z (Chen et al. 2020); none of the paper's own has a z.
+    """An experiment whose flow can model the image together with extra channels z; the published experiments have no z.
 
     Attributes:
-      augment_channels: Channels of z; 0: none.
-      augmenter: q(z | x): `normal`, which is N(0, I) whatever the image, `gaussian` or `flow`; see `make_augmenter`.
-      augmenter_width: Hidden channels of its networks.
-      augmenter_steps: Steps of its flow.
+      augment_channels: Number of channels of z; 0 means no z.
+      augmenter: Distribution q(z | x): `normal` (N(0, I) for every image), `gaussian` or `flow`; see `make_augmenter`.
+      augmenter_width: Hidden channels of the networks of q.
+      augmenter_steps: Flow steps of q.
+
+    References:
+      Chen et al. 2020, https://arxiv.org/abs/2002.09741.
     """
 
     augment_channels: int = setting(0, at_least=0)
@@ -92,13 +99,26 @@ class AugmentedExperiment(Experiment):
     augmenter_steps: int = setting(4, at_least=1)
 
     def augmented_shape(self, image_shape: Sequence[int]) -> list[int]:
-        """`[H, W, C + augment_channels]`, what the flow is over."""
+        """Shape `[H, W, C + augment_channels]` of what the flow models."""
         *sides, channels = image_shape
         return [*sides, channels + self.augment_channels]
 
 
+def _count_built(experiment, count):
+    return count(experiment)
+
+
 def _linear_warmup(experiment):
     return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
+
+
+def _one_stage(experiment):
+    return {"joint": experiment}
+
+
+def _no_parts(model):
+    del model
+    return {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,20 +128,20 @@ class Reproduction:
     Attributes:
       paper: Short name, such as `glow`.
       title: One line for `--help`.
-      experiments: By name; the first on a data set is the paper's own for it.
-      small: `experiment -> experiment`, sized for two CPU cores.
-      build_model: `(experiment, image_shape, num_classes, seed) -> DequantizedFlow` or `ImageModel`.
-      build_optimizer: `(experiment, learning_rate schedule) -> keras.optimizers.Optimizer`.
-      load_weights: `(model, path)`, weights by the authors' names.
-      extend_count: `(experiment, count) -> int`: its parameters, from `count(experiment)` of smaller experiments where equal
-        blocks make that exact, since building a deep model takes long.
-      build_schedule: `experiment -> keras LearningRateSchedule`, the learning rate as a function of the step 0, 1, ...; by
-        default a linear warm-up to its `learning_rate` over its `warmup_steps`.
-      stages: `experiment -> {stage: experiment}` in the order in which they are trained; the last one is the experiment itself.
-      parts_of_stages: `model -> {stage: {name in the model of that stage: tf.Variable}}`: what the model of the last stage takes
-        over from those before.
-      variants: The forms that the whole paper exists in, if more than one, the default first: values of the field `variant` of
-        its experiments. Those of another variant have its name at the end of theirs.
+      experiments: Experiments by name. The first one on a data set is the default for that data set.
+      small: Function `experiment -> experiment` that sizes an experiment for two CPU cores.
+      build_model: Function `(experiment, image_shape, num_classes, seed) -> DequantizedFlow` or `ImageModel`.
+      build_optimizer: Function `(experiment, learning_rate schedule) -> keras.optimizers.Optimizer`.
+      load_weights: Function `(model, path)` that loads weights stored under the authors' names.
+      extend_count: Function `(experiment, count) -> int` that gives the number of parameters. Building a deep model takes long,
+        so it may extrapolate from `count(experiment)` of smaller experiments where equal blocks make that exact.
+      build_schedule: Function `experiment -> keras LearningRateSchedule`, the learning rate as a function of the step 0, 1, ...
+        By default a linear warm-up to `learning_rate` over `warmup_steps`.
+      stages: Function `experiment -> {stage: experiment}`, in the order of training. The last stage is the experiment itself.
+      parts_of_stages: Function `model -> {stage: {name in the model of that stage: tf.Variable}}`: what the model of the last
+        stage takes over from the earlier ones.
+      variants: Variants of the whole paper, if it has more than one, the default first. They are the values of the field
+        `variant` of its experiments. The name of an experiment of another variant ends with the name of the variant.
     """
 
     paper: str
@@ -131,17 +151,21 @@ class Reproduction:
     build_model: Callable
     build_optimizer: Callable
     load_weights: Callable
-    extend_count: Callable = staticmethod(lambda experiment, count: count(experiment))
-    build_schedule: Callable = staticmethod(_linear_warmup)
-    stages: Callable = staticmethod(lambda experiment: {"joint": experiment})
-    parts_of_stages: Callable = staticmethod(lambda model: {})
+    extend_count: Callable = _count_built
+    build_schedule: Callable = _linear_warmup
+    stages: Callable = _one_stage
+    parts_of_stages: Callable = _no_parts
     variants: tuple[str, ...] = ()
 
-    def default_experiment(self, dataset, variant=None) -> Experiment:
-        """The paper's own experiment on a data set, of a variant (None: the default one).
+    def default_experiment(self, dataset: str, variant: str | None = None) -> Experiment:
+        """Returns the paper's own experiment on a data set.
+
+        Args:
+          dataset: Name of the data set.
+          variant: Name of the variant; None selects the default one.
 
         Raises:
-          ValueError: if it has none; names the data sets that have one.
+          ValueError: If there is none. The message lists the data sets that have one.
         """
         self._check_variant(variant)
         for experiment in self.experiments.values():
@@ -149,14 +173,18 @@ class Reproduction:
                 return experiment
         known = ", ".join(dict.fromkeys(experiment.dataset for experiment in self.experiments.values()))
         raise ValueError(
-            f"No experiment of {self.paper} is on {dataset!r}; name one with --experiment, or a data set of: {known}."
+            f"{self.paper} has no experiment on {dataset!r}; choose one with --experiment, or one of the data sets: {known}."
         )
 
-    def named_experiment(self, name, variant=None) -> Experiment:
-        """An experiment by its name; with a variant its counterpart there.
+    def named_experiment(self, name: str, variant: str | None = None) -> Experiment:
+        """Returns an experiment by name, or its counterpart in another variant.
+
+        Args:
+          name: Name of the experiment.
+          variant: Name of the variant; None keeps the one of `name`.
 
         Raises:
-          ValueError: if there is none; names those that there are.
+          ValueError: If there is none. The message lists the valid names.
         """
         self._check_variant(variant)
         if variant is not None and name in self.experiments and self.experiments[name].variant != variant:

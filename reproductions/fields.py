@@ -1,12 +1,12 @@
-"""Fields of dataclasses that say themselves what they may hold and what they are for.
+"""Dataclass fields that declare which values they allow and what they are for.
 
     @dataclasses.dataclass(frozen=True)
     class Experiment:
         depth: int = setting(32, at_least=1)
         permutation: str = setting("invertible", choices=("reverse", "invertible"))
 
-What is declared here once is read by every check, by `--set` and `--help`, by the comparison of working directories and by
-records: a new field needs no other place.
+Every check, `--set` and `--help`, the comparison of workdirs and the records read this one declaration, so a new field needs
+no other place.
 """
 
 import dataclasses
@@ -28,18 +28,18 @@ class Setting:
     """The role of a field.
 
     Attributes:
-      choices: The values that it may have; any if empty.
-      at_least: Lower bound; of each number, where the field holds several.
-      above: Lower bound that is not reached.
-      at_most: Upper bound.
-      below: Upper bound that is not reached.
-      changes_result: Whether what is computed depends on it. What does not is no override in a record, and a run goes on with
-        another value.
-      may_change: Whether a run may go on with another value all the same, as with more steps.
-      before: What all runs had before the field existed, if that is not its default.
-      provenance: Of a record: whether it tells how a result was obtained, not which it is. Two records that differ in nothing
-        else hold the same result.
-      column: Title of its column in `--list`; empty: it has none.
+      choices: Allowed values; empty allows any.
+      at_least: Inclusive lower bound of each number in the field.
+      above: Exclusive lower bound.
+      at_most: Inclusive upper bound.
+      below: Exclusive upper bound.
+      changes_result: Whether the result depends on the field. A field without influence is not an override in a record, and a
+        run may continue with another value of it.
+      may_change: Whether a run may continue with another value even though the result depends on it, such as more steps.
+      before: Value that all runs had before the field existed, if it is not the default.
+      provenance: For fields of a record: whether the field says how a result was obtained rather than which result it is. Two
+        records that differ only in such fields hold the same result.
+      column: Title of the column of the field in `--list`; empty for none.
     """
 
     choices: tuple = ()
@@ -55,38 +55,41 @@ class Setting:
 
 
 def setting(default: object = dataclasses.MISSING, **role: object) -> typing.Any:
-    """A field of a dataclass, with the attributes of a `Setting` that are not the usual ones.
+    """Declares a dataclass field with a `Setting`.
 
     Args:
-      default: Its default value; it has none where this is left out.
+      default: Default value; the field is required if this is omitted.
       **role: Attributes of `Setting`.
+
+    Returns:
+      A field, as `dataclasses.field` gives it.
     """
     return dataclasses.field(default=default, metadata={_KEY: Setting(**role)})
 
 
 def settings_of(kind: type) -> dict[str, Setting]:
-    """`{name: Setting}` of the fields of a dataclass, in their order."""
+    """Returns `{name: Setting}` of the fields of a dataclass, in order."""
     return {field.name: field.metadata.get(_KEY, Setting()) for field in dataclasses.fields(kind)}
 
 
 def watching_fields(kind: type) -> tuple[str, ...]:
-    """The fields that say how a run is watched, not what it computes."""
+    """Returns the names of the fields that say how a run is monitored, not what it computes."""
     return tuple(name for name, own in settings_of(kind).items() if not own.changes_result)
 
 
 def free_fields(kind: type) -> tuple[str, ...]:
-    """The fields with another value of which a run may go on."""
+    """Returns the names of the fields that may change when a run is continued."""
     return tuple(name for name, own in settings_of(kind).items() if own.may_change or not own.changes_result)
 
 
 def provenance_fields(kind: type) -> tuple[str, ...]:
-    """The fields of a record that tell how its result was obtained."""
+    """Returns the names of the fields of a record that say how its result was obtained."""
     return tuple(name for name, own in settings_of(kind).items() if own.provenance)
 
 
 @functools.cache
 def annotations_of(kind: type) -> dict[str, typing.Any]:
-    """`{name: type}` of the fields of a dataclass."""
+    """Returns `{name: type}` of the fields of a dataclass."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
@@ -97,10 +100,13 @@ def annotations_of(kind: type) -> dict[str, typing.Any]:
 def check_fields(instance: object) -> None:
     """Checks each field of a dataclass against its type and its `Setting`.
 
-    Checked are the types `int`, `float` (finite), `bool`, `str`, mappings, sequences of these, and unions of those.
+    The types `int`, `float` (finite), `bool`, `str`, mappings, sequences of these and unions of these are checked.
+
+    Args:
+      instance: An instance of a dataclass.
 
     Raises:
-      ValueError: naming the first field that is not as declared.
+      ValueError: If a field is not as declared. The message names the first one.
     """
     annotations = annotations_of(type(instance))
     for name, own in settings_of(type(instance)).items():
@@ -114,12 +120,15 @@ def check_fields(instance: object) -> None:
 
 
 def take_sequences(instance: object) -> None:
-    """Gives the fields that are declared as sequences their type, from text as `--set` takes it or from lists as JSON has them.
+    """Converts the fields declared as sequences to their type, from text as `--set` takes it or from the lists of JSON.
 
-    To be called by `__post_init__`, before `check_fields`.
+    Call this in `__post_init__`, before `check_fields`.
+
+    Args:
+      instance: An instance of a dataclass; it may be frozen.
 
     Raises:
-      ValueError: naming the field, if its text cannot be read.
+      ValueError: If the text of a field cannot be read. The message names the field.
     """
     for name, annotation in annotations_of(type(instance)).items():
         if typing.get_origin(annotation) in (tuple, list):
@@ -143,7 +152,7 @@ def _fits(value, annotation):
 
 
 def _element_types(annotation, values):
-    """The type of each of the values of a sequence; None if there are too few or too many."""
+    """Returns the type of each value of a sequence; None if there are too few or too many values."""
     own = typing.get_args(annotation)
     if typing.get_origin(annotation) is list or own[1:] == (...,):
         return [own[0]] * len(values)
@@ -191,12 +200,16 @@ def _described(annotation):
 
 
 def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
-    """The experiment with `field=value` strings applied, each value read as the field's type.
+    """Returns the experiment with `field=value` strings applied, each value read as the type of its field.
 
-    A sequence is written `24, 512, 512`, one of sequences `4, 12+12, 12`; brackets as Python has them are taken too.
+    A sequence is written `24, 512, 512`, a sequence of sequences `4, 12+12, 12`. Brackets as in Python also work.
+
+    Args:
+      experiment: An instance of a dataclass.
+      assignments: Strings `field=value`.
 
     Raises:
-      ValueError: on an unknown field (names the valid ones) or a value of another type.
+      ValueError: If a field is unknown (the message lists the valid ones) or a value does not have the type of its field.
     """
     annotations = annotations_of(type(experiment))
     changes = {}
@@ -213,23 +226,23 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
 
 
 def text_of(value: object) -> object:
-    """A sequence as `--set` takes it, such as `4, 12+12, 12`; any other value as it is."""
+    """Returns a sequence as text that `--set` takes, such as `4, 12+12, 12`, and any other value unchanged."""
     if not isinstance(value, tuple | list):
         return value
     return ", ".join("+".join(map(str, part)) if isinstance(part, tuple | list) else str(part) for part in value)
 
 
 def as_of_today(kind: type, stored: Mapping[str, object]) -> dict[str, object]:
-    """What a file of an experiment of an earlier version says, as one of today would say it.
+    """Returns the content of an experiment file of an earlier version in today's form.
 
-    Fields get the names and types that they have now, and those that came later the value that all runs had before.
+    Fields get their current names and types. Fields that were added later get the value that all runs had before.
 
     Args:
-      kind: The class of the experiment.
-      stored: JSON values by the name of their field; what is no field is left as it is.
+      kind: Class of the experiment.
+      stored: JSON values by field name; entries that are not fields are kept as they are.
 
     Raises:
-      ValueError: naming the field, if its text cannot be read.
+      ValueError: If the text of a field cannot be read. The message names the field.
     """
     content = dict(renamed(stored))
     for field in dataclasses.fields(kind):
@@ -258,7 +271,7 @@ def _as_sequence(name, value, annotation):
 
 
 def _read(name, text, annotation):
-    """The value of a text as the type of a field."""
+    """Reads a text as the type of a field."""
     origin = typing.get_origin(annotation) or annotation
     if origin in (types.UnionType, typing.Union):
         return _read_one_of(name, text, typing.get_args(annotation))
@@ -312,7 +325,7 @@ def _read_sequence(name, text, annotation, separator=","):
 
 
 def _split(text, separator):
-    """The parts between separators outside of brackets, without blanks around them."""
+    """Returns the parts between separators that are not in brackets, stripped of blanks."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "([") - (letter in ")]")

@@ -1,19 +1,24 @@
-"""The one recipe of the claims study: what all of its arms are trained with, whatever the paper.
+"""The recipe of the claims study: how all of its arms are trained, whatever the paper.
 
-CIFAR-10 averaged over 2x2 blocks, 4,000 steps of 32 images in one order, no augmentation, no dropout, no averages of
-parameters; linear warm-up over the first tenth, a constant rate, linear decay to 0 over the last third. The peak is chosen
-for each paper, see `rates`.
+The data are CIFAR-10 averaged over 2x2 blocks. Training takes 4,000 steps of 32 images in the same order for every arm, without
+augmentation, dropout or moving averages of the parameters. The learning rate warms up linearly over the first tenth, stays
+constant, and decays linearly to 0 over the last third. Its peak is chosen per paper, see `rates`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reproductions.experiment import Experiment
+
 NUM_STEPS = 4000
-# Fixed before any run.
+# Fixed before the first run.
 SEEDS = (0, 1, 2)
 
 PREFIX = "study_"
 
 
-def learning_rate_shape(num_steps):
-    """Fields of the schedule of a run of `num_steps`: warm-up over a tenth of them, decay over the last third."""
+def learning_rate_shape(num_steps: int) -> dict[str, int]:
+    """Returns the schedule fields of a run of `num_steps` steps: warm-up over the first tenth, decay over the last third."""
     return {"num_steps": num_steps, "warmup_steps": num_steps // 10, "cooldown_steps": round(num_steps / 3)}
 
 
@@ -32,17 +37,17 @@ RECIPE = {
     "scale": "claims",
     **learning_rate_shape(NUM_STEPS),
 }
-# How a run is watched: not part of what it computes.
+# How a run is monitored; this does not change the result.
 WATCHED = {"evaluation_batch_size": 250, "evaluate_every": 1000, "note": "claims study"}
 
-# The gap between test and training images: of few images and many epochs.
+# The gap between test and training images shows with few images and many epochs.
 GAP = {"train_images": 2000, "evaluate_train": True}
 
-# Tried for each paper alike, on images held out of the training set, in shorter runs of the same shape.
+# The same candidates are tried for each paper, on held-out training images, in shorter runs of the same shape.
 CANDIDATE_RATES = (0.001, 0.002, 0.004)
 TRIAL = {**learning_rate_shape(2000), "holdout": 5000, "evaluate_every": 0, "note": "claims study: choice of the rate"}
 
-# Another recipe: a constant rate, so that one run shows every length, and averages evaluated in the place of parameters.
+# A different recipe: a constant rate, so that one run shows every length, and moving averages evaluated in place of parameters.
 TREND_STEPS = 20_000
 TREND_SEEDS = (0, 1)
 TREND = {
@@ -55,27 +60,29 @@ TREND = {
 }
 
 
-def trial_name(rate):
-    """Name of the experiment that tries a peak rate."""
+def trial_name(rate: float) -> str:
+    """Returns the name of the experiment that tries a peak learning rate."""
     return f"{PREFIX}rate_{rate:g}"
 
 
-def trend_name(arm):
-    """Name of the long run of an arm."""
+def trend_name(arm: str) -> str:
+    """Returns the name of the long run of an arm."""
     return f"{PREFIX}trend_{arm}"
 
 
-def study_experiments(make, arms, tried, trends=()):
-    """The experiments of a paper in the study.
+def study_experiments(
+    make: Callable[..., Experiment], arms: Mapping[str, Mapping[str, Any]], tried: str, trends: Sequence[str] = ()
+) -> dict[str, Experiment]:
+    """Returns the experiments of a paper in the study.
 
     Args:
-      make: `(name, **fields) -> Experiment`, the fields those of the recipe and of the arm.
-      arms: `{arm: fields}`.
-      tried: Name of the arm that the rates are tried on.
-      trends: Names of the arms that have a long run too.
+      make: Function `(name, **fields) -> Experiment`; the fields are those of the recipe and of the arm.
+      arms: Fields of each arm, `{arm: fields}`.
+      tried: Name of the arm on which the learning rates are tried.
+      trends: Names of the arms that also have a long run.
 
     Returns:
-      `{name: Experiment}`: each arm's, the trials', the long runs'.
+      Experiments by name: those of the arms, of the trials and of the long runs.
     """
     common = {**RECIPE, **WATCHED}
     experiments = [make(f"{PREFIX}{arm}", **{**common, **fields}) for arm, fields in arms.items()]

@@ -1,7 +1,7 @@
-"""Names that fields of experiments, flags and fields of records once had, and those that they have now.
+"""Former and current names of fields of experiments, flags and fields of records.
 
-`--set`, the command line, `experiment.json` and records take both; what is written has the new ones. A name that was given up is
-never used again for something else.
+`--set`, the command line, `experiment.json` and records accept both; only current names are written. A former name is never
+reused for something else.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ _FORMER = {new: old for old, new in RENAMED.items()}
 
 
 def renamed(content: object) -> object:
-    """JSON content with each key of a mapping, however deep, under its new name."""
+    """Returns JSON content with every key of every mapping, however deep, under its current name."""
     return _with_keys(content, RENAMED)
 
 
 def formerly_named(content: object) -> object:
-    """The inverse of `renamed`: what a file was called that holds such keys, say."""
+    """Returns JSON content with every key under its former name; the inverse of `renamed`."""
     return _with_keys(content, _FORMER)
 
 

@@ -1,7 +1,7 @@
 """Regenerates the Markdown tables and the figures of a results directory from its data.
 
 python -m reproductions.tables results/           # write them
-python -m reproductions.tables results/ --check   # only say which are stale, exit 1 if any
+python -m reproductions.tables results/ --check   # only list stale files; exit status 1 if there are any
 """
 
 import argparse
@@ -32,11 +32,14 @@ README = "../README.md"
 
 
 def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
-    """The text of every generated file, by its name in the results directory.
+    """Returns the text of every generated file, by its name in the results directory.
+
+    Args:
+      results_directory: The results directory.
 
     Raises:
-      FileNotFoundError: if a file of expected values is missing.
-      ValueError: if a record, a claim, a benchmark or an expected value is not valid.
+      FileNotFoundError: If a file of expected values is missing.
+      ValueError: If a record, a claim, a benchmark or an expected value is not valid.
     """
     directory = pathlib.Path(results_directory)
     expected = load_expected(directory)
@@ -64,7 +67,7 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
 
 
 def stale_files(results_directory: str | pathlib.Path) -> list[str]:
-    """Names of generated files that differ from what the data say, and of missing figures."""
+    """Returns the names of generated files that do not match the data, and of missing figures."""
     directory = pathlib.Path(results_directory)
     stale = [
         name
@@ -90,9 +93,14 @@ def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command, and returns its exit status.
+
+    Args:
+      arguments: Command-line arguments; None takes those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=pathlib.Path, help="the results directory")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a file is stale")
     options = parser.parse_args(arguments)
     try:
         if options.check:

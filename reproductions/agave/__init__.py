@@ -1,1 +1,1 @@
-"""AGAVE (Lucas & Verbeek 2018)."""
+"""Reproduction of AGAVE (Lucas & Verbeek 2018), https://arxiv.org/abs/1711.11479."""

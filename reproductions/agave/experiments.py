@@ -1,6 +1,6 @@
-"""The experiments of AGAVE (Lucas & Verbeek 2018), as data, with the two models that it is made of.
+"""The experiments of AGAVE (Lucas & Verbeek 2018) and of its two parts, as data.
 
-The paper leaves open much that a training run needs; what is chosen here is numbered in the README of this folder.
+The paper leaves open much that a training run needs. The choices made here are numbered in the README of this folder.
 """
 
 import dataclasses
@@ -13,33 +13,33 @@ AGAVE, IAF_VAE, PIXELCNN = MODELS = ("agave", "iaf_vae", "pixelcnn")
 
 @dataclasses.dataclass(frozen=True)
 class AgaveExperiment(Experiment):
-    """An AGAVE, or an IAF-VAE or a PixelCNN++ by itself.
+    """An experiment with AGAVE, or with an IAF-VAE or a PixelCNN++ on its own.
 
     Attributes:
-      model: `agave`, `iaf_vae` or `pixelcnn`.
-      kl_weight: The paper's lambda.
-      auxiliary: Whether the objective has the auxiliary term (eq. 7), or not (eq. 6).
-      auxiliary_size: Side of the auxiliary image: the image's, half or a quarter of it.
-      auxiliary_levels: Bins of a colour of the auxiliary image.
-      open_edges: Whether its outer bins have the tails.
-      scale_per_colour: Whether its logistics have a scale for each colour, or one for all.
-      initial_log_scale: Of these scales, the image within [-1/2, 1/2].
-      width: Channels of the PixelCNN++'s streams and of the features.
-      num_blocks: Its units a resolution.
-      num_components: Logistics of a mixture.
-      dropout_rate: Of the PixelCNN++ and the feature stream, in training.
-      features: Units of the feature stream: `gated` or `plain`.
-      injection: Of the features: into `both` streams, or the `horizontal` one alone.
+      model: Model, `agave`, `iaf_vae` or `pixelcnn`.
+      kl_weight: Weight of the KL term, lambda in the paper.
+      auxiliary: Whether the objective has the auxiliary term (eq. 7) or not (eq. 6).
+      auxiliary_size: Side of the auxiliary image: that of the image, half of it or a quarter of it.
+      auxiliary_levels: Number of levels of each color of the auxiliary image.
+      open_edges: Whether the outer bins of its likelihood include the tails.
+      scale_per_colour: Whether its logistics have one scale per color, or one for all colors.
+      initial_log_scale: Initial value of the log-scales, for images in [-1/2, 1/2].
+      width: Channels of the streams of the PixelCNN++ and of the features.
+      num_blocks: Units of the PixelCNN++ per resolution.
+      num_components: Number of logistics in a mixture.
+      dropout_rate: Dropout rate of the PixelCNN++ and the feature stream during training.
+      features: Units of the feature stream, `gated` or `plain`.
+      injection: Where the features enter: `both` streams, or only the `horizontal` one.
       vae_width: Channels of the ladder.
-      latent_channels: Of each latent.
-      vae_depth: Resolutions of the ladder.
-      vae_blocks: Blocks a resolution.
-      free_bits: Of the VAE by itself, nats a channel of latents: a smaller KL costs as much.
+      latent_channels: Channels of each latent.
+      vae_depth: Number of resolutions of the ladder.
+      vae_blocks: Blocks per resolution.
+      free_bits: Minimum KL of the VAE on its own, in nats per channel of latents; a smaller KL costs the same.
       joint_free_bits: The same in joint training.
-      compatibility: Of the VAE's layers: `released`, or `fixed` initial gains and transposed norms.
-      pretraining_steps: Steps of the VAE and of the PixelCNN++ each before they are trained together; 0: together from the start.
-      optimizer: `adamax` (as the released IAF has it) or `adam` (as the released PixelCNN++ has it).
-      decay: Factor of the learning rate a step.
+      compatibility: Form of the VAE's layers: `released`, or `fixed` initial gains and transposed norms.
+      pretraining_steps: Steps of the VAE and of the PixelCNN++ each before joint training; 0 trains them jointly from the start.
+      optimizer: Optimizer, `adamax` (as in the released IAF) or `adam` (as in the released PixelCNN++).
+      decay: Factor of the learning rate per step.
     """
 
     model: str = setting(AGAVE, choices=MODELS)
@@ -70,11 +70,11 @@ class AgaveExperiment(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_bits != 8:
-            raise ValueError(f"All models are of images of 8 bits, got num_bits={self.num_bits}.")
+            raise ValueError(f"num_bits must be 8 for AGAVE and its parts, got {self.num_bits}.")
         if self.auxiliary_size * self.auxiliary_factor != self.image_size or self.auxiliary_factor not in (1, 2, 4):
             raise ValueError(
                 f"auxiliary_size must be image_size, half or a quarter of it, got {self.auxiliary_size} for "
-                f"{self.image_size}."
+                f"image_size={self.image_size}."
             )
 
     @property
@@ -98,7 +98,7 @@ _CIFAR10 = {
     "ema_decay": 0.9995,
     "evaluate_every": 10 * _EPOCH,
 }
-_LAMBDAS = (1, 2, 4, 8, 16)  # 12 is that of table 1
+_LAMBDAS = (1, 2, 4, 8, 16)  # table 1 has 12
 _LEVELS = (128, 64, 32, 16, 8)
 
 
@@ -143,8 +143,8 @@ _PUBLISHED = [
     ),
 ]
 
-# Whether the claims of the paper hold, at a size that two cores train in minutes: the protocol that all papers share
-# (reproductions/claims). All arms but the two models by themselves are the same networks, together from the start.
+# These test the claims of the paper at a size that two cores train in minutes, by the protocol shared by all papers
+# (reproductions/claims). All arms except the two parts on their own are the same networks, trained jointly from the start.
 _CLAIMS_SIZE = {
     "dataset": "cifar10_16",
     "image_size": 16,
@@ -163,7 +163,7 @@ _CLAIMS_SIZE = {
     "num_steps": 3000,
     "warmup_steps": 300,
     "dropout_rate": 0.0,  # too few steps to overfit
-    "initial_log_scale": -2.0,  # Adamax takes a thousand steps to come there from the published 0
+    "initial_log_scale": -2.0,  # Adamax takes a thousand steps to get there from the published 0
     "ema_decay": 0.99,
     "evaluate_every": 600,
     "scale": "claims",
@@ -174,7 +174,7 @@ _CLAIMS_ARMS = {
     "guided": {},
     "no_auxiliary": {"auxiliary": False, "kl_weight": 1.0},
     **{f"lambda_{value}": {"kl_weight": float(value)} for value in (1, 4, 8, 12, 16)},
-    # Other auxiliary images beside that of lambda 8, as in figure 5.
+    # Other auxiliary images, with lambda 8 as in figure 5.
     **{f"levels_{value}": {"auxiliary_levels": value, "kl_weight": 8.0} for value in (64, 16, 4)},
     **{f"auxiliary_{size}": {"auxiliary_size": size, "kl_weight": 8.0} for size in (8, 4)},
     "pixelcnn": {"model": PIXELCNN, "width": 30},
@@ -185,8 +185,8 @@ _CLAIMS = [_cifar10(f"claims_{arm}", **{**_CLAIMS_SIZE, **changes}) for arm, cha
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
 
 
-def small(experiment):
-    """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
+def small(experiment: AgaveExperiment) -> AgaveExperiment:
+    """Returns the experiment sized for two CPU cores: same structure, narrower and shallower, fewer and smaller batches."""
     return dataclasses.replace(
         experiment,
         width=min(experiment.width, 16),
@@ -208,10 +208,14 @@ def small(experiment):
     )
 
 
-def stages(experiment):
-    """`{stage: experiment}` in their order: VAE and PixelCNN++ by themselves, then both together; `joint` alone without these.
+def stages(experiment: AgaveExperiment) -> dict[str, AgaveExperiment]:
+    """Returns `{stage: experiment}` in order: VAE and PixelCNN++ on their own, then both jointly.
 
-    The VAE is trained on the auxiliary image with a KL of weight 1, the PixelCNN++ without features; both independently.
+    Without pretraining there is only the stage `joint`.
+    The VAE is trained on the auxiliary image with a KL weight of 1, and the PixelCNN++ without features. Both are independent.
+
+    Args:
+      experiment: The experiment of the last stage.
     """
     if experiment.model != AGAVE or not experiment.pretraining_steps:
         return {"joint": experiment}

@@ -1,6 +1,12 @@
-"""AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
+"""Builds AGAVE, IAF-VAE and PixelCNN++ from an experiment."""
 
-from reproductions.agave.experiments import IAF_VAE, PIXELCNN
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from reproductions.agave.experiments import IAF_VAE, PIXELCNN, AgaveExperiment
+from reproductions.experiment import LearningRate
 from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.iaf_vae import IAFVAE
@@ -12,20 +18,22 @@ from tfflows.training.optimizers import IAFAdamax, PixelCNNAdam
 from tfflows.training.schedules import GeometricDecay, Linear, LinearWarmup, Piecewise
 
 
-def build(experiment, image_shape, num_classes, seed):
-    """The model of an experiment, over uint8 images.
+def build(
+    experiment: AgaveExperiment, image_shape: Sequence[int], num_classes: int, seed: int
+) -> AGAVE | IAFVAE | PixelCNNImages:
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `AgaveExperiment`.
-      image_shape: Integers `[H, W, 3]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, 3]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `AGAVE`, `IAFVAE` or `PixelCNNImages`; losses are in nats an image.
+      The model. Its loss is in nats per image.
 
     Raises:
-      ValueError: if the experiment is conditional, or the image's sides do not fit its networks.
+      ValueError: If the experiment is conditional, or the image's sides do not fit its networks.
     """
     del num_classes
     if experiment.conditional:
@@ -46,8 +54,8 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def vae(experiment, image_shape, seed):
-    """Encoder and decoder, of which the auxiliary image comes (Kingma et al. 2016)."""
+def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> IAFVAE:
+    """Builds the encoder and the decoder of the auxiliary image (Kingma et al. 2016)."""
     options = {"compatibility": experiment.compatibility, "dtype": experiment.precision}
     channels = image_shape[-1]
     ladder = IAFLadder(
@@ -59,7 +67,7 @@ def vae(experiment, image_shape, seed):
         seed=derive_seed(seed, "ladder"),
         **options,
     )
-    ladder.latent_shapes(image_shape)  # says what is wrong with the sides
+    ladder.latent_shapes(image_shape)  # raises if the sides do not fit
     head = ImageHead(
         experiment.vae_width, 2 / experiment.auxiliary_factor, channels, seed=derive_seed(seed, "head"), **options
     )
@@ -75,15 +83,17 @@ def vae(experiment, image_shape, seed):
     )
 
 
-def pixelcnn(experiment, image_shape, seed, feature_channels=0):
-    """The autoregressive decoder (Salimans et al. 2017), conditioned where there are features."""
+def pixelcnn(
+    experiment: AgaveExperiment, image_shape: Sequence[int], seed: int, feature_channels: int = 0
+) -> PixelCNNImages:
+    """Builds the autoregressive decoder (Salimans et al. 2017), conditioned on features if there are any."""
     network = PixelCNN(
         experiment.width,
         10 * experiment.num_components,
         experiment.num_blocks,
         feature_channels=feature_channels,
         injection=experiment.injection,
-        # After pretraining what sees the features begins at 0, so that nothing is lost.
+        # After pretraining, the weights on the features start at 0, so that nothing is lost.
         feature_init_scale=0.0 if experiment.pretraining_steps else 1.0,
         dropout_rate=experiment.dropout_rate,
         channels=image_shape[-1],
@@ -93,8 +103,8 @@ def pixelcnn(experiment, image_shape, seed, feature_channels=0):
     return PixelCNNImages(network, experiment.num_components, image_shape)
 
 
-def feature_stream(experiment, image_shape, seed):
-    """What the decoder of the pixels sees of f(z) (section 3)."""
+def feature_stream(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> FeatureStream:
+    """Builds the network that computes the pixel decoder's features from f(z) (section 3)."""
     return FeatureStream(
         experiment.width,
         experiment.num_blocks,
@@ -106,8 +116,8 @@ def feature_stream(experiment, image_shape, seed):
     )
 
 
-def parts_of_stages(model):
-    """`{stage: {name in that stage's model: variable}}` of an `AGAVE`: what it takes over from pretraining."""
+def parts_of_stages(model: AGAVE) -> dict[str, dict[str, tf.Variable]]:
+    """Returns the variables that a model takes over from pretraining, `{stage: {name in that stage's model: variable}}`."""
     pixels = named_variables(model.pixels)
     return {
         "vae": named_variables(model.vae),
@@ -115,13 +125,13 @@ def parts_of_stages(model):
     }
 
 
-def optimizer(experiment, learning_rate):
-    """Adamax as the released IAF has it, or Adam as the released PixelCNN++ has it."""
+def optimizer(experiment: AgaveExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+    """Builds the optimizer: Adamax as in the released IAF, or Adam as in the released PixelCNN++."""
     return {"adamax": IAFAdamax, "adam": PixelCNNAdam}[experiment.optimizer](learning_rate)
 
 
-def build_schedule(experiment):
-    """Linear warm-up from 0 over `warmup_steps`, then constant, or a factor `decay` a step."""
+def build_schedule(experiment: AgaveExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the learning rate: linear warm-up from 0 over `warmup_steps`, then a factor `decay` per step, or constant for 1."""
     peak, warmup = experiment.learning_rate, experiment.warmup_steps
     if experiment.decay == 1:
         return LinearWarmup(peak, warmup)

@@ -1,4 +1,4 @@
-"""What AGAVE gives to the shared driver."""
+"""The reproduction of AGAVE, for the shared driver."""
 
 from reproductions.agave import model
 from reproductions.agave.counts import count_parameters

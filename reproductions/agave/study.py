@@ -1,7 +1,7 @@
 """AGAVE's arms of the claims study (reproductions/claims), half a million live parameters each.
 
-Both halves are trained together from the start. The two models by themselves are AGAVE's own halves, as in table 1: a
-PixelCNN++ of its decoder's size, an IAF-VAE of its VAE's. `iaf_vae_matched` has as many parameters as AGAVE as a whole.
+Both halves are trained jointly from the start. As in table 1, the two models on their own are the halves of AGAVE: a PixelCNN++
+of the size of its decoder, and an IAF-VAE of the size of its VAE. `iaf_vae_matched` has as many parameters as the whole AGAVE.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ _SIZE = {
     "vae_blocks": 2,
     "pretraining_steps": 0,
     "dropout_rate": 0.0,
-    "initial_log_scale": -2.0,  # Adamax takes a thousand steps to come there from the published 0
+    "initial_log_scale": -2.0,  # Adamax takes a thousand steps to get there from the published 0
     "source": "eq. 6 and 7, figures 4 and 5, reduced",
 }
 LAMBDAS = (1, 2, 4, 8, 12, 16)
@@ -28,7 +28,7 @@ LEVELS = (64, 16, 4)
 ARMS = {
     **{f"lambda_{value}": {**_SIZE, "kl_weight": float(value)} for value in LAMBDAS},
     "no_auxiliary": {**_SIZE, "kl_weight": 1.0, "auxiliary": False},
-    # Other auxiliary images beside that of lambda 8, as in figure 5.
+    # Other auxiliary images, with lambda 8 as in figure 5.
     **{f"levels_{value}": {**_SIZE, "auxiliary_levels": value, "kl_weight": 8.0} for value in LEVELS},
     **{f"auxiliary_{size}": {**_SIZE, "auxiliary_size": size, "kl_weight": 8.0} for size in (8, 4)},
     "pixelcnn": {**_SIZE, "model": PIXELCNN, "source": "table 1, reduced"},

@@ -1,1 +1,1 @@
-"""The papers' claims, asked at a size that two cores can train."""
+"""A study of the papers' claims at a size that two cores can train."""

@@ -1,4 +1,4 @@
-"""What AGAVE claims in table 1, figure 4 and section 4, as comparisons of arms."""
+"""The claims of AGAVE in table 1, figure 4 and section 4, as comparisons of arms."""
 
 from reproductions.claims.comparisons import Comparison, TermComparison
 

@@ -1,4 +1,4 @@
-"""The arms of the claims study: which experiments, with which seeds."""
+"""The arms of the claims study: experiments and their seeds."""
 
 import dataclasses
 
@@ -8,9 +8,9 @@ class ArmRun:
     """One run of the queue.
 
     Attributes:
-      paper: Folder under `reproductions/`.
-      experiment: Its name there.
-      seed: Of the run.
+      paper: Name of the folder under `reproductions/`.
+      experiment: Name of the experiment.
+      seed: Seed of the run.
     """
 
     paper: str
@@ -25,7 +25,7 @@ GLOW_SEEDS = (0, 1, 2)  # as in figure 3
 FLOWPP_TABLE_2 = ("claims_full", "claims_uniform_dequantization", "claims_affine_coupling", "claims_no_attention")
 # The gap between test and training images with two kinds of dequantization.
 FLOWPP_GAP = ("claims_gap_full", "claims_gap_uniform_dequantization")
-# Variational dequantization once more, by a dequantizer with its published share of the parameters.
+# Variational dequantization again, with a dequantizer that has its published share of the parameters.
 FLOWPP_PROPORTIONS = ("claims_full_proportioned",)
 FLOWPP_SEEDS = (0, 1)
 
@@ -37,7 +37,7 @@ MACOW_SEEDS = (0, 1)
 
 VFLOW_TABLE_2 = ("claims_3_channels", "claims_4_channels", "claims_6_channels")
 VFLOW_GAP = ("claims_gap_3_channels", "claims_gap_6_channels")
-# The remark on q = N(0, I), and parameters traded for bits.
+# Remark 2 on q = N(0, I), and fewer parameters.
 VFLOW_OTHERS = ("claims_6_channels_normal", "claims_6_channels_narrow")
 # VFlow's channels around other flows.
 VFLOW_AROUND = (("glow", "claims_augmented"), ("macow", "claims_two_levels"), ("macow", "claims_two_levels_augmented"))
@@ -45,9 +45,9 @@ VFLOW_SEEDS = (0, 1)
 
 AGAVE_VERDICTS = ("guided", "no_auxiliary", "lambda_12", "pixelcnn", "iaf_vae", "lambda_1")
 AGAVE_SWEEPS = ("lambda_4", "lambda_8", "lambda_16", "levels_64", "levels_16", "levels_4", "auxiliary_8", "auxiliary_4")
-AGAVE_SEEDS = (0, 1)  # of what carries a verdict
+AGAVE_SEEDS = (0, 1)  # of the arms with a verdict
 
-# Study by study, and in it seed by seed, so that a queue that was cut short holds whole comparisons.
+# Study by study, and seed by seed within each, so that an interrupted queue holds complete comparisons.
 ARMS = [
     *(
         ArmRun("glow", f"claims_{permutation}_{coupling}", seed)

@@ -1,4 +1,4 @@
-"""What a claim is judged on: two arms of the queue, their gaps, or the cost of a change."""
+"""What a claim compares: two arms of the queue, their gaps, or the cost of a change."""
 
 import dataclasses
 
@@ -7,19 +7,19 @@ MEAN, LEAST = "mean", "least"
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """`lower` is claimed to have fewer bits/dim than `higher`, in every seed that both were run with.
+    """The claim that `lower` has fewer bits/dim than `higher`, for every seed that both were run with.
 
     Attributes:
-      paper: That makes the claim.
-      name: Unique within the paper.
-      claim: In words.
+      paper: Paper that makes the claim.
+      name: Name of the claim, unique within the paper.
+      claim: The claim in words.
       lower: Experiment of the arm that is claimed to be better.
       higher: Experiment of the other arm.
-      paper_effect: Its size in the paper, in words; empty if the paper gives none.
-      lower_paper: Whose experiment the better arm is, if not of the paper that makes the claim.
-      higher_paper: The same of the other arm.
-      along_curve: What is judged of the evaluations of a run instead of the last one's images: `MEAN` (how fast it converges) or
-        `LEAST`, the difference where it is least (better at all stages).
+      paper_effect: Size of the effect in the paper, in words; empty if the paper gives none.
+      lower_paper: Paper of the better arm, if it is not the paper that makes the claim.
+      higher_paper: The same for the other arm.
+      along_curve: How to judge all evaluations of a run instead of the images of the last one: `MEAN` (how fast it converges)
+        or `LEAST`, the smallest difference (better at all stages). Empty judges the last evaluation.
     """
 
     paper: str
@@ -35,16 +35,16 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class GapComparison:
-    """`smaller` is claimed to have a smaller gap between test and training images than `larger`, in every seed.
+    """The claim that the gap between test and training images is smaller for `smaller` than for `larger`, for every seed.
 
     Attributes:
-      paper: That makes the claim.
-      name: Unique within the paper.
-      claim: In words.
+      paper: Paper that makes the claim.
+      name: Name of the claim, unique within the paper.
+      claim: The claim in words.
       smaller: Experiment of the arm that is claimed to generalize better.
       larger: Experiment of the other arm.
-      paper_effect: The sizes in the paper, in words.
-      protocol: What was run, in words: not that of the paper's other claims.
+      paper_effect: Sizes of the gaps in the paper, in words.
+      protocol: What was run, in words; it differs from the protocol of the paper's other claims.
     """
 
     paper: str
@@ -58,17 +58,17 @@ class GapComparison:
 
 @dataclasses.dataclass(frozen=True)
 class TermComparison:
-    """A term of the bound over latents is claimed to be less for `lower` than for `higher`, in every seed.
+    """The claim that a term of the bound over latents is smaller for `lower` than for `higher`, for every seed.
 
     Attributes:
-      paper: That makes the claim.
-      name: Unique within the paper.
-      claim: In words.
-      lower: Experiment of the arm where it is claimed to be less.
+      paper: Paper that makes the claim.
+      name: Name of the claim, unique within the paper.
+      claim: The claim in words.
+      lower: Experiment of the arm where the term is claimed to be smaller.
       higher: Experiment of the other arm.
       term: One of `tfflows.evaluation.latent_terms.QUANTITIES`.
-      less: Another one that is subtracted from it, or empty.
-      paper_effect: Its size in the paper, in words.
+      less: Another quantity to subtract from it, or empty.
+      paper_effect: Size of the effect in the paper, in words.
     """
 
     paper: str
@@ -83,16 +83,16 @@ class TermComparison:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """How much longer a training step takes with `changes` than with `baseline_changes`.
+    """The claim on how much longer a training step takes with `changes` than with `baseline_changes`.
 
     Attributes:
-      paper: That makes the claim.
-      name: Unique within the paper.
-      claim: In words.
-      paper_effect: Its size in the paper, in words.
-      experiment: That both sides are changed from.
-      changes: Fields of the timed side.
-      baseline_changes: Fields of the side that it is compared with, beside `changes`.
+      paper: Paper that makes the claim.
+      name: Name of the claim, unique within the paper.
+      claim: The claim in words.
+      paper_effect: Size of the effect in the paper, in words.
+      experiment: Experiment from which both sides are derived.
+      changes: Changed fields of the timed side.
+      baseline_changes: Fields that the baseline changes in addition to `changes`.
     """
 
     paper: str

@@ -1,4 +1,4 @@
-"""What Flow++ claims in tables 1 and 2, figure 1 and section 4.2, as comparisons of arms."""
+"""The claims of Flow++ in tables 1 and 2, figure 1 and section 4.2, as comparisons of arms."""
 
 from reproductions.claims.comparisons import Comparison, GapComparison
 

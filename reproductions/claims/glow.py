@@ -1,4 +1,4 @@
-"""What Glow claims in figure 3 and section 5, as comparisons of arms."""
+"""The claims of Glow in figure 3 and section 5, as comparisons of arms."""
 
 from reproductions.claims.comparisons import MEAN, Comparison, Cost
 

@@ -2,15 +2,17 @@
 
 import argparse
 import math
+import os
 import pathlib
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
 from reproductions.claims.arms import ARMS
-from reproductions.claims.comparisons import LEAST, MEAN, GapComparison, TermComparison
+from reproductions.claims.comparisons import LEAST, MEAN, Comparison, GapComparison, TermComparison
 from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim
-from reproductions.reporting.records import load_records
+from reproductions.reporting.records import Record, load_records
 from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,8 +20,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
 
 
-def records_of(paper, experiment, results):
-    """`{seed: record}` of the claims study's runs of a paper's experiment."""
+def records_of(paper: str, experiment: str, results: str | os.PathLike) -> dict[int, Record]:
+    """Returns the records of the claims study for an experiment of a paper, by seed."""
     return {
         record.seed: record
         for record in load_records(pathlib.Path(results) / "obtained")
@@ -30,11 +32,19 @@ def records_of(paper, experiment, results):
     }
 
 
-def load_arm(paper, experiment, results, seeds=None):
-    """The `Arm` of a paper's experiment and its records by seed; `seeds`: these alone, default: all that the queue has.
+def load_arm(
+    paper: str, experiment: str, results: str | os.PathLike, seeds: Collection[int] | None = None
+) -> tuple[Arm, dict[int, Record]]:
+    """Returns the `Arm` of an experiment of a paper, and its records by seed.
+
+    Args:
+      paper: Name of the paper.
+      experiment: Name of the experiment.
+      results: The results directory.
+      seeds: Seeds to use; None for all seeds of the queue.
 
     Raises:
-      FileNotFoundError: if one of its runs is missing.
+      FileNotFoundError: If one of its runs is missing.
     """
     records = records_of(paper, experiment, results)
     runs = [arm for arm in ARMS if (arm.paper, arm.experiment) == (paper, experiment)]
@@ -43,7 +53,7 @@ def load_arm(paper, experiment, results, seeds=None):
     missing = [arm.seed for arm in runs if arm.seed not in records]
     if missing or not runs:
         raise FileNotFoundError(
-            f"{experiment} has no record of seeds {missing}: run reproductions/claims/run.py first."
+            f"{experiment} has no record of seeds {missing}; run reproductions/claims/run.py first."
         )
     bits = {arm.seed: per_image.load(arm, results) for arm in runs}
     train = {
@@ -56,11 +66,19 @@ def load_arm(paper, experiment, results, seeds=None):
     return Arm(experiment, bits, seconds, parameters, train), {seed: records[seed] for seed in bits}
 
 
-def judge(comparison, protocol, results):
-    """The `Claim` of a `Comparison` or `TermComparison`, run by `protocol`, or of a `GapComparison`, which has its own.
+def judge(comparison: Comparison | GapComparison | TermComparison, protocol: str, results: str | os.PathLike) -> Claim:
+    """Judges a comparison.
+
+    Args:
+      comparison: The comparison.
+      protocol: What was run, in words; a `GapComparison` has its own protocol.
+      results: The results directory.
+
+    Returns:
+      The claim with its verdict.
 
     Raises:
-      FileNotFoundError: if a run is missing.
+      FileNotFoundError: If a run is missing.
     """
     if isinstance(comparison, GapComparison):
         return _judge_gap(comparison, results)
@@ -100,7 +118,7 @@ def _judge_term(comparison, protocol, results):
 
 
 def _claim_of_seeds(comparison, quantity, arms, differences, num_images, common):
-    """The `Claim` that rests on a difference a seed."""
+    """Returns the `Claim` that rests on one difference per seed."""
     difference, error, verdict = judge_seeds(differences)
     return Claim(
         paper=comparison.paper,
@@ -134,34 +152,44 @@ def _judge_gap(comparison, results):
     )
 
 
-def mean_difference(higher, lower):
-    """Of two records the difference of mean bits/dim over the evaluations: positive if `lower` falls sooner or further."""
+def mean_difference(higher: Record, lower: Record) -> float:
+    """Returns the difference of two records' mean bits/dim over all evaluations, positive if `lower` falls sooner or further."""
     return float(np.mean([bits for _, bits in higher.curve]) - np.mean([bits for _, bits in lower.curve]))
 
 
-def min_difference(higher, lower):
-    """Of two records the least difference at an evaluation: positive if `lower` is lower at all of them.
+def min_difference(higher: Record, lower: Record) -> float:
+    """Returns the smallest difference of two records over all evaluations, positive if `lower` is lower at all of them.
+
+    Args:
+      higher: Record of the arm that is claimed to be higher.
+      lower: Record of the arm that is claimed to be lower.
 
     Raises:
-      ValueError: if they were not evaluated at the same steps.
+      ValueError: If they were not evaluated at the same steps.
     """
     steps = [[step for step, _ in record.curve] for record in (higher, lower)]
     if steps[0] != steps[1]:
         raise ValueError(
-            f"{higher.experiment} and {lower.experiment} were evaluated at other steps: {steps[0]} and {steps[1]}."
+            f"{higher.experiment} and {lower.experiment} were evaluated at different steps: {steps[0]} and {steps[1]}."
         )
     return float(min(a - b for (_, a), (_, b) in zip(higher.curve, lower.curve, strict=True)))
 
 
-# What is judged along a curve, and its name.
+# Functions that judge a curve, and the names of their quantities.
 ALONG_CURVE = {
     MEAN: (mean_difference, "test bits/dim, mean over the evaluations of a run"),
     LEAST: (min_difference, "validation bits/dim, least difference over the evaluations of a run"),
 }
 
 
-def judge_seeds(differences):
-    """Mean, its standard error over seeds, and the verdict: beyond two standard errors and one sign in all seeds."""
+def judge_seeds(differences: Sequence[float]) -> tuple[float, float, str]:
+    """Returns the mean difference, its standard error over seeds, and the verdict.
+
+    The verdict is decided if the mean exceeds two standard errors and all seeds agree in sign.
+
+    Args:
+      differences: One difference per seed, positive if it goes as claimed.
+    """
     mean = float(np.mean(differences))
     error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
     if abs(mean) > 2 * error and len(set(np.sign(differences))) == 1:
@@ -169,11 +197,11 @@ def judge_seeds(differences):
     return mean, error, UNDECIDED
 
 
-def main():
-    """Judges every comparison of every paper, or of one; those whose runs are not all there are left as they are."""
+def main() -> None:
+    """Judges every comparison of all papers or of one; comparisons with missing runs are left as they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
-    parser.add_argument("--paper", choices=list(PAPERS), default=None, help="only this paper's claims")
+    parser.add_argument("--paper", choices=list(PAPERS), default=None, help="judge only the claims of this paper")
     arguments = parser.parse_args()
     results = arguments.results
     for paper in [PAPERS[arguments.paper]] if arguments.paper else PAPERS.values():

@@ -1,4 +1,4 @@
-"""What MaCow claims in tables 1 and 2 and section 4.1, as comparisons of arms."""
+"""The claims of MaCow in tables 1 and 2 and section 4.1, as comparisons of arms."""
 
 from reproductions.claims.comparisons import Comparison
 
@@ -10,7 +10,7 @@ _VARIANTS = {"paper": ("", ""), "release": ("_release", ", in the released form"
 
 
 def _of_variant(variant):
-    """The comparisons of the arms of a variant."""
+    """Comparisons of the arms of a variant."""
     suffix, form = _VARIANTS[variant]
 
     def comparison(name, claim, lower, higher, paper_effect, **options):

@@ -1,19 +1,21 @@
-"""Costs of a step, two arms in turn in one process: `python reproductions/claims/measure_costs.py`."""
+"""Measures the cost of a step for two arms in turn in one process: `python reproductions/claims/measure_costs.py`."""
 
 import argparse
 import dataclasses
 import pathlib
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from reproductions.claims import glow
 from reproductions.glow import model as glow_model
-from reproductions.glow.experiments import EXPERIMENTS
+from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment
 from reproductions.reporting.claims import Arm, measure_cost, write_claim
 from reproductions.reporting.provenance import collect_provenance
 from tfflows.devices.strategies import make_strategy
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.tracing.named_variables import count_parameters, named_variables
 from tfflows.training.flat_parameters import build_flat
 from tfflows.training.schedules import LinearWarmup
@@ -24,8 +26,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 ROUNDS = 5
 
 
-def make_step(strategy, experiment):
-    """A function that runs one training step on random pixels (their values do not matter to its time), and the model."""
+def make_step(
+    strategy: tf.distribute.Strategy, experiment: GlowExperiment
+) -> tuple[Callable[[], float], DequantizedFlow]:
+    """Returns a function that runs one training step on random pixels (their values do not affect the time), and the model."""
     shape = [experiment.image_size, experiment.image_size, 3]
     with strategy.scope():
         model = glow_model.build(experiment, shape, 0, seed=0)
@@ -45,8 +49,8 @@ def make_step(strategy, experiment):
     return lambda: float(step(batch)["loss"]), model
 
 
-def median_seconds(run, steps):
-    """Median time of `steps` calls."""
+def median_seconds(run: Callable[[], float], steps: int) -> float:
+    """Returns the median seconds of `steps` calls."""
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
@@ -55,8 +59,8 @@ def median_seconds(run, steps):
     return float(np.median(seconds))
 
 
-def time_in_turn(runs, steps):
-    """`{round: seconds}` for each of the functions, measured in turn so that a drift of the machine meets all alike."""
+def time_in_turn(runs: Sequence[Callable[[], float]], steps: int) -> list[dict[int, float]]:
+    """Returns `{round: seconds}` for each function, measured in turn so that a drift of the machine affects all alike."""
     times = [{} for _ in runs]
     for run in runs:
         run()  # traces
@@ -66,11 +70,11 @@ def time_in_turn(runs, steps):
     return times
 
 
-def main():
+def main() -> None:
     """Measures every cost and writes `results/claims/<paper>/*.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
-    parser.add_argument("--steps", type=int, default=20, help="steps a round")
+    parser.add_argument("--steps", type=int, default=20, help="number of steps per round")
     arguments = parser.parse_args()
     strategy = make_strategy()
     provenance = collect_provenance()

@@ -1,8 +1,9 @@
-"""What the queue keeps of its runs below `results/claims`: records, values of images, gradient norms, and which runs diverged."""
+"""Outcomes of runs kept below `results/claims`: records, bits/dim per image, gradient norms, and which runs diverged."""
 
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -10,23 +11,24 @@ import shutil
 import numpy as np
 
 from reproductions.claims import per_image
+from reproductions.claims.arms import ArmRun
 from reproductions.claims.study import is_trial
 from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
-from reproductions.reporting.records import load_records
+from reproductions.reporting.records import Record, load_records
+from tfflows.files import atomic_write
 from tfflows.training.logs import METRICS_FILE, read_metrics
-from tfflows.training.workdir import atomic_write
 
 CLAIMS = pathlib.Path("claims")
 RECORDS, TRIAL_RECORDS = CLAIMS / "runs", CLAIMS / "rates"
 GRADIENT_NORMS = CLAIMS / "gradient_norms"
 DIVERGED = CLAIMS / "diverged"
 
-# What the driver says of a loss, or of a result, that is not finite.
+# The driver's messages on a loss or a result that is not finite.
 _NOT_FINITE = re.compile(r"^(TrainingDiverged: .*|ValueError: .*must be a finite number.*)$", re.MULTILINE)
 
 
-def records_of(results, trials=False):
-    """`{(paper, experiment, seed): Record}` of the study's finished runs, or of its trials of rates."""
+def records_of(results: str | os.PathLike, trials: bool = False) -> dict[tuple[str, str, int], Record]:
+    """Returns `{(paper, experiment, seed): Record}` of the finished runs of the study, or of its trials of learning rates."""
     directory = pathlib.Path(results) / (TRIAL_RECORDS if trials else RECORDS)
     return {
         (record.paper, record.experiment, record.seed): record
@@ -35,15 +37,15 @@ def records_of(results, trials=False):
     }
 
 
-def is_kept(run, results):
-    """Whether what a finished run left is among the results."""
+def is_kept(run: ArmRun, results: str | os.PathLike) -> bool:
+    """Returns whether the outcome of a finished run is among the results."""
     if is_trial(run):
         return dataclasses.astuple(run) in records_of(results, trials=True)
     return dataclasses.astuple(run) in records_of(results) and per_image.path_of(run, results).exists()
 
 
-def keep(run, workdir, results):
-    """Copies what a finished run left to the results; its record last, which says that all is there."""
+def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) -> None:
+    """Copies the outcome of a finished run to the results; the record comes last and marks the copy as complete."""
     workdir, results = pathlib.Path(workdir), pathlib.Path(results)
     if not is_trial(run):
         per_image.keep(run, workdir / PER_IMAGE_FILE, results)
@@ -57,37 +59,39 @@ def keep(run, workdir, results):
 
 
 def _keep_gradient_norms(run, workdir, results):
-    """float32 `[N, 2]`: a step, and the mean norm of the gradient over the steps since the pair before."""
+    """Writes float32 `[N, 2]`: a step, and the mean norm of the gradient over the steps since the previous pair."""
     lines = [line for line in read_metrics(workdir / METRICS_FILE) if "gradient_norm" in line]
     path = results / GRADIENT_NORMS / run.paper / f"{run.experiment}-seed{run.seed}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, np.array([(line["step"], line["gradient_norm"]) for line in lines], np.float32).reshape([-1, 2]))
 
 
-def not_finite(errors):
-    """The line in which a run says that it diverged, or None if it ended for another reason."""
+def not_finite(errors: str) -> str | None:
+    """Returns the line in which a run reports that it diverged, or None if it ended for another reason."""
     found = _NOT_FINITE.search(errors)
     return found.group(0) if found else None
 
 
-def diverged_path(run, results):
-    """The file that says that a run diverged."""
+def diverged_path(run: ArmRun, results: str | os.PathLike) -> pathlib.Path:
+    """Returns the path of the file that marks a run as diverged."""
     return pathlib.Path(results) / DIVERGED / run.paper / f"{run.experiment}-seed{run.seed}.json"
 
 
-def has_diverged(run, results):
-    """Whether a run is among the results as diverged; it is not begun again."""
+def has_diverged(run: ArmRun, results: str | os.PathLike) -> bool:
+    """Returns whether a run is marked as diverged; it is then not started again."""
     return diverged_path(run, results).exists()
 
 
-def keep_diverged(run, message, learning_rate, commit, results):
+def keep_diverged(
+    run: ArmRun, message: str, learning_rate: float, commit: str | None, results: str | os.PathLike
+) -> None:
     """Records that a run diverged.
 
     Args:
-      run: `ArmRun`.
-      message: What the run said.
-      learning_rate: Its peak.
-      commit: Of the code.
+      run: The run.
+      message: Error message of the run.
+      learning_rate: Peak learning rate of the run.
+      commit: Commit of the code.
       results: The results directory.
     """
     content = {
@@ -102,6 +106,6 @@ def keep_diverged(run, message, learning_rate, commit, results):
     atomic_write(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def forget_workdir(workdir):
-    """Removes what only a run that goes on needs: the checkpoints."""
+def forget_workdir(workdir: str | os.PathLike) -> None:
+    """Removes the checkpoints of a workdir, which only an unfinished run needs."""
     shutil.rmtree(pathlib.Path(workdir) / "checkpoints", ignore_errors=True)

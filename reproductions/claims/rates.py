@@ -1,29 +1,33 @@
-"""The peak learning rate of each paper: three are tried on held-out training images, the best one is every arm's."""
+"""The peak learning rate of each paper: three are tried on held-out training images, and all arms use the best one."""
 
 import datetime
 import json
 import math
+import os
 import pathlib
 import shlex
 import sys
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import tfflows
 from reproductions.recipe import CANDIDATE_RATES, SEEDS, TRIAL, trial_name
 from reproductions.reporting.provenance import git_commit
-from tfflows.training.workdir import atomic_write
+from reproductions.reporting.records import Record
+from tfflows.files import atomic_write
 
 FILE = pathlib.Path("claims") / "rates.json"
 TRIAL_SEED = SEEDS[0]
 
 
-def best_rate(tried):
-    """The rate with the lowest held-out bits/dim; of equals the lowest rate.
+def best_rate(tried: Mapping[float, float | None]) -> float:
+    """Returns the rate with the lowest held-out bits/dim; the lowest such rate if there are several.
 
     Args:
-      tried: `{rate: bits/dim}`, None or not finite for a run that diverged.
+      tried: Bits/dim by rate; None or not finite for a run that diverged.
 
     Raises:
-      ValueError: if all of them diverged.
+      ValueError: If all of them diverged.
     """
     finite = {rate: bits for rate, bits in tried.items() if bits is not None and math.isfinite(bits)}
     if not finite:
@@ -31,24 +35,26 @@ def best_rate(tried):
     return min(finite, key=lambda rate: (finite[rate], rate))
 
 
-def read_rates(results):
-    """`{paper: {learning_rate, tried, ...}}` of the papers whose rate is chosen."""
+def read_rates(results: str | os.PathLike) -> dict[str, dict[str, Any]]:
+    """Returns `{paper: {learning_rate, tried, ...}}` of the papers whose rate has been chosen."""
     path = pathlib.Path(results) / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def rate_of(paper, results):
-    """The chosen rate, or None."""
+def rate_of(paper: str, results: str | os.PathLike) -> float | None:
+    """Returns the chosen rate of a paper, or None."""
     chosen = read_rates(results).get(paper)
     return None if chosen is None else chosen["learning_rate"]
 
 
-def choose_rate(paper, records, diverged, results):
-    """Chooses a paper's rate once all its trials have ended, and writes the choice; a choice that was made stays.
+def choose_rate(
+    paper: str, records: Mapping[str, Record], diverged: Collection[str], results: str | os.PathLike
+) -> float | None:
+    """Chooses a paper's rate once all its trials have ended, and writes the choice; an earlier choice is kept.
 
     Args:
-      paper: Its name.
-      records: `{experiment: Record}` of the trials that ended well.
+      paper: Name of the paper.
+      records: Records of the trials that finished, by experiment.
       diverged: Names of the trials that diverged.
       results: The results directory.
 
@@ -56,7 +62,7 @@ def choose_rate(paper, records, diverged, results):
       The rate; None while a trial is missing.
 
     Raises:
-      ValueError: if all of them diverged.
+      ValueError: If all of them diverged.
     """
     chosen = rate_of(paper, results)
     if chosen is not None:

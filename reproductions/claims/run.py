@@ -1,9 +1,10 @@
-"""The queue of the claims study: `python reproductions/claims/run.py --data_dir=DIR`; `--list` says what is left of it.
+"""The queue of the claims study: `python reproductions/claims/run.py --data_dir=DIR`. `--list` shows the remaining runs.
 
-One run at a time, each resumable: stopped at any moment, the same command goes on, and minutes are lost. What a finished
-run leaves goes to `results/claims` (`runs`, `per_image`, `gradient_norms`), so that another machine that has it does not
-repeat the run. A run that diverged is noted in `results/claims/diverged` and left; one that failed otherwise is tried again
-at the next start. The rates are chosen on the way, see `rates`, and written to `results/claims/rates.json`.
+The queue does one run at a time, and can be stopped at any moment: the same command resumes it and loses only minutes. The
+outcome of a finished run goes to `results/claims` (`runs`, `per_image`, `gradient_norms`), so that another machine with these
+files does not repeat the run. A run that diverged is noted in `results/claims/diverged` and not repeated. A run that failed for
+another reason is tried again at the next start. The queue also chooses the learning rates, see `rates`, and writes them to
+`results/claims/rates.json`.
 """
 
 import argparse
@@ -15,37 +16,48 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 
 import tfflows
 from reproductions.claims import estimates, outcomes, unfinished
+from reproductions.claims.arms import ArmRun
 from reproductions.claims.rates import choose_rate, rate_of
 from reproductions.claims.study import PAPERS, RUNS, TRIALS, is_trial, side_by_side
 from reproductions.reporting.provenance import git_commit
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-# The kernels of models this small are faster on one thread each, side by side (0.20 against 0.23 s a step of Flow++).
+# For models this small, one thread per kernel, side by side, is faster (0.20 instead of 0.23 s per step of Flow++).
 THREADS = {"TF_NUM_INTRAOP_THREADS": "1"}
 CHECKPOINT_EVERY = 500
-# Nobody looks at the samples; of some models they take long.
+# Nobody looks at the samples, and those of some models take long.
 ONE_PICTURE = ("--samples=1", "--temperature=1")
 ERRORS_FILE = "errors.txt"
-# So many in a row have one cause, such as missing data.
+# This many failures in a row have a common cause, such as missing data.
 MOST_FAILURES = 3
 
 
-def workdir_of(run, directory):
-    """Where a run lives."""
+def workdir_of(run: ArmRun, directory: str | os.PathLike) -> pathlib.Path:
+    """Returns the workdir of a run."""
     return pathlib.Path(directory) / run.paper / f"{run.experiment}-seed{run.seed}"
 
 
-def is_finished(run, directory):
-    """Whether its result record is there."""
+def is_finished(run: ArmRun, directory: str | os.PathLike) -> bool:
+    """Returns whether the workdir of a run has a result record."""
     return any((workdir_of(run, directory) / "results").glob("*/*.json"))
 
 
-def command_of(run, directory, data_dir=None, rate=None):
-    """The command line of a run, from the repository's root; rate: the peak learning rate, None for the experiment's own."""
+def command_of(
+    run: ArmRun, directory: str | os.PathLike, data_dir: str | None = None, rate: float | None = None
+) -> list[str]:
+    """Returns the command line of a run, relative to the root of the repository.
+
+    Args:
+      run: The run.
+      directory: Directory of the workdirs.
+      data_dir: TFDS directory; None for the default.
+      rate: Peak learning rate; None for that of the experiment.
+    """
     command = [
         sys.executable,
         f"reproductions/{run.paper}/run.py",
@@ -60,13 +72,20 @@ def command_of(run, directory, data_dir=None, rate=None):
     return command if data_dir is None else [*command, f"--data_dir={data_dir}"]
 
 
-def is_done(run, results):
-    """Whether nothing is left to do: kept, or diverged."""
+def is_done(run: ArmRun, results: str | os.PathLike) -> bool:
+    """Returns whether a run needs no more work: it is among the results, or it diverged."""
     return outcomes.has_diverged(run, results) or outcomes.is_kept(run, results)
 
 
-def choose_rates(results):
-    """Chooses the rates of those papers whose trials have ended. Returns `{paper: rate}`, None where it cannot be chosen yet."""
+def choose_rates(results: str | os.PathLike) -> dict[str, float | None]:
+    """Chooses the rates of the papers whose trials have ended.
+
+    Args:
+      results: The results directory.
+
+    Returns:
+      Rates by paper; None for a paper whose rate cannot be chosen yet.
+    """
     records = outcomes.records_of(results, trials=True)
     rates = {}
     for paper in PAPERS:
@@ -80,15 +99,15 @@ def choose_rates(results):
     return rates
 
 
-def execute(command, errors):
-    """Runs a command to its end; SIGTERM and SIGINT stop it, and it saves what it has.
+def execute(command: Sequence[str], errors: pathlib.Path) -> tuple[int, bool]:
+    """Runs a command to its end. SIGTERM and SIGINT stop it, after it has saved a checkpoint.
 
     Args:
-      command: List of words.
-      errors: File that gets what it writes to standard error.
+      command: Words of the command.
+      errors: File for its standard error.
 
     Returns:
-      `(exit code, whether it was stopped)`.
+      The exit code, and whether the command was stopped.
     """
     stopped = []
     errors.parent.mkdir(parents=True, exist_ok=True)
@@ -109,24 +128,24 @@ def execute(command, errors):
 
 
 def _environment():
-    """This process's, but the path: a run imports this repository's code and no other."""
+    """The environment of this process, except for the path, so that a run imports only the code of this repository."""
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
-def lock(directory):
-    """Holds the queue's folder; exits if another queue does."""
+def lock(directory: pathlib.Path) -> Iterator[None]:
+    """Locks the directory of the queue; exits if another queue holds it."""
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / ".queue.lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.exit(f"Another queue is at work in {directory}; stop it first, or give another --workdir.")
+            sys.exit(f"Another queue is running in {directory}; stop it first, or give a different --workdir.")
         yield
 
 
-def work(runs, arguments):
-    """Does the runs that are left, one after the other."""
+def work(runs: Sequence[ArmRun], arguments: argparse.Namespace) -> None:
+    """Does the remaining runs, one after the other."""
     results, directory = arguments.results, arguments.workdir
     commit = git_commit(pathlib.Path(tfflows.__file__).parent)
     failures = 0
@@ -136,7 +155,7 @@ def work(runs, arguments):
         rate = None if is_trial(run) else choose_rates(results)[run.paper]
         title = f"{number}/{len(runs)} {run.paper} {run.experiment} seed {run.seed}"
         if rate is None and not is_trial(run):
-            print(f"{title}: left, {run.paper} has no rate.", flush=True)
+            print(f"{title}: skipped, because {run.paper} has no learning rate yet.", flush=True)
             continue
         workdir = workdir_of(run, directory)
         if not is_finished(run, directory):
@@ -145,7 +164,7 @@ def work(runs, arguments):
             print(f"{title}: {shlex.join(command[1:])}", flush=True)
             code, stopped = execute(command, workdir / ERRORS_FILE)
             if stopped:
-                sys.exit(f"{title}: stopped; the same command goes on from here.")
+                sys.exit(f"{title}: stopped. Run the same command again to continue.")
             errors = (workdir / ERRORS_FILE).read_text(errors="replace")
             if not is_finished(run, directory):
                 message = outcomes.not_finite(errors) if code else None
@@ -156,9 +175,9 @@ def work(runs, arguments):
                     failures = 0
                     continue
                 failures += 1
-                print(f"{title}: FAILED with exit code {code}; its end:\n{errors[-2000:]}", flush=True)
+                print(f"{title}: FAILED with exit code {code}; the end of its output:\n{errors[-2000:]}", flush=True)
                 if failures == MOST_FAILURES:
-                    sys.exit(f"{failures} runs failed one after the other: mend the cause, then give the same command.")
+                    sys.exit(f"{failures} runs failed in a row. Fix the cause, then run the same command again.")
                 continue
         failures = 0
         outcomes.keep(run, workdir, results)
@@ -168,12 +187,12 @@ def work(runs, arguments):
 
 
 def _own_rate(run):
-    """The rate that a trial tries."""
+    """The learning rate of a trial."""
     return float(run.experiment.rpartition("_")[2])
 
 
-def show(runs, arguments):
-    """Prints what is left, with the hours that it will take."""
+def show(runs: Sequence[ArmRun], arguments: argparse.Namespace) -> None:
+    """Prints the remaining runs with the estimated hours."""
     left = [run for run in runs if not is_done(run, arguments.results)]
     records = list(outcomes.records_of(arguments.results).values())
     records += outcomes.records_of(arguments.results, trials=True).values()
@@ -188,23 +207,25 @@ def show(runs, arguments):
         if outcomes.has_diverged(run, arguments.results):
             print(f"diverged  {run.paper} {run.experiment} seed {run.seed}")
     for paper in PAPERS:
-        print(f"peak rate of {paper}: {rate_of(paper, arguments.results) or 'not chosen yet'}")
-    print(f"{len(left)} of {len(runs)} runs are left, about {total:.1f} hours.")
+        print(f"peak learning rate of {paper}: {rate_of(paper, arguments.results) or 'not chosen yet'}")
+    print(f"{len(left)} of {len(runs)} runs remain, about {total:.1f} hours.")
 
 
-def main():
-    """Runs the queue, or lists it, or keeps checkpoints of what it leaves unfinished."""
+def main() -> None:
+    """Runs the queue, lists it, or copies the checkpoints of unfinished runs to the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", default=None, help="TFDS directory with cifar10; default: $TFDS_DATA_DIR")
-    parser.add_argument("--workdir", default=pathlib.Path("workdirs/claims"), type=pathlib.Path, help="a folder a run")
-    parser.add_argument("--results", default=pathlib.Path("results"), type=pathlib.Path, help="where results go")
-    parser.add_argument("--paper", default=None, choices=PAPERS, help="only this paper's runs")
-    parser.add_argument("--list", action="store_true", help="print what is left and how long it takes, and exit")
+    parser.add_argument("--data_dir", default=None, help="TFDS directory with cifar10 (default: $TFDS_DATA_DIR)")
+    parser.add_argument(
+        "--workdir", default=pathlib.Path("workdirs/claims"), type=pathlib.Path, help="directory of the runs"
+    )
+    parser.add_argument("--results", default=pathlib.Path("results"), type=pathlib.Path, help="results directory")
+    parser.add_argument("--paper", default=None, choices=PAPERS, help="do only the runs of this paper")
+    parser.add_argument("--list", action="store_true", help="print the remaining runs and how long they take, and exit")
     parser.add_argument(
         "--keep_unfinished",
         action="store_true",
-        help="copy the newest checkpoints of unfinished runs of over an hour to results/claims/unfinished, where the queue finds "
-        "them on another machine, and exit",
+        help="copy the newest checkpoints of unfinished runs that took over an hour to results/claims/unfinished, so that the "
+        "queue on another machine can continue them, and exit",
     )
     arguments = parser.parse_args()
     os.chdir(ROOT)

@@ -1,10 +1,11 @@
-"""Live parameters of the arms: those that are trained less those that can never matter."""
+"""Live parameters of the arms: all trained parameters minus those that can never affect the output."""
 
 import importlib
 
 import numpy as np
 import tensorflow as tf
 
+from reproductions.experiment import Experiment
 from reproductions.flowpp.experiments import parse_stages
 from reproductions.glow import model as glow
 from tfflows.math.masked_convolution import autoregressive_mask
@@ -14,31 +15,31 @@ from tfflows.tracing.named_variables import count_parameters
 PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
 
 
-def study(paper):
-    """`{name: experiment}` of a paper's arms, rate trials and long runs."""
+def study(paper: str) -> dict[str, Experiment]:
+    """Returns the experiments of a paper's arms, trials of learning rates and long runs, by name."""
     return importlib.import_module(f"reproductions.{paper}.study").STUDY
 
 
-def all_parameters(paper, experiment):
-    """What a record says: the trained parameters of a built model, `int`."""
+def all_parameters(paper: str, experiment: Experiment) -> int:
+    """Returns the number of trained parameters of a built model, as in a record."""
     build = importlib.import_module(f"reproductions.{paper}.model").build
     size = experiment.image_size
     with tf.Graph().as_default():
         return count_parameters(build(experiment, [size, size, 3], 0, seed=0))
 
 
-def live_parameters(paper, experiment):
-    """`all_parameters` less the dead ones, `int`."""
+def live_parameters(paper: str, experiment: Experiment) -> int:
+    """Returns `all_parameters` minus the number of dead ones."""
     return all_parameters(paper, experiment) - DEAD[paper](experiment)
 
 
 def _dead_of_glow(experiment):
-    """Weights of the top prior that see zeros alone."""
+    """Weights of the top prior whose inputs are always zero."""
     return glow.dead_parameters(experiment, [experiment.image_size, experiment.image_size, 3])
 
 
 def _dead_of_flowpp(experiment):
-    """Tables of positions that no attention reads."""
+    """Position tables that no attention reads."""
     total = _positions(experiment, experiment.stages, experiment.width) if experiment.mixer == "none" else 0
     if (experiment.dequantization, experiment.dequantization_mixer) == ("variational", "none"):
         width = experiment.dequantization_width or experiment.width
@@ -58,7 +59,7 @@ def _positions(experiment, description, width):
 
 
 def _dead_of_macow(experiment):
-    """Taps under the masks of the paper's kernels."""
+    """Masked taps of the paper's kernels."""
     if experiment.variant != "paper":
         return 0
     dead_taps = experiment.kernel_height * experiment.kernel_width
@@ -70,7 +71,7 @@ def _dead_of_macow(experiment):
 
 
 def _masked_sizes(levels, channels):
-    """Sum of input times hidden channels over the masked convolutions of a flow, eight a step."""
+    """Sum of input times hidden channels over the masked convolutions of a flow, eight per step."""
     total = 0
     for number, level in enumerate(levels):
         channels *= 4 if number else 1
@@ -82,7 +83,7 @@ def _masked_sizes(levels, channels):
 
 
 def _dead_of_agave(experiment):
-    """Weights under the masks of the autoregressive flows, and what the topmost block of the encoder passes on to nobody."""
+    """Masked weights of the autoregressive flows, and the output of the topmost encoder block, which nothing uses."""
     if experiment.model == "pixelcnn":
         return 0
     width, latent = experiment.vae_width, experiment.latent_channels

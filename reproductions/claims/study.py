@@ -1,8 +1,8 @@
-"""The runs of the claims study in the order in which the queue takes them.
+"""The runs of the claims study in the order of the queue.
 
-First the trials of rates. Then what carries a verdict, seed by seed across papers, so that a queue that was cut short holds
-whole comparisons: what the papers' tables compare, then variants, gaps and VFlow around other flows. Then single arms of a
-sweep, and at last the long runs of trends.
+The trials of learning rates come first. Then come the runs with a verdict, seed by seed across papers, so that an interrupted
+queue holds complete comparisons: first the comparisons of the papers' tables, then variants, gaps and VFlow around other flows.
+Single arms of a sweep follow, and the long runs for trends come last.
 """
 
 from reproductions.claims.arms import ArmRun
@@ -52,7 +52,7 @@ TRENDS = {
     "vflow": ("3_channels", "6_channels"),
 }
 
-# Free bits are of a batch as a whole: it is not to be cut in parts.
+# Free bits depend on the batch as a whole, so it must not be split into parts.
 SIDE_BY_SIDE = {"agave": 1}
 
 
@@ -65,11 +65,11 @@ VERDICT_RUNS = _runs(MAIN, SEEDS) + _runs(FURTHER, SEEDS)
 RUNS = TRIALS + VERDICT_RUNS + _runs(SWEEPS, SEEDS[:1]) + _runs(TRENDS, TREND_SEEDS, trend_name)
 
 
-def is_trial(run):
-    """Whether a run tries a rate."""
+def is_trial(run: ArmRun) -> bool:
+    """Returns whether a run is a trial of a learning rate."""
     return run in TRIALS
 
 
-def side_by_side(run):
-    """Parts of a batch that are computed side by side."""
+def side_by_side(run: ArmRun) -> int:
+    """Returns the number of parts of a batch to compute side by side."""
     return SIDE_BY_SIDE.get(run.paper, 2)

@@ -1,4 +1,4 @@
-"""What VFlow claims in tables 1 to 3, figure 6 and section 4, as comparisons of arms."""
+"""The claims of VFlow in tables 1 to 3, figure 6 and section 4, as comparisons of arms."""
 
 from reproductions.claims.comparisons import LEAST, Comparison, GapComparison
 
@@ -16,7 +16,7 @@ def _comparison(name, claim, lower, higher, paper_effect="", **options):
 
 
 def _channels(more, fewer, paper_effect):
-    """That more channels are better at the end, and at every stage."""
+    """Comparisons for the claim that more channels are better, at the end and at every stage."""
     sides = (f"{more}_channels", f"{fewer}_channels")
     claim = f"{more} channels reach fewer bits/dim than {fewer} at one number of parameters"
     return [

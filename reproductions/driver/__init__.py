@@ -1,1 +1,1 @@
-"""What the `run.py` of every reproduction shares: flags and modes."""
+"""Flags and modes shared by the `run.py` of every reproduction."""

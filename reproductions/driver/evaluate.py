@@ -1,22 +1,25 @@
-"""`--mode=evaluate`: bits/dim of the test images, and the record of it."""
+"""`--mode=evaluate`: bits/dim of the test images, and their record."""
 
 import hashlib
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
 
 from reproductions.driver.flags import EXECUTION_FLAGS
+from reproductions.driver.session import Session
+from reproductions.experiment import Experiment
 from reproductions.reporting import curves
-from reproductions.reporting.expected import load_expected
+from reproductions.reporting.expected import Expected, load_expected
 from reproductions.reporting.gap import train_test_gap
 from reproductions.reporting.provenance import collect_provenance
 from reproductions.reporting.records import Record, write_record
 from reproductions.reporting.verdicts import compare_with, format_comparison
 from tfflows.data import evaluation_batches
 from tfflows.devices.any_worker import make_any_worker
-from tfflows.evaluation.bits_per_dim import Evaluator
-from tfflows.evaluation.importance import ImportanceEvaluator
+from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
+from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
@@ -28,11 +31,11 @@ PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
 VALIDATION_PER_IMAGE_FILE = "validation_bits_per_dim.npy"
 NUM_DISTANCE_IMAGES = 1000
-NOISE_SEED = 0  # the same noise whatever the seed of training
+NOISE_SEED = 0  # the same evaluation noise for every training seed
 
 
-def make_evaluator(session):
-    """An `Evaluator` of the session's model on what is measured on the way: images held out, else the test images."""
+def make_evaluator(session: Session) -> Evaluator:
+    """Returns an `Evaluator` of the session's model on the held-out images, or on the test images if none are held out."""
     return Evaluator(
         session.strategy,
         session.model,
@@ -44,10 +47,14 @@ def make_evaluator(session):
     )
 
 
-def run(session):
-    """Evaluates the checkpoint that --select names; prints expected, obtained, difference and verdict."""
+def run(session: Session) -> None:
+    """Evaluates the checkpoint selected by --select and prints the expected and obtained value, difference and verdict.
+
+    Raises:
+      ValueError: If both --importance_samples and --evaluate_train are given.
+    """
     if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
-        raise ValueError("--importance_samples measures test images alone: leave --evaluate_train out.")
+        raise ValueError("--importance_samples evaluates test images only; remove --evaluate_train.")
     step = session.restore()
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
@@ -59,7 +66,7 @@ def run(session):
 
 
 def _evaluate_importance(session, step, hours):
-    """As `evaluate_and_record`, by the importance-weighted bound; goes on where an earlier measurement stopped."""
+    """Like `evaluate_and_record`, with the importance-weighted bound; resumes an earlier measurement that was stopped."""
     flags = session.flags
     evaluator = ImportanceEvaluator(
         session.strategy,
@@ -77,13 +84,13 @@ def _evaluate_importance(session, step, hours):
     with stop_on_sigterm() as stop:
         result = evaluator.evaluate(sums, measured, chief=session.chief, stop=lambda: any_worker(stop))
     if result is None:
-        logging.warning("Stopped; the same command goes on from %s.", sums)
+        logging.warning("Stopped. Run the same command again to continue from %s.", sums)
     elif session.chief:
         _keep(session, result, make_record(session, result, step, hours))
 
 
 def _per_image_name(flags):
-    """Name of what is measured, without suffix: what the record's name ends with."""
+    """Name of the file of bits/dim per image, without its suffix."""
     parts = [pathlib.Path(PER_IMAGE_FILE).stem]
     if flags.importance_samples > 1:
         parts.append(f"samples{flags.importance_samples}")
@@ -93,7 +100,7 @@ def _per_image_name(flags):
 
 
 def _fingerprint(variables):
-    """Of the values of `{name: variable}`."""
+    """Hash of the values of `{name: variable}`."""
     digest = hashlib.sha256()
     for name in sorted(variables):
         digest.update(name.encode())
@@ -101,17 +108,20 @@ def _fingerprint(variables):
     return digest.hexdigest()[:16]
 
 
-def evaluate_and_record(session, evaluator, step, hours):
-    """Measures, writes the bits/dim of each image and the record to the workdir, and prints the comparison.
+def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours: float) -> Record | None:
+    """Evaluates, writes the bits/dim of each image and the record to the workdir, and prints the comparison.
 
-    Where training images are held out, these are measured too; where the experiment says `evaluate_train`, the images that it
-    trains on, as they are.
+    Held-out training images are also evaluated, if there are any. If the experiment has `evaluate_train`, so are the images
+    that it trains on, without augmentation.
 
     Args:
-      session: `Session`.
-      evaluator: From `make_evaluator`.
-      step: Python `int`, of the parameters.
-      hours: Python `float`, of training.
+      session: The session.
+      evaluator: Evaluator from `make_evaluator`.
+      step: Training step of the parameters.
+      hours: Wall-clock hours of training.
+
+    Returns:
+      The record; None on workers other than the chief.
     """
     held_out = session.experiment.holdout > 0
     validation = evaluator.evaluate() if held_out else None
@@ -128,7 +138,7 @@ def evaluate_and_record(session, evaluator, step, hours):
 
 
 def _terms(session):
-    """`Record.terms` of a model of latents and pixels, over the test images."""
+    """`Record.terms` of a model of latents and pixels, on the test images."""
     evaluator = Evaluator(
         session.strategy,
         session.model,
@@ -148,33 +158,41 @@ def _terms(session):
 
 
 def _keep(session, result, record):
-    """Writes a result, prints its comparison and returns its record."""
+    """Writes a result, prints its comparison with the paper and returns its record."""
     np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
     write_record(record, session.workdir / "results", overwrite=True)
-    # Stages on the way to a model are no experiments of the paper.
+    # Earlier stages are not experiments of the paper.
     if session.flags.results_dir and session.stage not in session.earlier_stages:
         write_record(record, session.flags.results_dir, overwrite=True)
     print(format_comparison(compare_with(record, printed_values())), flush=True)
     return record
 
 
-def make_record(session, result, step, hours, train=None, validation=None, terms=None):
-    """The `Record` of a result: `BitsPerDim` of the test images and, if asked for, of those trained on and those held out.
+def make_record(
+    session: Session,
+    result: BitsPerDim,
+    step: int,
+    hours: float,
+    train: BitsPerDim | None = None,
+    validation: BitsPerDim | None = None,
+    terms: Mapping[str, Mapping[str, float]] | None = None,
+) -> Record:
+    """Returns the `Record` of a result.
 
     Args:
-      session: `Session`.
-      result: `BitsPerDim` or `ImportanceBitsPerDim`.
-      step: Python `int`, of the parameters.
-      hours: Python `float`, of training.
-      train: None, or `BitsPerDim` of images trained on.
-      validation: None, or `BitsPerDim` of images held out.
-      terms: `Record.terms`.
+      session: The session.
+      result: `BitsPerDim` or `ImportanceBitsPerDim` of the test images.
+      step: Training step of the parameters.
+      hours: Wall-clock hours of training.
+      train: `BitsPerDim` of the images trained on, or None.
+      validation: `BitsPerDim` of the held-out images, or None.
+      terms: `Record.terms`, or None.
     """
     experiment, flags = session.experiment, session.flags
     metrics = session.workdir / METRICS_FILE
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
     importance = describe_importance(result, flags.importance_samples) if flags.importance_samples > 1 else None
-    # One curve a run: that of its plain evaluations.
+    # One curve per run: that of its plain evaluations.
     has_curve = importance is None and flags.evaluation_images is None
     last = result if validation is None else validation
     on_the_way = curves.evaluation_curve(lines, evaluated_split(experiment))
@@ -210,8 +228,8 @@ def make_record(session, result, step, hours, train=None, validation=None, terms
     )
 
 
-def describe_train(test, train):
-    """`Record.train` of two `BitsPerDim`."""
+def describe_train(test: BitsPerDim, train: BitsPerDim) -> dict[str, float]:
+    """Returns `Record.train` from the results on test and on training images."""
     gap, gap_standard_error = train_test_gap(test.per_image, train.per_image)
     return {
         "value": train.mean,
@@ -222,8 +240,8 @@ def describe_train(test, train):
     }
 
 
-def describe_validation(validation):
-    """`Record.validation` of `BitsPerDim`."""
+def describe_validation(validation: BitsPerDim) -> dict[str, float]:
+    """Returns `Record.validation` from the result on held-out images."""
     return {
         "value": validation.mean,
         "standard_error": validation.standard_error,
@@ -231,13 +249,13 @@ def describe_validation(validation):
     }
 
 
-def evaluated_split(experiment):
-    """What the evaluations on the way are called in the log: `test`, or `validation` where training images are held out."""
+def evaluated_split(experiment: Experiment) -> str:
+    """Name in the log of the evaluations during training: `validation` if images are held out, otherwise `test`."""
     return "validation" if experiment.holdout else "test"
 
 
-def describe_importance(result, samples):
-    """`Record.importance` of an `ImportanceBitsPerDim`."""
+def describe_importance(result: ImportanceBitsPerDim, samples: int) -> dict[str, float]:
+    """Returns `Record.importance` from an importance-weighted result."""
     return {
         "samples": samples,
         "noise_standard_error": result.noise_standard_error,
@@ -247,8 +265,8 @@ def describe_importance(result, samples):
     }
 
 
-def describe_execution(session):
-    """How this process computes, for a record."""
+def describe_execution(session: Session) -> dict[str, object]:
+    """Returns `Record.execution`: how this process computes."""
     return {
         "replicas": session.strategy.num_replicas_in_sync,
         "precision": session.experiment.precision,
@@ -257,7 +275,7 @@ def describe_execution(session):
     }
 
 
-def printed_values():
-    """The rows of results/expected.csv of this repository; none where the package was installed without it."""
+def printed_values() -> tuple[Expected, ...]:
+    """Returns the rows of results/expected.csv of this repository; none if the package was installed without it."""
     directory = pathlib.Path(__file__).parents[2] / "results"
     return load_expected(directory) if (directory / "expected.csv").exists() else ()

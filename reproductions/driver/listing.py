@@ -1,31 +1,37 @@
 """The table of `--list`."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
+from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import settings_of
 from tfflows.data import dataset_spec
 from tfflows.extras import require
 from tfflows.tracing.named_variables import count_parameters
 
 
-def experiment_table(reproduction, small=False, expected=()):
-    """A text table: experiment, data set, bits, parameters as built, the paper's bits/dim.
+def experiment_table(reproduction: Reproduction, small: bool = False, expected: Mapping[str, float] = ()) -> str:
+    """Returns a text table of the experiments: data set, bits, parameters as built, the paper's bits/dim.
 
     Args:
-      reproduction: `Reproduction`.
-      small: Whether to size the experiments for two cores.
-      expected: `{experiment name: bits/dim that the paper prints}`.
+      reproduction: The reproduction.
+      small: Whether to size the experiments for two CPU cores.
+      expected: Bits/dim printed in the paper, by name of the experiment.
+
+    Raises:
+      MissingExtraError: If pandas or tqdm is not installed.
     """
-    pandas = require("pandas", "reproductions")  # takes a third of a second, which no other mode needs
+    pandas = require("pandas", "reproductions")  # importing it takes a third of a second; only this mode needs it
     tqdm = require("tqdm", "reproductions").tqdm
     rows = []
     experiments = reproduction.experiments.values()
-    # Seconds a model of thousands of variables; nothing is shown where there is no terminal.
+    # A model of thousands of variables takes seconds to build. Without a terminal, no progress is shown.
     for experiment in tqdm(experiments, desc="counting parameters", unit="experiment", leave=False, disable=None):
         if small and experiment.scale == "paper":
             experiment = reproduction.small(experiment)
         columns = {name: own.column for name, own in settings_of(type(experiment)).items() if own.column}
-        note = columns.pop("note")  # the last one, as it is long
+        note = columns.pop("note")  # last, because it is long
         printed = dict(expected).get(experiment.name)
         rows.append(
             {
@@ -38,8 +44,8 @@ def experiment_table(reproduction, small=False, expected=()):
     return pandas.DataFrame(rows).to_string(index=False, justify="left")
 
 
-def built_parameters(reproduction, experiment):
-    """Trained parameters of the experiment's model, counted on built models without memory for their values."""
+def built_parameters(reproduction: Reproduction, experiment: Experiment) -> int:
+    """Returns the number of trained parameters of the experiment's model, counted without allocating their values."""
     spec = dataset_spec(experiment.dataset)
     shape = (experiment.image_size, experiment.image_size, spec.num_channels)
 

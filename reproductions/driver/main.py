@@ -1,4 +1,4 @@
-"""The entry point that every reproduction's `run.py` hands its paper to."""
+"""The entry point called by every reproduction's `run.py`."""
 
 import functools
 import sys
@@ -11,6 +11,7 @@ from reproductions.driver.flags import define_flags
 from reproductions.driver.listing import experiment_table
 from reproductions.driver.selection import select_experiment
 from reproductions.driver.session import Session
+from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected
 from tfflows.extras import MissingExtraError
 from tfflows.training.checkpoints import CheckpointError
@@ -27,13 +28,13 @@ _MODES = {
     "reconstruct": pictures.run_reconstruct,
 }
 
-# The library speaks of its arguments; these are the flags behind them.
+# The library's messages name its arguments; these are the corresponding flags.
 _FLAGS_BEHIND = {
     TrainingDiverged: "--set warmup_steps=N, --set learning_rate=X, --seed and --workdir",
     WorkdirError: "--workdir",
 }
 
-# What a user can mend; everything else keeps its traceback.
+# Errors that a user can fix; all others keep their traceback.
 _USER_ERRORS = (
     ValueError,
     FileNotFoundError,
@@ -45,8 +46,12 @@ _USER_ERRORS = (
 )
 
 
-def main(reproduction):
-    """Runs a reproduction from the command line."""
+def main(reproduction: Reproduction) -> None:
+    """Runs a reproduction from the command line.
+
+    Args:
+      reproduction: The paper's reproduction.
+    """
     define_flags()
     # `--help` prints the documentation and the flags of the main module.
     for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
@@ -56,13 +61,13 @@ def main(reproduction):
 
 
 def _parse(arguments):
-    """As absl parses flags, but who asks for help gets it with status 0."""
+    """Parses flags as absl does, but exits with status 0 after printing help."""
     try:
         return flags.FLAGS(arguments)
     except flags.Error:
-        return app.parse_flags_with_usage(arguments)  # says what is wrong and exits
+        return app.parse_flags_with_usage(arguments)  # prints what is wrong and exits
     except SystemExit:
-        sys.exit(0)  # help was asked for, and printed
+        sys.exit(0)  # the requested help was printed
 
 
 def _run(reproduction, arguments):
@@ -71,7 +76,7 @@ def _run(reproduction, arguments):
     tf.get_logger().setLevel("ERROR")
     try:
         if len(arguments) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}. Flags begin with --; see --help.")
+            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}. Flags start with --; see --help.")
         run(reproduction, flags.FLAGS)
     except _USER_ERRORS as error:
         if logging.level_debug():
@@ -82,15 +87,23 @@ def _run(reproduction, arguments):
         sys.exit(1)
 
 
-def run(reproduction, values):
-    """Runs the mode that the flags name; raises what goes wrong."""
+def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
+    """Runs the mode selected by the flags.
+
+    Args:
+      reproduction: The paper's reproduction.
+      values: Values of the flags.
+
+    Raises:
+      ValueError: If flags contradict each other, or name something unknown.
+    """
     if values.mode != "evaluate" and (values.importance_samples > 1 or values.evaluation_images is not None):
         raise ValueError(
-            "--importance_samples and --evaluation_images need --mode=evaluate: train first, then evaluate."
+            "--importance_samples and --evaluation_images need --mode=evaluate; train first, then evaluate."
         )
     if values.side_by_side > 1 and (values.jit or values.mode not in ("train", "evaluate")):
         raise ValueError(
-            "--side_by_side needs --mode=train or evaluate, without --jit: XLA compiles a batch into one program, not into parts."
+            "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
         )
     if values.list:
         printed = {
@@ -106,7 +119,7 @@ def run(reproduction, values):
     only = _only_stage(reproduction, values)
     for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
         session = Session(reproduction, values, stage)
-        # A finished stage is not measured again on the way to the next one.
+        # A finished stage is not evaluated again before the next one starts.
         if stage in session.earlier_stages and not only and session.has_result():
             continue
         if not train.run(session):
@@ -114,14 +127,16 @@ def run(reproduction, values):
 
 
 def _only_stage(reproduction, values):
-    """The stage that --stage names; None for `all`.
+    """Returns the stage named by --stage; None for `all`.
 
     Raises:
-      ValueError: if the experiment has no such stage.
+      ValueError: If the experiment has no such stage.
     """
     if values.stage == "all":
         return None
     stages = reproduction.stages(select_experiment(reproduction, values))
     if values.stage not in stages:
-        raise ValueError(f"Unknown stage {values.stage!r}; this experiment has: all, {', '.join(stages)}.")
+        raise ValueError(
+            f"Unknown stage {values.stage!r}; the stages of this experiment are: all, {', '.join(stages)}."
+        )
     return values.stage

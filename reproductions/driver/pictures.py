@@ -1,8 +1,11 @@
-"""`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the workdir's `pictures/`."""
+"""`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the `pictures/` folder of the workdir."""
+
+import pathlib
 
 import numpy as np
 
 from reproductions.driver.flags import image_numbers, temperatures
+from reproductions.driver.session import Session
 from tfflows.data import evaluation_batches
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
@@ -15,14 +18,14 @@ from tfflows.evaluation.samples import write_image_model_samples, write_sample_g
 DIRECTORY = "pictures"
 
 
-def run_sample(session):
-    """Samples from the checkpoint that --select names, a grid a temperature."""
+def run_sample(session: Session) -> None:
+    """Writes samples from the checkpoint selected by --select, one grid per temperature."""
     session.restore()
     _announce(session, write_samples(session))
 
 
-def write_samples(session):
-    """Grids of samples of the session's model as it is; returns their paths."""
+def write_samples(session: Session) -> list[pathlib.Path]:
+    """Writes grids of samples of the session's model with its current parameters, and returns their paths."""
     flags = session.flags
     if not session.chief:
         return []
@@ -41,13 +44,17 @@ def write_samples(session):
     )
 
 
-def run_interpolate(session):
-    """A strip between each pair of test images that --images names."""
+def run_interpolate(session: Session) -> None:
+    """Writes an interpolation between each pair of the test images given by --images.
+
+    Raises:
+      ValueError: If the model is not a flow, or --images does not hold pairs of existing test images.
+    """
     _check_is_flow(session, "interpolate")
     session.restore()
     numbers = image_numbers()
     if len(numbers) % 2:
-        raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers.")
+        raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers; give an even number.")
     images, labels = _test_images(session, numbers)
     path = session.workdir / DIRECTORY / f"interpolation_{'_'.join(map(str, numbers))}.png"
     conditional = is_conditional(session.model)
@@ -64,8 +71,12 @@ def run_interpolate(session):
     _announce(session, [path])
 
 
-def run_manipulate(session):
-    """The test images that --images names, moved along the direction of --attribute (or of each)."""
+def run_manipulate(session: Session) -> None:
+    """Writes the test images given by --images, moved along the direction of --attribute (or of every attribute).
+
+    Raises:
+      ValueError: If the model is not a flow, or a test image or an attribute does not exist.
+    """
     _check_is_flow(session, "manipulate")
     step = session.restore()
     directions = _directions(session, step)
@@ -89,12 +100,16 @@ def run_manipulate(session):
     _announce(session, paths)
 
 
-def run_reconstruct(session):
-    """The test images that --images names, each beside what the model makes of its latents."""
+def run_reconstruct(session: Session) -> None:
+    """Writes the test images given by --images, each beside what the model decodes from its latents.
+
+    Raises:
+      ValueError: If the model has no encoder, or a test image does not exist.
+    """
     if not session.model.has_encoder:
         raise ValueError(
-            f"--mode=reconstruct decodes latents that an encoder draws, and {session.experiment.name} has none; a flow gives "
-            "back each image exactly."
+            f"--mode=reconstruct needs a model with an encoder, and {session.experiment.name} has none. A flow reconstructs "
+            "every image exactly."
         )
     session.restore()
     numbers = image_numbers()
@@ -106,13 +121,11 @@ def run_reconstruct(session):
 
 def _check_is_flow(session, mode):
     if not isinstance(session.model, DequantizedFlow):
-        raise ValueError(
-            f"--mode={mode} moves the latents of a flow, and {session.experiment.name} is none: use sample."
-        )
+        raise ValueError(f"--mode={mode} needs a flow, and {session.experiment.name} is not one; use --mode=sample.")
 
 
 def _directions(session, step):
-    """Attribute directions where the data set has attributes, else those of its classes; kept in the workdir."""
+    """Directions of the attributes of the data set, or of its classes if it has none; cached in the workdir."""
     flags = session.flags
     source = session.load("train", max_images=flags.direction_images)
     made_from = {
@@ -132,14 +145,14 @@ def _directions(session, step):
 
 
 def _test_images(session, numbers):
-    """uint8 images and labels of the test split by their positions.
+    """Returns uint8 images and labels of the test split, by position.
 
     Raises:
-      ValueError: if the split has fewer images.
+      ValueError: If the split has fewer images.
     """
     source = session.test_source
     if max(numbers) >= source.num_images:
-        raise ValueError(f"--images: the test split has {source.num_images} images, 0 to {source.num_images - 1}.")
+        raise ValueError(f"--images got {max(numbers)}, but test images are numbered 0 to {source.num_images - 1}.")
     found = {}
     for batch in evaluation_batches(source, global_batch_size=256):
         positions = batch["index"].numpy()

@@ -12,19 +12,23 @@ from tfflows.data import dataset_spec
 
 
 def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
-    """The experiment that the flags describe, overrides applied.
+    """Returns the experiment described by the flags, with overrides applied.
+
+    Args:
+      reproduction: The paper's reproduction.
+      flags: Values of the flags.
 
     Raises:
-      ValueError: on unknown names (names the valid ones), or if neither data set nor experiment is given.
+      ValueError: If a name is unknown (the message lists the valid ones), or if neither a data set nor an experiment is given.
     """
     if flags.dataset is not None:
-        dataset_spec(flags.dataset)  # an unknown data set is named as such
+        dataset_spec(flags.dataset)  # raises if the data set is unknown
     if flags.experiment is not None:
         experiment = reproduction.named_experiment(flags.experiment, flags.variant)
     elif flags.dataset is not None:
         experiment = reproduction.default_experiment(flags.dataset, flags.variant)
     else:
-        raise ValueError("Give --dataset or --experiment; --list shows what there is.")
+        raise ValueError("Give --dataset or --experiment; --list shows all experiments.")
     if flags.scale == "small" and experiment.scale == "paper":
         experiment = reproduction.small(experiment)
     if flags.dataset is not None and flags.dataset != experiment.dataset:
@@ -35,9 +39,14 @@ def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
 
 
 def overrides(reproduction: Reproduction, flags: Any, chosen: Experiment) -> dict[str, Any]:
-    """`{field: value}` of what the flags changed of what the experiment `chosen` computes, at the scale that they ask for.
+    """Returns `{field: value}` of the fields that the flags changed, relative to the experiment at the requested scale.
 
-    Sequences are given as `--set` takes them.
+    Fields that do not change the result are left out. Sequences are given as text, as `--set` takes them.
+
+    Args:
+      reproduction: The paper's reproduction.
+      flags: Values of the flags.
+      chosen: The experiment from `select_experiment`.
     """
     base = reproduction.named_experiment(chosen.name)
     if flags.scale == "small" and base.scale == "paper":

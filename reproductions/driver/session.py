@@ -1,15 +1,20 @@
-"""A model with its data, devices and workdir: what every mode starts from."""
+"""A model with its data, devices and workdir: the starting point of every mode."""
 
 import dataclasses
 import functools
 import pathlib
+from typing import Any
 
+import keras
+import tensorflow as tf
 from absl import logging
 
 from reproductions.driver.selection import overrides, select_experiment
+from reproductions.experiment import Reproduction
 from reproductions.fields import as_of_today, free_fields
-from tfflows.data import dataset_spec, load_dataset
+from tfflows.data import ImageSource, dataset_spec, load_dataset
 from tfflows.devices.strategies import is_chief, make_strategy
+from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.named_variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
@@ -19,10 +24,28 @@ from tfflows.training.workdir import prepare_workdir
 
 
 class Session:
-    """Built from flags, each part when it is first asked for."""
+    """A model with its data, devices and workdir, as described by the flags. Each part is built on first use.
 
-    def __init__(self, reproduction, flags, stage=None):
-        """Args: reproduction: `Reproduction`; flags: values of the flags; stage: name of a stage, None for the last."""
+    Attributes:
+      reproduction: The paper's reproduction.
+      flags: Values of the flags.
+      experiment: The experiment of the stage.
+      overrides: Fields that the flags changed, `{field: value}`.
+      stage: Name of the stage.
+      earlier_stages: Names of the stages before the last one.
+      strategy: Distribution strategy.
+      chief: Whether this worker writes files.
+      workdir: Directory for checkpoints, logs and results.
+    """
+
+    def __init__(self, reproduction: Reproduction, flags: Any, stage: str | None = None) -> None:
+        """Creates a session.
+
+        Args:
+          reproduction: The paper's reproduction.
+          flags: Values of the flags.
+          stage: Name of the stage; None for the last one.
+        """
         self.reproduction = reproduction
         self.flags = flags
         selected = select_experiment(reproduction, flags)
@@ -38,47 +61,55 @@ class Session:
         base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
         self.workdir = base if self.stage == last else base / self.stage
 
-    def prepare_workdir(self, create=True):
-        """Writes or checks `experiment.json`; raises `WorkdirError` on another experiment. Without `create` only checks."""
+    def prepare_workdir(self, create: bool = True) -> None:
+        """Writes `experiment.json` to the workdir, or checks the one that is there.
+
+        Args:
+          create: Whether to write it; False only checks.
+
+        Raises:
+          WorkdirError: If the workdir belongs to a different experiment.
+        """
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
         kind = type(self.experiment)
         upgrade = functools.partial(as_of_today, kind)
-        # A schedule that ends with the run belongs to its length.
+        # With a cool-down the schedule depends on the length of the run.
         free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
         prepare_workdir(self.workdir, described, free, chief=self.chief, upgrade=upgrade, create=create)
 
     @functools.cached_property
-    def train_source(self):
+    def train_source(self) -> ImageSource:
         """Training images."""
         return self.load(
             "train", max_images=self.experiment.train_images or None, holdout=self.experiment.holdout or None
         )
 
     @functools.cached_property
-    def validation_source(self):
-        """What is measured on the way: the training images that are held out; where there are none, the test images."""
+    def validation_source(self) -> ImageSource:
+        """Images evaluated during training: the held-out training images, or the test images if none are held out."""
         if not self.experiment.holdout:
             return self.test_source
         return self.load("holdout", holdout=self.experiment.holdout)
 
     @functools.cached_property
-    def test_source(self):
-        """Test images; the first of them only where --evaluation_images says so.
+    def test_source(self) -> ImageSource:
+        """Test images; only the first ones if --evaluation_images is given.
 
         Raises:
-          ValueError: if there are fewer.
+          ValueError: If there are fewer test images than --evaluation_images asks for.
         """
         wanted = self.flags.evaluation_images
         source = self.load("test", max_images=wanted)
         if wanted is not None and source.num_images < wanted:
             raise ValueError(
-                f"--evaluation_images={wanted} of {source.name}, which has {source.num_images} test images: leave the flag out."
+                f"--evaluation_images={wanted} is more than the {source.num_images} test images of {source.name}; give at "
+                "most that number, or remove the flag."
             )
         return source
 
-    def load(self, split, **kwargs):
-        """An `ImageSource` of the experiment's data set; see `tfflows.data.load_dataset`."""
+    def load(self, split: str, **kwargs: Any) -> ImageSource:
+        """Returns a split of the experiment's data set; see `tfflows.data.load_dataset`."""
         return load_dataset(
             self.experiment.dataset,
             split,
@@ -89,25 +120,30 @@ class Session:
         )
 
     @functools.cached_property
-    def image_shape(self):
-        """`[H, W, C]` of the images, without opening the data set where its description says it."""
+    def image_shape(self) -> list[int]:
+        """Shape `[H, W, C]` of the images; the data set is opened only if its description does not give the shape."""
         spec = dataset_spec(self.experiment.dataset)
         if spec.image_shape is None:  # a folder: only the files know
             return list(self.test_source.image_shape)
         return [self.experiment.image_size, self.experiment.image_size, spec.num_channels]
 
     @functools.cached_property
-    def num_classes(self):
-        """Classes of the data set, 0 if it has no labels."""
+    def num_classes(self) -> int:
+        """Number of classes of the data set, 0 if it has no labels."""
         spec = dataset_spec(self.experiment.dataset)
         return self.test_source.num_classes if spec.image_shape is None else spec.num_classes
 
     @functools.cached_property
-    def model(self):
-        """The model, its initial parameters drawn from the seed."""
+    def model(self) -> ImageModel:
+        """The model, with initial parameters drawn from the seed.
+
+        Raises:
+          ValueError: If the experiment is conditional and the data set has no labels.
+        """
         if self.experiment.conditional and not self.num_classes:
             raise ValueError(
-                f"The experiment {self.experiment.name!r} is conditional, but {self.experiment.dataset!r} has no labels."
+                f"The experiment {self.experiment.name!r} is conditional, but the data set {self.experiment.dataset!r} has "
+                "no labels; choose one with labels."
             )
         with self.strategy.scope(), short_variable_names():
             model = self.reproduction.build_model(self.experiment, self.image_shape, self.num_classes, self.flags.seed)
@@ -115,26 +151,26 @@ class Session:
         return model
 
     @functools.cached_property
-    def model_variables(self):
-        """`{model/...: variable}`."""
+    def model_variables(self) -> dict[str, tf.Variable]:
+        """Variables of the model, `{model/...: variable}`."""
         return {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
 
-    def has_result(self):
-        """Whether a run to the end left its record in the workdir."""
+    def has_result(self) -> bool:
+        """Whether a finished run left its record in the workdir."""
         return any((self.workdir / "results").rglob("*.json"))
 
-    def load_initial_weights(self):
-        """Gives the model of a fresh run the weights of --init_from, or those that earlier stages trained, if there are any."""
+    def load_initial_weights(self) -> None:
+        """Gives the model of a fresh run the weights of --init_from, or those of earlier stages if there are any."""
         if self.flags.init_from:
             self.reproduction.load_weights(self.model, self.flags.init_from)
         else:
             self.take_over_earlier_stages()
 
-    def take_over_earlier_stages(self):
-        """Gives the model of the last stage what those before it trained: the averages of parameters, if there are any.
+    def take_over_earlier_stages(self) -> None:
+        """Gives the model of the last stage the weights of earlier stages, or their moving averages if there are any.
 
         Raises:
-          FileNotFoundError: if one of them was not trained.
+          FileNotFoundError: If an earlier stage was not trained.
         """
         for stage in self.earlier_stages if self.stage not in self.earlier_stages else ():
             part = self.reproduction.parts_of_stages(self.model)[stage]
@@ -147,19 +183,19 @@ class Session:
             step = checkpoints.restore_latest(partial=True)
             if step is None:
                 raise FileNotFoundError(
-                    f"No checkpoint of the stage {stage!r} in {self.workdir / stage}: train it first, with --stage={stage} or "
-                    "--stage=all, or all at once with --set pretraining_steps=0."
+                    f"No checkpoint of the stage {stage!r} in {self.workdir / stage}. Train it first with --stage={stage} or "
+                    "--stage=all, or train everything at once with --set pretraining_steps=0."
                 )
-            logging.info("Took over step %d of the stage %s.", step, stage)
+            logging.info("Loaded step %d of the stage %s.", step, stage)
 
     @property
-    def trained_variables(self):
-        """The trained ones among `model_variables`."""
+    def trained_variables(self) -> dict[str, tf.Variable]:
+        """The trainable ones among `model_variables`."""
         return {name: variable for name, variable in self.model_variables.items() if variable.trainable}
 
     @property
-    def evaluated_variables(self):
-        """`{name in a checkpoint: variable of the model}` of what is evaluated: averages of parameters, if it has any."""
+    def evaluated_variables(self) -> dict[str, tf.Variable]:
+        """`{name in a checkpoint: variable of the model}` for evaluation, which uses the moving averages if there are any."""
         if not self.experiment.ema_decay:
             return self.model_variables
         trained = self.trained_variables
@@ -168,8 +204,8 @@ class Session:
         }
 
     @functools.cached_property
-    def schedule(self):
-        """The learning rate as a function of the step: the paper's schedule, or with a cool-down that which all papers share."""
+    def schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
+        """The learning rate as a function of the step: the paper's schedule, or the common one with a cool-down."""
         experiment = self.experiment
         if experiment.cooldown_steps:
             return warmup_constant_cooldown(
@@ -177,12 +213,15 @@ class Session:
             )
         return self.reproduction.build_schedule(experiment)
 
-    def restore(self):
-        """Loads `evaluated_variables` from the checkpoint that --select names, or weights from --init_from. Returns the step.
+    def restore(self) -> int:
+        """Loads `evaluated_variables` from the checkpoint selected by --select, or weights from --init_from.
+
+        Returns:
+          The training step of the checkpoint, 0 for --init_from.
 
         Raises:
-          FileNotFoundError: if there is none; the workdir is then not made.
-          WorkdirError: if the workdir is of another experiment.
+          FileNotFoundError: If there is none; the workdir is then not created.
+          WorkdirError: If the workdir belongs to a different experiment.
         """
         self.prepare_workdir(create=False)
         checkpoints = Checkpoints(self.workdir / "checkpoints", self.evaluated_variables, chief=self.chief)
@@ -196,6 +235,6 @@ class Session:
             self.prepare_workdir()
             return 0
         raise FileNotFoundError(
-            f"No {'best ' if best else ''}checkpoint in {self.workdir}: train first (the same command with --mode=train"
+            f"No {'best ' if best else ''}checkpoint in {self.workdir}. Train first (the same command with --mode=train"
             f"{' --select=best_test and --set evaluate_every=N' if best else ''}), or give --workdir or --init_from."
         )

@@ -1,22 +1,22 @@
-"""What a command leaves out to reach its first step sooner."""
+"""Lighter imports, so that a command reaches its first step sooner."""
 
 import os
 import sys
 
-# Keras, old and new, imports these when they are there, for plots, wrappers and tables that nothing here uses.
+# Keras 2 and 3 import these if they are installed, for plots, wrappers and tables that nothing here uses.
 _OPTIONAL = ("matplotlib", "pandas", "sklearn")
 
 
-def start_up():
-    """What comes before all imports of a command: TensorFlow's log on standard error off, its libraries imported lightly."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised in Python
+def start_up() -> None:
+    """Silences TensorFlow's log on standard error and imports its libraries. Call it before any other import of a command."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors are raised in Python
     import_libraries()
 
 
-def import_libraries():
-    """Imports Keras and TensorFlow Probability as if what they can do without were not installed; a quarter faster.
+def import_libraries() -> None:
+    """Imports Keras and TensorFlow Probability as if their optional dependencies were not installed; a quarter faster.
 
-    The packages can be imported afterwards. To be called before anything that imports TensorFlow.
+    The optional packages can be imported afterwards. Call this before anything that imports TensorFlow.
     """
     hidden = [name for name in _OPTIONAL if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))

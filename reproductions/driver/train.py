@@ -1,23 +1,28 @@
-"""`--mode=train`."""
+"""`--mode=train`: training, then evaluation, samples and the record."""
 
 import contextlib
 
 from reproductions.driver.evaluate import evaluate_and_record
 from reproductions.driver.pictures import write_samples
+from reproductions.driver.session import Session
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.training import Execution, LoopSettings, Trainer
+from tfflows.training.trainer import TrainingSummary
 
 
-def run(session):
-    """Trains, then evaluates, samples and writes the result record. Goes on where an earlier run stopped.
+def run(session: Session) -> bool:
+    """Trains, then evaluates, samples and writes the result record. Resumes an earlier run that was stopped.
 
     Returns:
-      Whether it came to the end, or was stopped.
+      True if the run finished, False if it was stopped.
+
+    Raises:
+      ValueError: If the flags do not fit the experiment.
     """
     flags, experiment = session.flags, session.experiment
     check_batch_divides(experiment.batch_size, session.strategy, flags.accumulate)
     if flags.select == "best_test" and not experiment.evaluate_every:
-        raise ValueError("--select=best_test needs evaluations on the way: --set evaluate_every=N.")
+        raise ValueError("--select=best_test needs evaluations during training; give --set evaluate_every=N.")
     source = session.train_source
     session.prepare_workdir()
     trainer = make_trainer(session)
@@ -37,8 +42,8 @@ def run(session):
     return True
 
 
-def make_trainer(session):
-    """The `Trainer` of the session's model, as the flags say."""
+def make_trainer(session: Session) -> Trainer:
+    """Returns the `Trainer` of the session's model, configured by the flags."""
     flags, experiment = session.flags, session.experiment
     model = session.model
     with session.strategy.scope():
@@ -60,22 +65,24 @@ def make_trainer(session):
             keep_best=flags.select == "best_test",
             steps_per_execution=flags.steps_per_execution,
         ),
-        describe_workdir=False,  # the session has
+        describe_workdir=False,  # the session already did
     )
 
 
-def finish(session, trainer, trained):
-    """Evaluation, record and samples of a finished run.
+def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None:
+    """Evaluates a finished run, and writes its record and samples.
 
     Args:
-      session: `Session`.
+      session: The session.
       trainer: `Trainer` of its model.
-      trained: `TrainingSummary` at the end.
+      trained: Summary at the end of training.
     """
     best = session.flags.select == "best_test"
     step = session.restore() if best else trained.step
     evaluator = trainer.evaluator(session.validation_source)
-    with contextlib.nullcontext() if best else trainer.averages():  # restored is what is evaluated
+    with (
+        contextlib.nullcontext() if best else trainer.averages()
+    ):  # a restored best checkpoint holds the averages already
         evaluate_and_record(session, evaluator, step, hours=trained.seconds / 3600)
         for path in write_samples(session):
             print(f"samples: {path}", flush=True)

@@ -1,7 +1,7 @@
 """The experiments of Flow++ (Ho et al. 2019), as data.
 
-Settings are those of the released code; the paper's own forms, where they differ, are options of the same fields (see the
-README of this folder).
+The settings are those of the released code. Where the paper's form differs, it is an option of the same field (see the README of
+this folder).
 """
 
 import dataclasses
@@ -14,36 +14,38 @@ MIXERS = ("attention", "maximum", "none")
 
 @dataclasses.dataclass(frozen=True)
 class FlowPPExperiment(Experiment):
-    """A Flow++.
+    """An experiment with Flow++.
 
     Attributes:
-      stages: The flow from data to latent, in words: `checkerboard N` and `channel N` for N couplings of such halves, `squeeze`.
-      width: Hidden channels of the conditioners (the paper's D_H).
-      num_blocks: Blocks of a conditioner of the flow.
-      num_components: Logistics of a mixture.
-      num_heads: Of the attention.
-      coupling: `logistic_mixture` or `affine`.
-      coupling_scale: What the network's `a` multiplies by: `tanh`, `exp(tanh(a))` (released), or `exp`, `exp(a)` (paper).
+      stages: The flow from data to latent: `checkerboard N` and `channel N` for N couplings of such halves, and `squeeze`.
+      width: Hidden channels of the conditioners (D_H in the paper).
+      num_blocks: Number of blocks of a conditioner of the flow.
+      num_components: Number of logistics in a mixture.
+      num_heads: Number of attention heads.
+      coupling: Coupling, `logistic_mixture` or `affine`.
+      coupling_scale: Scale of a coupling from the network's output `a`: `tanh` for `exp(tanh(a))` (released), or `exp` for
+        `exp(a)` (paper).
       bounded_log_scales: Whether the log-scales of the mixtures are at least -7 (released; not in the paper).
-      coupling_margin: How far the probability whose logit is taken is kept from 0 and 1; 0 here, 0.05 in VFlow.
-      mixer: Of the flow's conditioners: `attention`, or `maximum` (the ablation without attention).
+      coupling_margin: Distance from 0 and 1 that is kept by the probability whose logit is taken; 0 here, 0.05 in VFlow.
+      mixer: Mixing of positions in the flow's conditioners: `attention`, `maximum` (the released ablation without attention)
+        or `none`.
       invertible_conv: Whether a 1x1 convolution comes before every coupling.
-      mixing_noise: Deviation of its initial matrix from the identity.
-      checkerboard: `columns` (released) or `checkerboard` (paper).
+      mixing_noise: Deviation of the initial 1x1 convolution from the identity.
+      checkerboard: Pattern of checkerboard splits: `columns` (released) or `checkerboard` (paper).
       weight_norm: Whether the networks have weight norm.
       last_nonlinearity: Whether `concat_elu` comes before a conditioner's last convolution.
-      dropout_rate: Of all networks, in training.
-      dequantization: `variational` or `uniform`.
-      dequantization_stages: As `stages`.
-      dequantization_width: As `width`; 0: the same.
-      dequantization_blocks: As `num_blocks`.
-      dequantization_mixer: As `mixer`, or `none`.
-      context_width: Channels of the network that gives the dequantizer its context.
-      context_blocks: Its blocks.
-      context_mixer: `attention` or `none`.
-      context_layer_norm: Whether it has layer norm.
-      schedule: Name in `schedules.SCHEDULES`; empty: `learning_rate` after `warmup_steps`.
-      clip_norm: Of the gradient of the loss in nats an image.
+      dropout_rate: Dropout rate of all networks during training.
+      dequantization: Dequantization, `variational` or `uniform`.
+      dequantization_stages: Like `stages`, for the dequantizer.
+      dequantization_width: Like `width`, for the dequantizer; 0 means the same as `width`.
+      dequantization_blocks: Like `num_blocks`, for the dequantizer.
+      dequantization_mixer: Like `mixer`, for the dequantizer.
+      context_width: Channels of the network that computes the dequantizer's context.
+      context_blocks: Number of blocks of that network.
+      context_mixer: Like `mixer`, for that network.
+      context_layer_norm: Whether that network has layer norm.
+      schedule: Name in `schedules.SCHEDULES`; empty for `learning_rate` after `warmup_steps`.
+      clip_norm: Maximum norm of the gradient of the loss in nats per image.
     """
 
     stages: str = "checkerboard 4, squeeze, channel 2, checkerboard 3"
@@ -81,10 +83,13 @@ class FlowPPExperiment(Experiment):
 
 
 def parse_stages(text: str) -> list[tuple[str, int]]:
-    """`[(kind, number of couplings)]` of a description such as `checkerboard 4, squeeze, channel 2`.
+    """Parses a description such as `checkerboard 4, squeeze, channel 2` into `[(kind, number of couplings)]`.
+
+    Args:
+      text: The description.
 
     Raises:
-      ValueError: if a stage is none of `checkerboard N`, `channel N`, `squeeze`.
+      ValueError: If a stage is not `checkerboard N`, `channel N` or `squeeze`.
     """
     stages = []
     for stage in text.split(","):
@@ -92,7 +97,7 @@ def parse_stages(text: str) -> list[tuple[str, int]]:
         valid = not number if kind == "squeeze" else kind in ("checkerboard", "channel") and len(number) == 1
         if not valid or (number and not (number[0].isdigit() and int(number[0]))):
             raise ValueError(
-                f"A stage is 'checkerboard N', 'channel N' or 'squeeze', got {stage.strip()!r} in {text!r}."
+                f"A stage must be 'checkerboard N', 'channel N' or 'squeeze', got {stage.strip()!r} in {text!r}."
             )
         stages.append((kind, int(number[0]) if number else 0))
     return stages
@@ -101,7 +106,7 @@ def parse_stages(text: str) -> list[tuple[str, int]]:
 _TABLE_1 = "table 1; released code"
 _TABLE_2 = "table 2; released code"
 
-# Training goes on until stopped by hand; 400 epochs are those of table 2, here of the whole training set.
+# The released code trains until stopped by hand. The 400 epochs are those of table 2, here of the whole training set.
 _CIFAR10 = {
     "dataset": "cifar10",
     "image_size": 32,
@@ -243,8 +248,8 @@ _PUBLISHED = [
     ),
 ]
 
-# Whether the claims of table 2 hold, at a size that two cores train in minutes: the protocol that all papers share
-# (reproductions/claims). As in the paper, widths make up for what an arm lacks, so that all have about as many parameters.
+# These test the claims of table 2 at a size that two cores train in minutes, by the protocol shared by all papers
+# (reproductions/claims). As in the paper, the widths are chosen such that all arms have about the same number of parameters.
 _CLAIMS_SIZE = {
     "dataset": "cifar10_16",
     "image_size": 16,
@@ -269,8 +274,8 @@ _CLAIMS_ARMS = {
     "uniform_dequantization": {"width": 30, "dequantization": "uniform"},
     "affine_coupling": {"width": 22, "coupling": "affine"},
     "no_attention": {"mixer": "maximum", "dequantization_mixer": "maximum"},
-    # At this size the published context network and depth of the dequantizer leave the flow less than half of the parameters;
-    # here the dequantizer has its published share, 11%.
+    # At this size, the published context network and depth of the dequantizer leave less than half of the parameters to the flow.
+    # Here the dequantizer has its published share, 11%.
     "full_proportioned": {
         "width": 28,
         "dequantization_width": 12,
@@ -293,8 +298,8 @@ _CLAIMS = [
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
 
 
-def small(experiment):
-    """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
+def small(experiment: FlowPPExperiment) -> FlowPPExperiment:
+    """Returns the experiment sized for two CPU cores: same structure, narrower and shallower, fewer and smaller batches."""
     batch_size = max(2, min(16, 16 * 32 * 32 // experiment.image_size**2))
     return dataclasses.replace(
         experiment,
@@ -307,7 +312,7 @@ def small(experiment):
         context_width=min(experiment.context_width, 16),
         context_blocks=min(experiment.context_blocks, 2),
         batch_size=min(experiment.batch_size, batch_size),
-        # Actnorm takes its moments over this batch alone, for every activation: few images give wild ones.
+        # Actnorm estimates the moments of every activation from this batch, so too few images give poor estimates.
         init_batch_size=max(experiment.init_batch_size, 64),
         evaluation_batch_size=min(experiment.evaluation_batch_size, 4 * batch_size),
         num_steps=min(experiment.num_steps, 4000),

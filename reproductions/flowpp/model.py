@@ -1,10 +1,13 @@
-"""Flow++ from an experiment: a flat list that reads like section 3 of the paper."""
+"""Builds Flow++ from an experiment, as a flat list that reads like section 3 of the paper."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow_probability as tfp
 
-from reproductions.flowpp.experiments import parse_stages
+from reproductions.experiment import LearningRate
+from reproductions.flowpp.experiments import FlowPPExperiment, parse_stages
 from tfflows.bijectors import (
     ActNorm,
     AffineCoupling,
@@ -28,20 +31,39 @@ from tfflows.training.optimizers import Adam
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
-    """The model of an experiment, over uint8 images.
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Settings in which the flow and the dequantizer differ.
+
+    Attributes:
+      width: Hidden channels of the conditioners.
+      num_blocks: Number of blocks of a conditioner.
+      mixer: Mixing of positions: `attention`, `maximum` or `none`.
+      invertible_conv: Whether there are 1x1 convolutions.
+      context_filters: Channels of the context, 0 for none.
+    """
+
+    width: int
+    num_blocks: int
+    mixer: str
+    invertible_conv: bool
+    context_filters: int = 0
+
+
+def build(experiment: FlowPPExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `FlowPPExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
+      The model. Its loss is in nats per image, as in the released code, and the optimizer clips the gradient of that loss.
 
     Raises:
-      ValueError: if the experiment is conditional, or the image cannot be split and squeezed as its stages ask.
+      ValueError: If the experiment is conditional, or the image cannot be split and squeezed as its stages ask.
     """
     del num_classes
     if experiment.conditional:
@@ -55,8 +77,10 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def flow_distribution(experiment, image_shape, seed):
-    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
+def flow_distribution(
+    experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution:
+    """Builds the density of dequantized images, a transformed standard normal image."""
     main = Networks(experiment.width, experiment.num_blocks, experiment.mixer, experiment.invertible_conv)
     layers, latent_shape = stages(experiment, experiment.stages, image_shape, main, seed)
     bijector = Chain([Logit(margin=0.05), *layers], name="flowpp")
@@ -64,10 +88,16 @@ def flow_distribution(experiment, image_shape, seed):
     return tfd.TransformedDistribution(base, bijector, name="flowpp")
 
 
-def dequantizer(experiment, image_shape, seed, invertible_conv=None):
-    """Uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
+def dequantizer(
+    experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int, invertible_conv: bool | None = None
+) -> UniformDequantizer | VariationalDequantizer:
+    """Builds the dequantizer: uniform, or a conditional flow on noise that ends in a sigmoid (section 3.1).
 
-    Args: as for `build`; invertible_conv: Whether it has 1x1 convolutions; default: as the flow.
+    Args:
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      seed: Seed of the initial parameters.
+      invertible_conv: Whether the flow has 1x1 convolutions; None for the same as in the main flow.
     """
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
@@ -82,14 +112,16 @@ def dequantizer(experiment, image_shape, seed, invertible_conv=None):
     return VariationalDequantizer(bijector, context_network(experiment, image_shape, seed), experiment.checkerboard)
 
 
-def noise_flow(experiment, description, noise_shape, networks, seed, name):
-    """A flow from Gaussian noise into the unit cube, its `inverse`, that is given a context."""
+def noise_flow(
+    experiment: FlowPPExperiment, description: str, noise_shape: Sequence[int], networks: Networks, seed: int, name: str
+) -> Chain:
+    """Builds a conditional flow whose `inverse` maps Gaussian noise to the unit cube, given a context."""
     layers, _ = stages(experiment, description, noise_shape, networks, seed)
     return Chain([*layers, tfb.Invert(tfb.Sigmoid(), name="sigmoid")], name=name)
 
 
-def context_network(experiment, image_shape, seed):
-    """What a flow of noise knows of the image; of images with their columns (or colours) side by side."""
+def context_network(experiment: FlowPPExperiment, image_shape: Sequence[int], seed: int) -> ContextNetwork:
+    """Builds the network that computes the context of a noise flow from the image, after its checkerboard split."""
     height, width, channels = image_shape
     context = ContextNetwork(
         experiment.context_width,
@@ -105,19 +137,21 @@ def context_network(experiment, image_shape, seed):
     return context
 
 
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """What the flow and the dequantizer differ in: in their conditioners, and whether there are 1x1 convolutions."""
+def stages(
+    experiment: FlowPPExperiment, description: str, image_shape: Sequence[int], networks: Networks, seed: int
+) -> tuple[list[tfb.Bijector], list[int]]:
+    """Builds the bijectors of `description`, data to latent; returns them with the final shape.
 
-    width: int
-    num_blocks: int
-    mixer: str
-    invertible_conv: bool
-    context_filters: int = 0
+    Args:
+      experiment: The experiment.
+      description: Stages, as in `FlowPPExperiment.stages`.
+      image_shape: Shape `[H, W, C]` of the input.
+      networks: Settings of the conditioners.
+      seed: Seed of the initial parameters.
 
-
-def stages(experiment, description, image_shape, networks, seed):
-    """The bijectors that `description` names, data to latent, and the shape that they end with."""
+    Raises:
+      ValueError: If the image cannot be split or squeezed as the stages ask.
+    """
     height, width, channels = image_shape
     layers = []
     for number, (kind, num_steps) in enumerate(parse_stages(description)):
@@ -138,8 +172,8 @@ def stages(experiment, description, image_shape, networks, seed):
     return layers, [height, width, channels]
 
 
-def flow_step(experiment, shape, networks, seed):
-    """Actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, exchange of the halves (section 3.4)."""
+def flow_step(experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int) -> Chain:
+    """Builds a flow step: actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, swap of the halves (section 3.4)."""
     layers = [ActNorm(shape, form="positive_scale_then_shift")]
     if networks.invertible_conv:
         first, second = (
@@ -151,11 +185,13 @@ def flow_step(experiment, shape, networks, seed):
     return Chain(layers, name="step")
 
 
-def coupling(experiment, shape, networks, seed):
-    """Mixture of logistics, or affine, with its conditioner."""
+def coupling(
+    experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int
+) -> AffineCoupling | LogisticMixtureCoupling:
+    """Builds a coupling by mixtures of logistics, or an affine one, with its conditioner."""
     height, width, channels = shape
     if channels % 2:
-        raise ValueError(f"A coupling of channels needs an even number of them, got {channels}: squeeze first.")
+        raise ValueError(f"A coupling of channels needs an even number of channels, got {channels}; squeeze first.")
     affine = experiment.coupling == "affine"
     network = GatedConditioner(
         networks.width,
@@ -190,16 +226,21 @@ def coupling(experiment, shape, networks, seed):
 def _check_divides(factor, height, width, description):
     if height % factor or width % factor:
         raise ValueError(
-            f"The stages {description!r} halve sides of {height} and {width}: give an image_size with more factors of 2."
+            f"The stages {description!r} halve sides of {height} and {width}; give an image_size with more factors of 2."
         )
 
 
-def extend_count(experiment, count):
-    """Parameters of a Flow++ from `count` of those with one and two blocks a conditioner: all blocks are alike."""
+def extend_count(experiment: FlowPPExperiment, count: Callable[[FlowPPExperiment], int]) -> int:
+    """Extrapolates the number of parameters from models with one and two blocks per conditioner, because all blocks are alike.
+
+    Args:
+      experiment: The experiment.
+      count: Function that counts the parameters of an experiment's built model.
+    """
     one, two = (count(dataclasses.replace(experiment, num_blocks=number)) for number in (1, 2))
     return one + (experiment.num_blocks - 1) * (two - one)
 
 
-def optimizer(experiment, learning_rate):
-    """Adam with the gradient's norm clipped (released code)."""
+def optimizer(experiment: FlowPPExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+    """Builds the optimizer: Adam with the norm of the gradient clipped (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, global_clipnorm=experiment.clip_norm)

@@ -1,4 +1,4 @@
-"""What Flow++ gives to the shared driver."""
+"""The reproduction of Flow++, for the shared driver."""
 
 from reproductions.experiment import Reproduction
 from reproductions.flowpp import model

@@ -1,12 +1,18 @@
-"""The learning rates of the released Flow++ code, as data; by the names of its training scripts.
+"""The learning-rate schedules of the released Flow++ code, as data, named after its training scripts.
 
-Every schedule begins at exactly 0. Where a decay goes on "until at most 3e-4", it stays at the first value that is.
+Every schedule begins at exactly 0. Where a decay continues "until at most 3e-4", the rate stays at the first value that is.
 
-Deviation: in the released 64x64 scripts a boundary step (10,000 or 50,000, say) belongs to no piece, which gives NaN there,
-and the last ramp of `imagenet64` runs from -1e-6 to 0. Here a boundary belongs to the piece that begins at it, and the ramp
-runs from 0 to 1e-6, as in the released VFlow code (Chen et al. 2020), which goes back to it.
+Deviation: in the released 64x64 scripts a boundary step (such as 10,000 or 50,000) belongs to no piece and gives NaN, and the
+last ramp of `imagenet64` runs from -1e-6 to 0. Here a boundary belongs to the piece that begins at it, and the ramp runs from 0
+to 1e-6, as in the released VFlow code (Chen et al. 2020), which is derived from it.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from reproductions.flowpp.experiments import FlowPPExperiment
 from tfflows.training.schedules import Constant, GeometricDecay, Linear, LinearWarmup, Piecewise
 
 SCHEDULES = {
@@ -44,15 +50,17 @@ SCHEDULES = {
 }
 
 
-def build_schedule(experiment, schedules=SCHEDULES):
-    """The schedule that `experiment.schedule` names; if it is empty, a warm-up to `learning_rate` over `warmup_steps`.
+def build_schedule(
+    experiment: FlowPPExperiment, schedules: Mapping[str, Sequence[Any]] = SCHEDULES
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the schedule named by `experiment.schedule`, or a warm-up to `learning_rate` over `warmup_steps` if it is empty.
 
     Args:
-      experiment: `FlowPPExperiment`.
-      schedules: `{name: pieces}`.
+      experiment: The experiment.
+      schedules: Pieces of each schedule, by name.
 
     Raises:
-      ValueError: on an unknown name (names the valid ones).
+      ValueError: If the name is unknown. The message lists the valid names.
     """
     if not experiment.schedule:
         return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)

@@ -1,7 +1,7 @@
 """Flow++'s arms of the claims study (reproductions/claims), half a million live parameters each.
 
-As in table 2 widths make up for what an arm lacks. Where there is a dequantizer, it has 11% of the parameters, as
-published: a shallower one with a smaller context network, since the published depths would take half of them at this size.
+As in table 2, the widths equalize the number of parameters. A dequantizer has 11% of them, as published. It is shallower and has
+a smaller context network, because at this size the published depths would take half of the parameters.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import dataclasses
 from reproductions.flowpp.experiments import EXPERIMENTS
 from reproductions.recipe import GAP, study_experiments
 
-# A dequantizer small enough; shared with VFlow.
+# A sufficiently small dequantizer; shared with VFlow.
 SMALL_DEQUANTIZER = {"dequantization_width": 12, "dequantization_blocks": 1, "context_width": 8, "context_blocks": 2}
 _SIZE = {
     "width": 28,
@@ -26,9 +26,9 @@ ARMS = {
     "full": _SIZE,
     "uniform_dequantization": {**_SIZE, "width": 30, "dequantization": "uniform"},
     "affine_coupling": {**_SIZE, "width": 37, "coupling": "affine", "dequantization_width": 16},
-    # The released ablation: as many parameters, and no position sees another but by convolution.
+    # The released ablation: the same number of parameters, and positions interact only through convolutions.
     "maximum": {**_SIZE, "mixer": "maximum", "dequantization_mixer": "maximum"},
-    # The paper's: convolutions alone, widened to match.
+    # The paper's ablation: only convolutions, widened to match.
     "convolutions_only": {
         **_SIZE,
         "width": 30,
@@ -36,7 +36,7 @@ ARMS = {
         "dequantization_width": 14,
         "dequantization_mixer": "none",
     },
-    # VFlow's table 1: width and blocks of its arm of 6 channels.
+    # For table 1 of VFlow: width and blocks of its arm with 6 channels.
     "vflow_width": {**_SIZE, "width": 14, "num_blocks": 3, "source": "VFlow, table 1, reduced"},
 }
 ARMS |= {

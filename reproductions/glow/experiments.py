@@ -1,7 +1,7 @@
 """The experiments of Glow (Kingma & Dhariwal 2018), as data.
 
-Settings are those of the released code's published commands, the nearest thing to what made the paper's numbers; the paper's
-own forms are options of the same fields (see the README of this folder).
+The settings are those of the published commands of the released code, which are closest to those that gave the paper's numbers.
+The forms printed in the paper are options of the same fields (see the README of this folder).
 """
 
 import dataclasses
@@ -12,26 +12,26 @@ from reproductions.fields import setting
 
 @dataclasses.dataclass(frozen=True)
 class GlowExperiment(AugmentedExperiment):
-    """A Glow; the choice that a field defaults to is the released code's.
+    """An experiment with Glow. By default each field has the value of the released code.
 
     Attributes:
-      levels: L.
-      depth: K, flow steps a level.
+      levels: Number of levels, L.
+      depth: Flow steps per level, K.
       width: Hidden channels of the coupling networks.
       permutation: Channel mixing: `reverse`, `shuffle`, `invertible` (1x1 convolution), `invertible_lu` (its released LU
         form), `invertible_lu_paper` (eq. 10 with s itself).
-      coupling: `additive` or `affine`.
-      coupling_scale: `sigmoid` (of r + 2, released) or `exp` (paper).
-      coupling_order: `shift_then_scale` (released) or `scale_then_shift` (paper).
-      conditioning_half: `first` (released) or `second` (paper).
-      actnorm_form: `shift_then_scale` (released) or `scale_then_shift` (paper).
-      padding: `border` (released: zeros joined with a border channel) or `zeros` (paper).
-      split_prior: `learned` (released) or `standard`, N(0, I) (paper).
-      top_prior: `learned` (released, `--learntop`) or `standard` (paper).
+      coupling: Coupling, `additive` or `affine`.
+      coupling_scale: Scale of an affine coupling: `sigmoid` (of r + 2, released) or `exp` (paper).
+      coupling_order: Order of an affine coupling: `shift_then_scale` (released) or `scale_then_shift` (paper).
+      conditioning_half: Half of the channels that conditions the other: `first` (released) or `second` (paper).
+      actnorm_form: Form of actnorm: `shift_then_scale` (released) or `scale_then_shift` (paper).
+      padding: Padding of convolutions: `border` (released: zeros and an extra border channel) or `zeros` (paper).
+      split_prior: Prior between levels: `learned` (released) or `standard`, N(0, I) (paper).
+      top_prior: Prior of the last level: `learned` (released, `--learntop`) or `standard` (paper).
       class_weight: Weight of the class loss of conditional models.
-      optimizer: `adamax` (released) or `adam` (paper).
-      beta_1: Of the optimizer.
-      beta_2: Of the optimizer; the released code takes 1 - 1/(steps of 50,000 images).
+      optimizer: Optimizer: `adamax` (released) or `adam` (paper).
+      beta_1: Decay of the first moments.
+      beta_2: Decay of the second moments; the released code uses 1 - 1/(steps of 50,000 images).
     """
 
     levels: int = setting(3, at_least=1)
@@ -57,7 +57,7 @@ class GlowExperiment(AugmentedExperiment):
         super().__post_init__()
         if self.augment_channels and self.class_weight:
             raise ValueError(
-                f"The class loss reads the latent of the image alone: augment_channels={self.augment_channels} needs "
+                f"The class loss uses only the latent of the image: augment_channels={self.augment_channels} needs "
                 "class_weight=0."
             )
         if self.image_size % 2**self.levels:
@@ -67,8 +67,9 @@ class GlowExperiment(AugmentedExperiment):
             )
 
 
-# Released code: 8 workers with 64 images of 32x32 each (as many pixels at other sizes); an epoch is 50,000 such images for
-# every data set; the learning rate warms up for 10 epochs; training goes on until stopped by hand. 2,000 epochs are ours.
+# In the released code, each of 8 workers has 64 images of 32x32 (the same number of pixels at other sizes). An epoch is 50,000
+# such images for every data set, the learning rate warms up for 10 epochs, and training continues until stopped by hand. The
+# 2,000 epochs are our choice.
 _EPOCH_8_GPUS = 98
 _EPOCH_40_GPUS = 20
 _EPOCHS = 2000
@@ -176,7 +177,7 @@ _PUBLISHED = [
     ),
 ]
 
-# Not of the paper: a few minutes on two cores, from images that come with a pip package.
+# Not in the paper: takes a few minutes on two cores, with images that come with a pip package.
 _OWN = [
     GlowExperiment(
         "demo",
@@ -199,7 +200,7 @@ _OWN = [
     ),
 ]
 
-# Whether the ablation's claims hold, at a size that two cores train in minutes: the protocol that all papers share
+# These test the claims of the ablation at a size that two cores train in minutes, by the protocol shared by all papers
 # (reproductions/claims). The full arm has 0.5 million live parameters (499,956); depth and width are the same in all arms.
 _CLAIMS = [
     GlowExperiment(
@@ -227,7 +228,7 @@ _CLAIMS = [
     for permutation in ("reverse", "shuffle", "invertible")
 ]
 
-# VFlow's three more channels around the full arm, at its number of live parameters (493,760).
+# The full arm with VFlow's three extra channels, at the same number of live parameters (493,760).
 _AUGMENTED = dataclasses.replace(
     _CLAIMS[-1],
     name="claims_augmented",
@@ -243,8 +244,8 @@ _AUGMENTED = dataclasses.replace(
 EXPERIMENTS = {experiment.name: experiment for experiment in [*_PUBLISHED, *_OWN, *_CLAIMS, _AUGMENTED]}
 
 
-def small(experiment):
-    """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
+def small(experiment: GlowExperiment) -> GlowExperiment:
+    """Returns the experiment sized for two CPU cores: same structure, narrower and shallower, fewer and smaller batches."""
     batch_size = max(2, min(32, 32 * 32 * 32 // experiment.image_size**2))
     return dataclasses.replace(
         experiment,

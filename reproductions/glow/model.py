@@ -1,10 +1,14 @@
-"""Glow from an experiment: a flat list that reads like figure 2 of the paper."""
+"""Builds Glow from an experiment, as a flat list that reads like figure 2 of the paper."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow_probability as tfp
 
 from reproductions.augmented import with_augmenter
+from reproductions.experiment import LearningRate
+from reproductions.glow.experiments import GlowExperiment
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -25,23 +29,23 @@ from tfflows.math.random import derive_seed
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D
 from tfflows.training.optimizers import Adam, GlowAdamax
 
-tfd = tfp.distributions
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
-    """The model of an experiment, over uint8 images.
+def build(experiment: GlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `GlowExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Python `int`; used by conditional experiments.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Number of classes, for conditional experiments.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow` (a `ClassifyingFlow` where the labels are classified too).
+      The model, a `ClassifyingFlow` if the experiment also classifies the labels.
 
     Raises:
-      ValueError: if the experiment is conditional and there are no classes, or the image cannot be halved often enough.
+      ValueError: If the experiment is conditional and there are no classes, or the image cannot be halved often enough.
     """
     if experiment.conditional and num_classes < 1:
         raise ValueError(
@@ -54,8 +58,10 @@ def build(experiment, image_shape, num_classes, seed):
     return DequantizedFlow(with_augmenter(flow, experiment, image_shape, seed), experiment.num_bits)
 
 
-def flow_distribution(experiment, image_shape, num_classes, seed):
-    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal vector."""
+def flow_distribution(
+    experiment: GlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int
+) -> tfd.TransformedDistribution:
+    """Builds the density of dequantized images, a transformed standard normal vector."""
     height, width, channels = image_shape
     levels = []
     for index in range(experiment.levels):
@@ -75,8 +81,8 @@ def flow_distribution(experiment, image_shape, num_classes, seed):
     return tfd.TransformedDistribution(base, bijector, name="glow")
 
 
-def flow_step(experiment, shape, seed):
-    """Actnorm, channel mixing, coupling (section 3)."""
+def flow_step(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> Chain:
+    """Builds a flow step: actnorm, channel mixing, coupling (section 3)."""
     return Chain(
         [
             ActNorm(shape[-1:], form=experiment.actnorm_form),
@@ -87,8 +93,8 @@ def flow_step(experiment, shape, seed):
     )
 
 
-def channel_mixing(experiment, channels, seed):
-    """One of the permutations that figure 3 compares."""
+def channel_mixing(experiment: GlowExperiment, channels: int, seed: int) -> tfb.Bijector:
+    """Builds one of the permutations compared in figure 3."""
     if experiment.permutation == "reverse":
         return Reverse()
     if experiment.permutation == "shuffle":
@@ -101,8 +107,8 @@ def channel_mixing(experiment, channels, seed):
 _LU_DIAGONALS = {"invertible_lu": "sign_log", "invertible_lu_paper": "direct"}
 
 
-def coupling(experiment, shape, seed):
-    """Additive or affine coupling with its network."""
+def coupling(experiment: GlowExperiment, shape: Sequence[int], seed: int) -> AdditiveCoupling | AffineCoupling:
+    """Builds an additive or affine coupling with its network."""
     height, width, channels = shape
     affine = experiment.coupling == "affine"
     network = CouplingNetwork(
@@ -125,8 +131,8 @@ def coupling(experiment, shape, seed):
     )
 
 
-def split_prior(experiment, shape):
-    """The Gaussian of the half that leaves between levels, given the half that stays."""
+def split_prior(experiment: GlowExperiment, shape: Sequence[int]) -> GaussianPrior | None:
+    """Builds the Gaussian of the half that is factored out between levels, given the half that is kept."""
     if experiment.split_prior == "standard":
         return None
     height, width, channels = shape
@@ -135,8 +141,8 @@ def split_prior(experiment, shape):
     return GaussianPrior(network, parameter_order="contiguous", name="split_prior")
 
 
-def top_prior(experiment, shape, num_classes):
-    """The Gaussian of the last level; given the label in conditional models."""
+def top_prior(experiment: GlowExperiment, shape: Sequence[int], num_classes: int) -> GaussianPrior | None:
+    """Builds the Gaussian of the last level, which depends on the label in conditional models."""
     learn = experiment.top_prior == "learned"
     if not learn and not num_classes:
         return None
@@ -145,22 +151,30 @@ def top_prior(experiment, shape, num_classes):
     return GaussianPrior(network, conditional=num_classes > 0, parameter_order="contiguous", name="top_prior")
 
 
-def dead_parameters(experiment, image_shape):
-    """Weights of the top prior that see only zeros: `9 (2 n)^2` for n top channels (the released layout holds them)."""
+def dead_parameters(experiment: GlowExperiment, image_shape: Sequence[int]) -> int:
+    """Returns the number of top-prior weights whose inputs are always zero.
+
+    It is `9 (2 n)^2` for n top channels; the released layout includes these weights.
+    """
     if experiment.top_prior != "learned":
         return 0
     top_channels = experiment.augmented_shape(image_shape)[-1] * 4 * 2 ** (experiment.levels - 1)
     return 9 * (2 * top_channels) ** 2
 
 
-def extend_count(experiment, count):
-    """Parameters of a Glow from `count` of those with one and two steps a level: all steps of a level are alike."""
+def extend_count(experiment: GlowExperiment, count: Callable[[GlowExperiment], int]) -> int:
+    """Extrapolates the number of parameters from models with one and two steps per level, because all steps are alike.
+
+    Args:
+      experiment: The experiment.
+      count: Function that counts the parameters of an experiment's built model.
+    """
     one, two = (count(dataclasses.replace(experiment, depth=depth)) for depth in (1, 2))
     return one + (experiment.depth - 1) * (two - one)
 
 
-def optimizer(experiment, learning_rate):
-    """The experiment's optimizer: the released Adamax, or Adam as in the paper's appendix."""
+def optimizer(experiment: GlowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+    """Builds the optimizer of an experiment: the released Adamax, or Adam as in the paper's appendix."""
     if experiment.optimizer == "adam":
         return Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)
     return GlowAdamax(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2)

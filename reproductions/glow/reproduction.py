@@ -1,4 +1,4 @@
-"""What Glow gives to the shared driver."""
+"""The reproduction of Glow, for the shared driver."""
 
 from reproductions.experiment import Reproduction
 from reproductions.glow import model

@@ -1,7 +1,7 @@
 """Glow's arms of the claims study (reproductions/claims), half a million parameters each.
 
-Figure 3 fixes depth and width in all six; so do these. The invertible affine one stands for Glow between papers. The half
-million are live parameters: weights of the top prior that see zeros alone are not counted.
+As in figure 3, depth and width are the same in all six. The invertible affine arm represents Glow in comparisons between papers.
+Only live parameters count towards the half million, not the weights of the top prior whose inputs are always zero.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ ARMS = {
         for coupling in ("additive", "affine")
         for permutation in ("reverse", "shuffle", "invertible")
     },
-    # Beside MaCow on 5 bits.
+    # For the comparison with MaCow on 5 bits.
     "invertible_affine_5bit": {**_SIZE, "num_bits": 5, "source": "MaCow, table 2, reduced"},
-    # VFlow's three more channels around the same flow, narrower.
+    # The same flow, narrower, with VFlow's three extra channels.
     "augmented": {
         **_SIZE,
         "width": 40,

@@ -1,14 +1,19 @@
-"""How many parameters a MaCow has, by closed forms; the tests compare them with built models."""
+"""Closed forms for the number of parameters of a MaCow; the tests compare them with built models."""
 
+import itertools
+from collections.abc import Callable, Sequence
+
+from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.networks.macow import default_width
 
 
-def count_parameters(experiment, count=None):
-    """Trained parameters of an experiment, `int`; those under the masks of the paper's kernels among them, which stay 0.
+def count_parameters(experiment: MaCowExperiment, count: Callable[[MaCowExperiment], int] | None = None) -> int:
+    """Returns the number of trained parameters of an experiment, including the masked ones of the paper's kernels, which stay 0.
 
     Args:
-      experiment: `MaCowExperiment`, on images of three channels.
-      count: `experiment -> int`, of a built model; used of augmented ones alone, as one of thousands of variables takes long.
+      experiment: An experiment on images of three channels.
+      count: Function that counts the parameters of an experiment's built model. It is used only for augmented experiments,
+        because building a model of thousands of variables takes long.
     """
     if experiment.augment_channels:
         return count(experiment)
@@ -21,8 +26,16 @@ def count_parameters(experiment, count=None):
     return total
 
 
-def flow(form, levels, affine, affine_prior, context):
-    """Of a flow on images of three channels; form: the variant and the taps of a kernel; context: channels at full size."""
+def flow(form: tuple[str, int], levels: Sequence[LevelSizes], affine: bool, affine_prior: bool, context: int) -> int:
+    """Counts a flow on images of three channels.
+
+    Args:
+      form: Variant, and number of taps of a kernel.
+      levels: Sizes of the levels.
+      affine: Whether the couplings are affine.
+      affine_prior: Whether the priors are affine.
+      context: Channels of the context at full resolution.
+    """
     channels = 3
     total = levels[0].steps[0] * step(form, channels, levels[0].width, affine, context)
     for level in levels[1:]:
@@ -36,40 +49,40 @@ def flow(form, levels, affine, affine_prior, context):
     return total
 
 
-def step(form, channels, width, affine, context):
-    """Eight masked convolutions and four actnorms, then a step of Glow."""
+def step(form: tuple[str, int], channels: int, width: int, affine: bool, context: int) -> int:
+    """Counts a flow step: eight masked convolutions and four actnorms, then a step of Glow."""
     units = 8 * masked_conv(form[1], channels, affine, context) + 4 * 2 * channels
     return units + 2 * channels + channels**2 + coupling(channels, 2, width, affine, context)
 
 
-def masked_conv(taps, channels, affine, context):
-    """Masked convolution, 1x1 convolution, and the 3x3 convolution of the context."""
+def masked_conv(taps: int, channels: int, affine: bool, context: int) -> int:
+    """Counts the network of a masked convolution: masked, 1x1, and the 3x3 convolution of the context."""
     width, out = default_width(channels), channels * (2 if affine else 1)
     own = width * channels * taps + 2 * width + out * width + 2 * out
     return own + (9 * width * context + 2 * width if context else 0)
 
 
-def coupling(channels, factor, width, affine, context):
-    """Of the last of `factor` parts of the channels."""
+def coupling(channels: int, factor: int, width: int, affine: bool, context: int) -> int:
+    """Counts a coupling that transforms the last of `factor` parts of the channels."""
     transformed = channels // factor
     out = transformed * (2 if affine else 1)
     return 9 * width * (channels - transformed + context) + width**2 + 9 * width * out + 4 * width + 2 * out
 
 
-def prior(variant, channels, factor, width, affine, context):
-    """A coupling; in the release after an actnorm and a 1x1 convolution."""
+def prior(variant: str, channels: int, factor: int, width: int, affine: bool, context: int) -> int:
+    """Counts a prior: a coupling, in the release after an actnorm and a 1x1 convolution."""
     before = 2 * channels + channels**2 if variant == "release" else 0
     return before + coupling(channels, factor, width, affine, context)
 
 
-def encoder(planes, filters):
-    """The network that gives a dequantizer its context."""
+def encoder(planes: Sequence[int], filters: int) -> int:
+    """Counts the network that computes the context of a dequantizer."""
 
     def convolution(size, channels, out):
         return size * channels * out + 2 * out
 
     total = 4 * convolution(9, planes[0], planes[0]) + convolution(1, 3, planes[0])
     total += convolution(9, 3, planes[0]) - convolution(9, planes[0], planes[0])
-    for before, width in zip(planes, planes[1:], strict=False):
+    for before, width in itertools.pairwise(planes):
         total += convolution(9, before, width) + 4 * convolution(9, width, width) + convolution(9, width, before)
     return total + convolution(1, planes[0], filters)

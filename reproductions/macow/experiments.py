@@ -1,7 +1,7 @@
-"""The experiments of MaCow (Ma et al. 2019), as data, in its two variants.
+"""The experiments of MaCow (Ma et al. 2019), as data, in two variants.
 
-`paper`: the published text, whose details are those of the code of February 2019. `release`: the configurations that were
-released later. See the README of this folder.
+`paper` is the published text, with details from the code of February 2019. `release` has the configurations that were released
+later. See the README of this folder.
 """
 
 import dataclasses
@@ -15,27 +15,30 @@ VARIANTS = ("paper", "release")
 
 @dataclasses.dataclass(frozen=True)
 class MaCowExperiment(AugmentedExperiment):
-    """A MaCow. Sequences may be given as text, as `--set` takes them.
+    """An experiment with MaCow. Sequences may be given as text, as `--set` takes them.
 
     Attributes:
-      variant: `paper` (masked kernels, two reversed orders, four units of two masked convolutions a step, priors of a bare
-        coupling) or `release` (shifted kernels, four directions, two units of four, priors with actnorm and 1x1 convolution).
-      steps: Flow steps of each level, several numbers where parts leave in between: `((4,), (12, 12), (12, 12), (12,))`, as text
-        `4, 12+12, 12+12, 12`. The first level is on the image as it is, each of the others begins with a squeeze.
+      variant: `paper` (masked kernels, two opposite orders, four units of two masked convolutions per step, priors that are a
+        single coupling) or `release` (shifted kernels, four directions, two units of four, priors with actnorm and 1x1
+        convolution).
+      steps: Flow steps of each level. A level whose parts are factored out in between has several numbers:
+        `((4,), (12, 12), (12, 12), (12,))`, as text `4, 12+12, 12+12, 12`. The first level works on the unsqueezed image; each of
+        the others begins with a squeeze.
       widths: Hidden channels of the couplings and priors of each level.
-      factors: Of the levels between the first and the last: into how many parts a level's channels are cut, one of which leaves
-        after each of its numbers of steps: 4 with two of them is the fine-grained architecture, 2 with one the original one.
-      kernel_height: Of the masked convolutions, across the lines.
-      kernel_width: Along the lines.
-      coupling: Of steps and masked convolutions: `affine` or `additive`.
-      prior_coupling: Of the priors.
-      dequantization: `uniform` or `variational`.
-      dequantization_steps: As `steps`, of the dequantizer.
-      dequantization_widths: As `widths`.
-      dequantization_factors: As `factors`; empty: there is no level between.
-      context_planes: Channels of the network that gives the dequantizer its context, a number a resolution.
+      factors: For each level between the first and the last, the number of parts of its channels. One part is factored out after
+        each of its numbers of steps. A factor of 4 with two numbers of steps is the fine-grained architecture, a factor of 2 with
+        one is the original architecture.
+      kernel_height: Size of the masked convolutions across the lines.
+      kernel_width: Size of the masked convolutions along the lines.
+      coupling: Form of couplings and masked convolutions, `affine` or `additive`.
+      prior_coupling: Form of the priors, `affine` or `additive`.
+      dequantization: Dequantization, `uniform` or `variational`.
+      dequantization_steps: Like `steps`, for the dequantizer.
+      dequantization_widths: Like `widths`, for the dequantizer.
+      dequantization_factors: Like `factors`, for the dequantizer; empty if there is no level in between.
+      context_planes: Channels, at each resolution, of the network that computes the dequantizer's context.
       context_filters: Channels of the context.
-      decay: Factor of the learning rate a step, after warm-up.
+      decay: Factor of the learning rate per step after warm-up.
     """
 
     variant: str = setting("paper", choices=VARIANTS)
@@ -58,25 +61,31 @@ class MaCowExperiment(AugmentedExperiment):
         super().__post_init__()
         if not self.context_planes:
             raise ValueError("context_planes needs at least one number, got none.")
-        self.levels  # noqa: B018 - raises what is wrong with them
+        self.levels  # noqa: B018 - raises if they are not valid
         if self.dequantization == "variational":
             self.dequantization_levels  # noqa: B018
 
     @property
     def levels(self) -> list["LevelSizes"]:
-        """The sizes of each level of the flow."""
+        """Sizes of each level of the flow."""
         return level_sizes(self.steps, self.widths, self.factors, "")
 
     @property
     def dequantization_levels(self) -> list["LevelSizes"]:
-        """The sizes of each level of the dequantizer."""
+        """Sizes of each level of the dequantizer."""
         fields = (self.dequantization_steps, self.dequantization_widths, self.dequantization_factors)
         return level_sizes(*fields, "dequantization_")
 
 
 @dataclasses.dataclass(frozen=True)
 class LevelSizes:
-    """Attributes: steps: Of each part, Python `int`s; width: hidden channels; factor: number of parts, 1 where none leaves."""
+    """Sizes of one level.
+
+    Attributes:
+      steps: Flow steps before each part is factored out.
+      width: Hidden channels of the couplings and priors.
+      factor: Number of parts of the channels; 1 if none is factored out.
+    """
 
     steps: tuple[int, ...]
     width: int
@@ -86,31 +95,34 @@ class LevelSizes:
 def level_sizes(
     steps: tuple[tuple[int, ...], ...], widths: tuple[int, ...], factors: tuple[int, ...], prefix: str
 ) -> list[LevelSizes]:
-    """The sizes of each level.
+    """Returns the sizes of each level.
 
     Args:
-      steps, widths, factors: As the fields of `MaCowExperiment`.
-      prefix: What the names of the fields begin with.
+      steps: As in `MaCowExperiment`.
+      widths: As in `MaCowExperiment`.
+      factors: As in `MaCowExperiment`.
+      prefix: Prefix of the names of these fields, for error messages.
 
     Raises:
-      ValueError: if they are not equally long, or more would leave a level than there is.
+      ValueError: If their lengths do not match, or if a level would factor out more parts than it has.
     """
     if len(widths) != len(steps) or len(factors) != max(len(steps) - 2, 0) or len(steps) < 2:
         raise ValueError(
-            f"{prefix}steps={text_of(steps)!r} has {len(steps)} levels, at least 2: {prefix}widths needs as many entries, got "
-            f"{text_of(widths)!r}, and {prefix}factors one for each level between the first and the last, got "
+            f"{prefix}steps={text_of(steps)!r} has {len(steps)} levels, and at least 2 are needed. "
+            f"{prefix}widths needs one entry per level, got {text_of(widths)!r}, and "
+            f"{prefix}factors one per level between the first and the last, got "
             f"{text_of(factors)!r}."
         )
     if not all(steps):
-        raise ValueError(f"Each level needs a number of steps; {prefix}steps={text_of(steps)!r}.")
+        raise ValueError(f"Each level needs a number of steps; got {prefix}steps={text_of(steps)!r}.")
     for own, cut in zip(steps[1:-1], factors, strict=True):
         if len(own) >= cut:
             raise ValueError(
-                f"Of a level cut in {cut} parts, fewer than {cut} can leave; {prefix}steps={text_of(steps)!r}."
+                f"A level with {cut} parts can factor out fewer than {cut}; got {prefix}steps={text_of(steps)!r}."
             )
     if len(steps[0]) > 1 or len(steps[-1]) > 1:
         raise ValueError(
-            f"From the first and the last level nothing leaves in between; {prefix}steps={text_of(steps)!r}."
+            f"The first and the last level need a single number of steps; got {prefix}steps={text_of(steps)!r}."
         )
     return [LevelSizes(*sizes) for sizes in zip(steps, widths, (1, *factors, 1), strict=True)]
 
@@ -122,7 +134,7 @@ _LSUN_IMAGES = {"bedroom": 3_033_042, "tower": 708_264, "church": 126_227}
 
 
 def _until_stop(warmup_steps, decay):
-    """Steps until the learning rate has fallen from 1e-3 to 1e-5, where the released code stops."""
+    """Number of steps until the learning rate has fallen from 1e-3 to 1e-5, where the released code stops."""
     return warmup_steps + round(math.log(100) / -math.log(decay))
 
 
@@ -161,10 +173,10 @@ _STEPS = {
 
 
 def _experiment(variant, name, num_images, warmup_steps, **settings):
-    """An experiment of a variant on so many training images: its kernels, its learning rate, its name.
+    """An experiment of a variant on `num_images` training images, with the kernels, learning rate and name of the variant.
 
-    The paper's variant warms up for an epoch, the release for `warmup_steps`. Unless told otherwise both are evaluated once an
-    epoch and go on until the learning rate is 1e-5.
+    The paper's variant warms up for an epoch, the release for `warmup_steps`. By default both evaluate once per epoch and train
+    until the learning rate is 1e-5.
     """
     epoch = math.ceil(num_images / settings["batch_size"])
     warmup = epoch if variant == "paper" else warmup_steps
@@ -184,7 +196,7 @@ def _experiment(variant, name, num_images, warmup_steps, **settings):
 
 
 def _of_variant(variant):
-    """The published experiments of a variant."""
+    """Published experiments of a variant."""
 
     def cifar10(name, **changes):
         kernel = {} if variant == "paper" else {"kernel_width": 3}
@@ -282,9 +294,9 @@ _PUBLISHED = [experiment for variant in VARIANTS for experiment in _of_variant(v
 
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED}
 
-# Whether the claims of tables 1 and 2 hold, at a size that two cores train in minutes: the protocol that all papers share
-# (reproductions/claims). Widths, and in the release a step more, make up for what an arm lacks, so that all have half a million
-# parameters. The dequantizer is the least that its structure allows, a step a level: 22 to 25% of them (published: 3 to 4%).
+# These test the claims of tables 1 and 2 at a size that two cores train in minutes, by the protocol shared by all papers
+# (reproductions/claims). Widths, and one more step in the release, are chosen such that all arms have half a million parameters.
+# The dequantizer is the smallest that its structure allows, one step per level: 22 to 25% of them (published: 3 to 4%).
 _CLAIMS_SIZE = {
     "dataset": "cifar10_16",
     "image_size": 16,
@@ -318,7 +330,8 @@ _CLAIMS_ARMS = {
 }
 
 
-# With and without VFlow's three more channels at one number of parameters: with six, three levels would have twice as many.
+# With and without VFlow's three extra channels, at the same number of parameters. With six channels, three levels would have
+# twice as many parameters.
 _AUGMENTED = {
     "augment_channels": 3,
     "augmenter": "flow",
@@ -335,7 +348,7 @@ _CLAIMS_OF_VFLOW = {
 
 
 def _claims_of_variant(variant):
-    """The arms of the claims study of a variant; of the paper's, two on 5 bits too, and those of VFlow's study."""
+    """Arms of the claims study of a variant. The paper's variant also has two arms on 5 bits, and those of VFlow's study."""
     arms = dict(_CLAIMS_ARMS[variant])
     if variant == "paper":
         arms |= {f"{arm}_5bit": {**arms[arm], "num_bits": 5} for arm in ("fine_grained", "var")}
@@ -351,8 +364,8 @@ def _claims_of_variant(variant):
 EXPERIMENTS |= {experiment.name: experiment for variant in VARIANTS for experiment in _claims_of_variant(variant)}
 
 
-def small(experiment):
-    """The experiment sized for two CPU cores: the same structure, narrower and shallower, fewer and smaller batches."""
+def small(experiment: MaCowExperiment) -> MaCowExperiment:
+    """Returns the experiment sized for two CPU cores: same structure, narrower and shallower, fewer and smaller batches."""
     batch_size = max(2, min(16, 16 * 32 * 32 // experiment.image_size**2))
 
     def fewer(steps):

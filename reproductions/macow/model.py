@@ -1,10 +1,14 @@
-"""MaCow from an experiment: a flat list that reads like figure 2 of the paper."""
+"""Builds MaCow from an experiment, as a flat list that reads like figure 2 of the paper."""
 
 import dataclasses
+from collections.abc import Sequence
 
+import keras
 import tensorflow_probability as tfp
 
 from reproductions.augmented import with_augmenter
+from reproductions.experiment import LearningRate
+from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
@@ -26,20 +30,20 @@ from tfflows.training.optimizers import Adam
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
-    """The model of an experiment, over uint8 images.
+def build(experiment: MaCowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `MaCowExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow`; its loss is in nats an image, as the released code's; its latents have the shape of the image.
+      The model. Its loss is in nats per image, as in the released code, and its latents have the shape of the image.
 
     Raises:
-      ValueError: if the experiment is conditional, or the image cannot be halved or cut as its levels ask.
+      ValueError: If the experiment is conditional, or the image cannot be halved or split as its levels ask.
     """
     del num_classes
     if experiment.conditional:
@@ -54,8 +58,10 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def flow_distribution(experiment, image_shape, seed):
-    """The density over dequantized images: `tfd.TransformedDistribution` of a standard normal image."""
+def flow_distribution(
+    experiment: MaCowExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution:
+    """Builds the density of dequantized images, a transformed standard normal image."""
     layers = flow(_Flow.main(experiment), experiment.levels, image_shape, seed)
     # Images lie in [-1, 1) here.
     bijector = Chain([tfb.Scale(0.5, name="doubling"), *layers], name="macow")
@@ -63,8 +69,10 @@ def flow_distribution(experiment, image_shape, seed):
     return tfd.TransformedDistribution(base, bijector, name="macow")
 
 
-def dequantizer(experiment, image_shape, seed):
-    """Uniform, or a conditional MaCow on noise that ends in a sigmoid (section 3.3)."""
+def dequantizer(
+    experiment: MaCowExperiment, image_shape: Sequence[int], seed: int
+) -> UniformDequantizer | VariationalDequantizer:
+    """Builds the dequantizer: uniform, or a conditional MaCow on noise that ends in a sigmoid (section 3.3)."""
     if experiment.dequantization == "uniform":
         return UniformDequantizer()
     context = ResidualContextNetwork(
@@ -82,7 +90,7 @@ def dequantizer(experiment, image_shape, seed):
 
 @dataclasses.dataclass(frozen=True)
 class _Flow:
-    """What the flow and the dequantizer differ in."""
+    """Settings in which the flow and the dequantizer differ."""
 
     variant: str
     kernel_size: tuple[int, int]
@@ -108,33 +116,43 @@ class _Flow:
         return cls(experiment.variant, kernel_size, True, True, experiment.context_filters, experiment.precision)
 
     def squeezed(self):
-        """As seen after a squeeze, of the context too."""
+        """The settings after a squeeze, which also squeezes the context."""
         return dataclasses.replace(self, context_filters=4 * self.context_filters)
 
 
-def unit_form(experiment):
-    """What the units of an experiment's flow have in common: kernels, coupling, precision."""
+def unit_form(experiment: MaCowExperiment) -> _Flow:
+    """Returns the settings shared by the units of an experiment's flow: kernels, coupling, precision."""
     return _Flow.main(experiment)
 
 
-def flow(form, levels, image_shape, seed):
-    """The bijectors of a multi-scale MaCow, data to latent, which keeps the shape of the image (section 3.2)."""
+def flow(form: _Flow, levels: Sequence[LevelSizes], image_shape: Sequence[int], seed: int) -> list[tfb.Bijector]:
+    """Builds the bijectors of a multi-scale MaCow, data to latent, which keep the shape of the image (section 3.2).
+
+    Args:
+      form: Settings shared by all units.
+      levels: Sizes of the levels.
+      image_shape: Shape `[H, W, C]` of the input.
+      seed: Seed of the initial parameters.
+
+    Raises:
+      ValueError: If the image has a single channel, or cannot be halved or split as the levels ask.
+    """
     height, width, channels = image_shape
     if channels < 2:
         raise ValueError(
-            f"The first level's couplings split the channels of the image itself: it needs 2, got {channels}."
+            f"The couplings of the first level split the channels of the image, so it needs 2, got {channels}."
         )
     if any(side % 2 ** (len(levels) - 1) for side in (height, width)):
         raise ValueError(
-            f"{len(levels)} levels halve the sides {len(levels) - 1} times; an image of {height}x{width} does not allow it: give "
-            f"an image_size with more factors of 2."
+            f"{len(levels)} levels halve the sides {len(levels) - 1} times, which an image of {height}x{width} does not allow; "
+            "give an image_size with more factors of 2."
         )
     first = _steps(form, levels[0], 0, channels, derive_seed(seed, "level", 0))
     return [*first, *_level(form.squeezed(), levels, 1, 4 * channels, seed)]
 
 
 def _level(form, levels, index, channels, seed):
-    """Squeeze, steps, and what leaves in between; the rest goes on to the next level; undo the squeeze."""
+    """A level: squeeze, steps with parts factored out in between, the next level on the rest, unsqueeze."""
     own_seed = derive_seed(seed, "level", index)
     if index == len(levels) - 1:
         inner = _steps(form, levels[index], 0, channels, own_seed)
@@ -144,15 +162,18 @@ def _level(form, levels, index, channels, seed):
 
 
 def _parts(form, levels, index, part, channels, seed):
-    """The steps of a level's parts from number `part` on."""
+    """The steps of a level from part number `part` on."""
     level = levels[index]
     own_seed = derive_seed(seed, "level", index)
     if part == len(level.steps):
         return _level(form.squeezed(), levels, index + 1, 4 * channels, seed)
-    # Each part that leaves is as large as the first one.
+    # All parts that are factored out have the same size.
     factor = level.factor - part
     if channels % factor:
-        raise ValueError(f"Level {index} cannot cut its channels in {level.factor} parts: {channels} are left.")
+        raise ValueError(
+            f"Level {index} cannot split its channels into {level.factor} parts, because {channels} channels are left; "
+            "give a factor that divides them."
+        )
     kept = channels - channels // factor
     rest = Chain(_parts(form, levels, index, part + 1, kept, seed), name=f"level{index}_part{part + 1}")
     return [
@@ -169,12 +190,9 @@ def _steps(form, level, part, channels, seed):
     ]
 
 
-def flow_step(form, channels, width, seed):
-    """Units of masked convolutions, then a step of Glow (section 3.1)."""
-    if form.variant == "paper":
-        units = [("A", "B")] * 4
-    else:
-        units = [("A", "B"), ("C", "D")] * 2
+def flow_step(form: _Flow, channels: int, width: int, seed: int) -> Chain:
+    """Builds a flow step: units of masked convolutions, then a step of Glow (section 3.1)."""
+    units = [("A", "B")] * 4 if form.variant == "paper" else [("A", "B"), ("C", "D")] * 2
     layers = [
         layer
         for number, orders in enumerate(units)
@@ -188,18 +206,18 @@ def flow_step(form, channels, width, seed):
     return Chain(layers, name="step")
 
 
-def unit(form, channels, orders, seed):
-    """Actnorm, then a masked convolution in each of the orders."""
+def unit(form: _Flow, channels: int, orders: Sequence[str], seed: int) -> list[tfb.Bijector]:
+    """Builds a unit: actnorm, then a masked convolution in each of the orders."""
     return [actnorm(channels), *(masked_conv(form, channels, order, derive_seed(seed, order)) for order in orders)]
 
 
-def actnorm(channels):
-    """Of each channel, log-scale and shift."""
+def actnorm(channels: int) -> ActNorm:
+    """Builds actnorm with a log-scale and a shift per channel."""
     return ActNorm([channels], form="exp_scale_then_shift")
 
 
-def masked_conv(form, channels, order, seed):
-    """A masked convolution; across the lines of an order its kernel has the height, along them the width."""
+def masked_conv(form: _Flow, channels: int, order: str, seed: int) -> MaskedConv:
+    """Builds a masked convolution. The kernel's height is its size across the lines of the order, its width along them."""
     network = MaskedNetwork(
         2 * channels if form.affine else channels,
         form.kernel_size if order in "AB" else form.kernel_size[::-1],
@@ -213,8 +231,10 @@ def masked_conv(form, channels, order, seed):
     return MaskedConv(network, form.affine, conditional=form.context_filters > 0)
 
 
-def coupling(form, channels, factor, width, affine, seed):
-    """The last of `factor` parts of the channels is transformed given the others."""
+def coupling(
+    form: _Flow, channels: int, factor: int, width: int, affine: bool, seed: int
+) -> AdditiveCoupling | AffineCoupling:
+    """Builds a coupling that transforms the last of `factor` parts of the channels given the others."""
     transformed = channels // factor
     network = EluCouplingNetwork(
         width, 2 * transformed if affine else transformed, form.context_filters, seed=seed, dtype=form.precision
@@ -226,8 +246,8 @@ def coupling(form, channels, factor, width, affine, seed):
     return AffineCoupling(network, order="scale_then_shift", parameter_order="contiguous", **options)
 
 
-def prior(form, channels, factor, width, seed):
-    """What whitens the part that leaves given those that stay: its scale and shift, a coupling."""
+def prior(form: _Flow, channels: int, factor: int, width: int, seed: int) -> Chain:
+    """Builds the prior of the part that is factored out given the others: a coupling that scales and shifts it."""
     last = coupling(form, channels, factor, width, form.affine_prior, derive_seed(seed, "coupling"))
     if form.variant == "paper":
         return Chain([last], name="prior")
@@ -235,6 +255,6 @@ def prior(form, channels, factor, width, seed):
     return Chain([actnorm(channels), mixing, last], name="prior")
 
 
-def optimizer(experiment, learning_rate):
-    """Adam (released code)."""
+def optimizer(experiment: MaCowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+    """Builds the optimizer: Adam (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)

@@ -1,10 +1,11 @@
-"""What a pixel sees through masked convolutions, as a picture (figure 1): `python reproductions/macow/receptive_field.py`.
+"""Pictures of the receptive field of masked convolutions (figure 1): `python reproductions/macow/receptive_field.py`.
 
-Found by differentiation of the model's own layers, not drawn by hand: a pixel is in the receptive field where the gradient of
-the centre's output by it is not 0.
+They are computed by differentiating the layers of the model: a pixel is in the receptive field if the gradient of the center's
+output with respect to it is not 0.
 """
 
 import argparse
+import os
 import pathlib
 
 import numpy as np
@@ -24,14 +25,14 @@ PANELS = {
 }
 
 
-def receptive_field(variant, orders, side=SIDE, seed=0):
-    """Where the centre of the latent of masked convolutions of `orders` depends on the image: bool `[side, side]`.
+def receptive_field(variant: str, orders: str, side: int = SIDE, seed: int = 0) -> np.ndarray:
+    """Returns where the center of the latent depends on the image, bool `[side, side]`.
 
     Args:
-      variant: `paper` or `release`; the kernels are those of its ImageNet 64.
-      orders: String of `A` ... `D`, data to latent.
-      side: Python `int`, odd.
-      seed: Python `int` of the random weights.
+      variant: `paper` or `release`; the kernels are those of its ImageNet 64 experiment.
+      orders: Orders of the masked convolutions, letters `A` ... `D`, data to latent.
+      side: Side of the image, odd.
+      seed: Seed of the random weights.
     """
     suffix = "" if variant == VARIANTS[0] else f"_{variant}"
     form = unit_form(EXPERIMENTS[f"imagenet64_fine_grained{suffix}"])
@@ -46,8 +47,8 @@ def receptive_field(variant, orders, side=SIDE, seed=0):
     return np.abs(tape.gradient(centre, image)[0].numpy()).sum(-1) > 0
 
 
-def draw(variant, path, side=SIDE):
-    """Writes the picture of a variant: a panel for each entry of `PANELS`, the pixel itself darkest."""
+def draw(variant: str, path: str | os.PathLike, side: int = SIDE) -> None:
+    """Writes the picture of a variant, with one panel per entry of `PANELS` and the pixel itself darkest."""
     panels = PANELS[variant]
     figure = new_figure(2.2 * len(panels), 2.6)
     for axis, orders in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -64,10 +65,10 @@ def draw(variant, path, side=SIDE):
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def main():
-    """Draws both variants."""
+def main() -> None:
+    """Draws the pictures of both variants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", default=str(ROOT / "results/pictures"), help="where the pictures go")
+    parser.add_argument("--directory", default=str(ROOT / "results/pictures"), help="directory for the pictures")
     directory = pathlib.Path(parser.parse_args().directory)
     directory.mkdir(parents=True, exist_ok=True)
     for variant in VARIANTS:

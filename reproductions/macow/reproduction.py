@@ -1,4 +1,4 @@
-"""What MaCow gives to the shared driver."""
+"""The reproduction of MaCow, for the shared driver."""
 
 from reproductions.experiment import Reproduction
 from reproductions.macow import model

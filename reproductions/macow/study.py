@@ -1,8 +1,8 @@
 """MaCow's arms of the claims study (reproductions/claims), in both variants, half a million live parameters each.
 
-Taps under the masks of the paper's kernels are dead, a fifth of all parameters at this size. The least dequantizer that the
-structure allows has a fifth of the live ones (published: 3 to 4%). So variational dequantization is compared with uniform
-at flows of equal size too, the dequantizer's parameters on top: the arms `uniform_flow_of_var`.
+The masked taps of the paper's kernels are dead; they are a fifth of all parameters at this size. The smallest dequantizer that
+the structure allows has a fifth of the live parameters (published: 3 to 4%). Variational dequantization is therefore also
+compared with uniform dequantization of the same flow, without the parameters of the dequantizer: the arms `uniform_flow_of_var`.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ _PAPER = _arms("paper")
 ARMS = {
     **_PAPER,
     **{f"{arm}_5bit": {**_PAPER[arm], "num_bits": 5} for arm in ("fine_grained", "uniform_flow_of_var", "var")},
-    # With and without VFlow's three more channels; with six, three levels would have twice as many parameters.
+    # With and without VFlow's three extra channels. With six channels, three levels would have twice as many parameters.
     "two_levels": {**_SIZE, "steps": "1, 5", "widths": "16, 194", **_TWO_LEVELS},
     "two_levels_augmented": {
         **_SIZE,

@@ -1,1 +1,1 @@
-"""Records of results, their comparison with the papers, and the pages and figures of both."""
+"""Records of results, their comparison with the papers, and the pages and figures made from both."""

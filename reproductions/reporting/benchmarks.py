@@ -1,4 +1,4 @@
-"""Benchmarks as data: what a topic measured, in one JSON file, `results/benchmarks/<topic>.json`."""
+"""Benchmarks as data: one JSON file per topic, `results/benchmarks/<topic>.json`."""
 
 import dataclasses
 import os
@@ -12,22 +12,22 @@ BENCHMARKS_DIRECTORY = "benchmarks"
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """Samples of one quantity, summed up.
+    """Summary of the samples of one quantity.
 
     Attributes:
-      case: What was measured, such as `K=4, L=3, width 64`.
-      quantity: Such as `training step`.
-      subject: Whose, such as `tfflows` or a peer.
-      unit: Of the three values.
-      median: Of the samples.
-      lower_quartile: Of the samples.
-      upper_quartile: Of the samples.
+      case: Configuration that was measured, such as `K=4, L=3, width 64`.
+      quantity: Measured quantity, such as `training step`.
+      subject: Measured code, such as `tfflows` or a peer.
+      unit: Unit of the median and the quartiles.
+      median: Median of the samples.
+      lower_quartile: Lower quartile of the samples.
+      upper_quartile: Upper quartile of the samples.
       count: Number of samples.
-      first_call: Seconds of the first call, which traces and compiles; no sample.
-      parameters: Trained parameters of the subject.
-      peak_memory_mib: Largest resident set of the process.
-      at_least: Whether it was stopped at the value, for taking longer.
-      goal: What the value is to stay below, in its unit.
+      first_call: Seconds of the first call, which traces and compiles and is not a sample.
+      parameters: Number of trained parameters of the subject.
+      peak_memory_mib: Largest resident set of the process, in MiB.
+      at_least: Whether the measurement was stopped at this value because it took longer.
+      goal: Upper limit that the median should stay below, in its unit.
     """
 
     case: str
@@ -44,24 +44,24 @@ class Measurement:
     at_least: bool = False
     goal: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_summary(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """Two subjects of one case and quantity: the numerator's sample over the denominator's, pair by pair within a run.
+    """Ratios of the samples of two subjects, pair by pair within a run, for one case and quantity.
 
     Attributes:
       case: As in `Measurement`.
       quantity: As in `Measurement`.
-      numerator: A subject.
-      denominator: A subject.
-      median: Of the ratios of the pairs.
-      lower_quartile: Of these.
-      upper_quartile: Of these.
+      numerator: Subject in the numerator.
+      denominator: Subject in the denominator.
+      median: Median of the ratios.
+      lower_quartile: Lower quartile of the ratios.
+      upper_quartile: Upper quartile of the ratios.
       count: Number of pairs.
-      goal: What the ratio is to stay below.
+      goal: Upper limit that the median should stay below.
     """
 
     case: str
@@ -74,7 +74,7 @@ class Ratio:
     count: int
     goal: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_summary(self)
 
 
@@ -83,20 +83,20 @@ class Benchmark:
     """One topic, measured in one run.
 
     Attributes:
-      topic: Name of what was measured, and of the JSON file.
+      topic: Name of the topic and of its JSON file.
       title: Heading of its section.
-      notes: Paragraphs: what was compared, and how.
-      measurements: `Measurement`s.
-      ratios: `Ratio`s.
-      threads: Threads of each library.
-      load_average: Of the machine before the run, over 1, 5 and 15 minutes.
-      seconds: The run took.
-      versions: `{package: version}`.
-      commit: Of the code, see `reproductions.reporting.provenance`.
-      command: That was run.
-      hardware: `cpu`, `cores`, `gpus`.
-      date: ISO 8601.
-      others_share: Part of the machine's processor time that other processes took during the run; None if not known.
+      notes: Paragraphs that say what was compared, and how.
+      measurements: Measured quantities.
+      ratios: Ratios of measured quantities.
+      threads: Number of threads of each library.
+      load_average: Load average of the machine before the run, over 1, 5 and 15 minutes.
+      seconds: Duration of the run in seconds.
+      versions: Versions by package.
+      commit: Commit of the code, see `reproductions.reporting.provenance`.
+      command: Command line of the run.
+      hardware: Mapping with `cpu`, `cores` and `gpus`.
+      date: Date in ISO 8601.
+      others_share: Share of the machine's processor time that other processes took during the run; None if not known.
     """
 
     topic: str
@@ -114,28 +114,28 @@ class Benchmark:
     date: str
     others_share: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kind in (("measurements", Measurement), ("ratios", Ratio)):
             rows = (row if isinstance(row, kind) else kind(**row) for row in getattr(self, name))
             object.__setattr__(self, name, tuple(rows))
         if not self.measurements:
-            raise ValueError(f"the benchmark {self.topic!r} measured nothing")
+            raise ValueError(f"The benchmark {self.topic!r} measured nothing; it needs at least one measurement.")
 
 
 def write_benchmark(benchmark: Benchmark, directory: str | os.PathLike) -> pathlib.Path:
-    """Writes `directory/<topic>.json`, in place of an earlier run."""
+    """Writes `<directory>/<topic>.json`, replacing an earlier run, and returns its path."""
     return stored.store(benchmark, pathlib.Path(directory) / f"{benchmark.topic}.json", overwrite=True)
 
 
 def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> dict[str, Benchmark]:
-    """All benchmarks of a directory, by topic; none if there is no such directory.
+    """Reads all benchmarks of a directory, by topic; none if the directory does not exist.
 
     Args:
-      directory: Of the JSON files.
-      order: Topics that come first, in their order; the others follow by name.
+      directory: Directory of the JSON files.
+      order: Topics that come first, in this order; the others follow by name.
 
     Raises:
-      ValueError: if a file is not valid; names it.
+      ValueError: If a file is not valid. The message names it.
     """
     places = {topic: place for place, topic in enumerate(order)}
     paths = sorted(pathlib.Path(directory).glob("*.json"))
@@ -143,16 +143,16 @@ def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> 
     for path in sorted(paths, key=lambda path: places.get(path.stem, len(places))):
         benchmark = stored.load(Benchmark, path)
         if benchmark.topic != path.stem:
-            raise ValueError(f"{path}: holds the topic {benchmark.topic!r}; a file is named after its topic")
+            raise ValueError(f"{path} holds the topic {benchmark.topic!r}; a file must be named after its topic.")
         benchmarks[benchmark.topic] = benchmark
     return benchmarks
 
 
 def _check_summary(row):
     if row.count < 1:
-        raise ValueError(f"{row.quantity} of {row.case} has no samples")
+        raise ValueError(f"{row.quantity} of {row.case} has no samples; count must be at least 1, got {row.count}.")
     if not 0 <= row.lower_quartile <= row.median <= row.upper_quartile:
         raise ValueError(
             f"{row.quantity} of {row.case}: quartiles and median must ascend from 0, got {row.lower_quartile}, "
-            f"{row.median}, {row.upper_quartile}"
+            f"{row.median}, {row.upper_quartile}."
         )

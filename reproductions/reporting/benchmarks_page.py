@@ -30,10 +30,10 @@ _RATIO_COLUMNS = ("Case", "Quantity", "Ratio", "Median", "Quartiles", "Pairs", "
 
 
 def benchmarks_page(benchmarks: Mapping[str, Benchmark]) -> str:
-    """A section a topic, its measurements and ratios in tables, and how many goals are met.
+    """Returns the page: the number of goals met, then one section per topic with tables of measurements and ratios.
 
     Args:
-      benchmarks: By topic, as `load_benchmarks` gives them.
+      benchmarks: Benchmarks by topic, as `load_benchmarks` returns them.
     """
     sections = [("", _INTRO), ("", goals_summary(benchmarks.values()))]
     sections += [(benchmark.title, _section(benchmark)) for benchmark in benchmarks.values()]
@@ -41,7 +41,7 @@ def benchmarks_page(benchmarks: Mapping[str, Benchmark]) -> str:
 
 
 def goals_summary(benchmarks: Iterable[Benchmark]) -> str:
-    """A sentence on the goals: how many are met, and which are not."""
+    """Returns a sentence that says how many goals are met, and which are not."""
     rows = [row for benchmark in benchmarks for row in (*benchmark.measurements, *benchmark.ratios) if row.goal]
     if not rows:
         return "No goals are set."
@@ -86,7 +86,7 @@ def _line(row):
 
 
 def format_number(value: float) -> str:
-    """Three significant digits, never an exponent: `0.0123`, `1.23`, `45.6`, `1,235`."""
+    """Formats a number with three significant digits and no exponent: `0.0123`, `1.23`, `45.6`, `1,235`."""
     if value >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.{2 - math.floor(math.log10(value))}f}"

@@ -1,4 +1,4 @@
-"""Records of the claims study: what a paper says, the arms that ask it, and what came out."""
+"""Records of the claims study: what a paper claims, the arms that test it, and the outcome."""
 
 import dataclasses
 import datetime
@@ -27,21 +27,20 @@ _ARM_FIELDS = {
     "seconds_per_step",
     "parameters",
 }
-# Of arms whose training images were measured too.
+# Further fields of arms whose training images were evaluated too.
 _GAP_FIELDS = {"train_bits_per_dim", "gap", "gap_standard_error"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """What the runs of one arm left.
+    """Results of the runs of one arm.
 
     Attributes:
-      name: the experiment.
-      bits_per_dim: for each seed the test bits/dim of each image, `[N]`, images in the same order
-        in all arms.
-      seconds_per_step: for each seed the median seconds of a training step.
-      parameters: how many numbers the arm trains.
-      train_bits_per_dim: for each seed the bits/dim of each image that was trained on, `[M]`; empty if not measured.
+      name: Name of the experiment.
+      bits_per_dim: For each seed, the bits/dim of each test image, shape `[N]`, images in the same order in all arms.
+      seconds_per_step: For each seed, the median seconds per training step.
+      parameters: Number of trained parameters.
+      train_bits_per_dim: For each seed, the bits/dim of each training image, shape `[M]`; empty if they were not evaluated.
     """
 
     name: str
@@ -51,10 +50,14 @@ class Arm:
     train_bits_per_dim: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def summary(self) -> dict[str, object]:
-        """Its numbers in a claim: mean and standard deviation over seeds of the test bits/dim, None if it was only timed.
+        """Returns the numbers of the arm in a claim.
 
-        Where training images were measured too: their bits/dim and the gap, means over seeds, and the gap's standard error,
-        that of the choice of images on both sides.
+        These are the mean and standard deviation over seeds of the test bits/dim, None if the arm was only timed. If training
+        images were evaluated too, their bits/dim and the gap (means over seeds) follow, with the standard error of the gap due
+        to the choice of images on both sides.
+
+        Raises:
+          ValueError: If test and training images were not evaluated with the same seeds.
         """
         values = [float(np.mean(images, dtype=np.float64)) for images in self.bits_per_dim.values()]
         return {
@@ -72,8 +75,8 @@ class Arm:
             return {}
         if self.train_bits_per_dim.keys() != self.bits_per_dim.keys():
             raise ValueError(
-                f"{self.name}: test and training images must be of the same seeds: got {sorted(self.bits_per_dim)} and "
-                f"{sorted(self.train_bits_per_dim)}"
+                f"{self.name}: test and training images must have the same seeds: got {sorted(self.bits_per_dim)} and "
+                f"{sorted(self.train_bits_per_dim)}."
             )
         train = self.train_bits_per_dim
         gaps = [train_test_gap(images, train[seed]) for seed, images in self.bits_per_dim.items()]
@@ -89,20 +92,20 @@ class Claim:
     """One claim and its verdict.
 
     Attributes:
-      paper: the paper that makes it.
-      name: a plain name, unique within the paper; the name of the file.
-      claim: what is claimed, in words.
-      paper_effect: the size of the effect in the paper, in words; empty if it gives none.
-      protocol: what was run, in words: data, steps, batch size.
-      quantity: what `difference` measures, with its unit.
-      arms: summaries as `Arm.summary` gives them, the arm that is claimed to be better first.
-      difference: the effect; positive: as claimed, or a cost.
-      standard_error: its standard error; None where it has none.
-      seed_differences: the effect in each seed, in the order of the seeds; may be empty.
+      paper: Paper that makes the claim.
+      name: Plain name, unique within the paper; also the name of the file.
+      claim: The claim in words.
+      paper_effect: Size of the effect in the paper, in words; empty if the paper gives none.
+      protocol: What was run, in words: data, steps, batch size.
+      quantity: What `difference` measures, with its unit.
+      arms: Summaries from `Arm.summary`, with the arm that is claimed to be better first.
+      difference: The effect; positive if it goes as claimed, or a cost.
+      standard_error: Standard error of the effect; None if it has none.
+      seed_differences: The effect for each seed, in the order of the seeds; may be empty.
       verdict: 'held', 'reversed', 'undecided', or 'measured' for a cost.
-      commit: of the code that ran.
-      date: ISO 8601.
-      num_images: how many images each arm was evaluated on; None if it is not about images.
+      commit: Commit of the code that ran.
+      date: Date in ISO 8601.
+      num_images: Number of images on which each arm was evaluated; None if the claim is not about images.
     """
 
     paper: str
@@ -120,24 +123,24 @@ class Claim:
     date: str = setting(provenance=True)
     num_images: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "seed_differences", tuple(self.seed_differences))
         for name in ("paper", "name"):
             if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", getattr(self, name) or ""):
-                raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}.")
         if not self.claim:
-            raise ValueError("the claim must be put in words")
+            raise ValueError("The claim must be stated in words, got an empty text.")
         if self.verdict not in VERDICTS:
-            raise ValueError(f"the verdict must be one of {', '.join(VERDICTS)}, not {self.verdict!r}")
+            raise ValueError(f"The verdict must be one of {', '.join(VERDICTS)}, not {self.verdict!r}.")
         if not self.arms:
-            raise ValueError("a claim needs at least one arm")
+            raise ValueError("A claim needs at least one arm, got none.")
         for arm in self.arms:
             if arm.keys() not in (_ARM_FIELDS, _ARM_FIELDS | _GAP_FIELDS):
-                raise ValueError(f"an arm must have {sorted(_ARM_FIELDS)}, not {sorted(arm)}")
+                raise ValueError(f"An arm must have the fields {sorted(_ARM_FIELDS)}, not {sorted(arm)}.")
         for value in (self.difference, *self.seed_differences):
             if not math.isfinite(value):
-                raise ValueError(f"a difference must be finite, not {value!r}")
+                raise ValueError(f"A difference must be finite, not {value!r}.")
         datetime.datetime.fromisoformat(self.date)
 
 
@@ -154,7 +157,23 @@ def judge_bits_per_dim(
     date: str,
     quantity: str = "test bits/dim",
 ) -> Claim:
-    """The claim that `lower` has fewer bits/dim than `higher`, judged by `paired_verdict`."""
+    """Judges the claim that `lower` has fewer bits/dim than `higher`, by `paired_verdict`.
+
+    Args:
+      paper: As in `Claim`.
+      name: As in `Claim`.
+      claim: As in `Claim`.
+      lower: Arm that is claimed to have fewer bits/dim.
+      higher: The other arm.
+      paper_effect: As in `Claim`.
+      protocol: As in `Claim`.
+      commit: As in `Claim`.
+      date: As in `Claim`.
+      quantity: As in `Claim`.
+
+    Raises:
+      ValueError: If the arms do not have the same seeds and images.
+    """
     verdict = paired_verdict(lower.bits_per_dim, higher.bits_per_dim)
     return Claim(
         paper=paper,
@@ -186,17 +205,28 @@ def judge_gap(
     commit: str | None,
     date: str,
 ) -> Claim:
-    """The claim that `smaller` has a smaller gap between test and training images than `larger`, judged by `gap_verdict`.
+    """Judges the claim that the gap between test and training images is smaller for `smaller` than for `larger`.
+
+    The verdict is that of `gap_verdict`. The other arguments are as in `Claim`.
+
+    Args:
+      paper: As in `Claim`.
+      name: As in `Claim`.
+      claim: As in `Claim`.
+      smaller: Arm that is claimed to have the smaller gap.
+      larger: The other arm.
+      paper_effect: As in `Claim`.
+      protocol: As in `Claim`.
+      commit: As in `Claim`.
+      date: As in `Claim`.
 
     Raises:
-      ValueError: if the training images of an arm were not measured in the seeds of its test images.
+      ValueError: If the training images of an arm were not evaluated with the seeds of its test images.
     """
     arms = (smaller.summary(), larger.summary())
     for arm in (smaller, larger):
         if not arm.train_bits_per_dim:
-            raise ValueError(
-                f"{arm.name}: the images that it was trained on were not measured; run it with evaluate_train"
-            )
+            raise ValueError(f"{arm.name}: the training images were not measured; run it with evaluate_train.")
     sides = [
         {seed: (images, arm.train_bits_per_dim[seed]) for seed, images in arm.bits_per_dim.items()}
         for arm in (smaller, larger)
@@ -232,19 +262,30 @@ def measure_cost(
     commit: str | None,
     date: str,
 ) -> Claim:
-    """How much longer a training step of `arm` takes than one of `baseline`, in percent.
+    """Measures how much longer a training step of `arm` takes than one of `baseline`, in percent.
 
-    With t_s and u_s the seconds of a step in seed s: the mean over seeds of 100 (t_s / u_s - 1),
-    and the standard error of that mean if there are two seeds or more.
+    Let t_s and u_s be the seconds per step of the two arms with seed s. The effect is the mean over seeds of
+    100 (t_s / u_s - 1). With two seeds or more it has a standard error.
+
+    Args:
+      paper: As in `Claim`.
+      name: As in `Claim`.
+      claim: As in `Claim`.
+      arm: The timed arm.
+      baseline: The arm that it is compared with.
+      paper_effect: As in `Claim`.
+      protocol: As in `Claim`.
+      commit: As in `Claim`.
+      date: As in `Claim`.
 
     Raises:
-      ValueError: if the arms were not timed with the same seeds.
+      ValueError: If the arms were not timed with the same seeds.
     """
     timed = arm.seconds_per_step
     if not timed or timed.keys() != baseline.seconds_per_step.keys():
         raise ValueError(
-            f"both arms must be timed with the same seeds, at least one: got {sorted(timed)} and "
-            f"{sorted(baseline.seconds_per_step)}"
+            f"Both arms must be timed with the same seeds, at least one: got {sorted(timed)} and "
+            f"{sorted(baseline.seconds_per_step)}."
         )
     percent = [100 * (timed[s] / baseline.seconds_per_step[s] - 1) for s in sorted(timed)]
     error = float(np.std(percent, ddof=1)) / math.sqrt(len(percent)) if len(percent) > 1 else None
@@ -266,16 +307,16 @@ def measure_cost(
 
 
 def write_claim(claim: Claim, directory: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
-    """Writes a claim to `<directory>/<paper>/<name>.json`, as `records.write_record` does."""
+    """Writes a claim to `<directory>/<paper>/<name>.json`, like `records.write_record`, and returns the path."""
     path = pathlib.Path(directory) / claim.paper / f"{claim.name}.json"
     return stored.store(claim, path, overwrite)
 
 
 def load_claims(directory: str | os.PathLike) -> Sequence[Claim]:
-    """Reads all claims below a directory, in the order of their paths; none if it is missing.
+    """Reads all claims below a directory, in the order of their paths; none if the directory does not exist.
 
     Raises:
-      ValueError: if a file is not a valid claim.
+      ValueError: If a file is not a valid claim.
     """
     paths = sorted(pathlib.Path(directory).glob("*/*.json"))
     return tuple(stored.load(Claim, path) for path in paths)

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
-    """The verdicts and the arms behind them, two tables a paper."""
+    """Returns the page: the verdicts and the arms behind them, two tables per paper.
+
+    Args:
+      claims: All claims.
+      papers: Frame with the columns paper, title and reference.
+    """
     sections = [
         (
             "",
@@ -66,7 +71,7 @@ def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
 
 
 def _gap_cells(arm) -> dict[str, str]:
-    """Two more columns where an arm's training images were measured."""
+    """Two more columns if the training images of the arm were evaluated."""
     if "gap" not in arm:
         return {}
     return {

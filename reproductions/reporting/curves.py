@@ -6,20 +6,26 @@ Point = tuple[int, float]
 
 
 def evaluation_curve(lines: Iterable[Mapping], split: str = "test") -> list[Point]:
-    """`(step, bits/dim)` of each evaluation of a split, `test` or `validation`, on the way."""
+    """Returns `(step, bits/dim)` of each evaluation of a split during training.
+
+    Args:
+      lines: Lines of the metrics file.
+      split: Name of the split, `test` or `validation`.
+    """
     name = f"{split}_bits_per_dim"
     return [(line["step"], line[name]) for line in lines if name in line]
 
 
 def training_curve(lines: Iterable[Mapping], steps: Sequence[int]) -> list[Point]:
-    """`(step, training bits/dim)`: the mean over the training steps since the step before in `steps`.
+    """Returns `(step, training bits/dim)`, each value a mean over the training steps since the previous step in `steps`.
 
-    It is what the training steps themselves gave: of changing parameters, with dropout and augmentation where there are any.
+    The values are those of the training steps themselves: parameters change meanwhile, and dropout and augmentation are on if
+    the experiment has them.
 
     Args:
-      lines: The lines of the metrics file, steps increasing. One with `bits_per_dim` holds the mean over the steps since the
-        last such line, and is counted where it ends.
-      steps: Where points are wanted, increasing; one without a line since the step before has no point.
+      lines: Lines of the metrics file, with increasing steps. A line with `bits_per_dim` holds the mean over the steps since the
+        last such line, and is counted at its own step.
+      steps: Increasing steps at which points are wanted. There is no point where no line falls after the previous step.
     """
     logged = [(line["step"], line["bits_per_dim"]) for line in lines if "bits_per_dim" in line]
     points, begin, last = [], 0, 0

@@ -1,4 +1,4 @@
-"""The values that the papers print, read from the data in `results/`."""
+"""The values printed in the papers, read from the data in `results/`."""
 
 import csv
 import dataclasses
@@ -12,19 +12,18 @@ BITS_PER_DIM = "bits_per_dim"
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """One number as a paper prints it.
+    """One number as printed in a paper.
 
     Attributes:
-      paper: the paper that prints it, such as 'glow'.
-      source: where in that paper: table, section, figure or footnote.
-      model: the model it belongs to, as that paper calls it.
-      dataset: the data set.
-      metric: what was measured, with its unit in the name where there is one.
-      printed: the number as printed, trailing zeros included.
-      note: 'own' or 'cited', then what else the paper says about it.
-      experiment: the experiment of a reproduction that yields the number; empty if none does.
-      tolerance: the largest difference, in the metric's unit, that counts as reproduced; None where
-        no comparison is meant.
+      paper: Paper that prints it, such as 'glow'.
+      source: Table, section, figure or footnote of that paper.
+      model: Name of the model in that paper.
+      dataset: Name of the data set.
+      metric: Measured quantity; the name includes the unit, if there is one.
+      printed: The number as printed, trailing zeros included.
+      note: 'own' or 'cited', then anything else that the paper says about it.
+      experiment: Experiment of a reproduction that yields the number; empty if there is none.
+      tolerance: Largest difference, in the unit of the metric, that counts as reproduced; None if it is not to be compared.
     """
 
     paper: str
@@ -39,24 +38,30 @@ class Expected:
 
     @property
     def value(self) -> float:
+        """The printed number."""
         return float(self.printed)
 
     @property
     def own(self) -> bool:
-        """Whether the paper measured it itself, as opposed to citing another paper."""
+        """Whether the paper measured the number itself instead of citing another paper."""
         return self.note.partition(";")[0].strip() == "own"
 
 
 def load_expected(results_directory: str | os.PathLike) -> tuple[Expected, ...]:
-    """Reads `expected.csv` of a results directory, rows in the order of the file.
+    """Reads `expected.csv` of a results directory, with rows in the order of the file.
+
+    Args:
+      results_directory: The results directory.
 
     Raises:
-      FileNotFoundError: if the directory has no such file.
-      ValueError: if a row has a number that is none, or is neither 'own' nor 'cited'.
+      FileNotFoundError: If the directory has no such file.
+      ValueError: If the value of a row is not a number, or its note starts with neither 'own' nor 'cited'.
     """
     path = pathlib.Path(results_directory) / EXPECTED_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"no {EXPECTED_FILE} in {path.parent}: give the results directory of the repository")
+        raise FileNotFoundError(
+            f"There is no {EXPECTED_FILE} in {path.parent}; give the results directory of the repository."
+        )
     with open(path, newline="", encoding="utf-8") as file:
         return tuple(
             _parse(row, f"{path}:{reader_line}") for reader_line, row in enumerate(csv.DictReader(file), start=2)
@@ -66,13 +71,19 @@ def load_expected(results_directory: str | os.PathLike) -> tuple[Expected, ...]:
 def find_expected(
     expected: Sequence[Expected], paper: str, experiment: str, metric: str = BITS_PER_DIM
 ) -> Expected | None:
-    """The row that an experiment of a paper is to be compared with, or None if there is none.
+    """Returns the row to compare an experiment of a paper with, or None if there is none.
 
-    A paper's own number comes first. Failing that, it is the number of that paper's model which
-    another paper cites (Glow's bits/dim on CelebA-HQ stands in MaCow's table 2 alone).
+    The paper's own number comes first. If there is none, it is the number that another paper cites for its model (Glow's
+    bits/dim on CelebA-HQ appear only in table 2 of MaCow).
+
+    Args:
+      expected: The rows of expected.csv.
+      paper: Short name of the paper.
+      experiment: Name of the experiment.
+      metric: Name of the metric.
 
     Raises:
-      ValueError: if the paper prints two different values for it.
+      ValueError: If the paper prints two different values for the experiment.
     """
     if not experiment:
         return None
@@ -85,6 +96,7 @@ def find_expected(
         raise ValueError(
             f"{paper} has {len(rows)} different values of {metric} for experiment {experiment!r}: "
             + "; ".join(f"{row.printed} ({row.source})" for row in rows)
+            + "."
         )
     if not rows:
         cited = cited_elsewhere(expected, paper, metric)
@@ -93,7 +105,13 @@ def find_expected(
 
 
 def cited_elsewhere(expected: Sequence[Expected], paper: str, metric: str = BITS_PER_DIM) -> tuple[Expected, ...]:
-    """Numbers of a paper's model that only other papers print, where an experiment yields them."""
+    """Returns the numbers of a paper's model that only other papers print and that an experiment yields.
+
+    Args:
+      expected: The rows of expected.csv.
+      paper: Short name of the paper.
+      metric: Name of the metric.
+    """
     own = [row for row in expected if row.paper == paper and row.own and row.metric == metric]
     models = {row.model for row in own}
     datasets = {row.dataset for row in own}
@@ -125,7 +143,7 @@ def _parse(row: dict[str, str], where: str) -> Expected:
     try:
         parsed.value  # noqa: B018
     except ValueError:
-        raise ValueError(f"{where}: the value must be a number, not {row['value']!r}") from None
+        raise ValueError(f"{where}: the value must be a number, not {row['value']!r}.") from None
     if row["note"].partition(";")[0].strip() not in ("own", "cited"):
-        raise ValueError(f"{where}: the note must begin with 'own' or 'cited', not {row['note']!r}")
+        raise ValueError(f"{where}: the note must begin with 'own' or 'cited', not {row['note']!r}.")
     return parsed

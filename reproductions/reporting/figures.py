@@ -1,4 +1,4 @@
-"""The figures beside the tables: which curves belong to which, and drawing them."""
+"""The figures of training curves: which curves belong to which figure, and drawing them."""
 
 import csv
 import dataclasses
@@ -18,7 +18,15 @@ TEST, TRAIN_AND_TEST = "test", "train_and_test"
 
 @dataclasses.dataclass(frozen=True)
 class FigureData:
-    """One figure: its file below the results directory, its title, panels of arms of test curves, and of training curves."""
+    """One figure.
+
+    Attributes:
+      file: Path below the results directory.
+      title: Title of the figure.
+      paper: Short name of the paper.
+      panels: Test curves, by panel and arm.
+      train_panels: Training curves, by panel and arm.
+    """
 
     file: str
     title: str
@@ -27,6 +35,7 @@ class FigureData:
     train_panels: dict[str, dict[str, list[Curve]]] = dataclasses.field(default_factory=dict)
 
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
+        """Draws the figure as a PNG file, and returns its path."""
         path = results_directory / self.file
         (first, *_), single = self.panels.values(), len(self.panels) == 1
         if single and list(first) == [""]:
@@ -35,15 +44,18 @@ class FigureData:
 
 
 def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData, ...]:
-    """The figures for which there are curves.
+    """Returns the figures for which there are curves.
 
-    `figures.csv` puts arms together: each row adds the curves of one experiment at one scale on one
-    data set, all seeds, without overrides, to a panel of a figure: those of the test images, with
-    `train_and_test` in the column `curves` also those of training where every record has one. A
-    curve that no row asks for gets a figure of its own.
+    Each row of `figures.csv` adds the curves of one experiment at one scale on one data set (all seeds, no overrides) to a panel
+    of a figure. The column `curves` is `test` for the curves of the test images, or `train_and_test` to add the training curves
+    if every record has one. A curve that no row asks for gets a figure of its own.
+
+    Args:
+      results_directory: Directory of `figures.csv`.
+      records: All records.
 
     Raises:
-      ValueError: if the column `curves` holds anything else.
+      ValueError: If the column `curves` holds anything else.
     """
     with open(results_directory / FIGURES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -52,7 +64,7 @@ def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) 
     used = set()
     for row in rows:
         if row["curves"] not in (TEST, TRAIN_AND_TEST):
-            raise ValueError(f"{FIGURES_FILE}: curves must be {TEST} or {TRAIN_AND_TEST}, not {row['curves']!r}")
+            raise ValueError(f"{FIGURES_FILE}: curves must be {TEST} or {TRAIN_AND_TEST}, not {row['curves']!r}.")
         arm = [
             record
             for record in curves

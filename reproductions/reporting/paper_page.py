@@ -1,7 +1,7 @@
-"""The generated page of a paper: expected beside obtained, baselines, records, curves."""
+"""The generated page of a paper: expected and obtained values, baselines, records, curves."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,20 +21,20 @@ _NO_RECORD = "not run"
 
 
 def paper_page(
-    paper,
+    paper: Any,
     papers: "pd.DataFrame",
     expected: Sequence[Expected],
     records: Sequence[Record],
     figures: Sequence[FigureData],
 ) -> str:
-    """The page of one paper.
+    """Returns the page of one paper.
 
     Args:
-      paper: its row of `papers`.
-      papers: a frame with the columns paper, title, reference.
-      expected: the rows of expected.csv, of all papers.
-      records: the obtained records, of all papers.
-      figures: the figures, of all papers.
+      paper: The paper's row of `papers`.
+      papers: Frame with the columns paper, title and reference.
+      expected: Rows of expected.csv for all papers.
+      records: Obtained records of all papers.
+      figures: Figures of all papers.
     """
     rows = [row for row in expected if row.paper == paper.paper]
     own = [row for row in rows if row.own and row.metric == BITS_PER_DIM]
@@ -62,7 +62,7 @@ def paper_page(
 
 
 def _comparison_table(rows, records, paper, titles) -> str:
-    """One line a record of an expected row, or one that says that it was not run."""
+    """One line per record of an expected row, or one line that says that it was not run."""
     lines = []
     for row in rows:
         cited = row.paper != paper.paper
@@ -98,7 +98,7 @@ def _comparison_table(rows, records, paper, titles) -> str:
 
 
 def _baselines_table(rows, records, titles) -> str:
-    """Models against data sets: cited, own, then what was obtained here."""
+    """Models against data sets: cited values, the paper's own, then those obtained here."""
     rows = [row for row in rows if row.metric == BITS_PER_DIM]
     papers = {row.paper for row in rows if row.own}
     cells = []
@@ -116,7 +116,7 @@ def _baselines_table(rows, records, titles) -> str:
             if record.importance is not None:
                 name += f", {record.importance['samples']:,} importance samples"
             cells.append((name, record.dataset, f"{record.value:.3f}"))
-    # A model may stand in two tables of a paper, and an experiment may have run with several seeds.
+    # A model may appear in two tables of a paper, and an experiment may have run with several seeds.
     table: dict[str, dict[str, list[str]]] = {}
     for model, dataset, text in cells:
         found = table.setdefault(model, {}).setdefault(dataset, [])
@@ -146,7 +146,7 @@ def _other_numbers_table(rows) -> str:
 
 
 def _terms_table(records) -> str:
-    """What the latents carry and what the pixels gain by them, means over the seeds of what is otherwise the same run."""
+    """Information in the latents and its benefit for the pixels, averaged over runs that differ only in the seed."""
     groups = {}
     for record in records:
         key = {
@@ -177,7 +177,7 @@ def _terms_table(records) -> str:
 
 
 def _seeds_table(records) -> str:
-    """Mean and standard deviation over the seeds of what is otherwise the same run."""
+    """Mean and standard deviation over runs that differ only in the seed."""
     frame = require("pandas", "reproductions").DataFrame(
         {
             "Experiment": record.experiment,
@@ -236,7 +236,7 @@ def _records_table(records) -> str:
 
 
 def _bounds_table(records) -> str:
-    """Importance-weighted bounds with both of their errors, and bounds on the first images of a split."""
+    """Importance-weighted bounds with both standard errors, and bounds on the first images of a split."""
     lines = []
     for record in sorted(records, key=lambda record: (record.experiment, record.seed, -record.num_images)):
         importance = record.importance or {}
@@ -261,12 +261,12 @@ def _bounds_table(records) -> str:
 
 
 def _samples_cell(record) -> dict[str, int]:
-    """One more column where a record is of several noise draws an image."""
+    """One more column if a record has several noise draws per image."""
     return {} if record.importance is None else {"Samples an image": record.importance["samples"]}
 
 
 def _train_cells(record) -> dict[str, str]:
-    """Two more columns where a record has them."""
+    """Two more columns if training images were evaluated."""
     if record.train is None:
         return {}
     return {

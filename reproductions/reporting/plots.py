@@ -20,21 +20,24 @@ Panels = Mapping[str, Mapping[str, Sequence[Curve]]]
 
 
 def mean_and_deviation(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, mean and standard deviation over seeds of curves on the same steps.
+    """Returns the steps, and the mean and standard deviation over seeds, of curves on the same steps.
+
+    Args:
+      curves: One curve per seed.
 
     Returns:
-      three arrays `[num_points]`; the deviation divides by seeds - 1, and is 0 for one seed.
+      Three arrays of shape `[num_points]`. The standard deviation divides by seeds - 1, and is 0 for one seed.
 
     Raises:
-      ValueError: if there is no curve, or if the curves are not on the same steps.
+      ValueError: If there is no curve, if a curve is empty, or if the curves are not on the same steps.
     """
     steps = [tuple(step for step, _ in curve) for curve in curves]
     if not steps or not steps[0]:
-        raise ValueError("there is no curve, or an empty one")
+        raise ValueError(f"There is no curve or an empty one among {len(steps)} curves; give at least one point.")
     if len(set(steps)) > 1:
         raise ValueError(
-            f"curves of several seeds must be on the same steps: got {sorted(map(len, steps))} "
-            f"points up to steps {sorted(last[-1] for last in steps if last)}"
+            f"Curves of several seeds must be on the same steps: got {sorted(map(len, steps))} "
+            f"points up to steps {sorted(last[-1] for last in steps if last)}."
         )
     values = np.array([[value for _, value in curve] for curve in curves], np.float64)
     deviation = values.std(0, ddof=1) if len(curves) > 1 else np.zeros(values.shape[1])
@@ -44,13 +47,16 @@ def mean_and_deviation(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray,
 def plot_arms(
     panels: Panels, path: str | os.PathLike, title: str = "", train_panels: Panels = MappingProxyType({})
 ) -> pathlib.Path:
-    """Bits/dim against steps of several arms, mean and standard deviation over seeds.
+    """Plots bits/dim against steps of several arms, with mean and standard deviation over seeds.
 
     Args:
-      panels: for each panel, by its title, for each arm, by its label, the curves of its seeds.
-      path: the PNG file.
-      title: of the whole figure.
-      train_panels: the curves of training for some of the same panels and arms, drawn dashed in the colours of the arms.
+      panels: Curves of all seeds, by title of the panel and label of the arm.
+      path: Path of the PNG file.
+      title: Title of the whole figure.
+      train_panels: Training curves for some of the same panels and arms, drawn dashed in the colors of the arms.
+
+    Returns:
+      The path of the file.
     """
     figure = new_figure(5 * len(panels), 4)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -73,7 +79,7 @@ def plot_arms(
         axis.grid(alpha=0.3)
         axis.legend()
     axes[0].set_ylabel("bits/dim")
-    # The first tenth of a run falls so steeply that it would flatten all the rest.
+    # The first tenth of a run falls so steeply that it would flatten the rest.
     margin = 0.05 * (max(highest) - min(lowest)) or 0.1
     axes[0].set_ylim(min(lowest) - margin, max(highest) + margin)
     figure.suptitle(title)
@@ -86,15 +92,19 @@ def _settled(mean):
 
 
 def plot_curve(curve: Curve, path: str | os.PathLike, title: str = "") -> pathlib.Path:
-    """Bits/dim against steps of one run, as a PNG file."""
+    """Plots bits/dim against steps of one run as a PNG file, and returns its path."""
     return plot_arms({title: {"bits/dim": [curve]}}, path)
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of a size in inches, its parts laid out so that they do not overlap.
+    """Returns an empty figure whose parts are laid out without overlap.
+
+    Args:
+      width: Width in inches.
+      height: Height in inches.
 
     Raises:
-      MissingExtraError: if matplotlib is not installed.
+      MissingExtraError: If matplotlib is not installed.
     """
     figure = require("matplotlib.figure", "reproductions").Figure(figsize=(width, height), layout="constrained")
     require("matplotlib.backends.backend_agg", "reproductions").FigureCanvasAgg(figure)
@@ -102,7 +112,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike) -> pathlib.Path:
-    """Saves a figure with no trace of when and by what, so that equal data give an equal file."""
+    """Saves a figure without date and software version, so that equal data give equal files, and returns the path."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()

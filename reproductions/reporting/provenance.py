@@ -17,14 +17,14 @@ _PACKAGES = {
     "tfp": "tensorflow-probability",
     "numpy": "numpy",
 }
-# Results and texts are left out: the record of a queue's first run does not make the second dirty.
+# Results and texts are left out, so that the record of a queue's first run does not make the second one dirty.
 _CODE = (":(top)tfflows", ":(top)reproductions", ":(top)setup.cfg", ":(top,exclude)*.md")
 
 
 def collect_provenance() -> dict[str, object]:
-    """The fields `versions`, `commit`, `command`, `hardware` and `date` of a record.
+    """Returns the fields `versions`, `commit`, `command`, `hardware` and `date` of a record.
 
-    `commit` is None if the code that runs is not under git, or has no commit yet.
+    `commit` is None if the running code is not under git, or if there is no commit yet.
     """
     return {
         "versions": {
@@ -40,11 +40,11 @@ def collect_provenance() -> dict[str, object]:
 
 
 def git_commit(package: str | os.PathLike) -> str | None:
-    """The commit of the repository that tracks a package, '-dirty' appended if code was changed.
+    """Returns the commit of the repository that tracks a package, with '-dirty' appended if code was changed.
 
     Args:
-      package: the package's directory. One that was installed into an environment inside some
-        repository is not tracked by it, and gives None.
+      package: Directory of the package. A package installed into an environment inside some repository is not tracked by that
+        repository, and gives None.
     """
     package = pathlib.Path(package)
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
@@ -57,7 +57,7 @@ def git_commit(package: str | os.PathLike) -> str | None:
 
 
 def short_commit(commit: str | None) -> str:
-    """A commit for a table: ten digits, and '-dirty' where it ends so."""
+    """Returns a commit for a table: its first ten digits, and '-dirty' if it ends so."""
     if commit is None:
         return "none"
     digest, dash, dirty = commit.partition("-")
@@ -80,7 +80,7 @@ def _version(package: str) -> str:
 
 
 def _hardware() -> dict[str, object]:
-    import tensorflow as tf  # here, as tables need none of it
+    import tensorflow as tf  # imported here because tables do not need it
 
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
@@ -90,7 +90,7 @@ def _hardware() -> dict[str, object]:
 
 
 def _num_cores() -> int | None:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what there is
+    if hasattr(os, "sched_getaffinity"):  # the cores that this process may use
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 

@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 
 def parameters_page(frame: "pd.DataFrame", papers: "pd.DataFrame") -> str:
-    """The rows of parameters.csv, a table a paper; parts that no row of a paper has are left out."""
+    """Returns the page of parameters.csv, one table per paper; columns that are empty for a paper are left out.
+
+    Args:
+      frame: Content of parameters.csv.
+      papers: Frame with the columns paper, title and reference.
+    """
     names = {
         "experiment": "Experiment",
         "variant": "Variant",
@@ -34,7 +39,12 @@ def parameters_page(frame: "pd.DataFrame", papers: "pd.DataFrame") -> str:
 
 
 def unverified_page(frame: "pd.DataFrame", papers: "pd.DataFrame") -> str:
-    """The rows of unverified.csv, a table a paper."""
+    """Returns the page of unverified.csv, one table per paper.
+
+    Args:
+      frame: Content of unverified.csv.
+      papers: Frame with the columns paper, title and reference.
+    """
     names = {
         "experiment": "Experiment",
         "item": "What",

@@ -1,4 +1,4 @@
-"""The table of results in the README: between two markers, generated like the pages of `results/`."""
+"""The table of results in the README, between two markers, generated like the pages of `results/`."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,28 +13,34 @@ END = "<!-- end of results -->"
 
 
 def replace_block(readme: str, block: str) -> str:
-    """The README with the text between its markers replaced.
+    """Returns the README with the text between its markers replaced.
+
+    Args:
+      readme: Text of the README.
+      block: New text between the markers.
 
     Raises:
-      ValueError: if it does not hold both markers, once each and in order.
+      ValueError: If the README does not hold both markers in order.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"The README must hold {BEGIN} and after it {END}.")
+        raise ValueError(f"The README must hold the markers {BEGIN} and, after it, {END}; add the missing one.")
     return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
 
 
 def results_block(
     titles: dict[str, str], expected: Sequence[Expected], records: Sequence[Record], claims: Sequence[Claim]
 ) -> str:
-    """Obtained bits/dim, of one noise draw an image, means over seeds, beside what the papers print; then the verdicts counted.
+    """Returns the table of obtained bits/dim beside the printed values, and the counts of verdicts.
+
+    The values are means over seeds, with one noise draw per image.
 
     Args:
-      titles: paper to title.
-      expected: the rows of expected.csv.
-      records: the obtained records.
-      claims: the judged claims.
+      titles: Titles by short name of the paper.
+      expected: Rows of expected.csv.
+      records: Obtained records.
+      claims: Judged claims.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:

@@ -1,8 +1,9 @@
-"""Records of what runs obtained: data that a run writes and nobody edits."""
+"""Records of obtained results: data that a run writes and nobody edits."""
 
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import math
 import os
 import pathlib
@@ -20,7 +21,7 @@ SELECTIONS = ("last", "best_test")
 _TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
 _VALIDATION_FIELDS = {"value", "standard_error", "num_images"}
 _IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
-# A file name has at most 255 characters on most systems, and one that is being written has a suffix.
+# A file name has at most 255 characters on most systems, including the suffix of a file that is being written.
 _LONGEST_NAME = 220
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -30,38 +31,41 @@ class Record:
     """One obtained number and how it was obtained.
 
     Attributes:
-      paper, experiment: which experiment of which reproduction.
-      dataset, split: what it was evaluated on, such as 'cifar10' and 'test'.
-      metric: what was measured, as in expected.csv, such as 'bits_per_dim'.
-      value: the number, a mean over the images.
-      standard_error: its standard error over the images; None where it has none.
-      num_images: how many images were evaluated, each exactly once.
-      steps: training steps done.
-      batch_size: images a training step, over all replicas.
-      scale: 'paper' for the published size, else the reduced size: 'small' or 'claims'.
-      seed: the seed of the run.
-      select: which checkpoint was evaluated: 'last' or 'best_test'.
-      parameters: how many numbers the model trains.
-      hardware, versions: dicts, as `provenance.collect_provenance` gives them.
-      hours: wall-clock hours of training.
-      commit: the git commit, ending in '-dirty' if the code was changed since; None outside git.
-      command: the command line.
-      overrides: the fields of the experiment, at this scale, that were changed, with their values.
-      date: when it was obtained, ISO 8601.
-      curve: optional (step, bits/dim) pairs, steps increasing; of the images held out where there is `validation`.
-      seconds_per_step: optional median time of a training step.
-      train: optional dict for the images that were trained on, measured as those of the split were: `value`,
-        `standard_error`, `num_images`, and `gap`, how much higher `value` above is, with `gap_standard_error`.
-      validation: optional dict for training images that were held out, measured as those of the split: `value`, `standard_error`,
+      paper: Short name of the paper.
+      experiment: Name of the experiment of that paper.
+      dataset: Data set of the evaluation, such as 'cifar10'.
+      split: Split of the evaluation, such as 'test'.
+      metric: Measured quantity, as in expected.csv, such as 'bits_per_dim'.
+      value: The number, a mean over the images.
+      standard_error: Standard error of `value` over the images; None if it has none.
+      num_images: Number of images evaluated, each exactly once.
+      steps: Number of training steps done.
+      batch_size: Images per training step, over all replicas.
+      scale: 'paper' for the published size, otherwise the reduced size 'small' or 'claims'.
+      seed: Seed of the run.
+      select: Evaluated checkpoint, 'last' or 'best_test'.
+      parameters: Number of trained parameters.
+      hardware: Hardware of the run, from `provenance.collect_provenance`.
+      versions: Versions of packages, from `provenance.collect_provenance`.
+      hours: Wall-clock hours of training.
+      commit: Git commit, ending in '-dirty' if the code was changed since; None outside git.
+      command: Command line.
+      overrides: Changed fields of the experiment at this scale, with their values.
+      date: Date of the result in ISO 8601.
+      curve: Optional (step, bits/dim) pairs with increasing steps; of the held-out images if there is `validation`.
+      seconds_per_step: Optional median seconds per training step.
+      train: Optional dict for the training images, evaluated like the images of the split: `value`, `standard_error`,
+        `num_images`, and `gap`, how much higher the record's `value` is, with `gap_standard_error`.
+      validation: Optional dict for held-out training images, evaluated like the images of the split: `value`, `standard_error`,
         `num_images`.
-      terms: optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, the quantities those of
+      terms: Optional dict of the parts of a bound over latents, `{quantity: {value, standard_error}}`, with the quantities of
         `latent_terms`.
-      train_curve: optional (step, bits/dim) pairs as `curve`, means over the training steps since the pair before.
-      evaluation_images: the first so many images of the split alone were evaluated; None: all.
-      importance: None where `value` is of one noise draw an image. Else a dict: `samples`, how many draws an image the
-        importance-weighted bound `value` has; `noise_standard_error` of `value` over the noise; `effective_samples`, the
-        median over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of that noise.
-      execution: optional dict of how the process that wrote it computed, such as replicas, precision and whether by XLA.
+      train_curve: Optional (step, bits/dim) pairs like `curve`, each a mean over the training steps since the previous pair.
+      evaluation_images: Number of images if only the first ones of the split were evaluated; None for all.
+      importance: None if `value` has one noise draw per image. Otherwise a dict: `samples`, the number of draws per image of the
+        importance-weighted bound `value`; `noise_standard_error` of `value` over the noise; `effective_samples`, the median
+        over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of the same noise.
+      execution: Optional dict of how the process computed, such as number of replicas, precision and use of XLA.
     """
 
     paper: str
@@ -95,11 +99,11 @@ class Record:
     validation: Mapping[str, float] | None = None
     terms: Mapping[str, Mapping[str, float]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("paper", "experiment", "dataset", "split", "metric"):
             value = getattr(self, name)
             if not (isinstance(value, str) and _NAME.fullmatch(value)):
-                raise ValueError(f"{name} must be a plain name, not {value!r}")
+                raise ValueError(f"{name} must be a plain name, not {value!r}.")
         for name in ("curve", "train_curve"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _checked_curve(getattr(self, name)))
@@ -107,7 +111,7 @@ class Record:
         try:
             datetime.datetime.fromisoformat(self.date)
         except (TypeError, ValueError):
-            raise ValueError(f"date must be in ISO 8601, not {self.date!r}") from None
+            raise ValueError(f"date must be in ISO 8601, not {self.date!r}.") from None
         if self.train is not None:
             _check_train(self.train, self.value)
         if self.validation is not None:
@@ -115,18 +119,18 @@ class Record:
         if self.terms is not None:
             _check_terms(self.terms)
         if self.evaluation_images not in (None, self.num_images):
-            raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}")
+            raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}.")
         if self.importance is not None:
             _check_importance(self.importance)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is of one noise draw of every image of the split."""
+        """Whether the value has one noise draw for every image of the split."""
         return self.importance is None and self.evaluation_images is None
 
     @property
     def name(self) -> str:
-        """The name of its file, without the suffix: all that tells it from its neighbours; many overrides by their hash."""
+        """Name of the file without its suffix, unique among records; many overrides are replaced by their hash."""
         overrides = "-".join(f"{field}={self.overrides[field]}" for field in sorted(self.overrides))
         name = self._name_with(overrides)
         if len(name) <= _LONGEST_NAME:
@@ -150,39 +154,39 @@ def write_record(record: Record, directory: str | os.PathLike, overwrite: bool =
     """Writes a record to `<directory>/<paper>/<name>.json`, atomically.
 
     Args:
-      record: the record.
-      directory: the directory of all records, `results/obtained` in the repository.
-      overwrite: whether a file of that name with another result is replaced. One with the same
-        result is left as it is.
+      record: The record.
+      directory: Directory of all records, `results/obtained` in the repository.
+      overwrite: Whether to replace a file of that name that holds a different result. A file with the same result is left as it
+        is.
 
     Returns:
-      the path of the file; one that has the record already, from when its overrides were called otherwise, keeps its name.
+      The path of the file. A file that holds the record under former names of its overrides keeps its name.
 
     Raises:
-      FileExistsError: if it exists with another result and `overwrite` is false.
+      FileExistsError: If the file exists with a different result and `overwrite` is false.
     """
     paths = _paths(record, pathlib.Path(directory))
     return stored.store(record, next((path for path in paths if path.exists()), paths[0]), overwrite)
 
 
 def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
-    """Reads all records below a directory, in the order of their paths; none if it is missing.
+    """Reads all records below a directory, in the order of their paths; none if the directory does not exist.
 
     Raises:
-      ValueError: if a file is not a valid record, or does not lie where its fields say.
+      ValueError: If a file is not a valid record, or is not where its fields say.
     """
     directory = pathlib.Path(directory)
     records = []
     for path in sorted(directory.glob("*/*.json")):
         record = stored.load(Record, path)
         if path not in _paths(record, directory):
-            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.name}.json")
+            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.name}.json.")
         records.append(record)
     return tuple(records)
 
 
 def _paths(record, directory):
-    """Where a record lies: under its name, or under that which it had when its overrides were called otherwise."""
+    """Possible paths of a record: under its name, or under its name with the former names of its overrides."""
     former = dataclasses.replace(record, overrides=formerly_named(record.overrides))
     return [directory / record.paper / f"{one.name}.json" for one in (record, former)]
 
@@ -191,25 +195,25 @@ def _require_number(name, value, minimum):
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     if not plain or not math.isfinite(value) or value < minimum:
         bound = "" if minimum == -math.inf else f" of at least {minimum}"
-        raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
+        raise ValueError(f"{name} must be a finite number{bound}, not {value!r}.")
 
 
 def _check_train(train, value):
     if not isinstance(train, Mapping) or train.keys() != _TRAIN_FIELDS:
-        raise ValueError(f"train must have {sorted(_TRAIN_FIELDS)}, not {train!r}")
+        raise ValueError(f"train must have {sorted(_TRAIN_FIELDS)}, not {train!r}.")
     for name in ("value", "gap"):
         _require_number(f"{name} of train", train[name], -math.inf)
     for name in ("standard_error", "gap_standard_error"):
         _require_number(f"{name} of train", train[name], 0)
     if type(train["num_images"]) is not int or train["num_images"] < 1:
-        raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}")
+        raise ValueError(f"num_images of train must be an integer of at least 1, not {train['num_images']!r}.")
     if not math.isclose(train["gap"], value - train["value"], rel_tol=1e-9, abs_tol=1e-9):
-        raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}")
+        raise ValueError(f"gap of train must be {value} - {train['value']}, not {train['gap']!r}.")
 
 
 def _check_terms(terms):
     if not isinstance(terms, Mapping) or any(set(term) != {"value", "standard_error"} for term in terms.values()):
-        raise ValueError(f"terms must be a mapping to value and standard_error, not {terms!r}")
+        raise ValueError(f"terms must be a mapping to value and standard_error, not {terms!r}.")
     for name, term in terms.items():
         _require_number(f"value of {name}", term["value"], -math.inf)
         _require_number(f"standard_error of {name}", term["standard_error"], 0)
@@ -217,18 +221,20 @@ def _check_terms(terms):
 
 def _check_validation(validation):
     if not isinstance(validation, Mapping) or validation.keys() != _VALIDATION_FIELDS:
-        raise ValueError(f"validation must have {sorted(_VALIDATION_FIELDS)}, not {validation!r}")
+        raise ValueError(f"validation must have {sorted(_VALIDATION_FIELDS)}, not {validation!r}.")
     _require_number("value of validation", validation["value"], -math.inf)
     _require_number("standard_error of validation", validation["standard_error"], 0)
     if type(validation["num_images"]) is not int or validation["num_images"] < 1:
-        raise ValueError(f"num_images of validation must be an integer of at least 1, not {validation['num_images']!r}")
+        raise ValueError(
+            f"num_images of validation must be an integer of at least 1, not {validation['num_images']!r}."
+        )
 
 
 def _check_importance(importance):
     if not isinstance(importance, Mapping) or importance.keys() != _IMPORTANCE_FIELDS:
-        raise ValueError(f"importance must have {sorted(_IMPORTANCE_FIELDS)}, not {importance!r}")
+        raise ValueError(f"importance must have {sorted(_IMPORTANCE_FIELDS)}, not {importance!r}.")
     if type(importance["samples"]) is not int or importance["samples"] < 2:
-        raise ValueError(f"samples of importance must be an integer of at least 2, not {importance['samples']!r}")
+        raise ValueError(f"samples of importance must be an integer of at least 2, not {importance['samples']!r}.")
     for name in ("noise_standard_error", "elbo_standard_error"):
         _require_number(f"{name} of importance", importance[name], 0)
     _require_number("effective_samples of importance", importance["effective_samples"], 0)
@@ -239,11 +245,11 @@ def _checked_curve(curve):
     try:
         points = tuple((step, value) for step, value in curve)
     except (TypeError, ValueError):
-        raise ValueError(f"curve must be (step, bits/dim) pairs, not {curve!r}") from None
+        raise ValueError(f"curve must be (step, bits/dim) pairs, not {curve!r}.") from None
     for step, value in points:
         if type(step) is not int:
-            raise ValueError(f"a step of the curve must be an integer, not {step!r}")
-        _require_number("a value of the curve", value, -math.inf)
-    if any(later[0] <= earlier[0] for earlier, later in zip(points, points[1:], strict=False)):
-        raise ValueError("the steps of the curve must increase")
+            raise ValueError(f"A step of the curve must be an integer, not {step!r}.")
+        _require_number("A value of the curve", value, -math.inf)
+    if any(later[0] <= earlier[0] for earlier, later in itertools.pairwise(points)):
+        raise ValueError(f"The steps of the curve must increase, got {[step for step, _ in points]}.")
     return points

@@ -1,4 +1,4 @@
-"""Which recorded results no longer agree with the papers."""
+"""Recorded results that do not agree with the papers."""
 
 import os
 import pathlib
@@ -9,9 +9,12 @@ from reproductions.reporting.verdicts import Comparison, compare_with
 
 
 def find_regressions(results_directory: str | os.PathLike) -> tuple[Comparison, ...]:
-    """The records at scale 'paper' whose value leaves the tolerance of its expected value.
+    """Returns the records at scale 'paper' whose value is outside the tolerance of its expected value.
 
-    Better by more than the tolerance counts too, as `Comparison.leaves_tolerance` says.
+    Values that are better by more than the tolerance count too, see `Comparison.leaves_tolerance`.
+
+    Args:
+      results_directory: The results directory.
     """
     expected = load_expected(results_directory)
     records = load_records(pathlib.Path(results_directory) / OBTAINED_DIRECTORY)

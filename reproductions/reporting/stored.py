@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON files: strict to read, atomic to write, never replaced unasked."""
+"""Frozen dataclasses as JSON files: read strictly, written atomically, replaced only on request."""
 
 import dataclasses
 import json
@@ -16,17 +16,19 @@ T = TypeVar("T")
 def store(instance: object, path: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
     """Writes a dataclass to `path` as JSON.
 
-    A file that holds the same result is left as it is, whatever its provenance (the fields declared
-    as such, see `reproductions.fields`): it names the run that obtained the result first.
+    A file that already holds the same result is left as it is, even if its provenance differs (the fields declared as such, see
+    `reproductions.fields`), because it names the run that first obtained the result.
 
     Args:
-      instance: a dataclass of JSON values.
-      path: the file; its directory is made if need be.
-      overwrite: whether a file with another result is replaced.
+      instance: A dataclass of JSON values.
+      path: Path of the file; its directory is created if necessary.
+      overwrite: Whether to replace a file with a different result.
+
+    Returns:
+      The path of the file.
 
     Raises:
-      FileExistsError: if the file holds another result and `overwrite` is false; names the fields
-        that differ.
+      FileExistsError: If the file holds a different result and `overwrite` is false. The message names the fields that differ.
     """
     path = pathlib.Path(path)
     new = json.loads(json.dumps(dataclasses.asdict(instance), allow_nan=False))
@@ -41,7 +43,7 @@ def store(instance: object, path: str | os.PathLike, overwrite: bool = False) ->
             return path
         changes = ", ".join(f"{name} ({old.get(name)!r} there)" for name in differing)
         raise FileExistsError(
-            f"{path} holds another result, which differs in {changes}: remove it or ask to overwrite it"
+            f"{path} holds a different result; the differences are {changes}. Remove it, or ask to overwrite it."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, json.dumps(new, indent=2, allow_nan=False) + "\n")
@@ -49,13 +51,16 @@ def store(instance: object, path: str | os.PathLike, overwrite: bool = False) ->
 
 
 def load(cls: type[T], path: str | os.PathLike) -> T:
-    """Reads what `store` wrote, as an instance of `cls`, which validates its fields itself.
+    """Reads a file written by `store` as an instance of `cls`, which validates its own fields.
 
-    Names of an earlier version (`reproductions.renamed`) are read as those of today.
+    Former names (`reproductions.renamed`) are read as the current ones.
+
+    Args:
+      cls: The dataclass.
+      path: Path of the file.
 
     Raises:
-      ValueError: if the file is no JSON object, lacks a field, has an unknown one, or one that is
-        not valid; names the file.
+      ValueError: If the file is not a JSON object, or a field is missing, unknown or not valid. The message names the file.
     """
     path = pathlib.Path(path)
     content = _read_object(path)
@@ -68,7 +73,7 @@ def load(cls: type[T], path: str | os.PathLike) -> T:
     missing = sorted(required - content.keys())
     unknown = sorted(content.keys() - {field.name for field in fields})
     if missing or unknown:
-        raise ValueError(f"{path}: missing fields {missing}, unknown fields {unknown}")
+        raise ValueError(f"{path}: missing fields {missing}, unknown fields {unknown}.")
     try:
         return cls(**content)
     except (TypeError, ValueError) as error:
@@ -79,7 +84,7 @@ def _read_object(path: pathlib.Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise ValueError(f"{path}: not JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a JSON object is needed, not {type(content).__name__}")
+        raise ValueError(f"{path} must hold a JSON object, not {type(content).__name__}.")
     return renamed(content)

@@ -1,4 +1,4 @@
-"""Figures of one setting varied: the parts of a bound over latents against it (Lucas & Verbeek 2018, figures 4 and 5 b)."""
+"""Figures of the parts of a bound over latents against one varied setting (Lucas & Verbeek 2018, figures 4 and 5 b)."""
 
 import csv
 import dataclasses
@@ -25,11 +25,11 @@ class SweepFigure:
     """One figure.
 
     Attributes:
-      file: Below the results directory.
-      title: Of the figure.
-      paper: Its paper.
-      abscissa: What is varied.
-      points: The records of all seeds, by the setting, in the order that they are drawn in.
+      file: Path below the results directory.
+      title: Title of the figure.
+      paper: Short name of the paper.
+      abscissa: Name of the varied setting.
+      points: Records of all seeds by value of the setting, in the order of drawing.
     """
 
     file: str
@@ -39,7 +39,14 @@ class SweepFigure:
     points: dict[str, list[Record]]
 
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
-        """Bits/dim of the bound and its parts, KL, distance of samples to reconstructions; means over seeds, as a PNG file."""
+        """Draws bits/dim of the bound and its parts, KL, and distance of samples to reconstructions, as means over seeds.
+
+        Args:
+          results_directory: The results directory.
+
+        Returns:
+          The path of the PNG file.
+        """
         figure = new_figure(14, 4)
         bits, nats, distance = figure.subplots(1, 3)
         places = np.arange(len(self.points))
@@ -67,15 +74,15 @@ class SweepFigure:
 def collect_sweeps(
     results_directory: pathlib.Path, records: Sequence[Record], directory: str
 ) -> tuple[SweepFigure, ...]:
-    """The figures of `sweeps.csv` with at least two points.
+    """Returns the figures of `sweeps.csv` with at least two points.
 
-    Each row is a point: all seeds of one experiment at one scale on one data set, without overrides, as far as there are records
-    with the terms of their bound.
+    Each row is a point: all seeds of one experiment at one scale on one data set, without overrides, if there are records with
+    the terms of their bound.
 
     Args:
-      results_directory: Of `sweeps.csv`; where there is none there are no figures.
-      records: All.
-      directory: Of the figures, below the results directory.
+      results_directory: Directory of `sweeps.csv`; without that file there are no figures.
+      records: All records.
+      directory: Directory of the figures, below the results directory.
     """
     path = results_directory / SWEEPS_FILE
     if not path.is_file():

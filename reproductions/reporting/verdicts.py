@@ -12,20 +12,20 @@ from reproductions.reporting.records import Record
 WITHIN, BETTER, OUTSIDE = "within", "better", "outside"
 HELD, REVERSED, UNDECIDED = "held", "reversed", "undecided"
 
-# Of which metrics less is better, of which more; of any other only the distance counts.
+# -1 if lower values of the metric are better, 1 if higher ones are; for any other metric only the distance counts.
 _SENSE = {"bits_per_dim": -1, "log_likelihood_nats": 1}
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """An obtained number beside the printed one.
+    """Comparison of an obtained number with the printed one.
 
     Attributes:
-      record: what was obtained.
-      expected: the row of expected.csv, None if there is none.
-      difference: obtained - expected, None without an expected value.
-      verdict: 'within' the tolerance, 'better' or 'outside' by more than the tolerance, or
-        'not comparable (...)' with the reason.
+      record: The obtained record.
+      expected: The row of expected.csv; None if there is none.
+      difference: Obtained minus expected value; None without an expected value.
+      verdict: 'within' the tolerance, 'better' or 'outside' by more than the tolerance, or 'not comparable (...)' with the
+        reason.
     """
 
     record: Record
@@ -35,22 +35,25 @@ class Comparison:
 
     @property
     def leaves_tolerance(self) -> bool:
-        """Whether the number differs from the paper's by more than the tolerance, either way.
+        """Whether the number differs from the paper's by more than the tolerance, in either direction.
 
-        Better counts too: a number far below the paper's more often comes from another data set,
-        another unit or a test image in the training set than from a better model.
+        Better values count too. A number far below the paper's more often comes from a different data set, a different unit or
+        a test image in the training set than from a better model.
         """
         return self.verdict in (BETTER, OUTSIDE)
 
 
 def compare(record: Record, expected: Expected | None) -> Comparison:
-    """Compares a record with the row that `find_expected` gives for its experiment.
+    """Compares a record with the row that `find_expected` returns for its experiment.
 
-    The tolerance is inclusive. Only the published experiment, at scale 'paper' and without
-    overrides, is comparable.
+    The tolerance is inclusive. Only the published experiment, at scale 'paper' and without overrides, is comparable.
+
+    Args:
+      record: The obtained record.
+      expected: The row of expected.csv, or None.
 
     Raises:
-      ValueError: if the row is of another metric or data set than the record.
+      ValueError: If the metric or the data set of the row is not that of the record.
     """
     if expected is None:
         return Comparison(record, None, None, "not comparable (the paper prints no value)")
@@ -58,7 +61,7 @@ def compare(record: Record, expected: Expected | None) -> Comparison:
         if getattr(record, name) != getattr(expected, name):
             raise ValueError(
                 f"{record.name} has {name} {getattr(record, name)!r}, but the expected value "
-                f"({expected.paper}, {expected.source}) has {getattr(expected, name)!r}"
+                f"({expected.paper}, {expected.source}) has {getattr(expected, name)!r}."
             )
     difference = record.value - expected.value
     return Comparison(record, expected, difference, _verdict(record, expected, difference))
@@ -67,8 +70,11 @@ def compare(record: Record, expected: Expected | None) -> Comparison:
 def compare_with(record: Record, expected: Sequence[Expected]) -> Comparison:
     """Compares a record with the row among `expected` that belongs to its experiment.
 
-    A record on another data set than the paper's, such as the reduced CIFAR-10 of the claims
-    study, has no such row.
+    A record on a data set other than the paper's, such as the reduced CIFAR-10 of the claims study, has no such row.
+
+    Args:
+      record: The obtained record.
+      expected: Rows of expected.csv.
     """
     row = find_expected(expected, record.paper, record.experiment, record.metric)
     if row is not None and record.dataset != row.dataset:
@@ -77,7 +83,7 @@ def compare_with(record: Record, expected: Sequence[Expected]) -> Comparison:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """Lines of plain text: what was measured, expected, obtained, difference, verdict; more where a record has more."""
+    """Returns a comparison as lines of text: metric, expected and obtained value, difference, verdict, then any extras."""
     record, expected = comparison.record, comparison.expected
     lines = [
         f"{record.metric} of {record.experiment} on {record.dataset}, {record.split} split, "
@@ -97,45 +103,46 @@ def format_comparison(comparison: Comparison) -> str:
     if record.importance is not None:
         importance = record.importance
         lines.append(
-            f"  samples     {importance['samples']:,} an image, {importance['effective_samples']:.1f} effective"
+            f"  samples     {importance['samples']:,} per image, {importance['effective_samples']:.1f} effective"
         )
         lines.append(f"  noise       {importance['noise_standard_error']:.4f} (standard error over the noise)")
         lines.append(f"  ELBO        {format_value(importance['elbo'], importance['elbo_standard_error'])}")
     if record.validation is not None:
         validation = record.validation
         value = format_value(validation["value"], validation["standard_error"])
-        lines.append(f"  validation  {value} ({validation['num_images']:,} training images held out)")
+        lines.append(f"  validation  {value} ({validation['num_images']:,} held-out training images)")
     if record.train is not None:
         train = record.train
-        lines.append(f"  train       {format_train(train)} ({train['num_images']:,} images trained on)")
+        lines.append(f"  train       {format_train(train)} ({train['num_images']:,} training images)")
         lines.append(f"  gap         {format_gap(train)}")
     return "\n".join(lines)
 
 
 def format_value(value: float, error: float | None = None) -> str:
-    """A number with four decimals, and its standard error where there is one."""
+    """Formats a number with four decimals, and its standard error if there is one."""
     return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
 
 
 def format_train(train: Mapping[str, float]) -> str:
-    """The bits/dim of the training images of a record."""
+    """Formats `Record.train`: the bits/dim of the training images."""
     return format_value(train["value"], train["standard_error"])
 
 
 def format_gap(train: Mapping[str, float]) -> str:
-    """The gap between test and training images of a record."""
+    """Formats `Record.train`: the gap between test and training images."""
     return f"{train['gap']:+.4f} ± {train['gap_standard_error']:.4f}"
 
 
 @dataclasses.dataclass(frozen=True)
 class PairedVerdict:
-    """The verdict on 'this arm has fewer bits/dim than that one'.
+    """Verdict on the claim that one arm has fewer bits/dim than another.
 
     Attributes:
       verdict: 'held', 'reversed' or 'undecided'.
-      difference: mean over seeds of how many bits/dim lower the arm is; positive: as claimed.
-      standard_error: of `difference`, over the images.
-      seed_differences, seed_standard_errors: the same for each seed.
+      difference: Mean over seeds of how many bits/dim lower the arm is; positive if it goes as claimed.
+      standard_error: Standard error of `difference` over the images.
+      seed_differences: Difference for each seed.
+      seed_standard_errors: Standard error for each seed.
     """
 
     verdict: str
@@ -153,21 +160,19 @@ def paired_verdict(lower: Mapping[int, np.ndarray], higher: Mapping[int, np.ndar
       d_s = mean_i (b_si - a_si)                    e_s = std_i (b_si - a_si) / sqrt(N)
       d = mean_s d_s                                e = sqrt(sum_s e_s^2) / S
 
-    The claim is held if d > 2 e and every d_s > 0, reversed if d < -2 e and every d_s < 0, and
-    else undecided. `std` divides by N - 1. The error is that of the choice of images; how much
-    a seed matters shows in the spread of the d_s, and in that all must agree in sign.
+    The claim is held if d > 2 e and every d_s > 0, reversed if d < -2 e and every d_s < 0, and otherwise undecided. `std`
+    divides by N - 1. The error is that of the choice of images. The influence of the seed shows in the spread of the d_s, which
+    must all agree in sign.
 
     Args:
-      lower: for each seed, the bits/dim of each image in the arm that is claimed to have fewer:
-        float arrays of shape `[N]`.
-      higher: the same of the other arm: the same seeds, the same images in the same order.
+      lower: For each seed, the bits/dim of each image in the arm that is claimed to have fewer: float arrays of shape `[N]`.
+      higher: The same for the other arm, with the same seeds and the same images in the same order.
 
     Raises:
-      ValueError: if seeds or shapes differ, if there are fewer than two images, or if a value is
-        not finite.
+      ValueError: If seeds or shapes differ, if there are fewer than two images, or if a value is not finite.
     """
     if not lower or lower.keys() != higher.keys():
-        raise ValueError(f"both arms need the same seeds, at least one: got {sorted(lower)} and {sorted(higher)}")
+        raise ValueError(f"Both arms need the same seeds, at least one: got {sorted(lower)} and {sorted(higher)}.")
     pairs = {seed: _paired_difference(seed, lower[seed], higher[seed]) for seed in sorted(lower)}
     return _verdict_over_seeds(pairs)
 
@@ -175,26 +180,26 @@ def paired_verdict(lower: Mapping[int, np.ndarray], higher: Mapping[int, np.ndar
 def gap_verdict(
     smaller: Mapping[int, tuple[np.ndarray, np.ndarray]], larger: Mapping[int, tuple[np.ndarray, np.ndarray]]
 ) -> PairedVerdict:
-    """Judges the claim that the gap of `smaller` between test and training images is smaller than that of `larger`.
+    """Judges the claim that the gap between test and training images is smaller for `smaller` than for `larger`.
 
-    The gap of a run is mean(test) - mean(train). Both arms are measured on the same images, so that the two splits are
-    paired each by itself: with the differences an image `test_larger - test_smaller` (mean t_s, standard error e_s) and
-    `train_larger - train_smaller` (mean r_s, standard error f_s) of seed s,
+    The gap of a run is mean(test) - mean(train). Both arms are evaluated on the same images, so each split is paired by itself.
+    For seed s, let t_s and e_s be the mean and standard error of `test_larger - test_smaller` over images, and r_s and f_s those
+    of `train_larger - train_smaller`. Then
 
       d_s = t_s - r_s, the difference of the gaps       its error: sqrt(e_s^2 + f_s^2)
 
     and the verdict follows from these over the seeds as in `paired_verdict`.
 
     Args:
-      smaller: for each seed, the bits/dim of each test image and of each image that was trained on: float arrays of shapes
-        `[N]` and `[M]`, of the arm that is claimed to have the smaller gap.
-      larger: the same of the other arm: the same seeds, the same images in the same order.
+      smaller: For each seed, the bits/dim of each test image and of each training image of the arm that is claimed to have the
+        smaller gap: float arrays of shapes `[N]` and `[M]`.
+      larger: The same for the other arm, with the same seeds and the same images in the same order.
 
     Raises:
-      ValueError: as `paired_verdict`, for either split.
+      ValueError: As in `paired_verdict`, for either split.
     """
     if not smaller or smaller.keys() != larger.keys():
-        raise ValueError(f"both arms need the same seeds, at least one: got {sorted(smaller)} and {sorted(larger)}")
+        raise ValueError(f"Both arms need the same seeds, at least one: got {sorted(smaller)} and {sorted(larger)}.")
     pairs = {}
     for seed in sorted(smaller):
         test, test_error = _paired_difference(seed, smaller[seed][0], larger[seed][0])
@@ -204,7 +209,7 @@ def gap_verdict(
 
 
 def _verdict_over_seeds(pairs):
-    """The verdict from `{seed: (difference, its standard error)}`."""
+    """Verdict from `{seed: (difference, its standard error)}`."""
     differences = {seed: difference for seed, (difference, _) in pairs.items()}
     errors = {seed: error for seed, (_, error) in pairs.items()}
     difference = float(np.mean(list(differences.values())))
@@ -235,11 +240,11 @@ def _paired_difference(seed, lower, higher):
     lower, higher = (np.asarray(arm, np.float64) for arm in (lower, higher))
     if lower.ndim != 1 or lower.shape != higher.shape or lower.size < 2:
         raise ValueError(
-            f"seed {seed}: both arms need one value an image, of the same two or more images: "
-            f"got shapes {lower.shape} and {higher.shape}"
+            f"Seed {seed}: both arms need one value per image, for the same two or more images; "
+            f"got shapes {lower.shape} and {higher.shape}."
         )
     difference = higher - lower
     if not np.isfinite(difference).all():
-        raise ValueError(f"seed {seed}: a value is not finite")
+        raise ValueError(f"Seed {seed}: a value is not finite.")
     error = difference.std(ddof=1) / math.sqrt(difference.size)
     return float(difference.mean()), float(error)

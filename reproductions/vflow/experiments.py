@@ -1,6 +1,6 @@
 """The experiments of VFlow on images (Chen et al. 2020), as data.
 
-Settings are those of the released code; where the paper's numbers need others, the README of this folder says so.
+The settings are those of the released code. The README of this folder says where the paper's numbers need others.
 """
 
 import dataclasses
@@ -13,16 +13,17 @@ from tfflows.distributions.make_augmenter import AUGMENTERS
 
 @dataclasses.dataclass(frozen=True)
 class VFlowExperiment(FlowPPExperiment):
-    """A VFlow: a Flow++ over the image and more channels.
+    """An experiment with VFlow: a Flow++ over the image and extra channels.
 
     Attributes:
-      augment_channels: Channels of z beside the image's (the paper's D_z); 0: a Flow++.
-      augmenter: q(z | x): `flow` (paper), `gaussian` or `normal`, which is N(0, I) whatever the image (remark 2).
-      augmenter_stages: Of the flow, as `stages`.
-      augmenter_width: As `width`, of the flow's conditioners or of the Gaussian's network; 0: the same.
-      augmenter_blocks: As `num_blocks`.
-      augmenter_mixer: As `mixer`, or `none`.
-      noise_invertible_conv: As `invertible_conv`, of the dequantizer and the augmenter.
+      augment_channels: Number of channels of z (D_z in the paper); 0 gives a Flow++.
+      augmenter: Distribution q(z | x): `flow` (paper), `gaussian`, or `normal`, which is N(0, I) for every image (remark 2).
+      augmenter_stages: Like `stages`, for the flow of q.
+      augmenter_width: Like `width`, for the conditioners of the flow of q or the network of the Gaussian; 0 means the same as
+        `width`.
+      augmenter_blocks: Like `num_blocks`, for q.
+      augmenter_mixer: Like `mixer`, for q.
+      noise_invertible_conv: Like `invertible_conv`, for the dequantizer and q.
     """
 
     augment_channels: int = setting(3, at_least=0)
@@ -38,7 +39,7 @@ class VFlowExperiment(FlowPPExperiment):
         parse_stages(self.augmenter_stages)
 
 
-# What is VFlow's own in the released code: the bounded couplings and the first matrices of the 1x1 convolutions.
+# Specific to VFlow in the released code: bounded couplings, and the initial matrices of the 1x1 convolutions.
 _COUPLINGS = {"coupling_margin": 0.05, "mixing_noise": 0.01}
 
 # 2,000 epochs (the paper), here of the whole training set.
@@ -59,11 +60,11 @@ _CIFAR10 = {
     **_COUPLINGS,
 }
 
-# A VFlow of the ImageNet models is Flow++'s with augmentation, and 1x1 convolutions in the flow over both.
+# The VFlow of an ImageNet model is that of Flow++ with augmentation, and with 1x1 convolutions in the flow over image and z.
 _IMAGENET32 = {**flowpp.ATTENTION_32, **_COUPLINGS, "invertible_conv": True, "noise_invertible_conv": False}
 _IMAGENET64 = {**flowpp.SIZE_64, **_COUPLINGS, "invertible_conv": True, "noise_invertible_conv": False}
 
-# 40,000 images are left to train on: as many epochs.
+# With 10,000 images held out, 40,000 remain for training; the number of epochs is the same.
 _BUDGET = {
     **_CIFAR10,
     "width": 32,
@@ -127,16 +128,16 @@ _PUBLISHED = [
         "budget_3_channels",
         augment_channels=0,
         num_blocks=13,
-        # Three channels cannot be split in two halves.
+        # Three channels cannot be split into two halves.
         **{**_BUDGET, "stages": "checkerboard 4, squeeze, channel 2, checkerboard 3"},
     ),
     VFlowExperiment("budget_4_channels", augment_channels=1, num_blocks=11, **_BUDGET),
     VFlowExperiment("budget_6_channels", augment_channels=3, num_blocks=10, **_BUDGET),
 ]
 
-# Whether the claims of tables 2 and 3 and figure 6 hold, at a size that two cores train in minutes: the protocol that all papers
-# share (reproductions/claims). Half a million parameters within 3%, 11% of them in the dequantizer and as many in q, as published
-# (8 to 10% each at D_H 32 with 4 components).
+# These test the claims of tables 2 and 3 and figure 6 at a size that two cores train in minutes, by the protocol shared by all
+# papers (reproductions/claims). The arms have half a million parameters within 3%, with 11% of them in the dequantizer and 11% in
+# q, as published (8 to 10% each at D_H 32 with 4 components).
 _CLAIMS_SIZE = {
     "dataset": "cifar10_16",
     "image_size": 16,
@@ -168,7 +169,7 @@ _CLAIMS_ARMS = {
         {"width": 6, "dequantization_width": 8, "augmenter_width": 8, "source": "table 3, reduced"},
     ),
 }
-# The gap of figure 6, by the protocol for gaps: few images, many epochs, all of them measured.
+# The gap of figure 6, by the protocol for gaps: few images, many epochs, all training images evaluated.
 _CLAIMS_ARMS |= {
     f"gap_{arm}": (
         _CLAIMS_ARMS[arm][0],
@@ -189,6 +190,6 @@ _CLAIMS = [
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
 
 
-def small(experiment):
-    """The experiment sized for two CPU cores: as a small Flow++, q alike."""
+def small(experiment: VFlowExperiment) -> VFlowExperiment:
+    """Returns the experiment sized for two CPU cores: like a small Flow++, with q of the same size."""
     return dataclasses.replace(flowpp.small(experiment), augmenter_width=0, augmenter_blocks=1)

@@ -1,33 +1,37 @@
-"""VFlow from an experiment: a Flow++ over the image and more channels z, and the flow that draws z (section 4 of the paper)."""
+"""Builds VFlow from an experiment: a Flow++ over the image and channels z, and the flow that draws z (section 4 of the paper)."""
+
+from collections.abc import Sequence
 
 import tensorflow_probability as tfp
 
 from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.model import Networks, context_network, noise_flow, stages
+from reproductions.vflow.experiments import VFlowExperiment
 from tfflows.bijectors import Chain, Logit
 from tfflows.distributions.augmented_flow import AugmentedFlow
-from tfflows.distributions.augmenters import FlowAugmenter
+from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
 from tfflows.distributions.make_augmenter import make_augmenter
 from tfflows.math.random import derive_seed
 
 tfd = tfp.distributions
 
 
-def build(experiment, image_shape, num_classes, seed):
-    """The model of an experiment, over uint8 images.
+def build(experiment: VFlowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
+    """Builds the model of an experiment, over uint8 images.
 
     Args:
-      experiment: `VFlowExperiment`.
-      image_shape: Integers `[H, W, C]`.
-      num_classes: Not used: no model of the paper is conditional.
-      seed: Python `int` of the initial parameters.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the images.
+      num_classes: Unused, because no model of the paper is conditional.
+      seed: Seed of the initial parameters.
 
     Returns:
-      `DequantizedFlow`; its loss is in nats an image, as the released code's, whose gradient the optimizer clips.
+      The model. Its loss is in nats per image, as in the released code, and the optimizer clips the gradient of that loss.
 
     Raises:
-      ValueError: if the experiment is conditional, or image and z cannot be split and squeezed as its stages ask.
+      ValueError: If the experiment is conditional, or image and z cannot be split and squeezed as its stages ask.
     """
     del num_classes
     if experiment.conditional:
@@ -41,8 +45,10 @@ def build(experiment, image_shape, num_classes, seed):
     )
 
 
-def flow(experiment, image_shape, seed):
-    """The bound on the density of dequantized images, by a flow over their logits and z; the density itself without z."""
+def flow(
+    experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution | AugmentedFlow:
+    """Builds the bound on the density of dequantized images, by a flow over their logits and z; without z, the density itself."""
     own_seed = derive_seed(seed, "flow")
     if not experiment.augment_channels:
         return flowpp.flow_distribution(experiment, image_shape, own_seed)
@@ -56,8 +62,10 @@ def flow(experiment, image_shape, seed):
     return AugmentedFlow(joint, q, preprocessing=Logit(margin=0.05))
 
 
-def augmenter(experiment, image_shape, seed):
-    """q(z | x), which sees the logits of the dequantized image (section 4.1)."""
+def augmenter(
+    experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
+) -> NormalAugmenter | GaussianAugmenter | FlowAugmenter:
+    """Builds q(z | x), which gets the logits of the dequantized image (section 4.1)."""
     width = experiment.augmenter_width or experiment.width
     if experiment.augmenter != "flow":
         return make_augmenter(
@@ -76,6 +84,8 @@ def augmenter(experiment, image_shape, seed):
     return FlowAugmenter(bijector, context, experiment.augment_channels, experiment.checkerboard)
 
 
-def dequantizer(experiment, image_shape, seed):
-    """That of Flow++, with VFlow's couplings."""
+def dequantizer(
+    experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
+) -> UniformDequantizer | VariationalDequantizer:
+    """Builds the dequantizer of Flow++ with the couplings of VFlow."""
     return flowpp.dequantizer(experiment, image_shape, seed, experiment.noise_invertible_conv)

@@ -1,4 +1,4 @@
-"""What VFlow gives to the shared driver."""
+"""The reproduction of VFlow, for the shared driver."""
 
 from reproductions.experiment import Reproduction
 from reproductions.flowpp.model import optimizer

@@ -1,6 +1,8 @@
 """VFlow: `python -m reproductions.vflow --dataset=cifar10`, or this file; see the README beside it."""
 
+import itertools
 import sys
+from collections.abc import Sequence
 
 from reproductions.driver.start_up import start_up
 
@@ -10,15 +12,15 @@ from reproductions.driver.main import main  # noqa: E402
 from reproductions.vflow.reproduction import VFLOW  # noqa: E402
 
 
-def is_toy_study(arguments):
-    """Whether a command line is of the study on two-dimensional data (section 5), which has a driver of its own."""
+def is_toy_study(arguments: Sequence[str]) -> bool:
+    """Returns whether a command line asks for the study on two-dimensional data (section 5), which has its own driver."""
     words = [word for argument in arguments for word in argument.lstrip("-").split("=")]
-    pairs = zip(words, words[1:], strict=False)
+    pairs = itertools.pairwise(words)
     return any(name in ("dataset", "experiment") and value.startswith("checkerboard") for name, value in pairs)
 
 
-def run(arguments):
-    """Runs what a command line (without the program's name) asks for."""
+def run(arguments: Sequence[str]) -> None:
+    """Runs a command line, given without the name of the program."""
     if is_toy_study(arguments):
         from reproductions.vflow.toy.run import main as run_toy_study
 

@@ -1,9 +1,12 @@
-"""The learning rates of the released VFlow code, as data; those of ImageNet are Flow++'s.
+"""The learning-rate schedules of the released VFlow code, as data; those of ImageNet are the same as in Flow++.
 
-Every schedule begins at exactly 0. Where a decay goes on "until at most 3e-4", it stays at the first value that is.
+Every schedule begins at exactly 0. Where a decay continues "until at most 3e-4", the rate stays at the first value that is.
 """
 
+import keras
+
 from reproductions.flowpp import schedules as flowpp
+from reproductions.vflow.experiments import VFlowExperiment
 from tfflows.training.schedules import Constant, GeometricDecay, Linear
 
 SCHEDULES = {
@@ -17,6 +20,6 @@ SCHEDULES = {
 }
 
 
-def build_schedule(experiment):
-    """As Flow++'s, of these schedules."""
+def build_schedule(experiment: VFlowExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the schedule of an experiment like `flowpp.schedules.build_schedule`, from the schedules of this module."""
     return flowpp.build_schedule(experiment, SCHEDULES)

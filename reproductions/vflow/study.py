@@ -1,7 +1,7 @@
 """VFlow's arms of the claims study (reproductions/claims).
 
-Table 2 fixes the width D_H and makes up for more channels by fewer blocks: D_H 14 with 6, 5 and 3 blocks. Dequantizer and q
-have 11% of the parameters each.
+As in table 2, the width D_H is fixed, and arms with more channels have fewer blocks: D_H 14 with 6, 5 and 3 blocks. Dequantizer
+and q have 11% of the parameters each.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ ARMS = {
     "3_channels": {**_SIZE, **_THREE_CHANNELS, "num_blocks": 6, "evaluate_every": 500},
     "4_channels": {**_SIZE, "augment_channels": 1, "num_blocks": 5, "evaluate_every": 500},
     "6_channels": {**_SIZE, "augment_channels": 3, "num_blocks": 3, "evaluate_every": 500},
-    # q = N(0, I) has no parameters: a block more.
+    # q = N(0, I) has no parameters, so there is one more block.
     "6_channels_normal": {
         **_SIZE,
         "augment_channels": 3,
@@ -35,7 +35,7 @@ ARMS = {
         "augmenter": "normal",
         "source": "remark 2, reduced",
     },
-    # Table 3: as many blocks, and the narrower one with 2.5 times fewer parameters.
+    # Table 3: the same number of blocks; the narrower arm has 2.5 times fewer parameters.
     "table_3_3_channels": {**_SIZE, **_THREE_CHANNELS, "width": 27, "num_blocks": 3, "source": "table 3, reduced"},
     "table_3_6_channels": {
         **_SIZE,

@@ -15,18 +15,18 @@ import os
 # As in the tests: sums over threads come in any order.
 os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import pathlib  # noqa: E402
-import shutil  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
+import argparse
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
 
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
+import numpy as np
+from PIL import Image
 
-from tests.golden.compare_commits import differing_tensors  # noqa: E402
-from tests.golden.runs import (  # noqa: E402
+from tests.golden.compare_commits import differing_tensors
+from tests.golden.runs import (
     BY_NAME,
     GOLDEN,
     IMPORTANCE,

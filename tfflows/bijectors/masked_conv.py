@@ -17,7 +17,7 @@ from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.walk import variables_of_layers
 
 if TYPE_CHECKING:
-    from tfflows.networks.macow import MaskedNetwork
+    import keras
 
 # On a CPU a compiled loop runs on one thread, so a batch is cut into parts that run side by side. With fewer pixels per part than
 # this, the fixed cost of a tick exceeds what another thread gains.
@@ -56,7 +56,7 @@ class MaskedConv(Bijector):
 
     def __init__(
         self,
-        network: MaskedNetwork,
+        network: keras.layers.Layer,
         affine: bool = True,
         conditional: bool = False,
         jit_compile: bool = True,

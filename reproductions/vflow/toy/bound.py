@@ -1,6 +1,7 @@
-"""What a cell's model says of a point: its density, or for VFlow bounds on it (Chen et al. 2020, eq. 4 and 6)."""
+"""The density of a cell's model at a point, or for VFlow the bounds on it (Chen et al. 2020, eq. 4 and 6)."""
 
 import math
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -10,9 +11,12 @@ from reproductions.vflow.toy.cells import DATA_DIMENSIONS, WIDTH, Cell
 # The two flows of a model, and q(z|x) where it is a trained Gaussian.
 PRIOR, POSTERIOR = "prior", "posterior"
 
+# By flow and name, `[L, S, ...]`: steps and seeds lead.
+FlowParameters = Mapping[str, flow.Parameters]
 
-def trained_shapes(cell: Cell, width=WIDTH) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Shapes of what a cell trains for one seed, by flow and name; the first axis counts the steps."""
+
+def trained_shapes(cell: Cell, width: int = WIDTH) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Returns the shapes of the parameters of a cell for one seed, by flow and name; the first axis counts the steps."""
     flows = {PRIOR: _stacked(cell.prior_steps, flow.step_shapes(cell.dimensions, 0, width))}
     if cell.has_glow_posterior:
         steps = flow.step_shapes(cell.latent_dimensions, DATA_DIMENSIONS, width)
@@ -23,19 +27,21 @@ def trained_shapes(cell: Cell, width=WIDTH) -> dict[str, dict[str, tuple[int, ..
     return flows
 
 
-def count_parameters(cell: Cell, width=WIDTH) -> int:
-    """How many numbers one model of a cell trains."""
+def count_parameters(cell: Cell, width: int = WIDTH) -> int:
+    """Returns the number of trained parameters of one model of a cell."""
     return sum(math.prod(shape) for shapes in trained_shapes(cell, width).values() for shape in shapes.values())
 
 
-def sample_posterior(cell: Cell, parameters, x, noise):
-    """`z ~ q(z|x)` made of noise, and `ln q(z|x)`.
+def sample_posterior(
+    cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws `z ~ q(z|x)` from noise, and computes `ln q(z|x)`.
 
     Args:
       cell: A cell of VFlow.
       parameters: By flow and name, `[L, S, ...]`.
-      x: `[S, 2, B]`.
-      noise: Standard normal, `[S, D_z, B]`.
+      x: Points, `[S, 2, B]`.
+      noise: Standard normal noise, `[S, D_z, B]`.
 
     Returns:
       `z`, `[S, D_z, B]`, and `ln q(z|x)`, `[S, B]`, in nats.
@@ -51,14 +57,14 @@ def sample_posterior(cell: Cell, parameters, x, noise):
     return z, flow.normal_log_prob(noise) - log_det
 
 
-def log_weight(cell: Cell, parameters, x, noise=None):
-    """`ln p(x)` of Glow, or `ln p(x, z) - ln q(z|x)` of VFlow for the `z` that the noise gives.
+def log_weight(cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor | None = None) -> tf.Tensor:
+    """Computes `ln p(x)` for Glow, or `ln p(x, z) - ln q(z|x)` for VFlow with the `z` that the noise gives.
 
     Args:
       cell: The cell.
       parameters: By flow and name, `[L, S, ...]`.
-      x: `[S, 2, B]`.
-      noise: Standard normal, `[S, D_z, B]`; None for Glow.
+      x: Points, `[S, 2, B]`.
+      noise: Standard normal noise, `[S, D_z, B]`; None for Glow.
 
     Returns:
       `[S, B]`, in nats. Its mean over the noise is a lower bound of `ln p(x)`, as is the logarithm of the mean of its
@@ -72,8 +78,8 @@ def log_weight(cell: Cell, parameters, x, noise=None):
     return flow.normal_log_prob(latent) + log_det - posterior_log_prob
 
 
-def importance_weighted(log_weights):
-    """`ln (1/K) sum_k exp(w_k)` over the first axis of `[K, ...]`, in nats."""
+def importance_weighted(log_weights: tf.Tensor) -> tf.Tensor:
+    """Computes `ln (1/K) sum_k exp(w_k)` over the first axis of `[K, ...]`, in nats."""
     count = tf.cast(tf.shape(log_weights)[0], log_weights.dtype)
     return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(count)
 

@@ -1,4 +1,4 @@
-"""The cells of the checkerboard study: data alone (Chen et al. 2020, section 5 and figures 2 to 4)."""
+"""The cells of the checkerboard study, as data (Chen et al. 2020, section 5 and figures 2 to 4)."""
 
 import dataclasses
 import re
@@ -8,12 +8,12 @@ DATA_DIMENSIONS = 2
 DIMENSIONS = (2, 4, 6, 8, 10)  # section 5
 STEPS = (2, 3, 4, 5, 10, 15, 20)  # section 5
 WIDTH = 50  # hidden units of each of the two hidden layers, section 5
-BATCH_SIZE = 64  # fresh samples an iteration, section 5
+BATCH_SIZE = 64  # fresh samples per iteration, section 5
 ITERATIONS = 100_000  # section 5
 NUM_SEEDS = 5  # section 5
 TEST_POINTS = 1_000  # section 5
 IMPORTANCE_SAMPLES = 100  # section 5
-LEARNING_RATE = 1e-3  # not printed, like its decay: deviation 4 of the README
+LEARNING_RATE = 1e-3  # not printed, nor is its decay: deviation 4 of the README
 NORMAL = "normal"  # in the name of a cell whose q(z|x) is N(0, I)
 
 _NAME = re.compile(rf"(?P<steps>\d+)x(?P<dimensions>\d+)(?P<normal>-{NORMAL})?", re.ASCII)
@@ -24,45 +24,49 @@ class Cell:
     """One model of the study.
 
     Attributes:
-      steps: L, the total number of Glow steps, 20 at most in the paper.
-      dimensions: D, of x and z together: 2 is Glow, more is VFlow.
-      normal_posterior: Whether q(z|x) is N(0, I) and p(x, z) alone is trained (remark 2).
+      steps: Total number of Glow steps, L; at most 20 in the paper.
+      dimensions: Number of dimensions of x and z together, D; 2 is Glow, more is VFlow.
+      normal_posterior: Whether q(z|x) is N(0, I) and only p(x, z) is trained (remark 2).
     """
 
     steps: int
     dimensions: int
     normal_posterior: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dimensions < DATA_DIMENSIONS:
-            raise ValueError(f"A cell has at least {DATA_DIMENSIONS} dimensions, not {self.dimensions}.")
+            raise ValueError(f"A cell needs at least {DATA_DIMENSIONS} dimensions, got {self.dimensions}.")
         if self.normal_posterior and not self.latent_dimensions:
-            raise ValueError(f"A cell of {self.dimensions} dimensions has no z, and no q(z|x) to be N(0, I).")
+            raise ValueError(
+                f"A cell of {self.dimensions} dimensions has no z; q(z|x) = N(0, I) needs more dimensions."
+            )
         least = 2 if self.has_glow_posterior else 1
         if self.steps < least:
-            raise ValueError(f"A cell of {self.dimensions} dimensions has at least {least} steps, not {self.steps}.")
+            raise ValueError(f"A cell of {self.dimensions} dimensions needs at least {least} steps, got {self.steps}.")
 
     @property
     def name(self) -> str:
+        """Name of the cell, such as `3x10` or `3x10-normal`."""
         return f"{self.steps}x{self.dimensions}" + (f"-{self.variant}" if self.variant else "")
 
     @property
     def variant(self) -> str:
-        """What sets it apart from the paper's cells: `normal`, or nothing."""
+        """Variant of the cell: `normal`, or empty for the paper's cells."""
         return NORMAL if self.normal_posterior else ""
 
     @property
     def model(self) -> str:
+        """Name of the model, `Glow` or `VFlow`."""
         return "Glow" if self.dimensions == DATA_DIMENSIONS else "VFlow"
 
     @property
     def latent_dimensions(self) -> int:
-        """D_z, of the augmented variable z."""
+        """Number of dimensions of the augmented variable z, D_z."""
         return self.dimensions - DATA_DIMENSIONS
 
     @property
     def has_glow_posterior(self) -> bool:
-        """Whether q(z|x) is one conditional Glow step, which needs two dimensions of z at least."""
+        """Whether q(z|x) is one conditional Glow step, which needs at least two dimensions of z."""
         return self.latent_dimensions >= 2 and not self.normal_posterior
 
     @property
@@ -72,33 +76,34 @@ class Cell:
 
     @property
     def prior_steps(self) -> int:
-        """L_p: a Glow step in q counts among the L steps, a Gaussian or N(0, I) does not."""
+        """Number of steps of p, L_p. A Glow step in q counts as one of the L steps; a Gaussian or N(0, I) does not."""
         return self.steps - self.has_glow_posterior
 
     @property
     def posterior_steps(self) -> int:
-        """L_q."""
+        """Number of steps of q, L_q."""
         return int(self.has_glow_posterior)
 
 
-# Those with printed numbers first, then the shallow ones: what is interrupted has then the most cells.
+# Cells with printed numbers come first, then shallow ones, so that an interrupted study has as many cells as possible.
 PAPER_CELLS = (Cell(3, 10), Cell(3, 2), Cell(20, 2))
 GRID = PAPER_CELLS + tuple(
     cell for steps in STEPS for cell in (Cell(steps, size) for size in DIMENSIONS) if cell not in PAPER_CELLS
 )
-# Remark 2: beside Glow of as many steps and VFlow's own.
+# For remark 2: compared with Glow of the same number of steps, and with VFlow with a trained q.
 NORMAL_CELLS = (Cell(3, 4, normal_posterior=True), Cell(3, 10, normal_posterior=True))
 # Figure 4 alone.
 VISUALIZED_CELLS = (Cell(2, 2), Cell(2, 3))
 
 
 def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
-    """Cells by their names `STEPSxDIMENSIONS`, such as `3x10`, with q = N(0, I) `3x10-normal`.
+    """Parses names of cells `STEPSxDIMENSIONS`, such as `3x10`, or `3x10-normal` for q = N(0, I).
 
-    `all` stands for the grid, figure 4's and remark 2's.
+    Args:
+      names: Names of cells; `all` stands for the grid and the cells of figure 4 and remark 2.
 
     Raises:
-      ValueError: if a name is none, or there is no such cell.
+      ValueError: If a text is not the name of a cell, or there is no such cell.
     """
     cells: list[Cell] = []
     for name in names:
@@ -107,6 +112,6 @@ def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
             continue
         found = _NAME.fullmatch(name)
         if found is None:
-            raise ValueError(f"A cell is STEPSxDIMENSIONS, such as 3x10, 3x10-{NORMAL}, or all; got {name!r}.")
+            raise ValueError(f"A cell must be STEPSxDIMENSIONS, such as 3x10 or 3x10-{NORMAL}, or all; got {name!r}.")
         cells.append(Cell(int(found["steps"]), int(found["dimensions"]), normal_posterior=bool(found["normal"])))
     return tuple(dict.fromkeys(cells))

@@ -4,22 +4,22 @@ import math
 
 import tensorflow as tf
 
-# The best mean log-likelihood that a model can have, in nats.
+# The highest possible mean log-likelihood of a model, in nats.
 OPTIMUM = -math.log(32.0)
 HALF_WIDTH = 4.0
 _UNIFORMS = 3
 
 
-def from_uniforms(uniforms):
-    """Points of the checkerboard from uniform numbers.
+def from_uniforms(uniforms: tf.Tensor) -> tf.Tensor:
+    """Maps uniform numbers to points of the checkerboard.
 
-    `x1 = 4 u1 - 2`, `x2 = u2 - 2 [u3 < 1/2] + (floor(x1) mod 2)`, doubled (Behrmann et al. 2019, released code).
+    The points are twice `x1 = 4 u1 - 2`, `x2 = u2 - 2 [u3 < 1/2] + (floor(x1) mod 2)` (Behrmann et al. 2019, released code).
 
     Args:
-      uniforms: Float `Tensor` in [0, 1), shape `[..., 3, B]`.
+      uniforms: Uniform numbers in [0, 1), shape `[..., 3, B]`.
 
     Returns:
-      `Tensor`, shape `[..., 2, B]`.
+      Points, shape `[..., 2, B]`.
     """
     first, second, side = tf.unstack(uniforms, _UNIFORMS, axis=-2)
     horizontal = 4 * first - 2
@@ -28,14 +28,14 @@ def from_uniforms(uniforms):
     return 2 * tf.stack([horizontal, vertical], axis=-2)
 
 
-def log_prob(x):
-    """Log density in nats: -ln 32 within the squares, minus infinity elsewhere.
+def log_prob(x: tf.Tensor) -> tf.Tensor:
+    """Computes the log density in nats: -ln 32 within the squares, minus infinity elsewhere.
 
     Args:
-      x: Float `Tensor`, shape `[..., 2, B]`.
+      x: Points, shape `[..., 2, B]`.
 
     Returns:
-      `Tensor`, shape `[..., B]`.
+      Log densities, shape `[..., B]`.
     """
     column, row = tf.unstack(tf.floor(x / 2), 2, axis=-2)
     within = tf.reduce_all((x >= -HALF_WIDTH) & (x < HALF_WIDTH), axis=-2)

@@ -1,13 +1,15 @@
-"""Figures 2 and 4 of the paper from trained cells: densities on a grid, and what the steps do to samples."""
+"""Figures 2 and 4 of the paper from trained cells: densities on a grid, and samples after each step."""
 
+import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.vflow.toy import checkerboard, flow
-from reproductions.vflow.toy.bound import PRIOR, importance_weighted, sample_posterior
+from reproductions.vflow.toy.bound import PRIOR, FlowParameters, importance_weighted, sample_posterior
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, VISUALIZED_CELLS, Cell
 from reproductions.vflow.toy.evaluation import log_weights
 from reproductions.vflow.toy.progress import Progress
@@ -15,23 +17,27 @@ from reproductions.vflow.toy.study import DATASET, PAPER, cell_directory
 from reproductions.vflow.toy.training import draw
 
 DENSITY_CELLS = (Cell(3, 2), Cell(20, 2), Cell(3, 10))
-# Half the side of the pictured square, and points along the side.
+# Half the side of the drawn square, and the number of points along the side.
 _HALF_WIDTH, _RESOLUTION = 5.0, 150
 _NUM_SAMPLES = 2000
 
 
-def draw_figures(iterations, num_seeds, workdir, directory) -> list[pathlib.Path]:
-    """Writes the figures of the first seed's models.
+def draw_figures(
+    iterations: int, num_seeds: int, workdir: str | os.PathLike, directory: str | os.PathLike
+) -> list[pathlib.Path]:
+    """Draws the figures from the models of the first seed.
 
     Args:
-      iterations, num_seeds, workdir: of the training that left the cells.
-      directory: where the pictures go.
+      iterations: Number of training iterations of the cells.
+      num_seeds: Number of seeds of the cells.
+      workdir: Workdir of the training.
+      directory: Directory for the pictures.
 
     Returns:
-      paths of the files.
+      Paths of the files.
 
     Raises:
-      FileNotFoundError: if a cell is not trained; says how to train it.
+      FileNotFoundError: If a cell is not trained. The message says how to train it.
     """
     models = {
         cell: load_model(cell, iterations, num_seeds, workdir)
@@ -50,23 +56,28 @@ def draw_figures(iterations, num_seeds, workdir, directory) -> list[pathlib.Path
     ]
 
 
-def load_model(cell: Cell, iterations, num_seeds, workdir):
-    """Parameters of the first seed, by flow and name, `[L, 1, ...]`.
+def load_model(cell: Cell, iterations: int, num_seeds: int, workdir: str | os.PathLike) -> FlowParameters:
+    """Loads the parameters of the first seed, by flow and name, `[L, 1, ...]`.
 
     Raises:
-      FileNotFoundError: if the cell is not trained to its end.
+      FileNotFoundError: If the training of the cell is not finished.
     """
     directory = cell_directory(cell, iterations, num_seeds, workdir)
     progress = Progress(cell, range(num_seeds), iterations, directory)
     if progress.iteration < iterations:
-        raise FileNotFoundError(f"{directory} holds no finished training: train with --cells={cell.name} first.")
+        raise FileNotFoundError(f"{directory} holds no finished training; train with --cells={cell.name} first.")
     return tf.nest.map_structure(lambda value: value[:, :1], progress.state.parameters)
 
 
-def grid_density(cell: Cell | None, parameters, resolution=_RESOLUTION):
-    """Density on the grid, rows from the largest x2 to the smallest; of the data where `cell` is None.
+def grid_density(cell: Cell | None, parameters: FlowParameters | None, resolution: int = _RESOLUTION) -> np.ndarray:
+    """Computes the density on a grid, with rows from the largest x2 to the smallest.
 
-    Of VFlow's models it is the mean of p(x, z) / q(z|x) over draws of z.
+    For VFlow it is the mean of p(x, z) / q(z|x) over draws of z.
+
+    Args:
+      cell: The cell; None for the density of the data.
+      parameters: By flow and name, `[L, 1, ...]`; None for the density of the data.
+      resolution: Number of points along each side.
 
     Returns:
       NumPy `[resolution, resolution]`.
@@ -81,8 +92,8 @@ def grid_density(cell: Cell | None, parameters, resolution=_RESOLUTION):
     return np.exp(np.asarray(log_density)[0]).reshape(resolution, resolution)
 
 
-def plot_densities(densities, path) -> pathlib.Path:
-    """Densities by title, side by side, darkest where twice the data's."""
+def plot_densities(densities: Mapping[str, np.ndarray], path: str | os.PathLike) -> pathlib.Path:
+    """Plots densities, given by title, side by side; the darkest shade is twice the density of the data."""
     figure = new_figure(3 * len(densities), 3.2)
     axes = figure.subplots(1, len(densities), squeeze=False)[0]
     extent = (-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH)
@@ -92,8 +103,8 @@ def plot_densities(densities, path) -> pathlib.Path:
     return save_figure(figure, path)
 
 
-def states_of(cell: Cell, parameters, x, noise):
-    """What the steps make of samples: the flow's input, then the output of each step; `[D, N]` each, NumPy."""
+def states_of(cell: Cell, parameters: FlowParameters, x: tf.Tensor, noise: tf.Tensor) -> list[np.ndarray]:
+    """Computes the states of samples: the flow's input, then the output of each step; NumPy `[D, N]` each."""
     state = x
     if cell.latent_dimensions:
         z, _ = sample_posterior(cell, parameters, x, noise)
@@ -105,8 +116,8 @@ def states_of(cell: Cell, parameters, x, noise):
     return [state[0].numpy() for state in states]
 
 
-def plot_transformations(models, path) -> pathlib.Path:
-    """Samples in the spaces of each model, a row a model; one colour a square of the checkerboard."""
+def plot_transformations(models: Mapping[Cell, FlowParameters], path: str | os.PathLike) -> pathlib.Path:
+    """Plots samples in the spaces of each model, with one row per model and one color per square of the checkerboard."""
     rows = []
     for cell, parameters in models.items():
         x, noise = draw(cell, [0], "figure", 0, 1, _NUM_SAMPLES)

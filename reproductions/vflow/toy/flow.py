@@ -1,7 +1,7 @@
 """Glow steps on vectors, for several seeds at once: pure functions of stacked parameters.
 
-Every parameter has the leading axes `[L, S]`, steps and seeds, and data are `[S, D, B]`: the batch lies innermost, where small
-matrices multiply fastest. The seeds are independent models that share their kernels.
+Every parameter has the leading axes `[L, S]` for steps and seeds, and data have shape `[S, D, B]`: the batch is the innermost
+axis, where products of small matrices are fastest. The seeds are independent models that are computed by the same kernels.
 """
 
 import math
@@ -14,13 +14,13 @@ from tfflows.math.invertible_conv import log_abs_det
 Parameters = Mapping[str, tf.Tensor]
 
 
-def num_conditioning(dimensions):
-    """How many of the dimensions a coupling leaves as they are: half, of an odd number the larger part."""
+def num_conditioning(dimensions: int) -> int:
+    """Returns the number of dimensions that a coupling leaves unchanged: half, rounded up."""
     return dimensions - dimensions // 2
 
 
-def network_shapes(inputs, outputs, width):
-    """Shapes of a network with two hidden layers, by name, without the leading axes."""
+def network_shapes(inputs: int, outputs: int, width: int) -> dict[str, tuple[int, int]]:
+    """Returns the shapes of a network with two hidden layers, by name, without the leading axes."""
     return {
         "hidden_1_weight": (width, inputs),
         "hidden_1_bias": (width, 1),
@@ -31,8 +31,8 @@ def network_shapes(inputs, outputs, width):
     }
 
 
-def step_shapes(dimensions, condition_dimensions, width):
-    """Shapes of what a Glow step trains, by name, without the leading axes."""
+def step_shapes(dimensions: int, condition_dimensions: int, width: int) -> dict[str, tuple[int, int]]:
+    """Returns the shapes of the parameters of a Glow step, by name, without the leading axes."""
     conditioning = num_conditioning(dimensions)
     outputs = 2 * (dimensions - conditioning)
     return {
@@ -43,40 +43,40 @@ def step_shapes(dimensions, condition_dimensions, width):
     }
 
 
-def step_parameters(parameters: Parameters):
-    """Cuts stacked parameters `[L, S, ...]` into a list of L mappings of `[S, ...]`."""
+def step_parameters(parameters: Parameters) -> list[dict[str, tf.Tensor]]:
+    """Splits stacked parameters `[L, S, ...]` into a list of L mappings of `[S, ...]`."""
     cut = {name: tf.unstack(value) for name, value in parameters.items()}
     return [dict(zip(cut, values, strict=True)) for values in zip(*cut.values(), strict=True)]
 
 
-def actnorm(step: Parameters, x):
-    """`(x + bias) exp(log_scale)` for `[S, D, B]`, and its log-determinant `[S, 1]`, in nats."""
+def actnorm(step: Parameters, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes `(x + bias) exp(log_scale)` for `[S, D, B]`, and its log-determinant `[S, 1]`, in nats."""
     log_scale = step["actnorm_log_scale"]
     return (x + step["actnorm_bias"]) * tf.exp(log_scale), tf.reduce_sum(log_scale, axis=-2)
 
 
-def network(step: Parameters, x):
-    """Two hidden layers with ReLU: `[S, inputs, B] -> [S, outputs, B]`."""
+def network(step: Parameters, x: tf.Tensor) -> tf.Tensor:
+    """Applies a network of two hidden layers with ReLU: `[S, inputs, B] -> [S, outputs, B]`."""
     hidden = tf.nn.relu(tf.matmul(step["hidden_1_weight"], x) + step["hidden_1_bias"])
     hidden = tf.nn.relu(tf.matmul(step["hidden_2_weight"], hidden) + step["hidden_2_bias"])
     return tf.matmul(step["output_weight"], hidden) + step["output_bias"]
 
 
-def bounded_log_scale(raw_scale):
-    """`3 tanh(r / 3)`: the scale is `exp r` for small r, and cannot run away in twenty couplings, as `exp r` does."""
+def bounded_log_scale(raw_scale: tf.Tensor) -> tf.Tensor:
+    """Computes `3 tanh(r / 3)`: the scale is about `exp r` for small r, but does not explode over twenty couplings."""
     return 3 * tf.tanh(raw_scale / 3)
 
 
-def coupling(step: Parameters, x, condition=None):
-    """`[a, b] -> [a, (b + t) exp(3 tanh(r / 3))]` with `(t, r)` the network's halves at `[a, condition]`.
+def coupling(step: Parameters, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes `[a, b] -> [a, (b + t) exp(3 tanh(r / 3))]`, with `(t, r)` the halves of the network's output at `[a, condition]`.
 
     Args:
       step: Parameters of a step.
-      x: `[S, D, B]`.
-      condition: `[S, C, B]` or None.
+      x: Input, `[S, D, B]`.
+      condition: Condition, `[S, C, B]`, or None.
 
     Returns:
-      the result, and its log-determinant `[S, B]`.
+      The result, and its log-determinant `[S, B]`, in nats.
     """
     conditioning, transformed = tf.split(x, [num_conditioning(x.shape[-2]), -1], axis=-2)
     inputs = conditioning if condition is None else tf.concat([conditioning, condition], axis=-2)
@@ -86,16 +86,16 @@ def coupling(step: Parameters, x, condition=None):
     return tf.concat([conditioning, transformed], axis=-2), tf.reduce_sum(log_scale, axis=-2)
 
 
-def glow_step(step: Parameters, x, condition=None):
-    """Actnorm, invertible linear map, coupling: `[S, D, B]`, and the log-determinant `[S, B]` of all but the linear map."""
+def glow_step(step: Parameters, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies actnorm, linear map and coupling to `[S, D, B]`; the log-determinant `[S, B]` excludes the linear map."""
     x, actnorm_log_det = actnorm(step, x)
     x, coupling_log_det = coupling(step, tf.matmul(step["linear"], x), condition)
     return x, coupling_log_det + actnorm_log_det
 
 
-def glow(parameters: Parameters, x, condition=None):
-    """All steps of stacked parameters, one after the other: `[S, D, B]` and the log-determinant `[S, B]`."""
-    # Of all linear maps at once.
+def glow(parameters: Parameters, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies all steps of stacked parameters to `[S, D, B]`; also returns the log-determinant `[S, B]`, in nats."""
+    # Log-determinants of all linear maps at once.
     linear_log_dets = tf.reduce_sum(log_abs_det(parameters["linear"]), axis=0)
     log_dets = [tf.cast(linear_log_dets, x.dtype)[:, tf.newaxis]]
     for step in step_parameters(parameters):
@@ -104,6 +104,6 @@ def glow(parameters: Parameters, x, condition=None):
     return x, sum(log_dets)
 
 
-def normal_log_prob(x):
-    """`ln N(x; 0, I)` over the dimensions of `[S, D, B]`: `[S, B]`, in nats."""
+def normal_log_prob(x: tf.Tensor) -> tf.Tensor:
+    """Computes `ln N(x; 0, I)` over the dimensions of `[S, D, B]`: `[S, B]`, in nats."""
     return -0.5 * tf.reduce_sum(tf.square(x), axis=-2) - 0.5 * x.shape[-2] * math.log(2 * math.pi)

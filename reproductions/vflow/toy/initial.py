@@ -1,4 +1,6 @@
-"""Initial parameters of a cell, each seed's its own."""
+"""Initial parameters of a cell, separate for each seed."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,27 +10,29 @@ from reproductions.vflow.toy.bound import PRIOR, trained_shapes
 from reproductions.vflow.toy.cells import WIDTH, Cell
 from tfflows.math.random import derive_seed
 
-# Standard deviation of what is added to the identity before it is made a rotation again: of Glow, and with augmentation.
+# Standard deviation of the noise added to the identity before it is made orthogonal again, for Glow and with augmentation.
 ROTATION_NOISE = 0.3
 AUGMENTED_ROTATION_NOISE = 1.0
-# How much of x2, in squares, the first coupling of p(x, z) conditions on; of x1 it is all.
+# Share of x2, as a squared norm, that conditions the first coupling of p(x, z); x1 conditions it entirely.
 CONDITIONING_SHARE = 0.5
 
 
-def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
-    """Parameters before training: orthogonal linear maps, random hidden layers, output layers of zeros, actnorm at the identity.
+def initial_parameters(
+    cell: Cell, seeds: Sequence[int], width: int = WIDTH, dtype: tf.DType = tf.float32
+) -> dict[str, dict[str, tf.Tensor]]:
+    """Returns the parameters before training.
 
-    Weights and biases of a hidden layer are uniform in +-1/sqrt(inputs): where all biases are zero, all the kinks of a network
-    of one input lie at the same place.
+    Linear maps are orthogonal, hidden layers random, output layers zero, and actnorm is the identity. Weights and biases of a
+    hidden layer are uniform in +-1/sqrt(inputs), because with zero biases all kinks of a network of one input would coincide.
 
     Args:
       cell: The cell.
-      seeds: Python integers, S of them; each seed's model is the same whatever the others.
-      width: Hidden units.
-      dtype: Of the parameters.
+      seeds: The S seeds; the model of a seed does not depend on the other seeds.
+      width: Number of hidden units.
+      dtype: Dtype of the parameters.
 
     Returns:
-      By flow and name, `[L, S, ...]`.
+      Parameters by flow and name, `[L, S, ...]`.
     """
     parameters = {}
     for name, shapes in trained_shapes(cell, width).items():
@@ -40,7 +44,7 @@ def initial_parameters(cell: Cell, seeds, width=WIDTH, dtype=tf.float32):
 
 
 def _flow_parameters(cell, shapes, name, seed):
-    """Of one seed, `[L, ...]`, as NumPy arrays."""
+    """Parameters of a flow for one seed, NumPy arrays `[L, ...]`."""
     parameters = {key: np.zeros(shape) for key, shape in shapes.items()}
     for layer in ("hidden_1", "hidden_2"):
         bound = shapes[f"{layer}_weight"][-1] ** -0.5
@@ -57,18 +61,18 @@ def _flow_parameters(cell, shapes, name, seed):
     return parameters
 
 
-def linear_matrix(cell: Cell, name, step, seed):
-    """The orthogonal map that a step starts with, `[D, D]`, float64.
+def linear_matrix(cell: Cell, name: str, step: int, seed: Sequence[int]) -> np.ndarray:
+    """Returns the initial orthogonal map of a step, `[D, D]`, float64.
 
-    The first one of p(x, z) gives its coupling all of x1 and a share of x2 to condition on, in random directions: see deviation 3
-    of the README. All others are a permutation times a rotation, that near the identity for a small noise. The permutation of a
-    step but the first exchanges the two sides of the coupling; x1 and x2 of Glow are on either side.
+    With the first map of p(x, z), all of x1 and a share of x2 condition the coupling, in random directions: see deviation 3 of
+    the README. All other maps are a permutation times a rotation, which is near the identity for small noise. The permutation
+    swaps the two sides of the coupling, except in the first step. In Glow, x1 and x2 are on different sides.
 
     Args:
       cell: The cell.
-      name: Of the flow, `PRIOR` or `POSTERIOR`.
-      step: Python `int`.
-      seed: Two integers.
+      name: Name of the flow, `PRIOR` or `POSTERIOR`.
+      step: Number of the step, from 0.
+      seed: Seed, two integers.
     """
     dimensions = cell.dimensions if name == PRIOR else cell.latent_dimensions
     conditioning = flow.num_conditioning(dimensions)
@@ -83,7 +87,7 @@ def linear_matrix(cell: Cell, name, step, seed):
 
 
 def _first_map(normal, conditioning):
-    """An orthogonal matrix with all of x1 and `CONDITIONING_SHARE` of x2, in squares, in its first `conditioning` rows."""
+    """An orthogonal matrix whose first `conditioning` rows hold all of x1 and `CONDITIONING_SHARE` of x2, as squared norm."""
     top = _orthogonal(normal[:conditioning, :2])
     bottom = _orthogonal(normal[conditioning:, 1:2])
     x1 = np.concatenate([top[:, :1], np.zeros_like(bottom)])
@@ -92,6 +96,6 @@ def _first_map(normal, conditioning):
 
 
 def _orthogonal(columns):
-    """Columns made orthonormal one after the other, the first one's direction kept."""
+    """Orthonormalizes columns one after the other, keeping the direction of the first one."""
     q, r = np.linalg.qr(columns)
     return q * np.sign(np.diag(r))

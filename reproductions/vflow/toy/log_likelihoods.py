@@ -1,4 +1,4 @@
-"""Records of log-likelihoods in nats of models of low-dimensional data, all seeds of a model in one."""
+"""Records of log-likelihoods, in nats, of models of low-dimensional data; one record for all seeds of a model."""
 
 import dataclasses
 import math
@@ -19,23 +19,28 @@ class LogLikelihoodRecord:
     """Test log-likelihoods of one model, trained from several seeds, and how they were obtained.
 
     Attributes:
-      paper, dataset: which study, such as 'vflow' and 'checkerboard'.
-      model: what the paper calls it, such as 'Glow'.
-      steps: flow steps, those of the posterior included.
-      dimensions: of data and augmentation together.
-      iterations: training iterations done.
-      batch_size: fresh samples an iteration.
-      seeds: the seeds.
-      test_points: how many points were evaluated, for each seed its own.
-      importance_samples: draws of the augmentation for each point; None where the density is exact.
-      log_likelihoods: for each seed the mean over the points, in nats; importance-weighted where there are draws.
-      standard_errors: their standard errors over the points.
-      elbos: for each seed the mean evidence lower bound over the same draws; equal to `log_likelihoods` where exact.
-      parameters: how many numbers one seed's model trains.
-      training_curve: (iteration, mean bound in nats of the training samples since the point before, over all seeds).
-      seconds: wall-clock seconds of training, all seeds together.
-      hardware, versions, commit, command, date: as in `records.Record`.
-      variant: what sets the model apart from the paper's of its steps and dimensions, such as 'normal'; none if empty.
+      paper: Short name of the paper, such as 'vflow'.
+      dataset: Name of the data set, such as 'checkerboard'.
+      model: Name of the model in the paper, such as 'Glow'.
+      steps: Number of flow steps, including those of the posterior.
+      dimensions: Number of dimensions of data and augmentation together.
+      iterations: Number of training iterations done.
+      batch_size: Fresh samples per iteration.
+      seeds: The seeds.
+      test_points: Number of evaluated points per seed; each seed has its own points.
+      importance_samples: Draws of the augmentation per point; None if the density is exact.
+      log_likelihoods: For each seed, the mean over the points, in nats; importance-weighted if there are draws.
+      standard_errors: For each seed, the standard error over the points.
+      elbos: For each seed, the mean evidence lower bound over the same draws; equal to `log_likelihoods` if exact.
+      parameters: Number of trained parameters of the model of one seed.
+      training_curve: Pairs of iteration and mean bound, in nats, of the training samples since the previous pair, over all seeds.
+      seconds: Wall-clock seconds of training, for all seeds together.
+      hardware: As in `records.Record`.
+      versions: As in `records.Record`.
+      commit: As in `records.Record`.
+      command: As in `records.Record`.
+      date: As in `records.Record`.
+      variant: Variant of the paper's model, such as 'normal'; empty for the paper's own model.
     """
 
     paper: str
@@ -61,19 +66,19 @@ class LogLikelihoodRecord:
     date: str = setting(provenance=True)
     variant: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("paper", "dataset", "model"):
             if not _NAME.fullmatch(getattr(self, name)):
-                raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}.")
         if self.variant and not _NAME.fullmatch(self.variant):
-            raise ValueError(f"variant must be a plain name or empty, not {self.variant!r}")
+            raise ValueError(f"variant must be a plain name or empty, not {self.variant!r}.")
         check_fields(self)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be different, one at least, not {self.seeds!r}")
+            raise ValueError(f"seeds must be different, at least one, not {self.seeds!r}.")
         for name in ("log_likelihoods", "standard_errors", "elbos"):
             values = getattr(self, name)
             if len(values) != len(self.seeds) or not all(map(math.isfinite, values)):
-                raise ValueError(f"{name} must be a finite number for each of {len(self.seeds)} seeds, not {values!r}")
+                raise ValueError(f"{name} must be a finite number for each of {len(self.seeds)} seeds, not {values!r}.")
         # JSON has no tuples.
         for name in ("seeds", "log_likelihoods", "standard_errors", "elbos"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -86,46 +91,48 @@ class LogLikelihoodRecord:
 
     @property
     def standard_deviation(self) -> float:
-        """Standard deviation over the seeds, divided by one less than their number; 0 for one seed."""
+        """Standard deviation over the seeds, which divides by their number minus one; 0 for one seed."""
         return statistics.stdev(self.log_likelihoods) if len(self.seeds) > 1 else 0.0
 
     @property
     def name(self) -> str:
-        """The name of its file, without the suffix."""
+        """Name of the file of the record, without suffix."""
         return file_name(self.steps, self.dimensions, self.iterations, len(self.seeds), self.variant)
 
 
 def file_name(steps: int, dimensions: int, iterations: int, num_seeds: int, variant: str = "") -> str:
-    """The name of a record's file, without the suffix."""
+    """Returns the name of the file of a record, without suffix."""
     name = f"steps{steps}-dimensions{dimensions}-iterations{iterations}-seeds{num_seeds}"
     return f"{name}-{variant}" if variant else name
 
 
 def path_of(directory: str | os.PathLike, paper: str, dataset: str, name: str) -> pathlib.Path:
-    """Where a record lies below the directory of all records: `<paper>/<dataset>/<name>.json`."""
+    """Returns the path of a record below the directory of all records, `<directory>/<paper>/<dataset>/<name>.json`."""
     return pathlib.Path(directory) / paper / dataset / f"{name}.json"
 
 
 def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathLike) -> pathlib.Path:
-    """Writes a record below the directory of all records, `results/obtained` in the repository.
+    """Writes a record below the directory of all records (`results/obtained` in the repository), and returns its path.
 
     Raises:
-      FileExistsError: if it is there with another result.
+      FileExistsError: If the file exists with a different result.
     """
     return stored.store(record, path_of(directory, record.paper, record.dataset, record.name))
 
 
 def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], tuple[LogLikelihoodRecord, ...]]:
-    """The records below the directory of all records, by (paper, dataset), each sorted by variant, dimensions, steps, iterations.
+    """Reads the records below the directory of all records, by (paper, dataset).
+
+    The records of a study are sorted by variant, dimensions, steps and iterations.
 
     Raises:
-      ValueError: if a file is no valid record, or does not lie where its fields say.
+      ValueError: If a file is not a valid record, or is not where its fields say.
     """
     studies: dict[tuple[str, str], list[LogLikelihoodRecord]] = {}
     for path in sorted(pathlib.Path(directory).glob("*/*/*.json")):
         record = stored.load(LogLikelihoodRecord, path)
         if path != path_of(directory, record.paper, record.dataset, record.name):
-            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.dataset}/{record.name}.json")
+            raise ValueError(f"{path}: its fields belong to {record.paper}/{record.dataset}/{record.name}.json.")
         studies.setdefault((record.paper, record.dataset), []).append(record)
     return {study: tuple(sorted(records, key=_order)) for study, records in studies.items()}
 

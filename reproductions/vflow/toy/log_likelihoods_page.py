@@ -1,4 +1,4 @@
-"""The generated page of a study of log-likelihoods: a grid of steps and dimensions, and each model beside what is printed."""
+"""The generated page of a study of log-likelihoods: a grid of steps and dimensions, and each model beside the printed value."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord
 
 LOG_LIKELIHOOD = "log_likelihood_nats"
 STANDARD_DEVIATION = "log_likelihood_nats_std"
-# The largest mean log-likelihood that a model can have, in nats: minus the entropy of the data.
+# The highest possible mean log-likelihood of a model, in nats: minus the entropy of the data.
 OPTIMA = {"checkerboard": ("-ln 32", "-3.4657")}
 
 
@@ -20,14 +20,14 @@ def log_likelihoods_page(
     expected: Sequence[Expected],
     figures: Sequence[str],
 ) -> str:
-    """The page of a study.
+    """Returns the page of a study.
 
     Args:
-      title: of the paper.
-      dataset: the data.
-      records: the study's records.
-      expected: the rows of expected.csv of this paper.
-      figures: files to show, below the results directory.
+      title: Title of the paper.
+      dataset: Name of the data set.
+      records: Records of the study.
+      expected: Rows of expected.csv of this paper.
+      figures: Picture files to show, below the results directory.
     """
     sections = [("", _introduction(dataset, records))]
     for iterations, seeds in dict.fromkeys((record.iterations, len(record.seeds)) for record in records):
@@ -42,12 +42,12 @@ def log_likelihoods_page(
 
 
 def label(record: LogLikelihoodRecord) -> str:
-    """What expected.csv calls the model."""
+    """Returns the name of the model in expected.csv."""
     return f"{model_name(record)} {record.steps} steps, {record.dimensions} dimensions"
 
 
 def model_name(record: LogLikelihoodRecord) -> str:
-    """The model, with what sets it apart from the paper's."""
+    """Returns the name of the model, with its variant."""
     return f"{record.model} ({record.variant})" if record.variant else record.model
 
 

@@ -1,4 +1,4 @@
-"""Log-likelihoods against depth and against size, a line for each number of dimensions (Chen et al. 2020, figure 3)."""
+"""Plot of log-likelihoods against depth and size, with one line per number of dimensions (Chen et al. 2020, figure 3)."""
 
 import os
 import pathlib
@@ -12,12 +12,15 @@ from reproductions.vflow.toy.log_likelihoods_page import model_name
 def plot_log_likelihoods(
     records: Sequence[LogLikelihoodRecord], path: str | os.PathLike, optimum: float | None = None
 ) -> pathlib.Path:
-    """Mean test log-likelihood with its standard deviation over seeds, against steps and against parameters, as a PNG file.
+    """Plots the mean test log-likelihood with its standard deviation over seeds, against steps and against parameters.
 
     Args:
-      records: of one study, all with the same iterations.
-      path: the file.
-      optimum: the largest mean log-likelihood that there is, in nats, drawn as a dotted line; None for no line.
+      records: Records of one study, all with the same number of iterations.
+      path: Path of the PNG file.
+      optimum: Highest possible mean log-likelihood in nats, drawn as a dotted line; None for no line.
+
+    Returns:
+      The path of the file.
     """
     figure = new_figure(10, 4)
     axes = figure.subplots(1, 2, sharey=True)

@@ -14,17 +14,17 @@ PICTURES_DIRECTORY = "pictures"
 
 
 def build_pages(directory: pathlib.Path, titles: Mapping[str, str], expected: Sequence[Expected]) -> dict[str, str]:
-    """The text of each page by its name in the results directory.
+    """Returns the text of each page, by its name in the results directory.
 
     Args:
-      directory: the results directory.
-      titles: of the papers, by their short names.
-      expected: the rows of expected.csv.
+      directory: The results directory.
+      titles: Titles by short name of the paper.
+      expected: Rows of expected.csv.
     """
     pages = {}
     for (paper, dataset), studied in load_log_likelihoods(directory / OBTAINED_DIRECTORY).items():
         printed = [row for row in expected if row.paper == paper]
-        # The plot that is drawn with the tables, then the pictures that the study left.
+        # The plot that is drawn with the tables, then the pictures from the study.
         pictures = sorted((directory / PICTURES_DIRECTORY).glob(f"{paper}_{dataset}_*.png"))
         shown = [_plot_file(paper, dataset), *(f"{PICTURES_DIRECTORY}/{path.name}" for path in pictures)]
         pages[f"{paper}_{dataset}.md"] = log_likelihoods_page(titles[paper], dataset, studied, printed, shown)
@@ -32,7 +32,7 @@ def build_pages(directory: pathlib.Path, titles: Mapping[str, str], expected: Se
 
 
 def figure_files(directory: pathlib.Path) -> list[str]:
-    """Files of the figures, below the results directory."""
+    """Returns the paths of the figures, below the results directory."""
     return [_plot_file(*study) for study in load_log_likelihoods(directory / OBTAINED_DIRECTORY)]
 
 

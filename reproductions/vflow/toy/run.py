@@ -1,11 +1,13 @@
 """The checkerboard study of VFlow (Chen et al. 2020, section 5): a 35-cell grid of steps and dimensions, five seeds each.
 
-With -normal at its name a cell has q(z|x) = N(0, I), and p(x, z) alone is trained (remark 2).
+A cell whose name ends with -normal has q(z|x) = N(0, I), and only p(x, z) is trained (remark 2).
 
---mode=train runs every cell of --cells that has no record yet; --mode=figures draws figures 2 to 4 from what was run.
+--mode=train runs every cell of --cells that has no record yet. --mode=figures draws figures 2 and 4 from trained cells.
 """
 
+import contextlib
 import sys
+from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import flags
@@ -16,27 +18,35 @@ from tfflows.extras import MissingExtraError
 
 
 def define_flags() -> flags.FlagValues:
-    """The command's flags, apart from those of the other data sets."""
+    """Returns the flags of the command, which are separate from those of the other data sets."""
     values = flags.FlagValues()
-    flags.DEFINE_enum("dataset", DATASET, [DATASET], "The data.", flag_values=values)
+    flags.DEFINE_enum("dataset", DATASET, [DATASET], "Data set.", flag_values=values)
     flags.DEFINE_enum("mode", "train", ["train", "figures"], "What to do.", flag_values=values)
     flags.DEFINE_list(
-        "cells", ["all"], "Cells STEPSxDIMENSIONS, such as 3x10,3x2,3x10-normal, or all.", flag_values=values
+        "cells", ["all"], "Cells STEPSxDIMENSIONS to run, such as 3x10,3x2,3x10-normal, or all.", flag_values=values
     )
-    flags.DEFINE_integer("iterations", ITERATIONS, "Training iterations a cell.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("seeds", NUM_SEEDS, "So many seeds, 0, 1, ...", lower_bound=1, flag_values=values)
-    flags.DEFINE_string("workdir", "workdirs/vflow/checkerboard", "A folder a cell.", flag_values=values)
-    flags.DEFINE_string("results_dir", "results/obtained", "Where records go.", flag_values=values)
-    flags.DEFINE_string("pictures_dir", "results/pictures", "Where --mode=figures writes.", flag_values=values)
+    flags.DEFINE_integer("iterations", ITERATIONS, "Training iterations per cell.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("seeds", NUM_SEEDS, "Number of seeds: 0, 1, ...", lower_bound=1, flag_values=values)
+    flags.DEFINE_string(
+        "workdir", "workdirs/vflow/checkerboard", "Directory with one folder per cell.", flag_values=values
+    )
+    flags.DEFINE_string("results_dir", "results/obtained", "Directory for the records.", flag_values=values)
+    flags.DEFINE_string(
+        "pictures_dir", "results/pictures", "Directory for the pictures of --mode=figures.", flag_values=values
+    )
     flags.DEFINE_integer(
-        "threads", 1, "Of a process: a matrix is too small for two; start two processes instead.",
+        "threads", 1, "Threads per process. The matrices are too small for two; start two processes instead.",
         lower_bound=0, flag_values=values,
     )  # fmt: skip
     return values
 
 
-def main(arguments=None):
-    """Runs the command; `arguments` as in `sys.argv`."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command, and returns its exit status.
+
+    Args:
+      arguments: Command line as in `sys.argv`; None takes that of the process.
+    """
     arguments = sys.argv if arguments is None else arguments
     values = define_flags()
     if any(argument in ("--help", "-h", "--helpshort") for argument in arguments[1:]):
@@ -45,7 +55,7 @@ def main(arguments=None):
     try:
         unknown = values(arguments)[1:]
         if unknown:
-            raise ValueError(f"Unknown arguments: {' '.join(unknown)}. Flags begin with --; see --help.")
+            raise ValueError(f"Unknown arguments: {' '.join(unknown)}. Flags start with --; see --help.")
         cells = parse_cells(values.cells)
         _set_threads(values.threads)
         if values.mode == "figures":
@@ -62,10 +72,9 @@ def main(arguments=None):
 
 
 def _set_threads(count):
-    try:
+    # If TensorFlow has already started, as in a test, it keeps its threads.
+    with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(count)
-    except RuntimeError:
-        pass  # TensorFlow is at work already, as in a test: it keeps its threads
 
 
 if __name__ == "__main__":

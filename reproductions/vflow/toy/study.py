@@ -1,6 +1,7 @@
-"""The queue of the study: trains and evaluates each cell that has no record yet."""
+"""The queue of the study, which trains and evaluates each cell that has no record yet."""
 
 import math
+import os
 import pathlib
 import time
 from collections.abc import Sequence
@@ -17,29 +18,38 @@ from reproductions.vflow.toy.training import BLOCK, build_run
 from tfflows.training.workdir import WorkdirError, lock_workdir
 
 PAPER, DATASET = "vflow", "checkerboard"
-# Iterations between two checkpoints, and seconds between two lines of progress.
+# Iterations between two checkpoints, and seconds between two progress lines.
 _CHECKPOINT_EVERY = 10 * BLOCK
 _SECONDS_A_LINE = 30
 
 
-def record_path(cell: Cell, iterations, num_seeds, results_dir) -> pathlib.Path:
-    """Where a cell's record lies."""
+def record_path(cell: Cell, iterations: int, num_seeds: int, results_dir: str | os.PathLike) -> pathlib.Path:
+    """Returns the path of the record of a cell."""
     return path_of(results_dir, PAPER, DATASET, _name(cell, iterations, num_seeds))
 
 
-def cell_directory(cell: Cell, iterations, num_seeds, workdir) -> pathlib.Path:
-    """Where a cell's training lives."""
+def cell_directory(cell: Cell, iterations: int, num_seeds: int, workdir: str | os.PathLike) -> pathlib.Path:
+    """Returns the directory of the training of a cell."""
     return pathlib.Path(workdir) / _name(cell, iterations, num_seeds)
 
 
-def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir) -> list[str]:
-    """Runs what has no record, one cell after the other; cells that another process is at are left to it.
+def run_cells(
+    cells: Sequence[Cell], iterations: int, num_seeds: int, workdir: str | os.PathLike, results_dir: str | os.PathLike
+) -> list[str]:
+    """Runs the cells without a record, one after the other, except those that another process is running.
+
+    Args:
+      cells: Cells to run.
+      iterations: Number of training iterations.
+      num_seeds: Number of seeds.
+      workdir: Directory of the training states.
+      results_dir: Directory of the records.
 
     Returns:
-      names of the cells whose training diverged.
+      Names of the cells whose training diverged.
     """
     rest = [cell for cell in cells if not record_path(cell, iterations, num_seeds, results_dir).exists()]
-    print(f"{len(cells) - len(rest)} of {len(cells)} cells have their record.", flush=True)
+    print(f"{len(cells) - len(rest)} of {len(cells)} cells already have a record.", flush=True)
     diverged = []
     pace = _Pace(rest, iterations)
     for cell in rest:
@@ -51,7 +61,7 @@ def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir
                     continue  # the other process has finished it
                 record = run_cell(cell, iterations, num_seeds, directory, pace)
         except WorkdirError:
-            print(f"{cell.name}: another process is at it.", flush=True)
+            print(f"{cell.name}: another process is running it.", flush=True)
             continue
         except ArithmeticError as error:
             print(f"{cell.name}: {error}", flush=True)
@@ -62,12 +72,21 @@ def run_cells(cells: Sequence[Cell], iterations, num_seeds, workdir, results_dir
     return diverged
 
 
-def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLikelihoodRecord:
-    """Trains a cell from where it was, and evaluates it.
+def run_cell(
+    cell: Cell, iterations: int, num_seeds: int, directory: str | os.PathLike, pace: "_Pace | None" = None
+) -> LogLikelihoodRecord:
+    """Trains a cell, resuming from its directory, and evaluates it.
+
+    Args:
+      cell: The cell.
+      iterations: Number of training iterations.
+      num_seeds: Number of seeds.
+      directory: Directory of the training.
+      pace: Estimate of the remaining time, for progress lines; None prints none.
 
     Raises:
-      ArithmeticError: if the loss is not finite.
-      ValueError: if the directory belongs to another training.
+      ArithmeticError: If the loss is not finite.
+      ValueError: If the directory belongs to a different training.
     """
     seeds = range(num_seeds)
     progress = train_cell(cell, iterations, seeds, directory, pace)
@@ -96,8 +115,10 @@ def run_cell(cell: Cell, iterations, num_seeds, directory, pace=None) -> LogLike
     )
 
 
-def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
-    """Trains a cell up to so many iterations, from where it was."""
+def train_cell(
+    cell: Cell, iterations: int, seeds: Sequence[int], directory: str | os.PathLike, pace: "_Pace | None" = None
+) -> Progress:
+    """Trains a cell up to `iterations` iterations, resuming from its directory; arguments as in `run_cell`."""
     progress = Progress(cell, seeds, iterations, directory)
     run = build_run(cell, seeds, iterations, BLOCK)
     said = time.monotonic()
@@ -115,7 +136,7 @@ def train_cell(cell: Cell, iterations, seeds, directory, pace=None) -> Progress:
             milliseconds = 1000 * (end - begin) / count
             print(
                 f"{cell.name}: iteration {progress.iteration:,} of {iterations:,}, training bound {-losses.mean():.3f} nats, "
-                f"{milliseconds:.2f} ms an iteration, {pace.left(cell, progress.iteration, milliseconds)} left",
+                f"{milliseconds:.2f} ms per iteration, {pace.left(cell, progress.iteration, milliseconds)} left",
                 flush=True,
             )
     return progress
@@ -126,7 +147,7 @@ def _name(cell, iterations, num_seeds):
 
 
 class _Pace:
-    """What is left to do, in time: an iteration takes about as long as the cell has steps, of D = 10 twice as long."""
+    """Estimate of the remaining time: an iteration takes time proportional to the cell's steps, and twice as much for D = 10."""
 
     def __init__(self, cells, iterations):
         self._cells = cells

@@ -228,7 +228,7 @@ def test_export_is_the_inverse_of_load():
         ({"auxiliary_levels": 3}, "auxiliary_levels must be one of"),
         ({"auxiliary_size": 3}, "auxiliary_size must be image_size, half"),
         ({"auxiliary_size": 1}, "auxiliary_size must be image_size, half"),
-        ({"num_bits": 5}, "images of 8 bits"),
+        ({"num_bits": 5}, "num_bits must be 8"),
         ({"kl_weight": -1.0}, "kl_weight must be at least 0"),
         ({"width": 0}, "width must be at least 1"),
         ({"dropout_rate": 1.0}, "dropout_rate must be at least 0 and below 1"),

@@ -95,9 +95,11 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     assert f"{name}_vae" in capsys.readouterr().out
     run(*arguments(name, tmp_path, **changes), "--stage=vae", "--mode=reconstruct", "--images=0,2", reproduction=AGAVE)
     assert [path.name for path in tmp_path.rglob("reconstructions*.png")] == ["reconstructions_0_2.png"]
-    with pytest.raises(ValueError, match="Unknown stage 'prior'; this experiment has: all, vae, pixelcnn, joint"):
+    with pytest.raises(
+        ValueError, match="Unknown stage 'prior'; the stages of this experiment are: all, vae, pixelcnn, joint"
+    ):
         run(*arguments(name, tmp_path, **changes), "--stage=prior", reproduction=AGAVE)
-    with pytest.raises(ValueError, match="is none: use sample"):
+    with pytest.raises(ValueError, match="is not one; use --mode=sample"):
         run(*arguments(name, tmp_path, **changes), "--mode=interpolate", reproduction=AGAVE)
     with pytest.raises(ValueError, match="_pixelcnn has none"):
         run(*arguments(name, tmp_path, **changes), "--stage=pixelcnn", "--mode=reconstruct", reproduction=AGAVE)

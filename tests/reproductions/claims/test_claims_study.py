@@ -138,7 +138,7 @@ def test_along_the_curve_the_mean_and_the_least_difference_count():
     assert (min_difference(slow, fast), min_difference(fast, slow)) == (0.25, -1.0)
     crossing = CurveOnly(((1, 4.5), (2, 4.5)))
     assert min_difference(slow, crossing) < 0 < mean_difference(slow, crossing)
-    with pytest.raises(ValueError, match="evaluated at other steps"):
+    with pytest.raises(ValueError, match="evaluated at different steps"):
         min_difference(slow, CurveOnly(((1, 5.0),)))
 
 

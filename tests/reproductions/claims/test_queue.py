@@ -168,7 +168,7 @@ def test_what_diverges_is_noted_and_the_queue_goes_on(monkeypatch, arguments, ca
     capsys.readouterr()
     run.show(GLOW_RUNS, arguments)
     listed = capsys.readouterr().out
-    assert f"diverged  glow {GLOW_RUNS[4].experiment}" in listed and "0 of 27 runs are left" in listed
+    assert f"diverged  glow {GLOW_RUNS[4].experiment}" in listed and "0 of 27 runs remain" in listed
 
 
 def test_what_fails_otherwise_is_tried_again_and_three_in_a_row_stop_the_queue(monkeypatch, arguments):
@@ -180,7 +180,7 @@ def test_what_fails_otherwise_is_tried_again_and_three_in_a_row_stop_the_queue(m
     run.work(GLOW_RUNS, arguments)
     assert done[len(GLOW_RUNS) :] == [GLOW_RUNS[5]]
     failing.update(RUNS)
-    with pytest.raises(SystemExit, match="3 runs failed one after the other"):
+    with pytest.raises(SystemExit, match="3 runs failed in a row"):
         run.work([item for item in RUNS if item.paper == "vflow"], arguments)
     assert len(done) == len(GLOW_RUNS) + 4
 
@@ -222,7 +222,7 @@ def test_a_run_is_stopped_with_the_queue(tmp_path):
 
 
 def test_two_queues_do_not_share_a_folder(tmp_path):
-    with run.lock(tmp_path), pytest.raises(SystemExit, match="Another queue is at work"), run.lock(tmp_path):
+    with run.lock(tmp_path), pytest.raises(SystemExit, match="Another queue is running"), run.lock(tmp_path):
         pass
 
 
@@ -267,5 +267,5 @@ def test_hours_follow_from_the_runs_that_have_ended(tmp_path):
 def test_the_whole_queue_is_listed(tmp_path, capsys):
     run.show(RUNS, Arguments(tmp_path, tmp_path))
     listed = capsys.readouterr().out.splitlines()
-    assert listed[-1].startswith(f"{len(RUNS)} of {len(RUNS)} runs are left, about ")
+    assert listed[-1].startswith(f"{len(RUNS)} of {len(RUNS)} runs remain, about ")
     assert sum("study_" in line for line in listed) == len(RUNS)

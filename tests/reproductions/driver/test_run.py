@@ -134,7 +134,7 @@ def test_a_workdir_of_other_settings_is_refused(trained, capsys, arguments, part
         (["--accumulate=3"], ["batch of 8 does not divide", "accumulate may be 1, 2, 4, 8"]),
         (["--select=best_test"], ["--select=best_test needs evaluations", "evaluate_every=N"]),
         (["--side_by_side=2", "--jit"], ["--side_by_side needs", "without --jit"]),
-        (["--side_by_side=2", "--mode=sample"], ["--side_by_side needs --mode=train or evaluate"]),
+        (["--side_by_side=2", "--mode=sample"], ["--side_by_side needs --mode=train or --mode=evaluate"]),
         (["--mode=evaluate"], ["No checkpoint in", "--init_from"]),
         (["--mode=sample", "--select=best_test"], ["No best checkpoint in"]),
         (["--init_from=nowhere.npz"], ["nowhere.npz"]),

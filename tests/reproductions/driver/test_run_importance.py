@@ -78,8 +78,8 @@ def test_sums_of_other_parameters_are_refused(copied, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--evaluation_images=100000",), "leave the flag out"),
-        (("--importance_samples=2", "--evaluate_train"), "leave --evaluate_train out"),
+        (("--evaluation_images=100000",), "remove the flag"),
+        (("--importance_samples=2", "--evaluate_train"), "remove --evaluate_train"),
         (("--importance_samples=2", "--mode=train"), "need --mode=evaluate"),
         (("--evaluation_images=2", "--mode=sample"), "need --mode=evaluate"),
     ],

@@ -141,7 +141,7 @@ def test_what_is_only_watched_is_no_override():
     [
         ([], ["--dataset or --experiment", "--list"]),
         (["--dataset=cifar"], ["Unknown data set 'cifar'", "cifar10, ", "celeba_hq", "folder:"]),
-        (["--dataset=mnist"], ["No experiment of glow is on 'mnist'", "--experiment", "cifar10"]),
+        (["--dataset=mnist"], ["glow has no experiment on 'mnist'", "--experiment", "cifar10"]),
         (
             ["--experiment=cifar"],
             ["Unknown experiment 'cifar' of glow", "cifar10, ", "ablation_reverse_additive", "demo"],

@@ -172,8 +172,8 @@ def test_compiled_by_xla():
     ("changes", "message"),
     [
         ({"stages": "checkerboard"}, "checkerboard"),
-        ({"stages": "chequered 3"}, "A stage is"),
-        ({"stages": "squeeze 2"}, "A stage is"),
+        ({"stages": "chequered 3"}, "A stage must be"),
+        ({"stages": "squeeze 2"}, "A stage must be"),
         ({"coupling": "linear"}, "coupling must be one of"),
         ({"width": 0}, "width must be at least 1"),
         ({"dropout_rate": 1.0}, "dropout_rate"),

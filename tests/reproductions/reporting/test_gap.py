@@ -69,9 +69,9 @@ def test_the_error_is_that_of_both_splits_each_paired():
     ("changes", "message"),
     [
         (lambda arm: arm.pop(1), r"same seeds.*got \[0, 1\] and \[0\]"),
-        (lambda arm: arm.update({1: (arm[1][0][:-1], arm[1][1])}), r"seed 1: .*\(400,\) and \(399,\)"),
-        (lambda arm: arm.update({1: (arm[1][0], arm[1][1][:-1])}), r"seed 1: .*\(300,\) and \(299,\)"),
-        (lambda arm: arm[0][1].__setitem__(0, np.nan), "seed 0: a value is not finite"),
+        (lambda arm: arm.update({1: (arm[1][0][:-1], arm[1][1])}), r"Seed 1: .*\(400,\) and \(399,\)"),
+        (lambda arm: arm.update({1: (arm[1][0], arm[1][1][:-1])}), r"Seed 1: .*\(300,\) and \(299,\)"),
+        (lambda arm: arm[0][1].__setitem__(0, np.nan), "Seed 0: a value is not finite"),
     ],
 )
 def test_what_is_not_paired_is_refused(changes, message):

@@ -91,7 +91,7 @@ def test_the_same_result_keeps_its_first_provenance(tmp_path, make_record):
         ({"execution": "fast"}, "execution must be a mapping or None"),
         ({"date": "yesterday"}, "ISO 8601, not 'yesterday'"),
         ({"curve": [[10, 4.0], [10, 3.9]]}, "steps of the curve must increase"),
-        ({"curve": [[10, math.inf]]}, "a value of the curve must be a finite number"),
+        ({"curve": [[10, math.inf]]}, "A value of the curve must be a finite number"),
         ({"curve": [10, 20]}, r"\(step, bits/dim\) pairs"),
         ({"train_curve": [[10, 4.0], [10, 3.9]]}, "steps of the curve must increase"),
         ({"evaluation_images": 9}, "evaluation_images must be num_images or None, not 9"),

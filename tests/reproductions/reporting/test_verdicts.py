@@ -151,9 +151,9 @@ def test_pairing_takes_out_what_the_images_have_in_common():
     [
         ({}, {}, "at least one"),
         ({0: [1.0, 2.0]}, {1: [1.0, 2.0]}, r"same seeds.*\[0\] and \[1\]"),
-        ({0: [1.0, 2.0]}, {0: [1.0, 2.0, 3.0]}, r"seed 0.*\(2,\) and \(3,\)"),
+        ({0: [1.0, 2.0]}, {0: [1.0, 2.0, 3.0]}, r"Seed 0.*\(2,\) and \(3,\)"),
         ({0: [1.0]}, {0: [1.0]}, "two or more images"),
-        ({4: [1.0, np.nan]}, {4: [1.0, 2.0]}, "seed 4: a value is not finite"),
+        ({4: [1.0, np.nan]}, {4: [1.0, 2.0]}, "Seed 4: a value is not finite"),
     ],
 )
 def test_paired_verdict_refuses_what_is_not_paired(lower, higher, message):

@@ -158,7 +158,7 @@ def test_small_experiments_have_a_small_q():
         ({"augmenter_mixer": "convolution"}, "augmenter_mixer must be one of"),
         ({"augment_channels": -1}, "augment_channels must be at least 0"),
         ({"augmenter_blocks": 0}, "augmenter_blocks must be at least 1"),
-        ({"augmenter_stages": "chequered 3"}, "A stage is"),
+        ({"augmenter_stages": "chequered 3"}, "A stage must be"),
         ({"coupling_margin": 0.5}, "coupling_margin must be at least 0 and below 0.5"),
     ],
 )

@@ -77,7 +77,7 @@ def test_command_writes_a_record_once_and_goes_on_where_it_was(short_blocks, tmp
     capsys.readouterr()
     monkeypatch.setattr(study, "run_cell", None)  # calling it would fail
     assert main(whole) == 0
-    assert "1 of 1 cells have their record" in capsys.readouterr().out
+    assert "1 of 1 cells already have a record" in capsys.readouterr().out
 
 
 def test_a_cell_with_a_normal_posterior_has_a_record_of_its_own(tmp_path):
