@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import tensorflow_probability as tfp
 
 from reproductions.fields import check_fields, setting, take_sequences
 from tfflows.data import AUGMENTATIONS
-from tfflows.distributions.make_augmenter import AUGMENTERS
+from tfflows.distributions.augmented_flow import AugmentedFlow
+from tfflows.distributions.make_augmenter import AUGMENTERS, make_augmenter
+from tfflows.math.random import derive_seed
 from tfflows.training.schedules import LinearWarmup
 
 LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
@@ -201,3 +204,31 @@ class Reproduction:
         if variant is not None and variant not in self.variants:
             forms = f"the valid ones are: {', '.join(self.variants)}" if self.variants else "it has none"
             raise ValueError(f"Unknown variant {variant!r} of {self.paper}; {forms}.")
+
+
+tfd = tfp.distributions
+
+
+def with_augmenter(
+    flow: tfd.TransformedDistribution, experiment: AugmentedExperiment, image_shape: Sequence[int], seed: int
+) -> tfd.TransformedDistribution | AugmentedFlow:
+    """Returns the `AugmentedFlow` of an experiment, or the flow itself if `augment_channels` is 0.
+
+    Args:
+      flow: Distribution with event shape `[H, W, C + augment_channels]`.
+      experiment: The experiment.
+      image_shape: Shape `[H, W, C]` of the image.
+      seed: Seed of the initial parameters of q.
+    """
+    if not experiment.augment_channels:
+        return flow
+    augmenter = make_augmenter(
+        experiment.augmenter,
+        image_shape,
+        experiment.augment_channels,
+        experiment.augmenter_width,
+        experiment.augmenter_steps,
+        derive_seed(seed, "augmenter"),
+        experiment.precision,
+    )
+    return AugmentedFlow(flow, augmenter)

@@ -69,7 +69,7 @@ def tfflows_agave(case: Case) -> Subject:
     limit_tensorflow()
     from reproductions.agave import model as agave
     from tfflows.devices.strategies import make_strategy
-    from tfflows.tracing.named_variables import count_parameters
+    from tfflows.tracing.variables import count_parameters
 
     strategy = make_strategy()
     model = _model(case, strategy)
@@ -128,7 +128,7 @@ def sampler(case: Case, num_pixels: int) -> Subject:
 
     from tfflows.math.random import row_keys
     from tfflows.networks.pixelcnn.sampling import naive_sample
-    from tfflows.tracing.named_variables import count_parameters
+    from tfflows.tracing.variables import count_parameters
     from tfflows.training.process_options import process_options
 
     process_options()  # as the command does

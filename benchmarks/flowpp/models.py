@@ -67,7 +67,7 @@ def tfflows_flowpp(
     from tfflows.devices.strategies import make_strategy
     from tfflows.math import logistic_mixture
     from tfflows.math.random import row_keys
-    from tfflows.tracing.named_variables import count_parameters
+    from tfflows.tracing.variables import count_parameters
 
     if released_inverse:
         logistic_mixture.solve = bisect

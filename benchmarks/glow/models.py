@@ -75,7 +75,7 @@ def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
 
     from reproductions.glow import model as glow_model
     from tfflows.devices.strategies import make_strategy
-    from tfflows.tracing.named_variables import count_parameters
+    from tfflows.tracing.variables import count_parameters
 
     strategy = make_strategy()
     experiment = _experiment(case)

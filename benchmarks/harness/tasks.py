@@ -65,8 +65,8 @@ def training_step(
     """The task `training step` of any model that the driver can train; the arguments are as for `flow_tasks`."""
     import tensorflow as tf
 
-    from tfflows.tracing.named_variables import named_variables
-    from tfflows.training.flat_parameters import build_flat
+    from tfflows.tracing.variables import named_variables
+    from tfflows.training.parameters import build_flat
     from tfflows.training.train_step import make_train_step
 
     count = len(images)

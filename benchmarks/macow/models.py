@@ -249,7 +249,7 @@ def _layer(build, size, channels, batch_size):
 def _tasks_of(strategy, model, batch_size):
     import tensorflow as tf
 
-    from tfflows.tracing.named_variables import count_parameters
+    from tfflows.tracing.variables import count_parameters
     from tfflows.training.optimizers import Adam
 
     size, _, channels = model.image_shape

@@ -61,7 +61,7 @@ def model_tasks(case: Case) -> Subject:
     from reproductions.vflow.experiments import EXPERIMENTS
     from tfflows.devices.strategies import make_strategy
     from tfflows.math.random import row_keys
-    from tfflows.tracing.named_variables import count_parameters
+    from tfflows.tracing.variables import count_parameters
 
     experiment = dataclasses.replace(EXPERIMENTS["cifar10"], **case.changes)
     strategy = make_strategy()

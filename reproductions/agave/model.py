@@ -13,7 +13,7 @@ from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import derive_seed
 from tfflows.networks import FeatureStream, ImageHead, PixelCNN
-from tfflows.tracing.named_variables import named_variables
+from tfflows.tracing.variables import named_variables
 from tfflows.training.optimizers import IAFAdamax, PixelCNNAdam
 from tfflows.training.schedules import GeometricDecay, Linear, LinearWarmup, Piecewise
 

@@ -16,8 +16,8 @@ from reproductions.reporting.claims import Arm, measure_cost, write_claim
 from reproductions.reporting.provenance import collect_provenance
 from tfflows.devices.strategies import make_strategy
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.tracing.named_variables import count_parameters, named_variables
-from tfflows.training.flat_parameters import build_flat
+from tfflows.tracing.variables import count_parameters, named_variables
+from tfflows.training.parameters import build_flat
 from tfflows.training.schedules import LinearWarmup
 from tfflows.training.train_step import make_train_step
 

@@ -10,7 +10,7 @@ from reproductions.flowpp.experiments import parse_stages
 from reproductions.glow import model as glow
 from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.networks.macow import default_width
-from tfflows.tracing.named_variables import count_parameters
+from tfflows.tracing.variables import count_parameters
 
 PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
 

@@ -10,22 +10,20 @@ from absl import logging
 from reproductions.driver.flags import EXECUTION_FLAGS
 from reproductions.driver.session import Session
 from reproductions.experiment import Experiment
-from reproductions.reporting import curves
 from reproductions.reporting.expected import Expected, load_expected
 from reproductions.reporting.gap import train_test_gap
 from reproductions.reporting.provenance import collect_provenance
-from reproductions.reporting.records import Record, write_record
+from reproductions.reporting.records import Record, evaluation_curve, training_curve, write_record
 from reproductions.reporting.verdicts import compare_with, format_comparison
 from tfflows.data import evaluation_batches
-from tfflows.devices.any_worker import make_any_worker
+from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 from tfflows.evaluation.latent_use import describe_terms, measure_terms
 from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
-from tfflows.tracing.named_variables import count_parameters
+from tfflows.tracing.variables import count_parameters
 from tfflows.training.logs import METRICS_FILE, read_metrics
-from tfflows.training.signals import stop_on_sigterm
 
 PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
@@ -195,7 +193,7 @@ def make_record(
     # One curve per run: that of its plain evaluations.
     has_curve = importance is None and flags.evaluation_images is None
     last = result if validation is None else validation
-    on_the_way = curves.evaluation_curve(lines, evaluated_split(experiment))
+    on_the_way = evaluation_curve(lines, evaluated_split(experiment))
     curve = [*(point for point in on_the_way if point[0] < step), (step, last.mean)]
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
     return Record(
@@ -221,7 +219,7 @@ def make_record(
         train=None if train is None else describe_train(result, train),
         validation=None if validation is None else describe_validation(validation),
         terms=terms,
-        train_curve=(tuple(curves.training_curve(lines, [step for step, _ in curve])) or None) if has_curve else None,
+        train_curve=(tuple(training_curve(lines, [step for step, _ in curve])) or None) if has_curve else None,
         evaluation_images=flags.evaluation_images,
         importance=importance,
         **collect_provenance(),

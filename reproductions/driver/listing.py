@@ -8,7 +8,7 @@ from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import settings_of
 from tfflows.data import dataset_spec
 from tfflows.extras import require
-from tfflows.tracing.named_variables import count_parameters
+from tfflows.tracing.variables import count_parameters
 
 
 def experiment_table(reproduction: Reproduction, small: bool = False, expected: Mapping[str, float] = ()) -> str:

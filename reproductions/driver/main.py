@@ -9,14 +9,13 @@ from absl import app, flags, logging
 from reproductions.driver import evaluate, pictures, train
 from reproductions.driver.flags import define_flags
 from reproductions.driver.listing import experiment_table
-from reproductions.driver.selection import select_experiment
-from reproductions.driver.session import Session
+from reproductions.driver.session import Session, select_experiment
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected
 from tfflows.extras import MissingExtraError
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import LogError
-from tfflows.training.step_metrics import TrainingDiverged
+from tfflows.training.loop import TrainingDiverged
 from tfflows.training.workdir import WorkdirError
 
 _MODES = {

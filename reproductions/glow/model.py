@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.augmented import with_augmenter
-from reproductions.experiment import LearningRate
+from reproductions.experiment import LearningRate, with_augmenter
 from reproductions.glow.experiments import GlowExperiment
 from tfflows.bijectors import (
     ActNorm,

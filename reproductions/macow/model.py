@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.augmented import with_augmenter
-from reproductions.experiment import LearningRate
+from reproductions.experiment import LearningRate, with_augmenter
 from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.bijectors import (
     ActNorm,

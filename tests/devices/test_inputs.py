@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_source
-from tfflows.devices.inputs import distributed_evaluation_batches, distributed_training_batches
-from tfflows.devices.strategies import make_strategy
+from tfflows.devices.strategies import distributed_evaluation_batches, distributed_training_batches, make_strategy
 
 EVALUATION = (distributed_evaluation_batches, {"seed": 1})
 TRAINING = (distributed_training_batches, {"seed": 1, "start_step": 3, "augmentation": "none"})

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.devices import side_by_side as module
-from tfflows.devices.side_by_side import side_by_side, use_cores
+from tfflows.devices import strategies as module
+from tfflows.devices.strategies import side_by_side, use_cores
 
 
 @pytest.mark.parametrize(("num_parts", "sizes"), [(1, [5]), (2, [3, 2]), (3, [2, 2, 1]), (8, [1] * 5)])
@@ -39,7 +39,7 @@ def test_a_batch_of_unknown_size_is_one_part():
 
 def test_operations_get_one_thread_each_unless_tensorflow_is_at_work():
     code = (
-        "import tensorflow as tf; from tfflows.devices.side_by_side import use_cores; use_cores(3); t = tf.config.threading; "
+        "import tensorflow as tf; from tfflows.devices.strategies import use_cores; use_cores(3); t = tf.config.threading; "
         "print(t.get_intra_op_parallelism_threads(), t.get_inter_op_parallelism_threads()); tf.ones([]); use_cores(2); "
         "print(t.get_intra_op_parallelism_threads(), t.get_inter_op_parallelism_threads())"
     )

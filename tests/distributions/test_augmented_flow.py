@@ -24,11 +24,10 @@ from tfflows.bijectors import (
 from tfflows.distributions.augmented_flow import AugmentedFlow, augment
 from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
-from tfflows.distributions.quantization import bits_per_dim
+from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer, bits_per_dim
 from tfflows.math.random import row_keys
 from tfflows.networks import ContextNetwork, CouplingNetwork, EluCouplingNetwork
-from tfflows.tracing.named_variables import named_variables
+from tfflows.tracing.variables import named_variables
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.optimizers import Adam
 

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors import ActNorm, Bijector, Chain, GaussianPrior, Level, MultiScale, Squeeze
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.distributions.quantization import bits_per_dim, to_images
+from tfflows.distributions.dequantizers import bits_per_dim, to_images
 from tfflows.math.random import row_keys
 from tfflows.networks import TopPrior
 

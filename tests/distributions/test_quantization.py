@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.distributions.quantization import bits_per_dim, center, quantize, to_images
+from tfflows.distributions.dequantizers import bits_per_dim, center, quantize, to_images
 
 ALL_PIXELS = tf.range(256, dtype=tf.int32)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images, random_source, tiny_model
 from tfflows.devices.strategies import make_strategy
-from tfflows.distributions.quantization import bits_per_dim
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.math.random import fold_in, row_keys
 

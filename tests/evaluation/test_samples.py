@@ -12,7 +12,7 @@ from tests.evaluation.tiny_models import (
 from tfflows.evaluation.latents import LatentCodec
 from tfflows.evaluation.samples import sample_images, write_sample_grids
 from tfflows.math.random import row_keys
-from tfflows.tracing.named_variables import named_variables
+from tfflows.tracing.variables import named_variables
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from reproductions.glow.experiments import GlowExperiment
 from reproductions.glow.model import build
 from tfflows.data import ArraySource
 from tfflows.math.random import row_keys
-from tfflows.tracing.named_variables import named_variables
+from tfflows.tracing.variables import named_variables
 
 SIZE = 8
 

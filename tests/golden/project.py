@@ -94,7 +94,7 @@ _LINES = {}
 
 
 def _build_lines(paper, experiment, channels, classes):
-    from tfflows.tracing.named_variables import named_variables
+    from tfflows.tracing.variables import named_variables
 
     shape = [experiment.image_size, experiment.image_size, channels]
     with tf.Graph().as_default():

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from tfflows.devices.strategies import make_strategy
 from tfflows.math.random import row_keys
-from tfflows.tracing.named_variables import named_variables
-from tfflows.training.flat_parameters import build_flat
+from tfflows.tracing.variables import named_variables
+from tfflows.training.parameters import build_flat
 from tfflows.training.train_step import make_train_step
 
 BATCH = 8

@@ -14,7 +14,7 @@ from reproductions.macow.experiments import EXPERIMENTS as MACOWS
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_steps_of_parts, images, train_on_one_batch
 from tfflows.distributions.make_augmenter import AUGMENTERS, make_augmenter
 from tfflows.math.random import row_keys
-from tfflows.tracing.named_variables import count_parameters
+from tfflows.tracing.variables import count_parameters
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimization")
 

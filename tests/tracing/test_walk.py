@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.tracing.walk import as_variable, is_module, own_children, public_children, variables_of_layers, walk
+from tfflows.tracing.variables import as_variable, is_module, own_children, public_children, variables_of_layers, walk
 
 tfb = tfp.bijectors
 

@@ -7,11 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import digits, replicas_of
-from tfflows.devices.inputs import distributed_training_batches
-from tfflows.devices.strategies import make_strategy
-from tfflows.training.flat_parameters import build_flat
+from tfflows.devices.strategies import distributed_training_batches, make_strategy
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import Adam
+from tfflows.training.parameters import build_flat
 from tfflows.training.schedules import Constant, Linear, Piecewise
 from tfflows.training.train_step import make_train_step
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal, build_model, digits, replicas_of
 from tfflows.devices.strategies import make_strategy
-from tfflows.tracing.named_variables import named_variables
-from tfflows.training.initialize import equalize_replicas, initialize_from_data
+from tfflows.tracing.variables import named_variables
+from tfflows.training.parameters import equalize_replicas, initialize_from_data
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import METRICS_FILE, read_metrics
-from tfflows.training.step_metrics import TrainingDiverged
+from tfflows.training.loop import TrainingDiverged
 
 NUM_STEPS = 8
 # What may differ between two runs that computed the same.

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import EXPERIMENT, TinyTrainer, assert_equal, digits, replicas_of
-from tfflows.devices.inputs import distributed_training_batches
-from tfflows.devices.strategies import make_strategy
+from tfflows.devices.strategies import distributed_training_batches, make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import Adam

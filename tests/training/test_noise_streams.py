@@ -6,11 +6,10 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import digits
-from tfflows.devices.inputs import distributed_training_batches
-from tfflows.devices.strategies import make_strategy
+from tfflows.devices.strategies import distributed_training_batches, make_strategy
 from tfflows.evaluation.bits_per_dim import Evaluator
 from tfflows.math.random import row_keys, uniform_rows
-from tfflows.training.initialize import initialize_from_data
+from tfflows.training.parameters import initialize_from_data
 from tfflows.training.train_step import make_train_step
 
 BATCH, SEED = 8, 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfflows.training.several_steps import make_several_steps, steps_before
+from tfflows.training.train_step import make_several_steps, steps_before
 
 
 @pytest.mark.parametrize("steps_per_execution", [4, 1])

@@ -9,13 +9,12 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import EXPERIMENT, assert_close, build_model, digits, replicas_of
-from tfflows.devices.inputs import distributed_training_batches
-from tfflows.devices.strategies import make_strategy
+from tfflows.devices.strategies import distributed_training_batches, make_strategy
 from tfflows.math.random import row_keys
-from tfflows.tracing.named_variables import named_variables
+from tfflows.tracing.variables import named_variables
 from tfflows.training import train_step
-from tfflows.training.flat_parameters import build_flat
 from tfflows.training.optimizers import GlowAdamax
+from tfflows.training.parameters import build_flat
 from tfflows.training.train_step import make_train_step
 
 BATCH = 8

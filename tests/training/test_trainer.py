@@ -15,10 +15,9 @@ from tfflows.data import array_source
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training import Execution, LoopSettings, Trainer, trainer
-from tfflows.training.loop import Loop
+from tfflows.training.loop import Loop, TrainingDiverged
 from tfflows.training.optimizers import Adam
 from tfflows.training.schedules import LinearWarmup
-from tfflows.training.step_metrics import TrainingDiverged
 from tfflows.training.workdir import WorkdirError
 
 # Smooth images, so that there is something to learn.

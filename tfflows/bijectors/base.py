@@ -1,6 +1,6 @@
 """The base class: value and log-determinant in one pass, for every bijector of the library."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -8,7 +8,8 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.bijectors.invert import _Invert
 from tensorflow_probability.python.internal import cache_util
 
-from tfflows.math.shapes import shape_of
+from tfflows.math.random import RowKeys, fold_in
+from tfflows.math.shapes import flatten_batch, shape_of
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
 
@@ -350,3 +351,50 @@ def broadcast_log_det(log_det: tf.Tensor | float, x: tf.Tensor, event_ndims: int
     batch_shape = shape_of(x)[:batch_ndims]
     out = tf.broadcast_to(tf.cast(log_det, x.dtype), batch_shape)
     return tf.ensure_shape(out, x.shape[:batch_ndims])
+
+
+def map_condition(
+    condition: Any,
+    on_tensor: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    on_keys: Callable[[RowKeys], RowKeys] | None = None,
+) -> Any:
+    """Applies functions to the tensors and to the random keys of a condition; None stays None.
+
+    Args:
+      condition: `Tensor`, `RowKeys`, None, or dictionaries, lists and tuples of them.
+      on_tensor: Function of a tensor; None for the identity.
+      on_keys: Function of `RowKeys`; None for the identity.
+
+    Returns:
+      The results in the structure of the condition.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors.base import map_condition
+      >>> condition = {"labels": tf.constant([3.0]), "context": None}
+      >>> squared = map_condition(condition, on_tensor=tf.square)
+      >>> print(squared["labels"].numpy(), squared["context"])
+      [9.] None
+    """
+    if condition is None:
+        return None
+    if isinstance(condition, RowKeys):
+        return on_keys(condition) if on_keys else condition
+    if isinstance(condition, dict):
+        return {name: map_condition(value, on_tensor, on_keys) for name, value in condition.items()}
+    if isinstance(condition, list | tuple):
+        return type(condition)(map_condition(value, on_tensor, on_keys) for value in condition)
+    return on_tensor(condition) if on_tensor else condition
+
+
+def at_place(condition: Any, place: int) -> Any:
+    """Gives the condition of the bijector at a place of a chain, with random keys of an independent stream.
+
+    Equal bijectors then draw different noise, such as dropout masks, without having to know their places.
+    """
+    return map_condition(condition, on_keys=lambda keys: fold_in(keys, place))
+
+
+def flat_condition(condition: Any, batch_ndims: int) -> Any:
+    """Folds the `batch_ndims` batch axes of the tensors of a condition into one, as networks expect."""
+    return map_condition(condition, on_tensor=lambda tensor: flatten_batch(tensor, tensor.shape.rank - batch_ndims))

@@ -9,12 +9,12 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import (
     Bijector,
+    at_place,
     inverse_and_log_det,
     rebuild_and_gradient,
     takes_condition,
     value_and_log_det,
 )
-from tfflows.bijectors.conditions import at_place
 from tfflows.tracing import gradients
 from tfflows.tracing.shared_blocks import SharedBlocks
 

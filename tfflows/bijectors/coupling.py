@@ -5,12 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.bijectors.conditions import flat_condition
+from tfflows.bijectors.base import Bijector, broadcast_log_det, flat_condition
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing import gradients
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 HALVES = ("first", "second")
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, shape_of, unflatten_batch
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 
 class GaussianPrior(Bijector):

@@ -4,8 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.bijectors.conditions import map_condition
+from tfflows.bijectors.base import Bijector, broadcast_log_det, map_condition
 from tfflows.math import squeeze as squeeze_math
 
 

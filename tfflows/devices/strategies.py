@@ -1,9 +1,14 @@
-"""Devices: the strategy of a run, which process is its chief, and how a batch divides."""
+"""Strategies, the share of each replica of a batch, and the parts of a batch that the cores of a CPU compute side by side."""
 
 import json
 import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import tensorflow as tf
+from absl import logging
+
+from tfflows.data import ImageSource, evaluation_batches, training_batches
 
 KINDS = ("auto", "one_device", "mirrored", "multi_worker")
 
@@ -159,3 +164,135 @@ def _cluster_size():
         return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"The environment variable TF_CONFIG is not valid JSON: {text}") from error
+
+
+def distributed_training_batches(
+    strategy: tf.distribute.Strategy,
+    source: ImageSource,
+    *,
+    global_batch_size: int,
+    seed: int,
+    start_step: int,
+    augmentation: str,
+    accumulate: int = 1,
+) -> Iterable:
+    """Endless training batches from `start_step` on; see `tfflows.data.training_batches`.
+
+    Args:
+      strategy: The strategy whose replicas take the batches.
+      source: The split.
+      global_batch_size: Images per step, over all replicas and accumulated parts.
+      seed: Integer in [0, 2**31).
+      start_step: Step of the first batch.
+      augmentation: One of `tfflows.data.AUGMENTATIONS`.
+      accumulate: Number of parts into which each replica will cut its batch.
+
+    Raises:
+      ValueError: If the batch does not divide over replicas and parts.
+    """
+    replica_batch_size = check_batch_divides(global_batch_size, strategy, accumulate) * accumulate
+
+    def dataset():
+        return training_batches(
+            source,
+            global_batch_size=global_batch_size,
+            seed=seed,
+            start_step=start_step,
+            augmentation=augmentation,
+            **_share(strategy, replica_batch_size),
+        )
+
+    return _distribute(strategy, dataset)
+
+
+def distributed_evaluation_batches(
+    strategy: tf.distribute.Strategy, source: ImageSource, *, global_batch_size: int, seed: int = 0
+) -> Iterable:
+    """One pass over a split, the last batch padded; see `tfflows.data.evaluation_batches`.
+
+    Raises:
+      ValueError: If the batch does not divide over the replicas.
+    """
+    replica_batch_size = check_batch_divides(global_batch_size, strategy)
+
+    def dataset():
+        share = _share(strategy, replica_batch_size)
+        return evaluation_batches(source, global_batch_size=global_batch_size, seed=seed, **share)
+
+    return _distribute(strategy, dataset)
+
+
+def round_up_to_replicas(batch_size: int, strategy: tf.distribute.Strategy) -> int:
+    """The smallest batch of at least `batch_size` that divides over the replicas; for evaluation, where padding is free.
+
+    Example:
+      >>> from tfflows.devices.strategies import round_up_to_replicas
+      >>> from tfflows.devices.strategies import make_strategy
+      >>> round_up_to_replicas(5, make_strategy("one_device"))
+      5
+    """
+    replicas = strategy.num_replicas_in_sync
+    return -(-batch_size // replicas) * replicas
+
+
+def _distribute(strategy, make_dataset):
+    # One replica gets the data set itself: the iterators that tf.distribute wraps around it may take as long again to end.
+    if strategy.num_replicas_in_sync == 1:
+        return make_dataset()
+    return strategy.distribute_datasets_from_function(lambda context: make_dataset())
+
+
+def _share(strategy, replica_batch_size):
+    rows_per_worker = replica_batch_size * num_local_replicas(strategy)
+    first_row = rows_per_worker * worker_index(strategy) if num_workers(strategy) > 1 else 0
+    return {"first_row": first_row, "num_rows": rows_per_worker, "batch_size": replica_batch_size}
+
+
+def use_cores(count: int) -> None:
+    """Lets TensorFlow run `count` operations at once, each on one thread.
+
+    By default all cores share each operation. But the operations of a flow wait for one another, and many of them are too small
+    to share. The call has to come before TensorFlow first uses its devices; afterwards it only warns.
+
+    Raises:
+      ValueError: If there is a GPU, which would not gain from it.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        raise ValueError(
+            f"Computing {count} parts side by side is for machines without a GPU; leave side_by_side at 1."
+        )
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    except RuntimeError:
+        logging.warning(
+            "TensorFlow has started already and keeps its threads: computing %d parts side by side may save no time.",
+            count,
+        )
+
+
+def side_by_side(function: Callable[..., Any], rows: Sequence[tf.Tensor], num_parts: int) -> Any:
+    """What `function` gives for the rows of a batch, computed for consecutive parts that do not wait for each other.
+
+    Args:
+      function: `(*rows) -> structure of tensors [B, ...]`, whose row i depends only on row i of its arguments.
+      rows: Tensors `[B, ...]`, B known.
+      num_parts: Number of parts; there are no more parts than rows.
+
+    Returns:
+      The structure for the whole batch.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.devices.strategies import side_by_side
+      >>> side_by_side(tf.square, [tf.constant([1.0, 2.0, 3.0])], num_parts=2).numpy().tolist()
+      [1.0, 4.0, 9.0]
+    """
+    batch_size = rows[0].shape[0]
+    num_parts = min(num_parts, batch_size or 1)
+    if num_parts == 1:
+        return function(*rows)
+    size, rest = divmod(batch_size, num_parts)
+    sizes = [size + (number < rest) for number in range(num_parts)]
+    parts = [function(*part) for part in zip(*(tf.split(x, sizes) for x in rows), strict=True)]
+    return tf.nest.map_structure(lambda *values: tf.concat(values, axis=0), *parts)

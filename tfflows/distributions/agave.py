@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.iaf_vae import IAFVAE, free_kl, total_kl
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
-from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_pixels
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.networks.pixelcnn.feature_stream import FeatureStream
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 
 class Terms(NamedTuple):

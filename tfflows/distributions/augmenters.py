@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 from tfflows.distributions.conditional_noise import ConditionalNoise, log_standard_normal, noise_beside
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.networks.layers import call_layer, initialize_layer
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 tfb = tfp.bijectors
 

@@ -6,10 +6,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.distributions.quantization import bits_per_dim
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.math.random import RowKeys
 from tfflows.networks import ZeroDense
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 tfd = tfp.distributions
 

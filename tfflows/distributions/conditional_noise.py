@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from tfflows.math.random import RowKeys, fold_in, normal_rows
 from tfflows.math.squeeze import split_colours
 from tfflows.networks.layers import call_layer, initialize_layer
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 tfb = tfp.bijectors
 

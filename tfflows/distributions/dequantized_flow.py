@@ -8,9 +8,8 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import Bijector, takes_condition
 from tfflows.distributions.augmented_flow import AugmentedFlow
-from tfflows.distributions.dequantizers import UniformDequantizer
+from tfflows.distributions.dequantizers import UniformDequantizer, bits_per_dim, center, quantize, to_images
 from tfflows.distributions.image_model import ImageModel
-from tfflows.distributions.quantization import bits_per_dim, center, quantize, to_images
 from tfflows.math.random import RowKeys, fold_in, normal_rows
 
 tfd = tfp.distributions

@@ -6,14 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.discretized_logistic import DiscretizedLogistic
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
-from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.auxiliary import area_mean, enlarge
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.networks.iaf import ImageHead
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 
 class IAFVAE(ImageModel):

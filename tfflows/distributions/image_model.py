@@ -27,7 +27,7 @@ class ImageModel(tf.Module):
       >>> import math
       >>> import tensorflow as tf
       >>> from tfflows.distributions.image_model import ImageModel
-      >>> from tfflows.distributions.quantization import bits_per_dim
+      >>> from tfflows.distributions.dequantizers import bits_per_dim
       >>> from tfflows.math.random import row_keys
       >>> class Uniform(ImageModel):
       ...     def elbo(self, images, keys, condition=None):

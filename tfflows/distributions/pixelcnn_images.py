@@ -5,14 +5,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
-from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.discretized_logistic_mixture import to_levels, to_pixels
 from tfflows.math.random import RowKeys, fold_in, uniform_rows
 from tfflows.networks.pixelcnn.network import PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample
-from tfflows.tracing.walk import variables_of_layers
+from tfflows.tracing.variables import variables_of_layers
 
 # As in the released code: uniform numbers keep this distance from 0 and 1.
 _MIN_UNIFORM = 1e-5

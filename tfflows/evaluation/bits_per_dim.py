@@ -8,10 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.data import ImageSource
-from tfflows.devices.inputs import distributed_evaluation_batches, round_up_to_replicas
-from tfflows.devices.side_by_side import side_by_side
+from tfflows.devices.strategies import distributed_evaluation_batches, round_up_to_replicas, side_by_side
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
-from tfflows.distributions.quantization import bits_per_dim
 from tfflows.math.random import RowKeys, fold_in, row_keys
 
 
@@ -90,7 +89,7 @@ class Evaluator:
           batch_size: Images per batch, over all replicas; rounded up to a multiple of their number.
           seed: Seed of the noise.
           jit_compile: Whether XLA compiles the measurement.
-          num_side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.side_by_side`.
+          num_side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`.
           measure: Function `(images, labels, keys) -> [B, ...]` that gives `values`; default: the model's bits/dim.
         """
         self._strategy = strategy

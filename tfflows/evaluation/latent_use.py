@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
-from tfflows.distributions.quantization import bits_per_dim
 from tfflows.evaluation.latent_terms import QUANTITIES
 from tfflows.math.random import RowKeys
 

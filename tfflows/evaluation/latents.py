@@ -5,8 +5,8 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.dequantizers import to_images
 from tfflows.distributions.image_model import ImageModel
-from tfflows.distributions.quantization import to_images
 from tfflows.math.random import fold_in, normal_rows, row_keys
 
 DEFAULT_BATCH_SIZE = 64

@@ -14,7 +14,7 @@ from tfflows.distributions.dequantizers import VariationalDequantizer
 from tfflows.interop.places import Place, assign, halves, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks.flowpp import ContextNetwork, GatedConvolution
-from tfflows.tracing.walk import as_variable
+from tfflows.tracing.variables import as_variable
 
 
 class ContextNames(NamedTuple):

@@ -27,7 +27,7 @@ from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.interop.places import check_names, fitted
 from tfflows.interop.sources import read_source
 from tfflows.networks import CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense
-from tfflows.tracing.walk import as_variable
+from tfflows.tracing.variables import as_variable
 
 tfd = tfp.distributions
 

@@ -12,7 +12,7 @@ from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, ImageHead
-from tfflows.tracing.walk import as_variable
+from tfflows.tracing.variables import as_variable
 
 
 def load_weights(

@@ -14,7 +14,7 @@ from tfflows.interop.places import Place, assign, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.math.masked_convolution import MASKED
 from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose, WindowAttentionNetwork
-from tfflows.tracing.walk import as_variable
+from tfflows.tracing.variables import as_variable
 
 tfb = tfp.bijectors
 

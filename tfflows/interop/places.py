@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfflows.tracing.walk import as_variable
+from tfflows.tracing.variables import as_variable
 
 
 def assign(places: Sequence[Place], weights: Mapping[str, Any]) -> None:

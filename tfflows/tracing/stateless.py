@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.tracing.walk import as_variable, is_module, own_children, walk
+from tfflows.tracing.variables import as_variable, is_module, own_children, walk
 
 tfb = tfp.bijectors
 

@@ -1,20 +1,223 @@
-"""The training loop: steps, logs, checkpoints and evaluations in their order."""
+"""The training loop: steps, what they are logged with, checkpoints, evaluations, and what happens when one of them goes wrong."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfflows.devices.any_worker import make_any_worker
+from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.devices.strategies import is_chief
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.progress import Progress
+from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.logs import MetricLogger
-from tfflows.training.run_checkpoints import RunCheckpoints
-from tfflows.training.several_steps import make_several_steps, steps_before
-from tfflows.training.signals import stop_on_sigterm
-from tfflows.training.step_metrics import StepMetrics, TrainingState
+from tfflows.training.train_step import make_several_steps, steps_before
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss was not finite."""
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """What a checkpoint holds besides parameters and optimizer: enough to continue as if nothing had happened.
+
+    Attributes:
+      step: Number of steps done.
+      seconds: Wall-clock time of all steps so far.
+      window: Sums of the metrics since the last logged step, by name; empty right after it.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+class StepMetrics:
+    """Updates a `TrainingState` with the metrics of the steps that were taken, and logs them.
+
+    Apart from times, what it logs does not depend on how many steps are added at once.
+
+    Args:
+      state: Updated in place.
+      logger: Where lines are logged.
+      progress: Where the progress is shown.
+      names: Names of the metrics; `bits_per_dim` is among them.
+      learning_rate: Learning rate as a function of the step, for the log.
+      images_per_step: Global batch size.
+      num_steps: Step after which a line is logged in any case.
+      log_every: Number of steps between lines.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        logger: MetricLogger,
+        progress: Progress,
+        names: Sequence[str],
+        learning_rate: Callable[[int], float],
+        images_per_step: int,
+        num_steps: int,
+        log_every: int,
+    ) -> None:
+        self._state = state
+        self._logger = logger
+        self._progress = progress
+        self._names = list(names)
+        self._learning_rate = learning_rate
+        self._images_per_step = images_per_step
+        self._num_steps = num_steps
+        self._log_every = log_every
+        self._added_at = time.monotonic()
+        self._logged_step, self._logged_seconds = state.step, state.seconds
+        # A run that ended between two lines has logged one there, so a longer one may begin with an empty window.
+        self._window_steps = state.step % log_every if state.window else 0
+        self.last_line: dict[str, float] = {}
+
+    def add(self, metrics: tf.Tensor) -> None:
+        """Accounts for the next steps; each is given an equal part of the time since the last call.
+
+        Args:
+          metrics: `[steps, len(names)]`, one row per step.
+
+        Raises:
+          TrainingDiverged: If a metric is not finite; the message names the step, and the state is then the one before it.
+        """
+        rows = metrics.numpy().tolist()  # waits for the device
+        now = time.monotonic()
+        seconds, self._added_at = (now - self._added_at) / len(rows), now
+        for row in rows:
+            self._add_step(dict(zip(self._names, row, strict=True)), seconds)
+        self._progress.update(self._state.step, bits_per_dim=rows[-1][self._names.index("bits_per_dim")])
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """A context whose time does not count as time of steps."""
+        started = time.monotonic()
+        yield
+        self._added_at += time.monotonic() - started
+
+    def _add_step(self, metrics, seconds):
+        state = self._state
+        _check_finite(metrics, state.step + 1)
+        state.step += 1
+        state.seconds += seconds
+        for name, value in metrics.items():
+            state.window[name] = state.window.get(name, 0.0) + value
+        self._window_steps += 1
+        if state.step % self._log_every == 0 or state.step == self._num_steps:
+            self._log()
+
+    def _log(self):
+        state = self._state
+        images = (state.step - self._logged_step) * self._images_per_step
+        self.last_line = {
+            **{name: total / self._window_steps for name, total in state.window.items()},
+            "learning_rate": self._learning_rate(state.step - 1),
+            "seconds": state.seconds,
+            "images_per_second": images / (state.seconds - self._logged_seconds),
+        }
+        self._logger.log(state.step, self.last_line)
+        state.window, self._window_steps = {}, 0
+        self._logged_step, self._logged_seconds = state.step, state.seconds
+
+
+def _check_finite(metrics, step):
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingDiverged(
+            f"{', '.join(bad)} not finite at step {step}. All checkpoints are from earlier steps. A longer warm-up, a lower "
+            "learning rate or another seed usually helps; give another workdir with changed settings."
+        )
+
+
+class StateVariables:
+    """The variables that carry a `TrainingState` through a checkpoint."""
+
+    def __init__(self, metric_names: Sequence[str]) -> None:
+        """Creates the variables; must be called in the scope of the strategy.
+
+        Args:
+          metric_names: Names of the metrics of a step.
+        """
+        self._names = sorted(metric_names)
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self._window = tf.Variable(np.zeros([len(self._names)]), trainable=False)
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """`{name: variable}` for the checkpoint."""
+        return {"loop/step": self._step, "loop/seconds": self._seconds, "loop/window": self._window}
+
+    def store(self, state: TrainingState) -> None:
+        """Puts `state` into the variables."""
+        self._step.assign(state.step)
+        self._seconds.assign(state.seconds)
+        self._window.assign([state.window.get(name, 0.0) for name in self._names])
+
+    def load(self) -> TrainingState:
+        """The state that the variables hold."""
+        sums = self._window.numpy().tolist()
+        window = dict(zip(self._names, sums, strict=True)) if any(sums) else {}
+        return TrainingState(int(self._step.numpy()), float(self._seconds.numpy()), window)
+
+
+class RunCheckpoints:
+    """The checkpoints of a run, which hold its `TrainingState` with its variables; none without a workdir."""
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike | None,
+        variables: Mapping[str, tf.Variable],
+        state_variables: StateVariables,
+        max_to_keep: int = 3,
+        chief: bool = True,
+    ) -> None:
+        """Creates `Checkpoints` in `workdir/checkpoints`.
+
+        Args:
+          workdir: The working directory; None: nothing is saved or restored.
+          variables: The variables by unique names.
+          state_variables: Made in the scope of the variables' strategy.
+          max_to_keep: Number of newest checkpoints that stay.
+          chief: Whether this process writes.
+        """
+        self._state_variables, self._checkpoints = state_variables, None
+        if workdir is not None:
+            named = {**variables, **state_variables.variables()}
+            self._checkpoints = Checkpoints(pathlib.Path(workdir) / "checkpoints", named, max_to_keep, chief=chief)
+
+    def restore(self) -> TrainingState | None:
+        """Restores the newest checkpoint that is whole; None if there is none.
+
+        Raises:
+          CheckpointError: As for `Checkpoints.restore_latest`.
+        """
+        if self._checkpoints is None or self._checkpoints.restore_latest() is None:
+            return None
+        return self._state_variables.load()
+
+    def restore_best(self) -> int | None:
+        """Restores the best checkpoint and returns its step; None if there is none."""
+        return None if self._checkpoints is None else self._checkpoints.restore_best()
+
+    def save(self, state: TrainingState) -> None:
+        """Saves the variables as they are after `state.step`."""
+        if self._checkpoints is not None:
+            self._state_variables.store(state)
+            self._checkpoints.save(state.step)
+
+    def save_best(self, state: TrainingState, value: float) -> None:
+        """Saves the variables as the best ones if `value` is the lowest so far."""
+        if self._checkpoints is not None:
+            self._checkpoints.save_best(state.step, value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfflows.devices.side_by_side import use_cores
+from tfflows.devices.strategies import use_cores
 
 
 def process_options(*, tf32: bool = False, side_by_side: int = 1) -> None:
@@ -17,7 +17,7 @@ def process_options(*, tf32: bool = False, side_by_side: int = 1) -> None:
 
     Args:
       tf32: Whether GPUs may compute float32 products in TF32.
-      side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.side_by_side`. Above 1 the
+      side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`. Above 1 the
         call has to come before TensorFlow first uses its devices.
 
     Raises:

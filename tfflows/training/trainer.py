@@ -13,17 +13,13 @@ from absl import logging
 
 from tfflows.data import ImageSource, as_source
 from tfflows.data.augmentation import check_augmentation
-from tfflows.devices.inputs import distributed_training_batches
-from tfflows.devices.strategies import check_batch_divides, is_chief
+from tfflows.devices.strategies import check_batch_divides, distributed_training_batches, is_chief
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
-from tfflows.training.initialize import initialize_from_data
 from tfflows.training.logs import MetricLogger
-from tfflows.training.loop import Evaluation, Loop, LoopSettings
-from tfflows.training.parameters import TrainedParameters
-from tfflows.training.run_checkpoints import RunCheckpoints, StateVariables
+from tfflows.training.loop import Evaluation, Loop, LoopSettings, RunCheckpoints, StateVariables, TrainingState
+from tfflows.training.parameters import TrainedParameters, initialize_from_data
 from tfflows.training.schedules import learning_rate_of
-from tfflows.training.step_metrics import TrainingState
 from tfflows.training.train_step import Execution, make_train_step
 from tfflows.training.workdir import lock_workdir, prepare_workdir
 

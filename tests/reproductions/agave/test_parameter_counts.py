@@ -15,7 +15,7 @@ from reproductions.agave import model as agave
 from reproductions.agave.counts import count_parameters
 from reproductions.agave.experiments import EXPERIMENTS
 from tfflows.networks import AutoregressiveConv2D
-from tfflows.tracing import named_variables
+from tfflows.tracing import variables as named_variables
 
 RESULTS = pathlib.Path(__file__).parents[3] / "results"
 with open(RESULTS / "parameters.csv", newline="") as file:

@@ -19,7 +19,7 @@ from reproductions.reporting.records import Record, write_record
 from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
 from reproductions.vflow import counts as vflow_counts
 from reproductions.vflow.experiments import EXPERIMENTS as VFLOW_EXPERIMENTS
-from tfflows.tracing.named_variables import count_parameters
+from tfflows.tracing.variables import count_parameters
 
 # VFlow's study has one more, with a flow of its own.
 GLOW_ARMS = sorted({arm.experiment for arm in ARMS if arm.paper == "glow"} - {"claims_augmented"})

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from reproductions.driver.selection import overrides, select_experiment
+from reproductions.driver.session import overrides, select_experiment
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
 from tests.reproductions.driver.running import exit_message

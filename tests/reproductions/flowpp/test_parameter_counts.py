@@ -18,7 +18,7 @@ from reproductions.reporting.expected import load_expected
 from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
-from tfflows.tracing.named_variables import count_parameters
+from tfflows.tracing.variables import count_parameters
 
 RESULTS = pathlib.Path(__file__).parents[3] / "results"
 KINDS = ("invertible_conv", "coupling_networks", "actnorm", "dequantizer")

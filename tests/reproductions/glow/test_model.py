@@ -10,10 +10,10 @@ import tensorflow as tf
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment
 from tests.reproductions.choices import own_choices
-from tfflows.distributions.quantization import bits_per_dim
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.interop.glow import released_variables
 from tfflows.math.random import row_keys
-from tfflows.tracing.named_variables import named_variables, parameter_table
+from tfflows.tracing.variables import named_variables, parameter_table
 
 CHOICES = own_choices(GlowExperiment)
 TINY = dataclasses.replace(EXPERIMENTS["cifar10"], image_size=8, levels=2, depth=1, width=8, beta_2=0.9, num_bits=5)

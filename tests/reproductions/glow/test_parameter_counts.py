@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS
-from tfflows.tracing.named_variables import count_parameters, named_variables
+from tfflows.tracing.variables import count_parameters, named_variables
 
 TABLE = pathlib.Path(__file__).parents[3] / "results" / "parameters.csv"
 VARIANTS = {

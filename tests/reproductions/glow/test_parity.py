@@ -15,7 +15,7 @@ import tensorflow as tf
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS
 from tfflows.bijectors import ActNorm, GaussianPrior
-from tfflows.distributions.quantization import bits_per_dim, to_images
+from tfflows.distributions.dequantizers import bits_per_dim, to_images
 from tfflows.interop.glow import load_weights, released_variables
 from tfflows.math.convolution import convolution_with_border
 from tfflows.math.squeeze import squeeze, unsqueeze

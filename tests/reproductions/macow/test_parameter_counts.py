@@ -17,7 +17,7 @@ from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS
 from tfflows.bijectors import ActNorm, Chain, InvertibleConv, MaskedConv, OnFirstChannels
 from tfflows.bijectors.coupling import Coupling
-from tfflows.tracing import named_variables
+from tfflows.tracing import variables as named_variables
 
 RESULTS = pathlib.Path(__file__).parents[3] / "results"
 # Settings that no authors' configuration is known of.

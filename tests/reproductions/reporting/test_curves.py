@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproductions.reporting.curves import evaluation_curve, training_curve
+from reproductions.reporting.records import evaluation_curve, training_curve
 
 LINES = [
     {"step": 2, "bits_per_dim": 8.0},

@@ -19,7 +19,7 @@ from reproductions.vflow.counts import KINDS, count_by_kind, count_parameters, h
 from reproductions.vflow.experiments import EXPERIMENTS, small
 from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
-from tfflows.tracing import named_variables
+from tfflows.tracing import variables as named_variables
 
 RESULTS = pathlib.Path(__file__).parents[3] / "results"
 with open(RESULTS / "parameters.csv", newline="") as file:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from reproductions.vflow import model as vflow
 from reproductions.vflow.experiments import EXPERIMENTS
 from tfflows.bijectors import ActNorm, Chain, LogisticMixtureCoupling, OnHalves
-from tfflows.distributions.quantization import bits_per_dim
+from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.interop.vflow import export_weights, load_weights
 
 FILE = pathlib.Path(__file__).parents[2] / "data" / "vflow" / "model_cifar.npz"

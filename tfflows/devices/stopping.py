@@ -1,11 +1,14 @@
-"""Stopping on request: SIGTERM and the first Ctrl-C end a run at the next step."""
+"""Stopping on request: SIGTERM and the first Ctrl-C end a run at the next step, on all workers alike."""
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import tensorflow as tf
 from absl import logging
+
+from tfflows.devices.strategies import num_workers
 
 
 class StopRequest:
@@ -47,3 +50,26 @@ def stop_on_sigterm() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def make_any_worker(strategy: tf.distribute.Strategy) -> Callable[[object], bool]:
+    """A function that tells whether a flag is set in any worker: signals reach workers between different steps.
+
+    Args:
+      strategy: Every worker must call the function the same number of times.
+
+    Returns:
+      A function `flag -> bool`.
+    """
+    if num_workers(strategy) == 1:
+        return bool
+
+    @tf.function
+    def total(flag):
+        def replica(flag):
+            # An argument is on no device, and the sum goes where its summand is.
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
+
+        return strategy.experimental_local_results(strategy.run(replica, args=(flag,)))[0]
+
+    return lambda flag: float(total(tf.constant(float(bool(flag))))) > 0

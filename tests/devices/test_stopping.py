@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from tfflows.training.signals import stop_on_sigterm
+from tfflows.devices.stopping import stop_on_sigterm
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

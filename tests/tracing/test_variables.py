@@ -7,12 +7,7 @@ import tensorflow_probability as tfp
 from reproductions.glow import model as glow
 from tests.training.tiny_runs import EXPERIMENT, replicas_of
 from tfflows.devices.strategies import make_strategy
-from tfflows.tracing.named_variables import (
-    count_parameters,
-    named_variables,
-    parameter_table,
-    short_variable_names,
-)
+from tfflows.tracing.variables import count_parameters, named_variables, parameter_table, short_variable_names
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
