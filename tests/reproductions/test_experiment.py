@@ -6,7 +6,7 @@ import json
 import pytest
 
 from reproductions.experiment import Experiment
-from reproductions.fields import override
+from reproductions.fields import as_of_today, override
 from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment, small
 from tests.reproductions.choices import own_choices
 
@@ -43,8 +43,9 @@ def test_override_refuses(assignment, message):
 
 def test_a_cooldown_has_to_fit_in_the_run():
     assert override(BASE, ["num_steps=12", "warmup_steps=4", "cooldown_steps=8"]).cooldown_steps == 8
-    for steps in (9, -1):
-        with pytest.raises(ValueError, match=f"warmup_steps=4, at most num_steps=12, got {steps}"):
+    messages = {9: "with warmup_steps=4, be at most num_steps=12, got 9", -1: "cooldown_steps must be at least 0, got -1"}
+    for steps, message in messages.items():
+        with pytest.raises(ValueError, match=message):
             override(BASE, ["num_steps=12", "warmup_steps=4", f"cooldown_steps={steps}"])
 
 
@@ -109,6 +110,7 @@ def test_published_settings(name, size, bits, levels, depth, coupling, batch, in
 def test_by_default_arithmetic_is_that_of_float32():
     assert BASE.precision == "float32" and BASE.tf32 is False
     # Runs of before these fields had the same.
-    assert Experiment.added_fields["precision"] == "float32" and Experiment.added_fields["tf32"] is False
+    before = as_of_today(Experiment, {})
+    assert before["precision"] == "float32" and before["tf32"] is False
     for experiment in EXPERIMENTS.values():
         assert experiment.precision == "float32" and experiment.tf32 is False
