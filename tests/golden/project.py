@@ -38,6 +38,8 @@ _BESIDE_THE_MODEL = (
     "clip_norm",
     "dropout_rate",
     "kl_weight",
+    "auxiliary_levels",
+    "initial_log_scale",
     "pretraining_steps",
     "least_kl",
     "joint_least_kl",
