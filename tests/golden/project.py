@@ -39,6 +39,8 @@ _BESIDE_THE_MODEL = (
     "clip_norm",
     "dropout_rate",
     "kl_weight",
+    "auxiliary_levels",
+    "initial_log_scale",
     "pretraining_steps",
     "free_bits",
     "joint_free_bits",

@@ -140,7 +140,7 @@ RUNS = (
         (*_GLOW, *_set(augment_channels=1, augmenter="flow", augmenter_width=4, augmenter_steps=1)),
     ),
     GoldenRun("glow_best", "glow", "cifar10", (*_GLOW, *_set(evaluate_every=1)), ("--select=best_test",)),
-    GoldenRun("flowpp", "flowpp", "cifar10", (*_FLOWPP, *_set(ema_decay=0.0)), has_importance=True, is_default=True),
+    GoldenRun("flowpp", "flowpp", "cifar10", (*_FLOWPP, *_set(ema_decay=0.0)), has_importance=True),
     GoldenRun("flowpp_averages", "flowpp", "cifar10", (*_FLOWPP, *_set(ema_decay=0.9))),
     GoldenRun("macow", "macow", "cifar10_fine_grained", _MACOW),
     GoldenRun(

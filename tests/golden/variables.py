@@ -8,7 +8,7 @@ shape, type, whether trained; in order); `variables/NAME.txt` has the whole list
     python -m tests.golden.variables --list PAPER KEY           prints the list of one experiment, such as glow cifar10:small
     python -m tests.golden.variables --against TREE PAPER KEY   prints where the list is another than in another source tree
 
-Large models take a minute each; what is written is kept after each. Run it from the repository's root.
+Models of published size take a minute each, and come last; each is kept as soon as it is built. Run it from the root.
 """
 
 import argparse
@@ -64,25 +64,28 @@ def lines_of(paper, key):
     )
 
 
-def write(everything):
-    """Writes what is missing, or all."""
+def write(everything, golden_runs):
+    """Writes what is missing, or all; the whole lists of the golden runs where asked for or missing."""
     from tests.golden import project
     from tests.golden.runs import RUNS
 
     LISTS.mkdir(exist_ok=True)
     for run in RUNS:
+        if (LISTS / f"{run.name}.txt").exists() and not golden_runs:
+            continue
         lines = project.variable_lines(run.paper, project.golden_experiment(run))
         (LISTS / f"{run.name}.txt").write_text("\n".join(lines) + "\n")
     stored = {} if everything else read_stored()
     papers = (*project.PAPERS, project.TOY)
     missing = [(paper, key) for paper in papers for key in keys_of(paper) if key not in stored.get(paper, {})]
-    for paper, key in sorted(missing, key=lambda entry: _is_large(*entry)):
+    for paper, key in sorted(missing, key=lambda entry: is_large(*entry)):
         stored.setdefault(paper, {})[key] = describe(lines_of(paper, key))
         print(paper, key, stored[paper][key]["count"], flush=True)
         _save({paper: {key: stored[paper][key] for key in keys_of(paper) if key in stored[paper]} for paper in stored})
 
 
-def _is_large(paper, key):
+def is_large(paper, key):
+    """Whether an experiment is of the published size."""
     from tests.golden import project
 
     return paper != project.TOY and project.experiments_of(paper)[key].scale == "paper"
@@ -117,6 +120,7 @@ def main():
     """Does what the flags ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="write everything anew")
+    parser.add_argument("--golden-runs", action="store_true", help="write the lists of the golden runs anew, too")
     parser.add_argument("--check", nargs="*", metavar="PAPER")
     parser.add_argument("--list", nargs=2, metavar=("PAPER", "KEY"))
     parser.add_argument("--against", nargs=3, metavar=("TREE", "PAPER", "KEY"))
@@ -137,7 +141,7 @@ def main():
         print("\n".join(problems) or "All equal.")
         sys.exit(bool(problems))
     else:
-        write(arguments.all)
+        write(arguments.all, arguments.golden_runs or arguments.all)
 
 
 if __name__ == "__main__":
