@@ -147,7 +147,7 @@ class MultiScale(Bijector):
         flat = []
         for part, shape in zip(parts, self._part_shapes, strict=True):
             size = tf.concat([tf.shape(part)[:-3], [shape.num_elements()]], axis=0)
-            flat.append(tf.ensure_shape(tf.reshape(part, size), [*part.shape[:-3], shape.num_elements()]))
+            flat.append(tf.ensure_shape(tf.reshape(part, size), part.shape[:-3].concatenate([shape.num_elements()])))
         return tf.concat(flat, axis=-1)
 
     def _conditions(self, condition, batch_ndims):
@@ -279,7 +279,7 @@ class MultiScale(Bijector):
 
     def _inverse_event_shape(self, shape):
         self._image_shape.assert_is_compatible_with(shape[-3:])
-        return tf.TensorShape([*shape[:-3], self.num_dimensions])
+        return shape[:-3].concatenate([self.num_dimensions])
 
     def _forward_event_shape(self, shape):
         tf.TensorShape([self.num_dimensions]).assert_is_compatible_with(shape[-1:])

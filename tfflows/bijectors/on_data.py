@@ -124,7 +124,7 @@ class OnData(Bijector):
 
     def _inverse_event_shape(self, shape):
         num_dimensions = self._latent_shape.num_elements() + self._beside_shape.num_elements()
-        return tf.TensorShape([*shape[: -self._data_shape.rank], num_dimensions])
+        return shape[: -self._data_shape.rank].concatenate([num_dimensions])
 
     def _forward_event_shape(self, shape):
         return shape[:-1] + self._events()
