@@ -189,7 +189,7 @@ def test_without_a_rate_no_arm_runs(monkeypatch, arguments, capsys):
     done = fake_runs(monkeypatch, lambda arm: "TrainingDiverged: x not finite." if arm in TRIALS else None)
     run.work(GLOW_RUNS, arguments)
     assert done == GLOW_RUNS[:3]
-    assert "glow has no rate" in capsys.readouterr().out
+    assert "glow has no learning rate yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

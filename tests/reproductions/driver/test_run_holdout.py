@@ -41,4 +41,4 @@ def test_images_held_out_are_measured_and_not_trained_on(tmp_path, monkeypatch, 
     assert [list(point) for point in record.curve] == [[step, measured[step]] for step in (2, 4) if step <= best]
     assert [step for step, _ in record.train_curve] == [step for step in (2, 4) if step <= best]
     printed = capsys.readouterr().out
-    assert "37 training images held out" in printed
+    assert "37 held-out training images" in printed
