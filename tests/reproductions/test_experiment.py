@@ -43,7 +43,10 @@ def test_override_refuses(assignment, message):
 
 def test_a_cooldown_has_to_fit_in_the_run():
     assert override(BASE, ["num_steps=12", "warmup_steps=4", "cooldown_steps=8"]).cooldown_steps == 8
-    messages = {9: "with warmup_steps=4, be at most num_steps=12, got 9", -1: "cooldown_steps must be at least 0, got -1"}
+    messages = {
+        9: "with warmup_steps=4, be at most num_steps=12, got 9",
+        -1: "cooldown_steps must be at least 0, got -1",
+    }
     for steps, message in messages.items():
         with pytest.raises(ValueError, match=message):
             override(BASE, ["num_steps=12", "warmup_steps=4", f"cooldown_steps={steps}"])
