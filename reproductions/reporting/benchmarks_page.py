@@ -86,7 +86,13 @@ def _line(row):
 
 
 def format_number(value: float) -> str:
-    """Formats a number with three significant digits and no exponent: `0.0123`, `1.23`, `45.6`, `1,235`."""
+    """Formats a number with three significant digits and no exponent.
+
+    Example:
+      >>> from reproductions.reporting.benchmarks_page import format_number
+      >>> [format_number(value) for value in (0.01234, 1.2345, 45.64, 1234.5)]
+      ['0.0123', '1.23', '45.6', '1,234']
+    """
     if value >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.{2 - math.floor(math.log10(value))}f}"
