@@ -1,9 +1,20 @@
 """Dataclass fields that declare which values they allow and what they are for.
 
-    @dataclasses.dataclass(frozen=True)
-    class Experiment:
-        depth: int = setting(32, at_least=1)
-        permutation: str = setting("invertible", choices=("reverse", "invertible"))
+Example:
+  >>> import dataclasses
+  >>> from reproductions.fields import check_fields, override, setting
+  >>> @dataclasses.dataclass(frozen=True)
+  ... class Experiment:
+  ...     depth: int = setting(32, at_least=1)
+  ...     permutation: str = setting("invertible", choices=("reverse", "invertible"))
+  ...
+  ...     def __post_init__(self):
+  ...         check_fields(self)
+  >>> override(Experiment(), ["depth=4", "permutation=reverse"])
+  Experiment(depth=4, permutation='reverse')
+  >>> Experiment(depth=0)
+  Traceback (most recent call last):
+  ValueError: depth must be at least 1, got 0.
 
 Every check, `--set` and `--help`, the comparison of workdirs and the records read this one declaration, so a new field needs
 no other place.
@@ -226,7 +237,13 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
 
 
 def text_of(value: object) -> object:
-    """Returns a sequence as text that `--set` takes, such as `4, 12+12, 12`, and any other value unchanged."""
+    """Returns a sequence as text that `--set` takes, and any other value unchanged.
+
+    Example:
+      >>> from reproductions.fields import text_of
+      >>> text_of(((4,), (12, 12), (12,)))
+      '4, 12+12, 12'
+    """
     if not isinstance(value, tuple | list):
         return value
     return ", ".join("+".join(map(str, part)) if isinstance(part, tuple | list) else str(part) for part in value)

@@ -18,7 +18,13 @@ PREFIX = "study_"
 
 
 def learning_rate_shape(num_steps: int) -> dict[str, int]:
-    """Returns the schedule fields of a run of `num_steps` steps: warm-up over the first tenth, decay over the last third."""
+    """Returns the schedule fields of a run of `num_steps` steps: warm-up over the first tenth, decay over the last third.
+
+    Example:
+      >>> from reproductions.recipe import learning_rate_shape
+      >>> learning_rate_shape(3000)
+      {'num_steps': 3000, 'warmup_steps': 300, 'cooldown_steps': 1000}
+    """
     return {"num_steps": num_steps, "warmup_steps": num_steps // 10, "cooldown_steps": round(num_steps / 3)}
 
 

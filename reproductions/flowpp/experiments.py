@@ -90,6 +90,11 @@ def parse_stages(text: str) -> list[tuple[str, int]]:
 
     Raises:
       ValueError: If a stage is not `checkerboard N`, `channel N` or `squeeze`.
+
+    Example:
+      >>> from reproductions.flowpp.experiments import parse_stages
+      >>> parse_stages("checkerboard 4, squeeze, channel 2")
+      [('checkerboard', 4), ('squeeze', 0), ('channel', 2)]
     """
     stages = []
     for stage in text.split(","):

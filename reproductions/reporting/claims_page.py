@@ -22,11 +22,10 @@ def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
     sections = [
         (
             "",
-            "A claim on bits/dim is held or reversed if the paired difference an image is beyond two "
-            "combined standard errors and of equal sign in each seed, else undecided. Differences "
-            "are positive where they go as claimed; for a cost they are its size. A gap is how much higher "
-            "bits/dim are on test images than on the images trained on; gaps are compared likewise, with the "
-            "errors of both sets of images.",
+            "A claim on bits/dim is held or reversed if the paired difference per image exceeds two combined standard errors and "
+            "has the same sign for each seed, and otherwise undecided. Differences are positive if they go as claimed; for a "
+            "cost they are its size. A gap is how much higher bits/dim are on test images than on training images. Gaps are "
+            "compared in the same way, with the errors of both sets of images.",
         )
     ]
     for paper in papers.itertuples():
@@ -56,7 +55,7 @@ def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
                 "Bits/dim": "" if arm["bits_per_dim"] is None else f"{arm['bits_per_dim']:.4f}",
                 "Standard deviation": "" if arm["bits_per_dim_std"] is None else f"{arm['bits_per_dim_std']:.4f}",
                 **_gap_cells(arm),
-                "Seconds a step": f"{arm['seconds_per_step']:.3f}",
+                "Seconds per step": f"{arm['seconds_per_step']:.3f}",
                 "Parameters": arm["parameters"],
             }
             for claim in own

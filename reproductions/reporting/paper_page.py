@@ -43,8 +43,8 @@ def paper_page(
     titles = dict(zip(papers.paper, papers.title, strict=True))
     sections = [
         ("Expected and obtained", _comparison_table([*own, *elsewhere], records, paper, titles)),
-        ("Beside other models", _baselines_table([*rows, *elsewhere], records, titles)),
-        ("Other numbers of the paper", _other_numbers_table(rows)),
+        ("Compared with other models", _baselines_table([*rows, *elsewhere], records, titles)),
+        ("Other numbers in the paper", _other_numbers_table(rows)),
     ]
     plain = [record for record in records if record.is_plain]
     if plain:
@@ -54,7 +54,7 @@ def paper_page(
         sections.append(("Terms of the bound", _terms_table([record for record in plain if record.terms])))
     if len(plain) < len(records):
         others = [record for record in records if not record.is_plain]
-        sections.append(("With more noise draws an image, or of fewer images", _bounds_table(others)))
+        sections.append(("With more noise draws per image, or on fewer images", _bounds_table(others)))
     shown = [figure for figure in figures if figure.paper == paper.paper]
     if shown:
         sections.append(("Curves", "\n\n".join(f"![{item.title}]({item.file})" for item in shown)))
@@ -204,7 +204,7 @@ def _seeds_table(records) -> str:
                 "Seeds": len(runs),
                 "Mean": f"{runs.value.mean():.4f}",
                 "Standard deviation": f"{runs.value.std():.4f}" if len(runs) > 1 else "",
-                "Seconds a step": f"{seconds.mean():.3f}" if len(seconds) else "",
+                "Seconds per step": f"{seconds.mean():.3f}" if len(seconds) else "",
             }
         )
     return lines_table(lines)
@@ -248,7 +248,7 @@ def _bounds_table(records) -> str:
             "Steps": record.steps,
             "Seed": record.seed,
             "Images": record.num_images,
-            "Samples an image": importance.get("samples", 1),
+            "Samples per image": importance.get("samples", 1),
             "Bits/dim, ± over images": format_value(record.value, record.standard_error),
         }
         if importance:
@@ -262,7 +262,7 @@ def _bounds_table(records) -> str:
 
 def _samples_cell(record) -> dict[str, int]:
     """One more column if a record has several noise draws per image."""
-    return {} if record.importance is None else {"Samples an image": record.importance["samples"]}
+    return {} if record.importance is None else {"Samples per image": record.importance["samples"]}
 
 
 def _train_cells(record) -> dict[str, str]:

@@ -62,7 +62,7 @@ def results_block(
                 "Selected": select,
                 "Parameters": runs[0].parameters,
                 "Test bits/dim": _mean_and_deviation([run.value for run in runs]),
-                "The paper's, at its size": "" if printed is None else printed.printed,
+                "Paper's value, at its size": "" if printed is None else printed.printed,
             }
         )
     parts = [lines_table(lines) if lines else "No experiment has been run yet."]

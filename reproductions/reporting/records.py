@@ -279,6 +279,11 @@ def training_curve(lines: Iterable[Mapping], steps: Sequence[int]) -> list[Point
       lines: Lines of the metrics file, with increasing steps. A line with `bits_per_dim` holds the mean over the steps since the
         last such line, and is counted at its own step.
       steps: Increasing steps at which points are wanted. There is no point where no line falls after the previous step.
+
+    Example:
+      >>> from reproductions.reporting.records import training_curve
+      >>> training_curve([{"step": 10, "bits_per_dim": 6.0}, {"step": 30, "bits_per_dim": 3.0}], steps=[30])
+      [(30, 4.0)]
     """
     logged = [(line["step"], line["bits_per_dim"]) for line in lines if "bits_per_dim" in line]
     points, begin, last = [], 0, 0

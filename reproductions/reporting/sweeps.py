@@ -61,7 +61,7 @@ class SweepFigure:
         line(nats, "KL", lambda record: record.terms["kl_nats"]["value"])
         if all(SAMPLE_DISTANCE in record.terms for seeds in self.points.values() for record in seeds):
             line(distance, "samples", lambda record: record.terms[SAMPLE_DISTANCE]["value"])
-        names = {bits: "bits/dim", nats: "KL in nats an image", distance: "from samples to reconstructions of the VAE"}
+        names = {bits: "bits/dim", nats: "KL in nats per image", distance: "from samples to reconstructions of the VAE"}
         for axis, name in names.items():
             axis.set_xticks(places, list(self.points))
             axis.set(xlabel=self.abscissa, ylabel=name)

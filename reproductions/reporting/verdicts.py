@@ -170,6 +170,14 @@ def paired_verdict(lower: Mapping[int, np.ndarray], higher: Mapping[int, np.ndar
 
     Raises:
       ValueError: If seeds or shapes differ, if there are fewer than two images, or if a value is not finite.
+
+    Example:
+      >>> import numpy as np
+      >>> from reproductions.reporting.verdicts import paired_verdict
+      >>> lower, higher = np.array([4.0, 5.0, 6.0]), np.array([4.1, 5.1, 6.1])
+      >>> judged = paired_verdict({0: lower}, {0: higher})
+      >>> judged.verdict, round(judged.difference, 3)
+      ('held', 0.1)
     """
     if not lower or lower.keys() != higher.keys():
         raise ValueError(f"Both arms need the same seeds, at least one: got {sorted(lower)} and {sorted(higher)}.")

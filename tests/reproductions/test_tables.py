@@ -51,7 +51,7 @@ def test_expected_stands_beside_obtained(results, make_record):
 
 def test_baselines_stand_beside_ours(results, make_record):
     write_record(make_record(value=4.1, scale="small"), results / "obtained")
-    table = section(build_tables(results)["glow.md"], "Beside other models")
+    table = section(build_tables(results)["glow.md"], "Compared with other models")
     assert row(table, "RealNVP")["cifar10"] == "3.49"
     assert row(table, "Glow (this paper)")["cifar10"] == "3.35"
     assert row(table, "tfflows, cifar10, scale small")["cifar10"] == "4.100"
@@ -66,7 +66,7 @@ def test_records_and_their_mean_over_seeds(results, make_record):
     page = build_tables(results)["glow.md"]
     means = row(section(page, "Means over seeds"), "cifar10", "claims")
     assert (means["Seeds"], means["Mean"], means["Standard deviation"]) == ("2", "4.1000", "0.1414")
-    assert means["Seconds a step"] == "0.150"
+    assert means["Seconds per step"] == "0.150"
     records = section(page, "Records")
     assert "2 x GPU A" in records and "0123456789-dirty" in records
     # Another data set than the paper's.
@@ -78,9 +78,9 @@ def test_importance_weighted_bounds_have_a_table_of_their_own(results, make_reco
     write_record(make_record(value=4.1, scale="small"), results / "obtained")
     write_record(make_record(value=4.0, num_images=100, evaluation_images=100, **shared), results / "obtained")
     page = build_tables(results)["glow.md"]
-    table = section(page, "With more noise draws an image, or of fewer images")
+    table = section(page, "With more noise draws per image, or on fewer images")
     bound = row(table, "cifar10", "small")
-    assert (bound["Images"], bound["Samples an image"], bound["± over noise"]) == ("100", "64", "0.0007")
+    assert (bound["Images"], bound["Samples per image"], bound["± over noise"]) == ("100", "64", "0.0007")
     assert bound["Bits/dim, ± over images"] == "4.0000 ± 0.0040"
     assert bound["Single draws, ± over images"] == "3.3600 ± 0.0050"
     assert "4.0000" not in page.replace(table, "")
@@ -88,7 +88,7 @@ def test_importance_weighted_bounds_have_a_table_of_their_own(results, make_reco
     write_record(make_record(value=4.05, **shared), results / "obtained")
     page = build_tables(results)["glow.md"]
     assert "| 4.0500 ± 0.0040 |" in section(page, "Expected and obtained")
-    beside = row(section(page, "Beside other models"), "tfflows, cifar10, scale small, 64 importance samples")
+    beside = row(section(page, "Compared with other models"), "tfflows, cifar10, scale small, 64 importance samples")
     assert beside["cifar10"] == "4.050"
     assert row(section(page, "Means over seeds"), "cifar10", "small")["Mean"] == "4.1000"
 

@@ -54,11 +54,11 @@ def model_name(record: LogLikelihoodRecord) -> str:
 def _introduction(dataset, records):
     points = ", ".join(f"{count:,}" for count in sorted({record.test_points for record in records}))
     lines = [
-        f"Mean test log-likelihood in nats, ± standard deviation over seeds; {points} test points a seed. Of models with "
-        "augmentation it is the importance-weighted bound, of the others exact.",
+        f"Mean test log-likelihood in nats, ± standard deviation over seeds; {points} test points per seed. For models with "
+        "augmentation it is the importance-weighted bound; for the others it is exact.",
     ]
     if dataset in OPTIMA:
-        lines.append("The largest that a model can have is {} = {}.".format(*OPTIMA[dataset]))
+        lines.append("The highest possible value is {} = {}.".format(*OPTIMA[dataset]))
     return " ".join(lines)
 
 
@@ -90,7 +90,7 @@ def _models(records, expected, dataset):
                 "Dimensions": record.dimensions,
                 "Parameters": record.parameters,
                 "Log-likelihood": _value(record),
-                "The paper's": "" if mean is None else f"{mean} ± {deviation}",
+                "Paper": "" if mean is None else f"{mean} ± {deviation}",
                 "Difference": "" if mean is None else f"{record.mean - float(mean):+.3f}",
                 "Evidence lower bound": f"{sum(record.elbos) / len(record.elbos):.3f}",
                 "Importance samples": record.importance_samples,

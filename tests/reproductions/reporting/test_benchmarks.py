@@ -86,14 +86,14 @@ def test_page_shows_value_and_goal(benchmark_of):
 
 def test_goals_are_summed_up(benchmark_of):
     text = goals_summary([benchmark_of()])
-    assert text == "Of 2 goals 1 are met. Not met: ours / bare, training step, K=4 (1.50, goal < 1.40)."
+    assert text == "Of 2 goals, 1 are met. Not met: ours / bare, training step, K=4 (1.50, goal < 1.40)."
     assert goals_summary([benchmark_of(ratios=())]) == "No goals are set."
 
 
 def test_what_was_stopped_meets_no_goal(benchmark_of):
     stopped = Measurement("x", "start-up", "ours", "s", 20.0, 20.0, 20.0, 1, at_least=True, goal=30.0)
     page = benchmarks_page({"start_up": benchmark_of(measurements=(stopped,), ratios=())})
-    assert "> 20.0 s" in page and "< 30.0 s: not met" in page and "Of 1 goals 0 are met." in page
+    assert "> 20.0 s" in page and "< 30.0 s: not met" in page and "Of 1 goals, 0 are met." in page
 
 
 @pytest.mark.parametrize(
