@@ -126,10 +126,10 @@ def sampler(case: Case, num_pixels: int) -> Subject:
     limit_tensorflow()
     import tensorflow as tf
 
+    from tfflows.devices.strategies import process_options
     from tfflows.math.random import row_keys
     from tfflows.networks.pixelcnn.sampling import naive_sample
     from tfflows.tracing.variables import count_parameters
-    from tfflows.training.process_options import process_options
 
     process_options()  # as the command does
     model = _model(case)

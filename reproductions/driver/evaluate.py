@@ -10,11 +10,9 @@ from absl import logging
 from reproductions.driver.flags import EXECUTION_FLAGS
 from reproductions.driver.session import Session
 from reproductions.experiment import Experiment
-from reproductions.reporting.expected import Expected, load_expected
-from reproductions.reporting.gap import train_test_gap
+from reproductions.reporting.expected import Expected, compare_with, format_comparison, load_expected
 from reproductions.reporting.provenance import collect_provenance
-from reproductions.reporting.records import Record, evaluation_curve, training_curve, write_record
-from reproductions.reporting.verdicts import compare_with, format_comparison
+from reproductions.reporting.records import Record, evaluation_curve, train_test_gap, training_curve, write_record
 from tfflows.data import evaluation_batches
 from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator

@@ -6,8 +6,7 @@ import math
 from absl import flags
 
 from reproductions.experiment import Experiment
-from reproductions.fields import annotations_of, settings_of
-from reproductions.renamed import RENAMED
+from reproductions.fields import RENAMED, annotations_of, settings_of
 from tfflows.tracing import memory
 
 FLAGS = flags.FLAGS
@@ -162,7 +161,7 @@ def define_flags() -> None:
     for old, new in RENAMED.items():
         if new in FLAGS:
             # Registered under another module, so that `--help` leaves it out.
-            flags.DEFINE_alias(old, new, module_name="reproductions.renamed")
+            flags.DEFINE_alias(old, new, module_name="reproductions.fields")
 
 
 def _define_field_flag(flag, field, help_text):

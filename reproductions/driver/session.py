@@ -13,12 +13,11 @@ from reproductions.driver.flags import FIELD_FLAGS
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
 from tfflows.data import ImageSource, dataset_spec, load_dataset
-from tfflows.devices.strategies import is_chief, make_strategy
+from tfflows.devices.strategies import is_chief, make_strategy, process_options
 from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
-from tfflows.training.process_options import process_options
 from tfflows.training.schedules import warmup_constant_cooldown
 from tfflows.training.workdir import prepare_workdir
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from reproductions.reporting import stored
+from reproductions.reporting.records import load_dataclass, store_dataclass
 
 BENCHMARKS_DIRECTORY = "benchmarks"
 
@@ -124,7 +124,7 @@ class Benchmark:
 
 def write_benchmark(benchmark: Benchmark, directory: str | os.PathLike) -> pathlib.Path:
     """Writes `<directory>/<topic>.json`, replacing an earlier run, and returns its path."""
-    return stored.store(benchmark, pathlib.Path(directory) / f"{benchmark.topic}.json", overwrite=True)
+    return store_dataclass(benchmark, pathlib.Path(directory) / f"{benchmark.topic}.json", overwrite=True)
 
 
 def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> dict[str, Benchmark]:
@@ -141,7 +141,7 @@ def load_benchmarks(directory: str | os.PathLike, order: Sequence[str] = ()) -> 
     paths = sorted(pathlib.Path(directory).glob("*.json"))
     benchmarks = {}
     for path in sorted(paths, key=lambda path: places.get(path.stem, len(places))):
-        benchmark = stored.load(Benchmark, path)
+        benchmark = load_dataclass(Benchmark, path)
         if benchmark.topic != path.stem:
             raise ValueError(f"{path} holds the topic {benchmark.topic!r}; a file must be named after its topic.")
         benchmarks[benchmark.topic] = benchmark

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reproductions.fields import setting
-from reproductions.reporting import stored
-from reproductions.reporting.gap import train_test_gap
+from reproductions.reporting.records import load_dataclass, store_dataclass, train_test_gap
 from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED, gap_verdict, paired_verdict
 
 CLAIMS_DIRECTORY = "claims"
@@ -309,7 +308,7 @@ def measure_cost(
 def write_claim(claim: Claim, directory: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
     """Writes a claim to `<directory>/<paper>/<name>.json`, like `records.write_record`, and returns the path."""
     path = pathlib.Path(directory) / claim.paper / f"{claim.name}.json"
-    return stored.store(claim, path, overwrite)
+    return store_dataclass(claim, path, overwrite)
 
 
 def load_claims(directory: str | os.PathLike) -> Sequence[Claim]:
@@ -319,4 +318,4 @@ def load_claims(directory: str | os.PathLike) -> Sequence[Claim]:
       ValueError: If a file is not a valid claim.
     """
     paths = sorted(pathlib.Path(directory).glob("*/*.json"))
-    return tuple(stored.load(Claim, path) for path in paths)
+    return tuple(load_dataclass(Claim, path) for path in paths)

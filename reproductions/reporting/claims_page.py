@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reproductions.reporting.claims import Claim
+from reproductions.reporting.expected import format_value
 from reproductions.reporting.markdown import lines_table, page
 from reproductions.reporting.provenance import short_commit
-from reproductions.reporting.verdicts import format_value
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reproductions.reporting.expected import BITS_PER_DIM, Expected, cited_elsewhere
+from reproductions.reporting.expected import (
+    BITS_PER_DIM,
+    Expected,
+    cited_elsewhere,
+    compare,
+    format_gap,
+    format_train,
+    format_value,
+)
 from reproductions.reporting.figures import FigureData
 from reproductions.reporting.markdown import lines_table, page
 from reproductions.reporting.provenance import short_commit
 from reproductions.reporting.records import Record
-from reproductions.reporting.verdicts import compare, format_gap, format_train, format_value
 from tfflows.evaluation.latent_terms import QUANTITIES, SAMPLE_DISTANCE
 from tfflows.extras import require
 

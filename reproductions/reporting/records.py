@@ -1,18 +1,23 @@
-"""Records of obtained results: data that a run writes and nobody edits."""
+"""Records of obtained results: data that a run writes and nobody edits, and how they are stored as JSON."""
 
 import dataclasses
 import datetime
 import hashlib
 import itertools
+import json
 import math
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from reproductions.fields import check_fields, setting
-from reproductions.renamed import formerly_named
-from reproductions.reporting import stored
+import numpy as np
+
+from reproductions.fields import check_fields, formerly_named, provenance_fields, renamed, setting
+from tfflows.files import atomic_write
+
+T = TypeVar("T")
 
 OBTAINED_DIRECTORY = "obtained"
 SCALES = ("paper", "small", "claims")
@@ -166,7 +171,7 @@ def write_record(record: Record, directory: str | os.PathLike, overwrite: bool =
       FileExistsError: If the file exists with a different result and `overwrite` is false.
     """
     paths = _paths(record, pathlib.Path(directory))
-    return stored.store(record, next((path for path in paths if path.exists()), paths[0]), overwrite)
+    return store_dataclass(record, next((path for path in paths if path.exists()), paths[0]), overwrite)
 
 
 def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
@@ -178,7 +183,7 @@ def load_records(directory: str | os.PathLike) -> tuple[Record, ...]:
     directory = pathlib.Path(directory)
     records = []
     for path in sorted(directory.glob("*/*.json")):
-        record = stored.load(Record, path)
+        record = load_dataclass(Record, path)
         if path not in _paths(record, directory):
             raise ValueError(f"{path}: its fields belong to {record.paper}/{record.name}.json.")
         records.append(record)
@@ -296,3 +301,101 @@ def training_curve(lines: Iterable[Mapping], steps: Sequence[int]) -> list[Point
             points.append((end, total / count))
         begin = end
     return points
+
+
+def train_test_gap(test: np.ndarray, train: np.ndarray) -> tuple[float, float]:
+    """Returns the gap `mean(test) - mean(train)` between test and training images, and its standard error.
+
+    The standard error is that of the choice of images on both sides, `sqrt(e_test**2 + e_train**2)`, with `e` the standard
+    deviation of a side divided by the square root of its number of images (0 for a single image).
+
+    Args:
+      test: Bits/dim of each test image, shape `[N]`.
+      train: Bits/dim of each training image, shape `[M]`.
+
+    Example:
+      >>> import numpy as np
+      >>> from reproductions.reporting.records import train_test_gap
+      >>> train_test_gap(np.array([4.0, 6.0]), np.array([3.0]))  # 5 - 3, and sqrt(2) / sqrt(2)
+      (2.0, 1.0)
+    """
+    sides = [np.asarray(side, np.float64) for side in (test, train)]
+    errors = [float(side.std(ddof=1)) / math.sqrt(side.size) if side.size > 1 else 0.0 for side in sides]
+    return float(sides[0].mean() - sides[1].mean()), math.hypot(*errors)
+
+
+def store_dataclass(instance: object, path: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
+    """Writes a dataclass to `path` as JSON.
+
+    A file that already holds the same result is left as it is, even if its provenance differs (the fields declared as such, see
+    `reproductions.fields`), because it names the run that first obtained the result.
+
+    Args:
+      instance: A dataclass of JSON values.
+      path: Path of the file; its directory is created if necessary.
+      overwrite: Whether to replace a file with a different result.
+
+    Returns:
+      The path of the file.
+
+    Raises:
+      FileExistsError: If the file holds a different result and `overwrite` is false. The message names the fields that differ.
+    """
+    path = pathlib.Path(path)
+    new = json.loads(json.dumps(dataclasses.asdict(instance), allow_nan=False))
+    if path.exists() and not overwrite:
+        old = _read_object(path)
+        differing = [
+            name
+            for name in sorted(old.keys() | new.keys())
+            if name not in provenance_fields(type(instance)) and old.get(name) != new.get(name)
+        ]
+        if not differing:
+            return path
+        changes = ", ".join(f"{name} ({old.get(name)!r} there)" for name in differing)
+        raise FileExistsError(
+            f"{path} holds a different result; the differences are {changes}. Remove it, or ask to overwrite it."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps(new, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def load_dataclass(cls: type[T], path: str | os.PathLike) -> T:
+    """Reads a file written by `store_dataclass` as an instance of `cls`, which validates its own fields.
+
+    Former names (`reproductions.fields.RENAMED`) are read as the current ones.
+
+    Args:
+      cls: The dataclass.
+      path: Path of the file.
+
+    Raises:
+      ValueError: If the file is not a JSON object, or a field is missing, unknown or not valid. The message names the file.
+    """
+    path = pathlib.Path(path)
+    content = _read_object(path)
+    fields = dataclasses.fields(cls)
+    required = {
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - content.keys())
+    unknown = sorted(content.keys() - {field.name for field in fields})
+    if missing or unknown:
+        raise ValueError(f"{path}: missing fields {missing}, unknown fields {unknown}.")
+    try:
+        return cls(**content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_object(path: pathlib.Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, not {type(content).__name__}.")
+    return renamed(content)

@@ -9,9 +9,9 @@ from tests.evaluation.tiny_models import (
     random_images,
     tiny_model,
 )
-from tfflows.evaluation.image_grid import image_grid
 from tfflows.evaluation.interpolation import interpolate, write_interpolation
 from tfflows.evaluation.latents import LatentCodec
+from tfflows.evaluation.samples import image_grid
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from tfflows.evaluation.directions import (
     load_directions,
     save_directions,
 )
-from tfflows.evaluation.image_grid import image_grid
 from tfflows.evaluation.latents import LatentCodec
 from tfflows.evaluation.manipulation import DEFAULT_ALPHAS, manipulate, write_manipulation
+from tfflows.evaluation.samples import image_grid
 
 NAMES = ("Smiling", "Young", "Bald")
 

@@ -3,8 +3,8 @@ import numpy as np
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images
-from tfflows.evaluation.image_grid import image_grid
 from tfflows.evaluation.reconstructions import write_reconstructions
+from tfflows.evaluation.samples import image_grid
 from tfflows.math.random import uniform_rows
 
 

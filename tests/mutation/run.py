@@ -31,7 +31,7 @@ from tests.mutation.selection import SOURCE_PACKAGES, Selection
 ROOT = pathlib.Path(__file__).parents[2]
 EQUIVALENT = pathlib.Path(__file__).parent / "equivalent.json"
 # Folders and single modules, wherever in the packages they lie.
-TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "verdicts")
+TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "expected", "verdicts")
 # What a test may take beyond the end of its time before it counts as hanging, start-up included.
 _GRACE_SECONDS = 240
 KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"

@@ -10,8 +10,8 @@ from absl import flags
 
 from reproductions.agave.run import AGAVE
 from reproductions.driver.session import Session
+from reproductions.fields import RENAMED, formerly_named, renamed
 from reproductions.macow.run import MACOW
-from reproductions.renamed import RENAMED, formerly_named, renamed
 from reproductions.reporting.records import load_records, write_record
 from tests.reproductions.driver.running import parsed
 from tfflows.training.workdir import WorkdirError

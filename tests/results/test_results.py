@@ -5,10 +5,14 @@ import hashlib
 
 import pytest
 
-from reproductions.reporting.expected import BITS_PER_DIM, find_expected, load_expected
+from reproductions.reporting.expected import (
+    BITS_PER_DIM,
+    find_expected,
+    find_regressions,
+    format_comparison,
+    load_expected,
+)
 from reproductions.reporting.records import load_records
-from reproductions.reporting.regressions import find_regressions
-from reproductions.reporting.verdicts import format_comparison
 from reproductions.tables import stale_files
 
 # Of the seven columns that hold what the papers print, line ends included.

@@ -2,11 +2,18 @@
 
 from tfflows.data.augmentation import AUGMENTATIONS
 from tfflows.data.celeba import load_celeba_hq_attributes
-from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
-from tfflows.data.load import load_dataset
 from tfflows.data.pipeline import evaluation_batches, training_batches
-from tfflows.data.registry import DATASETS, DatasetSpec, dataset_spec
-from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource, RecordSource, array_source, as_source
+from tfflows.data.registry import DATASETS, DatasetSpec, dataset_spec, load_dataset
+from tfflows.data.sources import (
+    ArraySource,
+    DatasetFingerprintError,
+    DatasetNotFoundError,
+    ImageSource,
+    OnDemandSource,
+    RecordSource,
+    array_source,
+    as_source,
+)
 
 __all__ = [
     "AUGMENTATIONS",

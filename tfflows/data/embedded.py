@@ -3,6 +3,8 @@
 import numpy as np
 
 from tfflows.data.preprocessing import average_2x2
+from tfflows.data.registry import DatasetSpec
+from tfflows.data.sources import ArraySource, DatasetFingerprintError, stored_name, stretch
 from tfflows.extras import require
 
 PATCH_SIZE = 32
@@ -14,6 +16,30 @@ BAND_GAP = 16
 
 DIGITS_TEST_IMAGES = 360
 DIGITS_GREY_STEP = 15
+
+
+def load(spec: DatasetSpec, split: str, max_images: int | None, holdout: int | None) -> ArraySource:
+    """Opens a split; see `load_dataset`."""
+    if holdout and spec.name == "photographs":
+        raise ValueError(
+            "photographs are overlapping patches, so holding some out would leak them; use the split 'test'."
+        )
+    base = stored_name(split)
+    read = {"photographs": photographs, "digits": digits}[spec.name]
+    images, labels = read(base)
+    if len(images) != spec.num_images[base]:
+        raise DatasetFingerprintError(spec.name, base, spec.num_images[base], len(images))
+    first, last = stretch(spec.name, split, 0, len(images), holdout=holdout, max_images=max_images)
+    images, labels = images[first:last], labels[first:last]
+    return ArraySource(
+        name=spec.name,
+        split=split,
+        num_images=len(images),
+        image_shape=spec.image_shape,
+        num_classes=spec.num_classes,
+        images=np.ascontiguousarray(images),
+        labels=labels,
+    )
 
 
 def photographs(split: str) -> tuple[np.ndarray, np.ndarray]:

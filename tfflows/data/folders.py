@@ -5,10 +5,8 @@ import pathlib
 
 import numpy as np
 
-from tfflows.data import splits
-from tfflows.data.errors import DatasetNotFoundError
 from tfflows.data.registry import DatasetSpec
-from tfflows.data.sources import ArraySource, ImageSource, OnDemandSource
+from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource, OnDemandSource, stored_name, stretch
 from tfflows.extras import require
 
 IN_MEMORY_BYTES = 2**30
@@ -32,7 +30,7 @@ def load(
     if not root.is_absolute() and data_dir is not None:
         looked_in.append(pathlib.Path(os.path.expanduser(str(data_dir))) / root)
     root = next((place for place in looked_in if (place / "train").is_dir()), None)
-    stored_split = splits.stored_name(split)
+    stored_split = stored_name(split)
     if root is None or not (root / stored_split).is_dir():
         raise DatasetNotFoundError(
             spec.name,
@@ -43,7 +41,7 @@ def load(
     if not paths:
         raise DatasetNotFoundError(spec.name, root / stored_split, spec.prepare.replace("DIRECTORY", str(root)))
     classes = sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir())
-    first, last = splits.stretch(spec.name, split, 0, len(paths), holdout=holdout, max_images=max_images)
+    first, last = stretch(spec.name, split, 0, len(paths), holdout=holdout, max_images=max_images)
     paths = paths[first:last]
     num_classes = len(classes) if len(classes) > 1 else 0
     labels = _labels(paths, root / stored_split, classes) if num_classes else None

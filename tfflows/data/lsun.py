@@ -11,10 +11,9 @@ import weakref
 
 import numpy as np
 
-from tfflows.data import preprocessing, splits
-from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
+from tfflows.data import preprocessing
 from tfflows.data.registry import DatasetSpec
-from tfflows.data.sources import OnDemandSource
+from tfflows.data.sources import DatasetFingerprintError, DatasetNotFoundError, OnDemandSource, stored_name, stretch
 from tfflows.extras import require
 
 
@@ -29,14 +28,14 @@ def load(
       DatasetNotFoundError: If there is no such archive.
       DatasetFingerprintError: If the number of images is not the published one.
     """
-    base = splits.stored_name(split)
+    base = stored_name(split)
     directory = _find(spec, f"{spec.origin}_{spec.splits[base]}_lmdb", data_dir)
     archive = _open_archive(directory)
     keys = archive.keys
     expected = spec.num_images[base]
     if len(keys) != expected and max_images is None:
         raise DatasetFingerprintError(spec.name, base, expected, len(keys), spec.notes)
-    first, last = splits.stretch(spec.name, split, 0, len(keys), holdout=holdout, max_images=max_images)
+    first, last = stretch(spec.name, split, 0, len(keys), holdout=holdout, max_images=max_images)
     keys = keys[first:last]
 
     def read_image(position: int, crop_uniforms: np.ndarray | None) -> np.ndarray:

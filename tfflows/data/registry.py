@@ -4,7 +4,10 @@ A data set that differs in any pixel from a published one has a name of its own.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
+
+from tfflows.data.sources import SPLITS, ImageSource
 
 CIFAR10_PAPER = "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images"
 IMAGENET_PAPER = "Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge"
@@ -268,3 +271,81 @@ def dataset_spec(name: str) -> DatasetSpec:
             f"Unknown data set {name!r}; the valid ones are {', '.join(DATASETS)}, {FOLDER_PREFIX}DIRECTORY."
         )
     return DATASETS[name]
+
+
+def load_dataset(
+    name: str,
+    split: str,
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+    max_images: int | None = None,
+    attributes_file: str | os.PathLike | None = None,
+    holdout: int | None = None,
+) -> ImageSource:
+    """Opens one split of a data set, prepared as its paper prepares it. Never downloads anything.
+
+    Args:
+      name: A key of `DATASETS`, or `folder:DIRECTORY`.
+      split: 'train', 'test', or 'holdout' (the training images set aside by `holdout`).
+      data_dir: The TFDS directory, or the one that holds the LMDB archives; default: $TFDS_DATA_DIR or ~/tensorflow_datasets.
+        Embedded sets need none.
+      image_size: Side in pixels; only sizes that the set's own recipe delivers.
+      max_images: Take only the first `max_images` images of the split. The count is then not checked against the published one.
+      attributes_file: CelebA's list_attr_celeba.txt, for `celeba_hq` only; image_list.txt (CelebA-HQ's index map) must lie beside
+        it.
+      holdout: Number of training images, the last ones, that 'train' leaves out and 'holdout' gives.
+
+    Returns:
+      An `ImageSource`: in memory if the split decodes to at most 1 GiB, otherwise read on demand.
+
+    Raises:
+      ValueError: If the name or the split is unknown, or the recipe cannot deliver the size.
+      DatasetNotFoundError: If the set is not in `data_dir`; the message says how to prepare it.
+      DatasetFingerprintError: If the number of images is not the published one.
+
+    Example:
+      >>> from tfflows.data import load_dataset
+      >>> source = load_dataset("digits", "test", max_images=100)
+      >>> print(source.num_images, source.image_shape, source.num_classes)
+      100 (8, 8, 1) 10
+    """
+    spec = dataset_spec(name)
+    if split not in SPLITS:
+        raise ValueError(f"Unknown split {split!r} of {name!r}; the valid ones are {', '.join(SPLITS)}.")
+    if split == "holdout" and not holdout:
+        raise ValueError("The split 'holdout' needs holdout=N, the number of training images to set aside.")
+    if holdout is not None and holdout < 0:
+        raise ValueError(f"holdout must not be negative, got {holdout}.")
+    if max_images is not None and max_images < 1:
+        raise ValueError(f"max_images must be at least 1, got {max_images}.")
+    image_size = _check_image_size(spec, image_size)
+    if attributes_file is not None and name != "celeba_hq":
+        raise ValueError(f"attributes_file is for celeba_hq, not for {name!r}.")
+    if spec.kind == "tfds":
+        from tfflows.data import tfds_sets  # each kind with what it imports: TFDS alone takes a third of a second
+
+        source = tfds_sets.load(spec, split, data_dir, image_size, max_images, holdout, attributes_file)
+    elif spec.kind == "lmdb":
+        from tfflows.data import lsun
+
+        source = lsun.load(spec, split, data_dir, max_images, holdout)
+    elif spec.kind == "folder":
+        from tfflows.data import folders
+
+        source = folders.load(spec, split, data_dir, max_images, holdout)
+    else:
+        from tfflows.data import embedded
+
+        source = embedded.load(spec, split, max_images, holdout)
+    return source
+
+
+def _check_image_size(spec: DatasetSpec, image_size: int | None) -> int | None:
+    if image_size is None or image_size == spec.image_size:
+        return spec.image_size
+    if spec.kind == "folder":
+        raise ValueError(f"{spec.name} delivers its images as they are; leave image_size out.")
+    if image_size not in spec.image_sizes:
+        valid = ", ".join(str(size) for size in (spec.image_size, *spec.image_sizes))
+        raise ValueError(f"{spec.name} is not defined at image size {image_size}; the valid ones are {valid}.")
+    return image_size

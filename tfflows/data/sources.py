@@ -5,6 +5,7 @@ addresses them: `ArraySource` and `OnDemandSource` by position, `RecordSource` a
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -228,3 +229,78 @@ def read_file(path: tf.Tensor | str, num_skipped: tf.Tensor | int, num_records: 
 def read_in_order(files: Sequence[RecordFile]) -> tf.data.Dataset:
     """The serialized records of all `files`, one file after the other."""
     return tf.data.Dataset.from_tensor_slices(file_table(files)).flat_map(read_file)
+
+
+SPLITS = ("train", "test", "holdout")
+
+
+def stored_name(split: str) -> str:
+    """The stored split that a split is cut from: 'holdout' lies in 'train'."""
+    return "train" if split == "holdout" else split
+
+
+def stretch(
+    name: str,
+    split: str,
+    first: int,
+    last: int,
+    *,
+    holdout: int | None,
+    max_images: int | None,
+) -> tuple[int, int]:
+    """Cuts a split out of the stored images `first` to `last - 1`.
+
+    'train' leaves out the last `holdout` images, 'holdout' is those, and 'test' is untouched; then the first `max_images` are
+    kept.
+
+    Returns:
+      First image and one past the last.
+
+    Raises:
+      ValueError: If `holdout` leaves no training image.
+
+    Example:
+      >>> from tfflows.data.sources import stretch
+      >>> for split in ("train", "holdout"):
+      ...     print(split, stretch("digits", split, 0, 100, holdout=10, max_images=None))
+      train (0, 90)
+      holdout (90, 100)
+    """
+    if holdout and split != "test":
+        if holdout >= last - first:
+            raise ValueError(f"holdout={holdout} leaves none of the {last - first} training images of {name!r}.")
+        middle = last - holdout
+        first, last = (middle, last) if split == "holdout" else (first, middle)
+    if max_images is not None:
+        last = min(last, first + max_images)
+    return first, last
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """A known data set is not on this machine; the message says where it was looked for and how to prepare it."""
+
+    def __init__(self, name: str, looked_in: str | os.PathLike | Sequence, how_to_prepare: str) -> None:
+        if not isinstance(looked_in, (list, tuple)):
+            looked_in = [looked_in]
+        places = "\n".join(f"    {place}" for place in looked_in)
+        super().__init__(
+            f"The data set {name!r} was not found. Looked in:\n{places}\n"
+            f"To prepare it: {how_to_prepare}\n"
+            "If it is prepared elsewhere, give that directory as --data_dir (data_dir=...)."
+        )
+        self.name = name
+        self.looked_in = tuple(str(place) for place in looked_in)
+
+
+class DatasetFingerprintError(ValueError):
+    """A data set has another number of images than the published one, so its results would not be comparable."""
+
+    def __init__(self, name: str, split: str, expected: int, found: int, note: str = "") -> None:
+        super().__init__(
+            f"Data set {name!r}, split {split!r}: expected {expected:,} images, found {found:,}. "
+            "This is not the data set of the published results"
+            + (f" ({note})" if note else "")
+            + ". Prepare the right one, or take a subset on purpose with max_images."
+        )
+        self.expected = expected
+        self.found = found

@@ -6,16 +6,19 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfflows.data import celeba, preprocessing, splits
-from tfflows.data.errors import DatasetFingerprintError, DatasetNotFoundError
+from tfflows.data import celeba, preprocessing
 from tfflows.data.pipeline import without_tuner
 from tfflows.data.registry import DatasetSpec
 from tfflows.data.sources import (
     ArraySource,
+    DatasetFingerprintError,
+    DatasetNotFoundError,
     ImageSource,
     RecordFile,
     RecordSource,
     read_in_order,
+    stored_name,
+    stretch,
 )
 
 # A split that decodes to at most this many bytes is held in memory: reading is then random access.
@@ -39,7 +42,7 @@ def load(
       ValueError: If the stored set has no such split or images of another size, or cannot be read.
     """
     builder = open_builder(spec, data_dir)
-    stored_split = spec.splits[splits.stored_name(split)]
+    stored_split = spec.splits[stored_name(split)]
     stored = builder.info.splits or {}  # empty where `tfds.testing.mock_data` stands in
     if stored and stored_split not in stored:
         raise ValueError(
@@ -106,7 +109,7 @@ def _version_key(directory: str):
 
 def _stored_range(spec, split, num_stored, max_images, holdout) -> tuple[int, int]:
     """First and one past last stored record of a split, after the fingerprint is checked."""
-    base = splits.stored_name(split)
+    base = stored_name(split)
     expected = spec.num_images[base]
     first, last = spec.stored_range.get(base, (0, expected))
     if num_stored is not None:
@@ -115,7 +118,7 @@ def _stored_range(spec, split, num_stored, max_images, holdout) -> tuple[int, in
             raise DatasetFingerprintError(spec.name, base, expected_stored, num_stored, spec.notes)
         # A smaller set (allowed by max_images) is divided in the same proportion.
         first, last = first * num_stored // expected_stored, last * num_stored // expected_stored
-    return splits.stretch(spec.name, split, first, last, holdout=holdout, max_images=max_images)
+    return stretch(spec.name, split, first, last, holdout=holdout, max_images=max_images)
 
 
 def _prepare(spec: DatasetSpec, image_shape):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.evaluation.image_grid import image_grid, write_png
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
+from tfflows.evaluation.samples import image_grid, write_png
 
 DEFAULT_ALPHAS = (-1.0, -2 / 3, -1 / 3, 0.0, 1 / 3, 2 / 3, 1.0)
 

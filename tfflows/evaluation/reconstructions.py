@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.distributions.image_model import ImageModel
-from tfflows.evaluation.image_grid import image_grid, write_png
+from tfflows.evaluation.samples import image_grid, write_png
 from tfflows.math.random import row_keys
 
 

@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from tfflows.training.process_options import process_options  # at once: the function, not the module of its name
+from tfflows.devices.strategies import process_options
 
 if TYPE_CHECKING:
     from tfflows.training.loop import LoopSettings

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from reproductions.fields import check_fields, setting
-from reproductions.reporting import stored
+from reproductions.reporting.records import load_dataclass, store_dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -117,7 +117,7 @@ def write_log_likelihoods(record: LogLikelihoodRecord, directory: str | os.PathL
     Raises:
       FileExistsError: If the file exists with a different result.
     """
-    return stored.store(record, path_of(directory, record.paper, record.dataset, record.name))
+    return store_dataclass(record, path_of(directory, record.paper, record.dataset, record.name))
 
 
 def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], tuple[LogLikelihoodRecord, ...]]:
@@ -130,7 +130,7 @@ def load_log_likelihoods(directory: str | os.PathLike) -> dict[tuple[str, str], 
     """
     studies: dict[tuple[str, str], list[LogLikelihoodRecord]] = {}
     for path in sorted(pathlib.Path(directory).glob("*/*/*.json")):
-        record = stored.load(LogLikelihoodRecord, path)
+        record = load_dataclass(LogLikelihoodRecord, path)
         if path != path_of(directory, record.paper, record.dataset, record.name):
             raise ValueError(f"{path}: its fields belong to {record.paper}/{record.dataset}/{record.name}.json.")
         studies.setdefault((record.paper, record.dataset), []).append(record)

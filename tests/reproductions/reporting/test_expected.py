@@ -1,8 +1,19 @@
-"""Expected values: parsing, and which of them belongs to an experiment."""
+"""Expected values: parsing, which of them belongs to an experiment, and the comparison of an obtained value with it."""
+
+import dataclasses
 
 import pytest
 
-from reproductions.reporting.expected import cited_elsewhere, find_expected, load_expected
+from reproductions.reporting.expected import (
+    cited_elsewhere,
+    compare,
+    compare_with,
+    find_expected,
+    find_regressions,
+    format_comparison,
+    load_expected,
+)
+from reproductions.reporting.records import write_record
 
 HEADER = "paper,source,model,dataset,metric,value,note,experiment,tolerance\n"
 
@@ -71,3 +82,92 @@ def test_two_different_values_for_one_experiment_are_refused(tmp_path):
     rows = [f"p,t{i},M,d,bits_per_dim,{value},own,e,0.02" for i, value in enumerate((2.98, 2.99))]
     with pytest.raises(ValueError, match=r"2 different values.*2\.98 \(t0\); 2\.99 \(t1\)"):
         find_expected(load_expected(write(tmp_path, *rows)), "p", "e")
+
+
+@pytest.fixture
+def expected(results):
+    return load_expected(results)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        (3.35, "within"),
+        (3.37, "within"),  # 3.37 - 3.35 > 0.02 in binary
+        (3.33, "within"),
+        (3.3701, "outside"),
+        (3.3299, "better"),
+    ],
+)
+def test_verdict_at_the_bounds_of_the_tolerance(make_record, expected, value, verdict):
+    comparison = compare_with(make_record(value=value), expected)
+    assert comparison.expected.printed == "3.35"
+    assert comparison.verdict == verdict
+    assert comparison.difference == pytest.approx(value - 3.35)
+    assert comparison.leaves_tolerance == (verdict != "within")
+
+
+def test_more_is_better_for_a_log_likelihood(make_record, expected):
+    row = dataclasses.replace(compare_with(make_record(), expected).expected, metric="log_likelihood_nats")
+    record = make_record(metric="log_likelihood_nats")
+    for value, verdict in ((3.45, "better"), (3.25, "outside")):
+        assert compare(dataclasses.replace(record, value=value), row).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "difference"),
+    [
+        ({"scale": "small"}, "not comparable (scale small)", 0.005),
+        ({"overrides": {"b": 2, "a": 1}}, "not comparable (overrides a, b)", 0.005),
+        ({"evaluation_images": 10_000}, "not comparable (the first 10,000 images)", 0.005),
+        ({"experiment": "other"}, "not comparable (the paper prints no value)", None),
+        ({"dataset": "cifar10_16"}, "not comparable (the paper prints no value)", None),
+        (
+            {"experiment": "celeba_hq", "dataset": "celeba_hq", "value": 1.0},
+            "not comparable (no tolerance is set)",
+            -0.03,
+        ),
+    ],
+)
+def test_what_is_not_comparable_says_why(make_record, expected, changes, verdict, difference):
+    comparison = compare_with(make_record(**changes), expected)
+    assert comparison.verdict == verdict
+    assert not comparison.leaves_tolerance
+    if difference is None:
+        assert comparison.difference is None
+    else:
+        assert comparison.difference == pytest.approx(difference)
+
+
+@pytest.mark.parametrize("field", ["metric", "dataset"])
+def test_a_row_of_something_else_is_refused(make_record, expected, field):
+    row = compare_with(make_record(), expected).expected
+    with pytest.raises(ValueError, match=f"has {field} 'other'"):
+        compare(make_record(**{field: "other"}), row)
+
+
+def test_the_printed_comparison_has_all_four(make_record, expected):
+    text = format_comparison(compare_with(make_record(value=3.3805), expected))
+    assert text.splitlines() == [
+        "bits_per_dim of cifar10 on cifar10, test split, 10,000 images, scale paper",
+        "  expected    3.35 (glow, table 2)",
+        "  obtained    3.3805 ± 0.0040",
+        "  difference  +0.0305 (tolerance 0.02)",
+        "  verdict     outside",
+    ]
+    missing = format_comparison(compare_with(make_record(experiment="other"), expected))
+    assert "expected    -\n" in missing and missing.endswith("prints no value)")
+
+
+def test_a_regression_is_found_only_at_paper_scale(results, make_record):
+    obtained = results / "obtained"
+    write_record(make_record(seed=1), obtained)
+    write_record(make_record(value=4.0, scale="small"), obtained)
+    write_record(make_record(value=4.0, overrides={"depth": 1}), obtained)
+    assert find_regressions(results) == ()
+    bad = [make_record(value=3.4, seed=2), make_record(value=3.0, seed=3)]
+    for record in bad:
+        write_record(record, obtained)
+    found = find_regressions(results)
+    assert [item.record for item in found] == bad
+    assert [item.verdict for item in found] == ["outside", "better"]

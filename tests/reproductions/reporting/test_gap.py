@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reproductions.reporting.claims import Arm, judge_bits_per_dim, judge_gap, load_claims, write_claim
-from reproductions.reporting.gap import train_test_gap
+from reproductions.reporting.records import train_test_gap
 from reproductions.reporting.verdicts import gap_verdict
 from reproductions.tables import build_tables
 
