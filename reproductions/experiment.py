@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from reproductions.fields import check_fields, setting, take_sequences
 from tfflows.data import AUGMENTATIONS
 from tfflows.distributions.augmented_flow import AugmentedFlow
-from tfflows.distributions.make_augmenter import AUGMENTERS, make_augmenter
+from tfflows.distributions.augmenters import AUGMENTERS, make_augmenter
 from tfflows.math.random import derive_seed
 from tfflows.training.schedules import LinearWarmup
 

@@ -3,6 +3,7 @@
 import hashlib
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -16,12 +17,11 @@ from reproductions.reporting.records import Record, evaluation_curve, train_test
 from tfflows.data import evaluation_batches
 from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
-from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
-from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
-from tfflows.evaluation.latent_use import describe_terms, measure_terms
-from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
 from tfflows.tracing.variables import count_parameters
 from tfflows.training.logs import METRICS_FILE, read_metrics
+
+if TYPE_CHECKING:
+    from tfflows.evaluation.importance import ImportanceBitsPerDim
 
 PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
@@ -63,6 +63,8 @@ def run(session: Session) -> None:
 
 def _evaluate_importance(session, step, hours):
     """Like `evaluate_and_record`, with the importance-weighted bound; resumes an earlier measurement that was stopped."""
+    from tfflows.evaluation.importance import ImportanceEvaluator
+
     flags = session.flags
     evaluator = ImportanceEvaluator(
         session.strategy,
@@ -135,6 +137,10 @@ def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours
 
 def _terms(session):
     """`Record.terms` of a model of latents and pixels, on the test images."""
+    from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE  # only such a model needs these
+    from tfflows.evaluation.latent_use import describe_terms, measure_terms
+    from tfflows.evaluation.sample_distance import MIN_IMAGES, sample_distance
+
     evaluator = Evaluator(
         session.strategy,
         session.model,
@@ -250,7 +256,7 @@ def evaluated_split(experiment: Experiment) -> str:
     return "validation" if experiment.holdout else "test"
 
 
-def describe_importance(result: ImportanceBitsPerDim, samples: int) -> dict[str, float]:
+def describe_importance(result: "ImportanceBitsPerDim", samples: int) -> dict[str, float]:
     """Returns `Record.importance` from an importance-weighted result."""
     return {
         "samples": samples,

@@ -6,9 +6,8 @@ import sys
 import tensorflow as tf
 from absl import app, flags, logging
 
-from reproductions.driver import evaluate, pictures, train
+from reproductions.driver import evaluate, train
 from reproductions.driver.flags import define_flags
-from reproductions.driver.listing import experiment_table
 from reproductions.driver.session import Session, select_experiment
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected
@@ -17,15 +16,6 @@ from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import LogError
 from tfflows.training.loop import TrainingDiverged
 from tfflows.training.workdir import WorkdirError
-
-_MODES = {
-    "train": train.run,
-    "evaluate": evaluate.run,
-    "sample": pictures.run_sample,
-    "interpolate": pictures.run_interpolate,
-    "manipulate": pictures.run_manipulate,
-    "reconstruct": pictures.run_reconstruct,
-}
 
 # The library's messages name its arguments; these are the corresponding flags.
 _FLAGS_BEHIND = {
@@ -105,6 +95,8 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
             "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
         )
     if values.list:
+        from reproductions.driver.listing import experiment_table
+
         printed = {
             name: find_expected(evaluate.printed_values(), reproduction.paper, name)
             for name in reproduction.experiments
@@ -112,10 +104,10 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
         printed = {name: row.value for name, row in printed.items() if row is not None}
         print(experiment_table(reproduction, values.scale == "small", printed))
         return
-    if values.mode != "train":
-        _MODES[values.mode](Session(reproduction, values, _only_stage(reproduction, values)))
-        return
     only = _only_stage(reproduction, values)
+    if values.mode != "train":
+        _function_of(values.mode)(Session(reproduction, values, only))
+        return
     for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
         session = Session(reproduction, values, stage)
         # A finished stage is not evaluated again before the next one starts.
@@ -123,6 +115,15 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
             continue
         if not train.run(session):
             break
+
+
+def _function_of(mode):
+    """Returns the function of a mode other than training."""
+    if mode == "evaluate":
+        return evaluate.run
+    from reproductions.driver import pictures  # with what draws them, which no other mode needs
+
+    return pictures.MODES[mode]
 
 
 def _only_stage(reproduction, values):

@@ -1,11 +1,10 @@
 """`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the `pictures/` folder of the workdir."""
 
-import pathlib
-
 import numpy as np
 
-from reproductions.driver.flags import image_numbers, temperatures
+from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
+from reproductions.driver.train import PICTURES, write_samples
 from tfflows.data import evaluation_batches
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
@@ -13,35 +12,12 @@ from tfflows.evaluation.interpolation import write_interpolation
 from tfflows.evaluation.latents import is_conditional
 from tfflows.evaluation.manipulation import write_manipulation
 from tfflows.evaluation.reconstructions import write_reconstructions
-from tfflows.evaluation.samples import write_image_model_samples, write_sample_grids
-
-DIRECTORY = "pictures"
 
 
 def run_sample(session: Session) -> None:
     """Writes samples from the checkpoint selected by --select, one grid per temperature."""
     session.restore()
     _announce(session, write_samples(session))
-
-
-def write_samples(session: Session) -> list[pathlib.Path]:
-    """Writes grids of samples of the session's model with its current parameters, and returns their paths."""
-    flags = session.flags
-    if not session.chief:
-        return []
-    if not isinstance(session.model, DequantizedFlow):
-        directory = session.workdir / DIRECTORY
-        return write_image_model_samples(session.model, directory, flags.samples, temperatures(), flags.sample_seed)
-    return write_sample_grids(
-        session.model,
-        session.workdir / DIRECTORY,
-        flags.samples,
-        temperatures(),
-        flags.sample_seed,
-        label=flags.label,
-        num_classes=session.num_classes if session.experiment.conditional else 0,
-        jit_compile=flags.jit,
-    )
 
 
 def run_interpolate(session: Session) -> None:
@@ -56,7 +32,7 @@ def run_interpolate(session: Session) -> None:
     if len(numbers) % 2:
         raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers; give an even number.")
     images, labels = _test_images(session, numbers)
-    path = session.workdir / DIRECTORY / f"interpolation_{'_'.join(map(str, numbers))}.png"
+    path = session.workdir / PICTURES / f"interpolation_{'_'.join(map(str, numbers))}.png"
     conditional = is_conditional(session.model)
     write_interpolation(
         session.model,
@@ -85,7 +61,7 @@ def run_manipulate(session: Session) -> None:
     strength = session.flags.strength
     paths = []
     for name in names:
-        path = session.workdir / DIRECTORY / f"manipulation_{name}.png"
+        path = session.workdir / PICTURES / f"manipulation_{name}.png"
         write_manipulation(
             session.model,
             path,
@@ -114,9 +90,17 @@ def run_reconstruct(session: Session) -> None:
     session.restore()
     numbers = image_numbers()
     images, _ = _test_images(session, numbers)
-    path = session.workdir / DIRECTORY / f"reconstructions_{'_'.join(map(str, numbers))}.png"
+    path = session.workdir / PICTURES / f"reconstructions_{'_'.join(map(str, numbers))}.png"
     write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
     _announce(session, [path])
+
+
+MODES = {
+    "sample": run_sample,
+    "interpolate": run_interpolate,
+    "manipulate": run_manipulate,
+    "reconstruct": run_reconstruct,
+}
 
 
 def _check_is_flow(session, mode):
@@ -138,7 +122,7 @@ def _directions(session, step):
     }
     compute = class_directions if source.attributes is None else attribute_directions
     return cached_directions(
-        session.workdir / DIRECTORY / "directions.npz",
+        session.workdir / PICTURES / "directions.npz",
         made_from,
         lambda: compute(session.model, source, seed=flags.sample_seed, jit_compile=flags.jit),
     )

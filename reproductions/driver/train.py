@@ -1,13 +1,19 @@
 """`--mode=train`: training, then evaluation, samples and the record."""
 
 import contextlib
+import pathlib
 
 from reproductions.driver.evaluate import evaluate_and_record
-from reproductions.driver.pictures import write_samples
+from reproductions.driver.flags import temperatures
 from reproductions.driver.session import Session
 from tfflows.devices.strategies import check_batch_divides
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.evaluation.samples import write_image_model_samples, write_sample_grids
 from tfflows.training import Execution, LoopSettings, Trainer
 from tfflows.training.trainer import TrainingSummary
+
+# Folder of PNG files in the workdir.
+PICTURES = "pictures"
 
 
 def run(session: Session) -> bool:
@@ -86,3 +92,23 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
         evaluate_and_record(session, evaluator, step, hours=trained.seconds / 3600)
         for path in write_samples(session):
             print(f"samples: {path}", flush=True)
+
+
+def write_samples(session: Session) -> list[pathlib.Path]:
+    """Writes grids of samples of the session's model with its current parameters, and returns their paths."""
+    flags = session.flags
+    if not session.chief:
+        return []
+    if not isinstance(session.model, DequantizedFlow):
+        directory = session.workdir / PICTURES
+        return write_image_model_samples(session.model, directory, flags.samples, temperatures(), flags.sample_seed)
+    return write_sample_grids(
+        session.model,
+        session.workdir / PICTURES,
+        flags.samples,
+        temperatures(),
+        flags.sample_seed,
+        label=flags.label,
+        num_classes=session.num_classes if session.experiment.conditional else 0,
+        jit_compile=flags.jit,
+    )

@@ -1,4 +1,4 @@
-"""Builds MaCow from an experiment, as a flat list that reads like figure 2 of the paper."""
+"""Builds MaCow from an experiment, as a flat list that reads like figure 2 of the paper, and its optimizer."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -25,8 +25,12 @@ from tfflows.math.masked_convolution import MASKED, SHIFTED
 from tfflows.math.random import derive_seed
 from tfflows.networks import EluCouplingNetwork, MaskedNetwork, ResidualContextNetwork
 from tfflows.training.optimizers import Adam
+from tfflows.training.schedules import Constant, GeometricDecay, Linear, Piecewise
 
 tfb, tfd = tfp.bijectors, tfp.distributions
+
+# Where the released code stops.
+MIN_LEARNING_RATE = 1e-5
 
 
 def build(experiment: MaCowExperiment, image_shape: Sequence[int], num_classes: int, seed: int) -> DequantizedFlow:
@@ -257,3 +261,23 @@ def prior(form: _Flow, channels: int, factor: int, width: int, seed: int) -> Cha
 def optimizer(experiment: MaCowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
     """Builds the optimizer: Adam (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+
+
+def build_schedule(experiment: MaCowExperiment) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the learning rate of an experiment as a function of the step 0, 1, ...
+
+    The rate of update k = 1, 2, ... is `peak * k / warmup_steps` up to k = warmup_steps, then
+    `peak * decay**(k - warmup_steps)`, down to `MIN_LEARNING_RATE`.
+
+    Args:
+      experiment: The experiment.
+    """
+    peak, warmup = experiment.learning_rate, experiment.warmup_steps
+    pieces = []
+    if warmup > 1:
+        pieces.append(Linear(warmup - 1, peak / warmup, peak))
+    if experiment.decay < 1:
+        pieces.append(GeometricDecay(None, peak, experiment.decay, min(MIN_LEARNING_RATE, peak / 2)))
+    else:
+        pieces.append(Constant(None, peak))
+    return Piecewise(pieces)

@@ -4,7 +4,6 @@ from reproductions.experiment import Reproduction
 from reproductions.macow import model
 from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small
-from reproductions.macow.schedules import build_schedule
 from reproductions.macow.study import STUDY
 from tfflows.interop.macow import load_weights
 
@@ -15,7 +14,7 @@ MACOW = Reproduction(
     small=small,
     build_model=model.build,
     build_optimizer=model.optimizer,
-    build_schedule=build_schedule,
+    build_schedule=model.build_schedule,
     load_weights=load_weights,
     extend_count=count_parameters,
     variants=VARIANTS,

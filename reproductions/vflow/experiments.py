@@ -8,7 +8,7 @@ import dataclasses
 from reproductions.fields import setting
 from reproductions.flowpp import experiments as flowpp
 from reproductions.flowpp.experiments import MIXERS, FlowPPExperiment, parse_stages
-from tfflows.distributions.make_augmenter import AUGMENTERS
+from tfflows.distributions.augmenters import AUGMENTERS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,9 @@ from reproductions.flowpp.model import Networks, context_network, noise_flow, st
 from reproductions.vflow.experiments import VFlowExperiment
 from tfflows.bijectors import Chain, Logit
 from tfflows.distributions.augmented_flow import AugmentedFlow
-from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter
+from tfflows.distributions.augmenters import FlowAugmenter, GaussianAugmenter, NormalAugmenter, make_augmenter
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, VariationalDequantizer
-from tfflows.distributions.make_augmenter import make_augmenter
 from tfflows.math.random import derive_seed
 
 tfd = tfp.distributions

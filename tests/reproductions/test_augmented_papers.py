@@ -12,7 +12,7 @@ from reproductions.macow import model as macow
 from reproductions.macow.counts import count_parameters as count_macow
 from reproductions.macow.experiments import EXPERIMENTS as MACOWS
 from tests.reproductions.steps import LABELS, TrainingStep, assert_same_steps_of_parts, images, train_on_one_batch
-from tfflows.distributions.make_augmenter import AUGMENTERS, make_augmenter
+from tfflows.distributions.augmenters import AUGMENTERS, make_augmenter
 from tfflows.math.random import row_keys
 from tfflows.tracing.variables import count_parameters
 

@@ -11,8 +11,7 @@ from tests.training.tiny_runs import replicas_of
 from tfflows.devices.strategies import make_strategy
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import MovingAverage
-from tfflows.training.optimizers import Adam, GlowAdamax, IAFAdamax, PixelCNNAdam
-from tfflows.training.optimizers.update_rule import optimizer_variables
+from tfflows.training.optimizers import Adam, GlowAdamax, IAFAdamax, PixelCNNAdam, optimizer_variables
 from tfflows.training.parameters import FlatParameters, build_flat
 
 SHAPES = {"model/a": [3, 2], "model/b": [], "model/c": [5], "model/d": [2, 1, 2]}

@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows.devices.strategies import make_strategy
-from tfflows.training.optimizers import Adam, GlowAdamax, IAFAdamax, PixelCNNAdam
-from tfflows.training.optimizers.update_rule import optimizer_variables
+from tfflows.training.optimizers import Adam, GlowAdamax, IAFAdamax, PixelCNNAdam, optimizer_variables
 from tfflows.training.schedules import LinearWarmup
 
 RULES = {"adam": Adam, "glow_adamax": GlowAdamax}

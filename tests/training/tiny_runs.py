@@ -13,7 +13,7 @@ from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.tracing.variables import named_variables
 from tfflows.training import Execution, LoopSettings, Trainer
 from tfflows.training.loop import Loop
-from tfflows.training.optimizers.update_rule import optimizer_variables
+from tfflows.training.optimizers import optimizer_variables
 from tfflows.training.schedules import LinearWarmup, learning_rate_of
 from tfflows.training.train_step import make_train_step
 

@@ -13,8 +13,7 @@ from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, row_keys
 from tfflows.tracing.variables import named_variables
 from tfflows.training.moving_average import MovingAverage
-from tfflows.training.optimizers import UpdateRule
-from tfflows.training.optimizers.update_rule import optimizer_variables
+from tfflows.training.optimizers import UpdateRule, optimizer_variables
 
 _NAME = "flat_"
 

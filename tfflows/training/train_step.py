@@ -13,8 +13,7 @@ from tfflows.math.random import row_keys
 from tfflows.tracing.memory import MODES, memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
 from tfflows.training.moving_average import MovingAverage
-from tfflows.training.optimizers import UpdateRule
-from tfflows.training.optimizers.update_rule import global_norm
+from tfflows.training.optimizers import UpdateRule, global_norm
 from tfflows.training.parameters import FlatParameters
 
 # Gradients travel between workers in buckets of about this size: few enough to cost no round trips, several so that the first

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from reproductions.macow import model as macow
 from reproductions.macow.experiments import EXPERIMENTS, MaCowExperiment
-from reproductions.macow.schedules import build_schedule
+from reproductions.macow.model import build_schedule
 from tests.reproductions.choices import own_choices
 from tests.reproductions.steps import (
     LABELS,

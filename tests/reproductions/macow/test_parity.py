@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from reproductions.macow import model as macow
 from reproductions.macow.experiments import MaCowExperiment
-from reproductions.macow.schedules import build_schedule
+from reproductions.macow.model import build_schedule
 from tfflows.bijectors import Chain, MaskedConv
 from tfflows.distributions.dequantizers import center, quantize, to_images
 from tfflows.interop.macow import export_weights, load_weights

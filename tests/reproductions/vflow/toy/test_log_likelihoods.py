@@ -9,8 +9,7 @@ import pytest
 from reproductions.reporting.expected import Expected
 from reproductions.tables import stale_files, write_tables
 from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord, load_log_likelihoods, write_log_likelihoods
-from reproductions.vflow.toy.log_likelihoods_page import label, log_likelihoods_page
-from reproductions.vflow.toy.log_likelihoods_plot import plot_log_likelihoods
+from reproductions.vflow.toy.pages import label, log_likelihoods_page, plot_log_likelihoods
 
 
 def record(steps=3, dimensions=10, values=(-3.5, -3.52), **changes):
