@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images, random_source, tiny_model
+from tests.slow import slow_but
 from tfflows.devices.strategies import make_strategy
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
@@ -32,7 +33,7 @@ def replicated(replicas):
     return make_strategy("mirrored", replicas)
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 8])
+@pytest.mark.parametrize("replicas", slow_but([1, 3], [1, 2, 3, 8]))
 @pytest.mark.parametrize("batch_size", [4, 11, 100])
 def test_each_image_gets_its_own_value(replicas, batch_size):
     source = random_source(COUNT)
@@ -49,7 +50,9 @@ def bits_of_tiny_model(replicas, batch_size, jit_compile=False):
     return Evaluator(strategy, model, random_source(COUNT), batch_size=batch_size, jit_compile=jit_compile).evaluate()
 
 
-@pytest.mark.parametrize(("replicas", "batch_size"), [(1, 4), (2, 4), (3, 5), (8, 3)])
+@pytest.mark.parametrize(
+    ("replicas", "batch_size"), slow_but([(1, 4), (3, 5)], [(1, 4), (2, 4), (3, 5), (8, 3)], rows=True)
+)
 def test_a_model_gives_equal_values_however_the_split_is_cut(replicas, batch_size):
     result = bits_of_tiny_model(replicas, batch_size)
     assert np.all(np.isfinite(result.per_image))

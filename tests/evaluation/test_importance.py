@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.evaluation.tiny_models import random_images, random_source, tiny_model
+from tests.slow import slow_but
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.importance import ImportanceEvaluator
 from tfflows.math.random import fold_in, normal_rows, row_keys
@@ -46,7 +47,7 @@ def noise(num_samples, seed=0):
     return np.stack(rows).astype(np.float64)
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3])
+@pytest.mark.parametrize("replicas", slow_but([1, 3], [1, 2, 3]))
 @pytest.mark.parametrize(("batch_size", "samples_per_call"), [(4, 16), (11, 3), (100, 10), (3, 1)])
 def test_the_bound_is_that_of_the_weights(replicas, batch_size, samples_per_call):
     result = evaluator(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.slow import slow_but
 from tfflows.math import wavefront as wavefront_module
 from tfflows.math.masked_convolution import KINDS, ORDERS, causal_mask, check, convolve
 from tfflows.math.sequential_inverse import sequential_inverse
@@ -84,7 +85,9 @@ def test_every_pixel_is_found_once_and_after_what_it_sees(kind, kernel_size, siz
     assert all(tap.lag >= 1 for tap in front.taps)
 
 
-@pytest.mark.parametrize("size", [(4, 4), (8, 8), (7, 9), (9, 7), (16, 6), (6, 16), (12, 12), (13, 20)])
+@pytest.mark.parametrize(
+    "size", slow_but([(4, 4), (7, 9), (16, 6)], [(4, 4), (8, 8), (7, 9), (9, 7), (16, 6), (6, 16), (12, 12), (13, 20)])
+)
 @pytest.mark.parametrize(
     ("order", "kernel_size"), [("A", (3, 3)), ("B", (3, 3)), ("A", (5, 5)), ("A", (5, 3)), ("B", (3, 5))]
 )

@@ -183,7 +183,7 @@ def built(case):
     return disturbed(build(*arguments, **options)), None if condition is None else condition()
 
 
-@pytest.mark.parametrize("case", slow_but(set(CASES) - {"spatially_conditional", "nested"}, CASES))
+@pytest.mark.parametrize("case", slow_but({"affine", "nested_conditional", "multiscale"}, CASES))
 def test_every_mode_gives_the_plain_gradients(case):
     bijector, condition = built(case)
     expected = value_and_gradients(bijector, "inverse", condition, "plain")

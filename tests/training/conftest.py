@@ -26,20 +26,24 @@ def scenarios(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def interrupted_runs(tmp_path_factory):
-    """Runs interrupted_runs.py; gives a function that fails the test if the scenario of that name did not hold."""
-    errors, output = run_scenarios("interrupted_runs.py", tmp_path_factory.mktemp("runs"))
+    """Gives a function from the name of a scenario of interrupted_runs.py, which runs it and fails the test if it did not hold.
+
+    The unbroken run that all are compared with is made once.
+    """
+    directory = tmp_path_factory.mktemp("runs")
 
     def check(name):
+        errors, output = run_scenarios("interrupted_runs.py", directory, name)
         assert not errors[name], errors[name] + output
 
     return check
 
 
-def run_scenarios(script, directory):
+def run_scenarios(script, directory, *names):
     """`{name of a scenario: its error}` and the end of the standard error."""
     environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
     done = subprocess.run(
-        [sys.executable, str(HERE / script), str(directory)],
+        [sys.executable, str(HERE / script), str(directory), *names],
         env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

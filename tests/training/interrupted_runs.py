@@ -1,8 +1,8 @@
-"""Whole runs that are killed, stopped, run out of disk or have two workers; conftest.py runs this file once for all tests.
+"""Whole runs that are killed, stopped, run out of disk or have two workers; conftest.py runs this file.
 
 Each run is the `main` of reproductions/glow/run.py in a process of its own; prints what `forked.run_scenarios` does.
 
-    python interrupted_runs.py DIRECTORY
+    python interrupted_runs.py DIRECTORY SCENARIO...
 """
 
 import json
@@ -222,13 +222,16 @@ def two_workers(directory, expected):
     assert "verdict" not in (directory / "two_workers-1.stdout").read_text()
 
 
-def main(directory):
-    directory.mkdir(parents=True, exist_ok=True)
-    write_images(directory)
-    check_exit(start(directory, directory / "unbroken"), directory, "unbroken")
+SCENARIOS = {scenario.__name__: scenario for scenario in (killed, terminated, full_disk, two_workers)}
+
+
+def main(directory, *names):
+    if not (directory / "images").exists():
+        write_images(directory)
+        check_exit(start(directory, directory / "unbroken"), directory, "unbroken")
     expected = figures(directory / "unbroken")
-    run_scenarios((killed, terminated, full_disk, two_workers), lambda scenario: (directory, expected))
+    run_scenarios([SCENARIOS[name] for name in names], lambda scenario: (directory, expected))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])

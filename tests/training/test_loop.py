@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.slow import slow_but
 from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.checkpoints import CheckpointError
@@ -230,9 +231,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
     assert log_of(tmp_path) == unbroken[1]
 
 
-def test_a_run_moves_between_1_2_and_8_devices(trainer, unbroken, tmp_path):
-    two, eight = TinyTrainer(2), TinyTrainer(8)
-    for number, (runner, last) in enumerate([(two, 2), (eight, 4), (trainer, 6), (eight, 7), (two, 8)]):
+@pytest.mark.parametrize("replicas", slow_but([4], [4, 8]))
+def test_a_run_moves_between_numbers_of_devices(trainer, unbroken, tmp_path, replicas):
+    two, more = TinyTrainer(2), TinyTrainer(replicas)
+    for number, (runner, last) in enumerate([(two, 2), (more, 4), (trainer, 6), (two, 8)]):
         state = runner.run(tmp_path, NUM_STEPS, before_step=terminate_before(last))
         assert state.step == last, number
     assert_close(two.values(), unbroken[0], rtol=1e-3, atol=1e-5)

@@ -25,6 +25,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("scenario", ["with_options", "without_options"])
+@pytest.mark.slow
 def test_from_python_as_by_the_command(runs, scenario):
     """See process_options_runs.py: bit for bit with the options, up to rounding without them."""
     errors, output = runs

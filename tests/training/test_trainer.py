@@ -207,6 +207,7 @@ def test_after_an_error_only_a_checkpoint_is_gone_on_from(tmp_path):
             assert_equal(values_of(trained), before)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one():
     results = []
     for replicas in (1, 2):

@@ -16,6 +16,7 @@ from reproductions.flowpp.experiments import EXPERIMENTS as FLOWPP
 from reproductions.macow.counts import count_parameters as count_macow
 from reproductions.recipe import CANDIDATE_RATES, GAP, PREFIX, RECIPE, SEEDS, TREND, TRIAL
 from reproductions.vflow.counts import count_parameters as count_vflow
+from tests.slow import slow_but
 from tfflows.training.schedules import warmup_constant_cooldown
 
 STUDY = {paper: sizes.study(paper) for paper in PAPERS}
@@ -133,7 +134,9 @@ def test_arms_of_glow_have_half_a_million_live_parameters(name):
     assert_half_a_million(name, "glow", sizes.all_parameters("glow", STUDY["glow"][name]))
 
 
-@pytest.mark.parametrize("name", [f"{PREFIX}{arm}" for arm in (*MAIN["flowpp"], "vflow_width")])
+@pytest.mark.parametrize(
+    "name", slow_but([f"{PREFIX}full"], [f"{PREFIX}{arm}" for arm in (*MAIN["flowpp"], "vflow_width")])
+)
 def test_arms_of_flowpp_have_half_a_million_and_a_dequantizer_of_the_published_share(name):
     experiment = STUDY["flowpp"][name]
     live = sizes.live_parameters("flowpp", experiment)

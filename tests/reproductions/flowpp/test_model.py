@@ -147,13 +147,15 @@ def test_dropout_is_of_training_alone():
     )
 
 
-@pytest.mark.parametrize("memory", slow_but(["recompute"], ["recompute", "reversible"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["recompute", "reversible"])
 def test_memory_modes_give_the_same_step(memory):
     """Dropout draws the same masks when a network runs again."""
     assert_same_step(Step("cifar10", scatter=0.02), Step("cifar10", scatter=0.02, memory=memory), 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize(("replicas", "accumulate"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("replicas", "accumulate"), [(2, 1), (1, 2)])
 def test_a_split_batch_gives_the_step_of_the_whole(replicas, accumulate):
     """Noise, dropout and the clipped gradient alike."""
     whole, split = Step("cifar10", scatter=0.02), Step("cifar10", replicas, scatter=0.02, accumulate=accumulate)
@@ -161,6 +163,7 @@ def test_a_split_batch_gives_the_step_of_the_whole(replicas, accumulate):
     assert min(one["gradient_norm"] for one in metrics) > 1  # the clip is felt
 
 
+@pytest.mark.slow
 def test_compiled_by_xla():
     """The noise is other there: the loss is near, and finite."""
     plain, compiled = Step("imagenet64", scatter=0.02)(), Step("imagenet64", scatter=0.02, jit_compile=True)()

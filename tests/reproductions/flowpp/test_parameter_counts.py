@@ -91,7 +91,7 @@ def test_every_published_experiment_has_its_count():
     assert set(ROWS) == published - NOT_RELEASED
 
 
-@pytest.mark.parametrize("name", slow_but(("cifar10", "imagenet64"), ROWS))
+@pytest.mark.parametrize("name", slow_but(("cifar10",), ROWS))
 def test_counts(name):
     experiment = EXPERIMENTS[name]
     one, main, dequantizer = (counts_with_blocks(architecture(experiment), *blocks) for blocks in BLOCKS)
@@ -123,7 +123,7 @@ def test_counts_are_those_that_the_paper_prints():
         assert f"{int(ROWS[name]['parameters']) / 1e6:.1f}" == millions
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("claims")])
+@pytest.mark.parametrize("name", slow_but(["claims_full"], [name for name in EXPERIMENTS if name.startswith("claims")]))
 def test_arms_of_the_claims_study_have_half_a_million(name):
     assert abs(counts(EXPERIMENTS[name])["parameters"] / 500_000 - 1) < 0.05
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS
+from tests.slow import slow_but
 from tfflows.tracing.variables import count_parameters, named_variables
 
 TABLE = pathlib.Path(__file__).parents[3] / "results" / "parameters.csv"
@@ -83,7 +84,7 @@ def expected(row):
     return {kind: int(row[kind]) for kind in (*KINDS, "parameters")}
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", slow_but([name for name in ROWS if "ablation" not in name], ROWS))
 def test_counts(name):
     row = ROWS[name]
     experiment = experiment_of(row)

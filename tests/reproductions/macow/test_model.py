@@ -90,7 +90,7 @@ def Step(form, replicas=1, **settings):
 
 
 # A step of eight masked convolutions takes long to trace; its units are checked one by one in the tests of parity.
-@pytest.mark.parametrize("form", slow_but(["paper"], WHOLE_FORMS))
+@pytest.mark.parametrize("form", slow_but([], WHOLE_FORMS))
 def test_learns_and_every_variable_has_a_gradient(form):
     losses, gradients = train_on_one_batch(built(form), lambda rate: macow.optimizer(TINY, rate), 0.003)
     assert losses[-1] < losses[0]
@@ -99,7 +99,7 @@ def test_learns_and_every_variable_has_a_gradient(form):
         assert any(np.abs(one).max() > 0 for one in own[:3]), name
 
 
-@pytest.mark.parametrize("form", slow_but(["paper", "release"], WHOLE_FORMS))
+@pytest.mark.parametrize("form", slow_but(["release"], WHOLE_FORMS))
 def test_inverts(form):
     assert assert_inverts(initialized(form)).shape == [8, *SHAPE]
 
@@ -178,12 +178,14 @@ def test_samples_at_a_temperature():
     np.testing.assert_array_equal(still, tf.broadcast_to(still[:1], still.shape))
 
 
-@pytest.mark.parametrize("memory", ["recompute", pytest.param("reversible", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["recompute", "reversible"])
 def test_memory_modes_give_the_same_step(memory):
     assert_same_step(Step("light", scatter=0.02), Step("light", scatter=0.02, memory=memory), 1e-3, 1e-4)
 
 
-@pytest.mark.parametrize(("replicas", "accumulate"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("replicas", "accumulate"), [(2, 1), (1, 2)])
 def test_a_split_batch_gives_the_step_of_the_whole(replicas, accumulate):
     whole = Step("light_release", scatter=0.02)
     assert_same_steps_of_parts(whole, Step("light_release", replicas, scatter=0.02, accumulate=accumulate))

@@ -14,6 +14,7 @@ import tensorflow as tf
 from reproductions.macow import model as macow
 from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS
+from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, Chain, InvertibleConv, MaskedConv, OnFirstChannels
 from tfflows.bijectors.coupling import Coupling
 from tfflows.tracing import variables as named_variables
@@ -93,7 +94,7 @@ def one_step_a_part(experiment):
 @pytest.mark.parametrize(
     "name", ["cifar10_var", *(pytest.param(n, marks=pytest.mark.slow) for n in ("imagenet64_org", "celeba_hq_uniform"))]
 )
-@pytest.mark.parametrize("variant", ["", "_release"])
+@pytest.mark.parametrize("variant", slow_but(["_release"], ["", "_release"]))
 def test_closed_forms_are_those_of_built_models(name, variant):
     experiment = one_step_a_part(EXPERIMENTS[f"{name}{variant}"])
     found = counts(experiment)

@@ -80,6 +80,7 @@ def test_command_writes_a_record_once_and_goes_on_where_it_was(short_blocks, tmp
     assert "1 of 1 cells already have a record" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_cell_with_a_normal_posterior_has_a_record_of_its_own(tmp_path):
     def run(cells):
         return main(["run.py", f"--cells={cells}", "--iterations=2", "--seeds=2", f"--workdir={tmp_path / 'work'}",
