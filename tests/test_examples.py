@@ -1,4 +1,4 @@
-"""Every example in a docstring runs as it stands and gives what it prints; every public class of the library has one."""
+"""Every example in a docstring runs as it stands and gives what it prints; every class users build models of has one."""
 
 import doctest
 import importlib
@@ -11,16 +11,23 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+import benchmarks
+import reproductions
 import tfflows
 
+PACKAGES = (tfflows, reproductions, benchmarks)
 # What a user builds models of; the other classes are parts of these.
 FOLDERS = ("bijectors", "distributions", "networks")
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def modules():
-    found = pkgutil.walk_packages(tfflows.__path__, "tfflows.")
-    return [tfflows, *(importlib.import_module(module.name) for module in found)]
+def modules(packages=PACKAGES):
+    found = [
+        each.name for package in packages for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+    # A `__main__` runs when it is imported.
+    others = [importlib.import_module(name) for name in found if not name.endswith(".__main__")]
+    return [*packages, *others]
 
 
 def examples():
@@ -45,7 +52,7 @@ def public_classes(folder):
     kinds = (tfp.bijectors.Bijector, tfp.distributions.Distribution, keras.layers.Layer, tf.Module)
     return {
         f"{module.__name__}.{name}": value
-        for module in modules()
+        for module in modules([tfflows])
         if module.__name__.startswith(f"tfflows.{folder}.")
         for name, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
@@ -62,5 +69,6 @@ def test_public_classes_have_examples(folder):
 
 def test_no_example_is_left_out():
     """An example in a code fence would not be run."""
-    folder = pathlib.Path(tfflows.__file__).parent
-    assert [str(path) for path in folder.rglob("*.py") if "```" in path.read_text(encoding="utf-8")] == []
+    folders = [pathlib.Path(package.__file__).parent for package in PACKAGES]
+    paths = [path for folder in folders for path in folder.rglob("*.py")]
+    assert [str(path) for path in paths if "```" in path.read_text(encoding="utf-8")] == []

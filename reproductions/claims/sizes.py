@@ -28,11 +28,6 @@ def all_parameters(paper: str, experiment: Experiment) -> int:
         return count_parameters(build(experiment, [size, size, 3], 0, seed=0))
 
 
-def live_parameters(paper: str, experiment: Experiment) -> int:
-    """Returns `all_parameters` minus the number of dead ones."""
-    return all_parameters(paper, experiment) - DEAD[paper](experiment)
-
-
 def _dead_of_glow(experiment):
     """Weights of the top prior whose inputs are always zero."""
     return glow.dead_parameters(experiment, [experiment.image_size, experiment.image_size, 3])

@@ -18,14 +18,12 @@ class PairedVerdict:
       difference: Mean over seeds of how many bits/dim lower the arm is; positive if it goes as claimed.
       standard_error: Standard error of `difference` over the images.
       seed_differences: Difference for each seed.
-      seed_standard_errors: Standard error for each seed.
     """
 
     verdict: str
     difference: float
     standard_error: float
     seed_differences: Mapping[int, float]
-    seed_standard_errors: Mapping[int, float]
 
 
 def paired_verdict(lower: Mapping[int, np.ndarray], higher: Mapping[int, np.ndarray]) -> PairedVerdict:
@@ -95,14 +93,14 @@ def gap_verdict(
 def _verdict_over_seeds(pairs):
     """Verdict from `{seed: (difference, its standard error)}`."""
     differences = {seed: difference for seed, (difference, _) in pairs.items()}
-    errors = {seed: error for seed, (_, error) in pairs.items()}
+    errors = [error for _, error in pairs.values()]
     difference = float(np.mean(list(differences.values())))
-    error = math.sqrt(sum(value**2 for value in errors.values())) / len(errors)
+    error = math.sqrt(sum(value**2 for value in errors)) / len(errors)
     signs = {int(np.sign(value)) for value in differences.values()}
     verdict = UNDECIDED
     if abs(difference) > 2 * error and len(signs) == 1:
         verdict = HELD if difference > 0 else REVERSED
-    return PairedVerdict(verdict, difference, error, differences, errors)
+    return PairedVerdict(verdict, difference, error, differences)
 
 
 def _paired_difference(seed, lower, higher):

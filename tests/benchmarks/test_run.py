@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 
@@ -94,3 +95,10 @@ def test_a_topic_runs_at_the_smallest_sizes(name, pytestconfig, tmp_path):
     result = subprocess.run(command, cwd=pytestconfig.rootpath, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert f"{name}: " in result.stdout and "not recorded" in result.stdout
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_files_that_notes_name_exist(name, pytestconfig):
+    named = re.findall(r"\b(?:tests|tfflows|reproductions|benchmarks)/[\w/]+\.py", " ".join(TOPICS[name].notes))
+    assert [path for path in named if not (pytestconfig.rootpath / path).is_file()] == []
+    assert named or name != "drift"

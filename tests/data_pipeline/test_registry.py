@@ -78,8 +78,11 @@ def test_a_missing_data_set_says_which_where_and_how(name, tmp_path):
     assert isinstance(error.value, FileNotFoundError)
     assert repr(name) in message
     assert re.search(rf"Looked in:\n    {re.escape(str(tmp_path))}/\S+", message)
-    assert f"--data_dir={tmp_path}" in message or f"into {tmp_path}" in message
+    assert (
+        f"--data_dir={tmp_path}" in message or f"into {tmp_path}" in message
+    )  # of `tfds build`, which has such a flag
     assert "DIRECTORY" not in message
+    assert message.endswith("give that directory as data_dir.")
 
 
 @pytest.mark.parametrize(

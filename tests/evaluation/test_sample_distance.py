@@ -1,5 +1,7 @@
 """The Fréchet distance against its closed forms, and of a model whose samples are known."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +14,7 @@ def features(count, size, seed=0):
     """Rows whose mean is exactly 0 and whose covariance is exactly the identity."""
     rows = np.random.default_rng(seed).standard_normal([count, size])
     rows -= rows.mean(0)
-    return rows @ np.linalg.inv(np.linalg.cholesky(np.cov(rows, rowvar=False))).T
+    return rows @ np.linalg.inv(np.linalg.cholesky(np.atleast_2d(np.cov(rows, rowvar=False)))).T
 
 
 def test_of_a_sample_to_itself_it_is_0():
@@ -21,9 +23,10 @@ def test_of_a_sample_to_itself_it_is_0():
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_moved_and_scaled(shift, scale):
-    x = features(50, 5)
-    expected = 5 * shift**2 + 5 * (scale - 1) ** 2
+@pytest.mark.parametrize("size", [1, 5])
+def test_moved_and_scaled(size, shift, scale):
+    x = features(50, size)
+    expected = size * shift**2 + size * (scale - 1) ** 2
     np.testing.assert_allclose(frechet_distance(x, scale * x + shift), expected, atol=1e-9)
     np.testing.assert_allclose(frechet_distance(scale * x + shift, x), expected, atol=1e-9)
 
@@ -40,6 +43,12 @@ def test_covariances_that_do_not_commute():
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="5 features need more than 5 rows"):
         frechet_distance(features(20, 5), np.zeros([5, 5]))
+
+
+@pytest.mark.parametrize("shapes", [((20,), (20,)), ((20, 3), (20, 2)), ((20, 3), (20,)), ((20, 0), (20, 0))])
+def test_what_is_no_pair_of_features_is_refused(shapes):
+    with pytest.raises(ValueError, match=re.escape(f"got {shapes[0]} and {shapes[1]}.")):
+        frechet_distance(*map(np.zeros, shapes))
 
 
 class Shifted:

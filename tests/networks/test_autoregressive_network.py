@@ -29,6 +29,15 @@ def test_each_number_sees_those_before_it_in_reverse_raster_order(width):
     np.testing.assert_allclose(np.log(np.diag(ordered)).sum(), log_det[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize(("compatibility", "agrees"), [("released", False), ("fixed", True)])
+def test_latents_of_the_initialization(compatibility, agrees):
+    """The released code passes on outputs of the gain that it intends, and keeps the third root of the gain."""
+    flow = InverseAutoregressive(AutoregressiveNetwork(2, 4, compatibility, dtype="float64"), dtype=tf.float64)
+    y = 3 * tf.random.stateless_normal([16, 4, 4, 2], [0, 1], dtype=tf.float64)
+    difference = np.abs(flow.initialize(y) - flow.inverse(y)).max()
+    assert difference < 1e-6 if agrees else difference > 0.01
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -218,6 +218,29 @@ def test_modes_under_xla(mode):
     assert_same(compiled(), expected, rtol=1e-8)
 
 
+def second_derivatives(bijector, direction, mode):
+    """Gradients of a sum of the gradients of `value_and_gradients`, each number with a weight of its own."""
+    sources = [INPUT, *bijector.trainable_variables]
+    with tf.GradientTape() as tape:
+        tape.watch(INPUT)
+        _, first = value_and_gradients(bijector, direction, None, mode)
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in first], axis=0)
+        total = tf.reduce_sum(flat * tf.cos(tf.range(flat.shape[0], dtype=DTYPE)))
+    return total, tape.gradient(total, sources, unconnected_gradients="zero")
+
+
+@pytest.mark.parametrize("direction", ["inverse", "forward"])
+@pytest.mark.parametrize("case", slow_but(("affine", "flat"), ("affine", "flat", "glow", "lu", "nested", "multiscale")))
+def test_every_mode_gives_the_plain_second_derivatives(case, direction):
+    bijector, _ = built(case)
+    expected = second_derivatives(bijector, direction, "plain")
+    assert any(np.abs(gradient).max() > 0.1 for gradient in expected[1])
+    for mode in ("recompute", "reversible"):
+        assert_same(second_derivatives(bijector, direction, mode), expected, rtol=1e-8)
+    traced = tf.function(lambda: second_derivatives(bijector, direction, "reversible"), autograph=False)
+    assert_same(traced(), expected, rtol=1e-8)
+
+
 def couplings(*halves):
     return [coupling(AffineCoupling, 4, seed, conditioning_half=half) for seed, half in enumerate(halves)]
 

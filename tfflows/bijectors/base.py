@@ -168,8 +168,8 @@ class Bijector(tfb.Bijector):
         Returns:
           `(x, d_x, d_condition, d_values)`. A gradient is None where the pair does not depend on the tensor.
         """
+        # No gradient stops at x: that of this gradient goes on to y, from which x was rebuilt.
         x, _ = self._value_and_log_det(opposite(direction), y, condition)
-        x = tf.stop_gradient(x)
         d_x, d_condition, d_values = gradients_of(
             lambda: self._value_and_log_det(direction, x, condition), (x, condition, values), upstream
         )
@@ -260,6 +260,20 @@ class Bijector(tfb.Bijector):
         return {}
 
 
+def check_bijectors(owner: str, *bijectors: Any) -> None:
+    """Checks that what `owner` is made of are bijectors.
+
+    Raises:
+      TypeError: If one is something else, such as a list or a network.
+    """
+    for bijector in bijectors:
+        if not isinstance(bijector, tfb.Bijector):
+            raise TypeError(
+                f"{owner} needs bijectors, got {bijector!r}, a {type(bijector).__name__}; bijectors that run one after another "
+                "make one as Chain(bijectors), and a network goes into a bijector, such as AffineCoupling(network)."
+            )
+
+
 def takes_condition(bijector: tfb.Bijector | None) -> bool:
     """Tells whether a bijector takes a condition: one of this library, bare or under `tfb.Invert`, may; one of TFP does not."""
     while isinstance(bijector, _Invert):
@@ -338,7 +352,8 @@ def rebuild_and_gradient(
     there, back = inverse_and_log_det, forward_and_log_det
     if direction == FORWARD:
         there, back = back, there
-    x = tf.stop_gradient(back(bijector, y, event_ndims, condition)[0])
+    # TFP's cache would give y itself for a tensor that it knows, so x must be a new one.
+    x = tf.identity(back(bijector, y, event_ndims, condition)[0])
     d_x, d_condition, d_values = gradients_of(
         lambda: there(bijector, x, input_event_ndims, condition), (x, condition, values), upstream
     )

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 from tfflows.bijectors.base import (
     Bijector,
     at_place,
+    check_bijectors,
     inverse_and_log_det,
     rebuild_and_gradient,
     takes_condition,
@@ -54,12 +55,15 @@ class Chain(Bijector):
           name: As in TFP.
 
         Raises:
+          TypeError: If something in the list is no bijector.
           ValueError: If there is no bijector.
         """
         parameters = dict(locals())
-        self.bijectors = list(bijectors)
-        if not self.bijectors:
+        bijectors = list(bijectors)
+        if not bijectors:
             raise ValueError("Chain needs at least one bijector, got an empty list.")
+        check_bijectors("Chain", *bijectors)
+        self.bijectors = bijectors
         self._blocks = SharedBlocks(self.bijectors, value_and_log_det, rebuild_and_gradient)
         self.takes_condition = any(takes_condition(bijector) for bijector in self.bijectors)
         inverse_event_ndims = max_event_ndims = self._minimal_event_ndims()

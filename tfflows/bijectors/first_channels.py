@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, takes_condition
+from tfflows.bijectors.base import Bijector, check_bijectors, takes_condition
 
 
 class OnFirstChannels(Bijector):
@@ -47,8 +47,12 @@ class OnFirstChannels(Bijector):
           bijector: Bijector of this library for events `[H, W, num_channels]` that keeps their shape.
           validate_args: As in TFP.
           name: As in TFP.
+
+        Raises:
+          TypeError: If `bijector` is none.
         """
         parameters = dict(locals())
+        check_bijectors("OnFirstChannels", bijector)
         self.bijector = bijector
         self._num_channels = num_channels
         self.takes_condition = takes_condition(bijector)

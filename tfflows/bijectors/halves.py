@@ -5,7 +5,13 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det, forward_and_log_det, inverse_and_log_det
+from tfflows.bijectors.base import (
+    Bijector,
+    broadcast_log_det,
+    check_bijectors,
+    forward_and_log_det,
+    inverse_and_log_det,
+)
 
 tfb = tfp.bijectors
 
@@ -85,8 +91,12 @@ class OnHalves(Bijector):
           event_ndims: Number of axes of an event.
           validate_args: As in TFP.
           name: As in TFP.
+
+        Raises:
+          TypeError: If `first` or `second` is no bijector.
         """
         parameters = dict(locals())
+        check_bijectors("OnHalves", first, second)
         self.first = first
         self.second = second
         super().__init__(

@@ -75,7 +75,11 @@ class InverseAutoregressive(Bijector):
         return self._whitened(y, self.network(y, *self._conditions(y, condition)))
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        """Initializes the network from a batch and returns the latent, in one call of the network."""
+        """Initializes the network from a batch and returns the latent, in one call of the network.
+
+        With an `AutoregressiveNetwork` of the compatibility `released`, this is not what `inverse` gives afterwards: as in the
+        released code, the layers pass on outputs of the intended gain, but keep its third root. With `fixed` the two agree.
+        """
         return self.initialize_and_log_derivatives(y, condition)[0]
 
     def initialize_and_log_derivatives(self, y: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector, at_place, map_condition, takes_condition
+from tfflows.bijectors.base import Bijector, at_place, check_bijectors, map_condition, takes_condition
 from tfflows.tracing import gradients
 from tfflows.tracing.stateless import Derived, Structure
 
@@ -77,12 +77,20 @@ class MultiScale(Bijector):
           name: As in TFP.
 
         Raises:
+          TypeError: If something in `levels` is no `Level` of bijectors.
           ValueError: If there is no level, or a side is not a multiple of the factor of a level's squeeze.
         """
         parameters = dict(locals())
-        self.levels = list(levels)
-        if not self.levels:
+        levels = list(levels)
+        if not levels:
             raise ValueError("MultiScale needs at least one level, got an empty list.")
+        for level in levels:
+            if not isinstance(level, Level):
+                raise TypeError(
+                    f"MultiScale needs levels, got {level!r}, a {type(level).__name__}; make it a Level(flow, prior)."
+                )
+            check_bijectors("A level", level.flow, *([] if level.prior is None else [level.prior]))
+        self.levels = levels
         self._image_shape = tf.TensorShape(image_shape)
         self._part_shapes = self._shapes_of_parts()
         self._structures = _Structures(self.levels)

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import (
     Bijector,
+    check_bijectors,
     forward_and_log_det,
     inverse_and_log_det,
     rebuild_and_gradient,
@@ -52,8 +53,12 @@ class OnData(Bijector):
           num_channels: Number C_z of channels of z.
           validate_args: As in TFP.
           name: As in TFP.
+
+        Raises:
+          TypeError: If `bijector` is none.
         """
         parameters = dict(locals())
+        check_bijectors("OnData", bijector)
         self.bijector = bijector
         self._data_shape = tf.TensorShape(data_shape)
         self._num_channels = num_channels

@@ -286,7 +286,7 @@ class DatasetNotFoundError(FileNotFoundError):
         super().__init__(
             f"The data set {name!r} was not found. Looked in:\n{places}\n"
             f"To prepare it: {how_to_prepare}\n"
-            "If it is prepared elsewhere, give that directory as --data_dir (data_dir=...)."
+            "If it is prepared elsewhere, give that directory as data_dir."
         )
         self.name = name
         self.looked_in = tuple(str(place) for place in looked_in)

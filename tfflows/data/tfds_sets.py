@@ -207,7 +207,7 @@ def _record_files(builder, stored_split, first, last) -> list[RecordFile]:
         raise ValueError(
             f"{builder.data_path} is stored as {builder.info.file_format.value}, but images that do "
             "not fit into memory are streamed from TFRecord files: build the data set again with "
-            "--file_format=tfrecord."
+            "`tfds build --file_format=tfrecord`."
         )
     instruction = tfds.core.ReadInstruction(stored_split, from_=first, to=last, unit="abs")
     return [

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector, inverse_and_log_det
+from tfflows.bijectors.base import Bijector, check_bijectors, inverse_and_log_det
 from tfflows.bijectors.chain import Chain
 from tfflows.bijectors.on_data import OnData
 from tfflows.distributions.augmenters import NormalAugmenter
@@ -63,9 +63,13 @@ class AugmentedFlow(tf.Module):
           name: Name of the module.
 
         Raises:
+          TypeError: If the flow is no distribution, or the preprocessing no bijector.
           ValueError: If the flow does not have more channels than z.
         """
         super().__init__(name=name)
+        check_distribution("AugmentedFlow", flow)
+        if preprocessing is not None:
+            check_bijectors("AugmentedFlow", preprocessing)
         channels = flow.event_shape[-1]
         if channels <= augmenter.num_channels:
             raise ValueError(
@@ -207,6 +211,19 @@ def augment(
     base = tfd.Sample(tfd.Normal(0.0, 1.0), on_data.inverse_event_shape([*outer, channels + num_channels]))
     joint_flow = tfd.TransformedDistribution(base, bijector, name="augmented")
     return AugmentedFlow(joint_flow, NormalAugmenter(num_channels) if augmenter is None else augmenter)
+
+
+def check_distribution(owner: str, flow: Any) -> None:
+    """Checks that what `owner` is made of is a distribution.
+
+    Raises:
+      TypeError: If it is something else, such as a bijector.
+    """
+    if not isinstance(flow, tfd.Distribution):
+        raise TypeError(
+            f"{owner} needs a distribution, got {flow!r}, a {type(flow).__name__}; a bijector makes one as "
+            "tfd.TransformedDistribution(base, bijector), with a standard normal as the base."
+        )
 
 
 def _kwargs(condition):

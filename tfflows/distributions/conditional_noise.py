@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.bijectors.base import check_bijectors
 from tfflows.math.random import RowKeys, fold_in, normal_rows
 from tfflows.math.squeeze import split_colours
 from tfflows.networks.layers import call_layer, initialize_layer
@@ -61,8 +62,13 @@ class ConditionalNoise(tf.Module):
           pattern: Pattern of the colours, see `tfflows.math.squeeze`; None: the network is given x as it is.
           num_channels: Size of the last axis of w; default: that of x.
           name: Name of the module.
+
+        Raises:
+          TypeError: If `bijector` is none, or `context_network` cannot be called.
+          ValueError: If `context_network` has not been built.
         """
         super().__init__(name=name)
+        check_bijectors(type(self).__name__, bijector)
         self.bijector = bijector
         self.context_network = context_network
         self.num_channels = num_channels

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import Bijector, takes_condition
-from tfflows.distributions.augmented_flow import AugmentedFlow
+from tfflows.distributions.augmented_flow import AugmentedFlow, check_distribution
 from tfflows.distributions.dequantizers import UniformDequantizer, bits_per_dim, center, quantize, to_images
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import RowKeys, fold_in, normal_rows
@@ -79,8 +79,11 @@ class DequantizedFlow(ImageModel):
           name: Name of the module.
 
         Raises:
+          TypeError: If the flow is no distribution.
           ValueError: If `loss_unit` is unknown.
         """
+        if not isinstance(flow, AugmentedFlow):
+            check_distribution(type(self).__name__, flow)
         super().__init__(flow.event_shape, name)
         if loss_unit not in LOSS_UNITS:
             raise ValueError(f"loss_unit must be one of {LOSS_UNITS}, got {loss_unit!r}.")

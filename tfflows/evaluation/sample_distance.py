@@ -33,7 +33,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
       The distance, at least 0; it shrinks towards that of the distributions as N and M grow.
 
     Raises:
-      ValueError: If there are too few rows for a covariance.
+      ValueError: If the features are not two matrices of as many columns, or there are too few rows for a covariance.
 
     Example:
       Samples that differ by a shift of `[3, 4]`, of squared length 25.
@@ -48,12 +48,17 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
       Dowson & Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or first.shape[1] == 0:
+        raise ValueError(
+            f"Features must be two matrices [N, F] and [M, F] with F at least 1, got {first.shape} and {second.shape}."
+        )
     if min(len(first), len(second)) <= first.shape[1]:
         raise ValueError(
             f"{first.shape[1]} features need more than {first.shape[1]} rows for a covariance, got {len(first)} and "
             f"{len(second)}."
         )
-    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    # The covariance of a single feature would be a scalar.
+    covariances = [np.atleast_2d(np.cov(rows, rowvar=False)) for rows in (first, second)]
     root = _square_root(covariances[0])
     # The trace of (C1 C2)^(1/2) is that of (C1^(1/2) C2 C1^(1/2))^(1/2), which is symmetric.
     cross = np.trace(_square_root(root @ covariances[1] @ root))
@@ -74,6 +79,9 @@ def sample_distance(model: IAFVAE, images: np.ndarray, seed: int, batch_size: in
 
     Returns:
       The distance, for pixels in [0, 1], and its standard error, found by leaving out a tenth of both sides at a time.
+
+    Raises:
+      ValueError: If there are too few images for a covariance of the features.
 
     References:
       Lucas & Verbeek 2018, figure 3, https://arxiv.org/abs/1711.11479.

@@ -12,6 +12,7 @@ from tfflows.math.gating import concat_elu, dropout_rows, gate, layer_norm
 from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.layers import DataDependentConv2D, call_layer, initialize_layer
 from tfflows.tracing.shared_layers import SharedLayers
+from tfflows.tracing.variables import check_built
 
 MIXERS = ("attention", "maximum", "none")
 
@@ -39,6 +40,7 @@ class _GatedBlock(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor, *inputs: Any) -> tf.Tensor:
         """Initializes the layers one after another from a batch; arguments and result as in a call."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x, *inputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
@@ -387,6 +389,7 @@ class GatedConditioner(_GatedNetwork):
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -465,6 +468,7 @@ class ContextNetwork(_GatedNetwork):
 
     def initialize(self, x: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x, dropout_keys)
 
     def _run(self, run, x, dropout_keys):

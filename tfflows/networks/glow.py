@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfflows.math import actnorm
 from tfflows.math.convolution import border_convolution, conv2d, convolution_with_border, deinterleave
 from tfflows.math.random import derive_seed
+from tfflows.tracing.variables import check_built
 
 PADDINGS = ("border", "zeros")
 
@@ -141,6 +142,7 @@ class ActNormConv2D(_Conv2D):
         """Initializes the actnorm from a batch `[B, H, W, C]` and returns the layer's output for it."""
         if not self.use_actnorm:
             return self(x)
+        check_built(self, "its initialize")
         kernel = tf.convert_to_tensor(self.kernel)
         raw = self._convolve(x, kernel, tf.zeros([self.filters], kernel.dtype), kernel.dtype)
         bias, log_scale = actnorm.data_dependent_shift_then_scale(raw, parameter_rank=1)
@@ -327,6 +329,7 @@ class CouplingNetwork(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Initializes the hidden layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         hidden = tf.nn.relu(self.hidden1.initialize(x))
         hidden = tf.nn.relu(self.hidden2.initialize(hidden))
         return self.last(hidden)

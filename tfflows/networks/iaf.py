@@ -10,6 +10,7 @@ from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.math.random import derive_seed
 from tfflows.networks.layers import WeightNormLayer, call_layer, initialize_layer
+from tfflows.tracing.variables import check_built
 
 RELEASED, FIXED = COMPATIBILITIES = ("released", "fixed")
 
@@ -55,6 +56,7 @@ class _ExponentialGain(WeightNormLayer):
           layer's outputs from now on (a constant channel gets a gain of 1); with `released` its gain is the third root of the
           one that would give them.
         """
+        check_built(self, "its initialize")
         kernel = tf.cast(self._unit_kernel(), self.compute_dtype)
         response = tf.cast(self._convolve(tf.cast(x, self.compute_dtype), kernel), self.variable_dtype)
         mean, variance = tf.nn.moments(response, axes=[0, 1, 2])
@@ -321,7 +323,10 @@ class AutoregressiveNetwork(keras.layers.Layer):
         return self._run(call_layer, z, condition)
 
     def initialize(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        """Initializes the layers one after another from a batch and returns the output for it."""
+        """Initializes the layers one after another from a batch and returns the output for it.
+
+        With the compatibility `released` that is not the output from now on, see `AutoregressiveConv2D.initialize`.
+        """
         return self._run(initialize_layer, z, condition)
 
     def _run(self, run, z, condition):
@@ -398,7 +403,10 @@ class ImageHead(keras.layers.Layer):
         return self._clipped(self.last(tf.nn.elu(h)))
 
     def initialize(self, h: tf.Tensor) -> tf.Tensor:
-        """Initializes the layer from a batch and returns the output for it."""
+        """Initializes the layer from a batch and returns the output for it.
+
+        With the compatibility `released` that is not the output from now on, see `ExponentialGainConv2D.initialize`.
+        """
         return self._clipped(self.last.initialize(tf.nn.elu(h)))
 
     def _clipped(self, mean):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import MASKED, causal_mask, check, convolve
 from tfflows.math.random import derive_seed
+from tfflows.tracing.variables import check_built
 
 # From the released MaCow: the standard deviation of v, what data-dependent init adds to a standard deviation, and what is added
 # to the norm of a masked kernel.
@@ -431,6 +432,7 @@ class DataDependentConv2D(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Initializes the variables from a batch `[B, H, W, C]` and returns the layer's output for it."""
+        check_built(self, "its initialize")
         before = tf.cast(self._convolve(x), self.variable_dtype)
         bias = tf.convert_to_tensor(self.bias) if self.weight_norm else tf.zeros([self.filters], before.dtype)
         mean, variance = tf.nn.moments(before + bias, axes=[0, 1, 2])

@@ -17,6 +17,7 @@ from tfflows.networks.layers import (
     call_layer,
     initialize_layer,
 )
+from tfflows.tracing.variables import check_built
 
 # The default of PyTorch's group norm.
 _GROUP_NORM_EPSILON = 1e-5
@@ -78,6 +79,7 @@ class EluCouplingNetwork(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -142,6 +144,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x)
 
     def _run(self, run, x):
@@ -222,6 +225,7 @@ class ResidualContextNetwork(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor, dropout_keys: RowKeys | None = None) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x)
 
     def _run(self, run, x):
@@ -315,6 +319,7 @@ class MaskedNetwork(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):
@@ -447,6 +452,7 @@ class WindowAttentionNetwork(keras.layers.Layer):
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
+        check_built(self, "its initialize")
         return self._run(initialize_layer, x, condition)
 
     def _run(self, run, x, condition):

@@ -21,6 +21,8 @@ _mode = contextvars.ContextVar("memory_mode", default=PLAIN)
 def memory_scope(mode: str) -> Iterator[None]:
     """Opens a context that chooses what bijectors keep for the backward pass; the gradients are the same in every mode.
 
+    So are gradients of gradients; a tape that records the backward pass for them keeps its tensors, whatever the mode.
+
     - `plain`: every intermediate tensor is kept.
     - `recompute`: only the input of each block of a `Chain` is kept; the backward pass runs the block's network once more.
     - `reversible`: only the latent is kept; the backward pass rebuilds each block's input from its output through the

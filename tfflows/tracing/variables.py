@@ -70,6 +70,7 @@ def variables_of_layers(*layers: Any) -> list[tf.Variable]:
       The variables of the layers, in order.
 
     Raises:
+      TypeError: If something cannot be called, such as a list of layers.
       ValueError: If a layer has not been built.
 
     Example:
@@ -80,14 +81,28 @@ def variables_of_layers(*layers: Any) -> list[tf.Variable]:
       >>> print([tuple(variable.shape) for variable in variables_of_layers(layer, abs)])
       [(3, 2), (2,)]
     """
+    for layer in layers:
+        if not callable(layer):
+            raise TypeError(
+                f"A network must be a Keras layer or another callable, got {layer!r}, a {type(layer).__name__}; layers that run "
+                "one after another make one network as keras.Sequential(layers)."
+            )
     layers = [layer for layer in layers if isinstance(layer, keras.layers.Layer)]
     for layer in layers:
-        if not layer.built:
-            raise ValueError(
-                f"The network {layer.name!r} has no variables yet: call its build(input_shape), or call it once, before handing "
-                "it to a bijector or distribution."
-            )
+        check_built(layer, "handing it to a bijector or distribution")
     return [as_variable(variable) for layer in layers for variable in layer.variables]
+
+
+def check_built(layer: keras.layers.Layer, what: str) -> None:
+    """Checks that a layer has its variables, before `what`, such as `initialize`.
+
+    Raises:
+      ValueError: If the layer has not been built.
+    """
+    if not layer.built:
+        raise ValueError(
+            f"The network {layer.name!r} has no variables yet: call its build(input_shape), or call it once, before {what}."
+        )
 
 
 def is_module(value: Any) -> bool:

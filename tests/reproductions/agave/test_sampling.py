@@ -48,6 +48,8 @@ def test_cached_samples_are_the_naive_ones(injection, num_blocks):
     naive = run(naive_sample)
     assert np.abs(naive).max() <= 1 and np.std(naive) > 0.2
     np.testing.assert_allclose(run(cached_sample), naive, atol=1e-4)
+    eager = cached_sample(network, COMPONENTS, *uniforms, features)
+    np.testing.assert_allclose(eager, naive, atol=1e-4)
     few = run(naive_sample, num_pixels=5).numpy().reshape([BATCH, -1, 3])
     np.testing.assert_array_equal(few[:, :5], naive.numpy().reshape([BATCH, -1, 3])[:, :5])
     assert not few[:, 5:].any()

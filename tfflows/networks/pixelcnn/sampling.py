@@ -32,7 +32,7 @@ def cached_sample(
 ) -> tf.Tensor:
     """Samples images from given uniform numbers; each activation of the network is computed once.
 
-    The images are those of `naive_sample`. It must be called in a `tf.function`.
+    The images are those of `naive_sample`. Outside of a `tf.function` each call traces its loops anew.
 
     Args:
       network: Network for images of three channels; pixels are computed in float32 whatever its policy.
@@ -49,7 +49,14 @@ def cached_sample(
     References:
       Ramachandran et al. 2017, https://arxiv.org/abs/1704.06001.
     """
-    return _Sampler(network, num_components, features, temperature, rounded).run(component_uniforms, uniforms)
+
+    def draw(component_uniforms, uniforms, features):
+        return _Sampler(network, num_components, features, temperature, rounded).run(component_uniforms, uniforms)
+
+    if tf.executing_eagerly():
+        # Rows and pixels are loops of a graph: which levels are active in them is known when it is made.
+        draw = tf.function(draw, autograph=False)
+    return draw(component_uniforms, uniforms, features)
 
 
 def naive_sample(

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.networks.layers import WeightNormLayer
+from tfflows.tracing.variables import check_built
 
 SAME, DOWN, DOWN_RIGHT = SHIFTS = ("same", "down", "down_right")
 
@@ -47,6 +48,7 @@ class _PixelCNNLayer(WeightNormLayer):
         Each output channel gets mean 0 and standard deviation `init_scale`. With an `init_scale` of 0, gain, bias and output
         become exactly 0.
         """
+        check_built(self, "its initialize")
         direction = tf.convert_to_tensor(self.direction)
         inverse_norm = tf.math.rsqrt(self._squared_norm(direction))
         kernel = direction * (inverse_norm if self._filters_axis == -1 else inverse_norm[:, tf.newaxis])
