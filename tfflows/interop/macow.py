@@ -77,7 +77,8 @@ def _refuse_reversed_up_convolutions(places, weights):
     needed = [needed[name] for name in names]
     if given != needed and given == needed[::-1]:
         raise ValueError(
-            f"{names[0]} to {names[-1]} have the shapes of the up-convolutions in reversed order, as tfflows before version 0.2 exported them. "
+            f"{names[0]} to {names[-1]} have the shapes of the up-convolutions in reversed order, as tfflows before version 0.2 "
+            "exported them. "
             f"Rename encoder.up0 to encoder.up{len(names) - 1} and so on, or load the checkpoint that the export was made from."
         )
 
