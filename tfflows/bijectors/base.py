@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.bijectors.invert import _Invert
-from tensorflow_probability.python.internal import cache_util
 
+from tfflows.bijectors.cache import OnePassCache
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.math.shapes import flatten_batch, shape_of
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
@@ -48,9 +48,7 @@ class Bijector(tfb.Bijector):
       [-2.0794]
     """
 
-    _cache = cache_util.BijectorCacheWithGreedyAttrs(
-        forward_name="_forward_with_attributes", inverse_name="_inverse_with_attributes"
-    )
+    _cache = OnePassCache(forward_name="_forward_with_attributes", inverse_name="_inverse_with_attributes")
 
     # Whether the maths depends on the keyword `condition`.
     takes_condition = False
@@ -298,6 +296,7 @@ def inverse_and_log_det(
     if isinstance(bijector, Bijector) and bijector.inverse_min_event_ndims == event_ndims:
         return bijector.inverse_and_log_det(y, condition)
     kwargs = {} if condition is None else {"condition": condition}
+    y = tf.identity(y)  # TFP's cache knows nothing of a new tensor
     log_det = bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **kwargs)
     return bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
 
@@ -309,6 +308,7 @@ def forward_and_log_det(
     if isinstance(bijector, Bijector) and bijector.forward_min_event_ndims == event_ndims:
         return bijector.forward_and_log_det(x, condition)
     kwargs = {} if condition is None else {"condition": condition}
+    x = tf.identity(x)  # TFP's cache knows nothing of a new tensor
     log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
     return bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
 

@@ -153,7 +153,7 @@ class AugmentedFlow(tf.Module):
 
     def decode(self, latents: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """The x of whitened latents; z is left out."""
-        y = self.bijector.forward(latents, **_kwargs(condition))[..., : self.event_shape[-1]]
+        y = self.bijector.forward(tf.identity(latents), **_kwargs(condition))[..., : self.event_shape[-1]]
         return y if self.preprocessing is None else self.preprocessing.forward(y)
 
     def sample(

@@ -189,7 +189,7 @@ class DequantizedFlow(ImageModel):
             return self.flow.initialize(v, keys, condition, dropout_keys["augmenter"])
         bijector = self.flow.bijector
         if not isinstance(bijector, Bijector):
-            return bijector.inverse(v)
+            return bijector.inverse(tf.identity(v))
         return bijector.initialize(v, condition)
 
     def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
@@ -197,7 +197,7 @@ class DequantizedFlow(ImageModel):
         v = self.dequantize(images, keys)
         if self._is_augmented:
             return self.flow.encode(v, keys, condition)
-        return self.flow.bijector.inverse(v, **self._kwargs(condition))
+        return self.flow.bijector.inverse(tf.identity(v), **self._kwargs(condition))
 
     def decode(self, latents: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """uint8 images `[B, H, W, C]` of whitened latents."""
@@ -207,7 +207,7 @@ class DequantizedFlow(ImageModel):
         """Continuous images `v` of whitened latents, before rounding."""
         if self._is_augmented:
             return self.flow.decode(latents, condition)
-        return self.flow.bijector.forward(latents, **self._kwargs(condition))
+        return self.flow.bijector.forward(tf.identity(latents), **self._kwargs(condition))
 
     def sample(
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None

@@ -1,6 +1,7 @@
 """Weights by the names of the released MaCow code and of its version of February 2019."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,7 +55,32 @@ def load_weights(model: DequantizedFlow | tfb.Bijector, source: Mapping[str, Any
     """
     weights = {_own_name(name): value for name, value in read_source(source).items()}
     weights = {name: value for name, value in weights.items() if name.split(".")[-1] not in _DERIVED}
-    assign(released_places(model), weights)
+    places = released_places(model)
+    _refuse_reversed_up_convolutions(places, weights)
+    assign(places, weights)
+
+
+def _refuse_reversed_up_convolutions(places, weights):
+    """Refuses an export of tfflows before version 0.2, which numbered the encoder's up-convolutions from the finest one."""
+    names = [
+        name for place in places for name in place.names if re.fullmatch(r"encoder\.up\d+\.deconv\.weight_v", name)
+    ]
+    if len(names) < 2 or not set(names) <= weights.keys():
+        return
+    needed = {
+        name: place.split(np.zeros(place.variable.shape))[0].shape
+        for place in places
+        for name in place.names[:1]
+        if name in names
+    }
+    given = [np.shape(weights[name]) for name in names]
+    needed = [needed[name] for name in names]
+    if given != needed and given == needed[::-1]:
+        raise ValueError(
+            f"{names[0]} to {names[-1]} have the shapes of the up-convolutions in reversed order, as tfflows before version 0.2 "
+            "exported them. "
+            f"Rename encoder.up0 to encoder.up{len(names) - 1} and so on, or load the checkpoint that the export was made from."
+        )
 
 
 def export_weights(model: DequantizedFlow | tfb.Bijector) -> dict[str, np.ndarray]:
@@ -230,8 +256,8 @@ def _encoder(network, scope):
     for level, layer in enumerate(network.down):
         places += _convolution(layer, f"{scope}down{level}.conv.")
         places += _residual(network.blocks[level + 1], f"{scope}resnet{level}.")
-    # They are numbered by the resolutions that they start from.
-    for level, layer in zip(reversed(range(len(network.up))), network.up, strict=True):
+    # They are numbered in the order in which they are applied: the first one works on the coarsest images.
+    for level, layer in enumerate(network.up):
         places += _convolution(layer, f"{scope}up{level}.deconv.")
     return places + _convolution(network.last, f"{scope}s_level.conv.")
 

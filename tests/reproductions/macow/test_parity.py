@@ -219,13 +219,13 @@ def test_weights_go_back_under_the_authors_names(name):
 
 
 @functools.cache
-def dequantizer():
-    """Of a model whose flow is small; the authors' weights, named as in their whole models."""
+def with_dequantizer(**fields):
+    """A model whose flow is small, with a dequantizer like the authors'."""
     settings = config("e_dequant_cifarlike")
     steps = ", ".join(str(number) for number in settings["num_steps"])
     widths = ", ".join(map(str, settings["hidden_channels"]))
     flow = config("d_full_original_3level")
-    made = macow.build(
+    return macow.build(
         experiment(
             flow,
             variant="release",
@@ -234,11 +234,18 @@ def dequantizer():
             dequantization="variational",
             dequantization_steps=steps,
             dequantization_widths=widths,
+            **fields,
         ),
         images("e_dequant_cifarlike", "eps").shape[1:],
         num_classes=0,
         seed=0,
     )
+
+
+@functools.cache
+def dequantizer():
+    """The authors' weights, named as in their whole models."""
+    made = with_dequantizer()
     weights = {f"flow.{key[6:]}": value for key, value in arrays("d_full_original_3level").items() if "param/" in key}
     for key, value in arrays("e_dequant_cifarlike").items():
         if key.startswith("param/"):
@@ -260,6 +267,26 @@ def test_dequantizer():
     np.testing.assert_allclose(u, images(name, "u"), rtol=0, atol=2e-5)
     np.testing.assert_allclose(log_q, arrays(name)["log_q"], rtol=2e-5, atol=2e-4)
     np.testing.assert_allclose(model.dequantizer.log_prob(u, centered), log_q, rtol=2e-4, atol=2e-3)
+
+
+def test_up_convolutions_of_three_resolutions_are_numbered_as_they_are_applied():
+    """As in the released dequantizers of ImageNet64, LSUN and CelebA-HQ, whose first one takes 96 channels to 64."""
+    model = with_dequantizer(context_planes=(32, 64, 96))
+    weights = export_weights(model)
+    names = [f"encoder.up{level}.deconv.weight_v" for level in range(2)]
+    assert [weights[name].shape[:2] for name in names] == [(96, 64), (64, 32)]
+    assert [weights[f"encoder.down{level}.conv.weight_v"].shape[:2] for level in range(2)] == [(64, 32), (96, 64)]
+    generator = np.random.default_rng(0)
+    changed = {name: generator.normal(size=value.shape).astype(np.float32) for name, value in weights.items()}
+    load_weights(model, changed)
+    for name, layer in zip(names, model.dequantizer.context_network.up, strict=True):
+        np.testing.assert_array_equal(layer.direction.numpy().transpose(3, 2, 0, 1), changed[name])
+    # An earlier version exported them from the finest resolution to the coarsest.
+    reversed_ = {
+        name.replace("up0", "up2").replace("up1", "up0").replace("up2", "up1"): changed[name] for name in changed
+    }
+    with pytest.raises(ValueError, match=r"encoder\.up0\.deconv\.weight_v to .* in reversed order"):
+        load_weights(model, reversed_)
 
 
 # -------------------------------------------------------------------------------------------- preprocessing, learning rate

@@ -1,0 +1,89 @@
+"""TFP's cache of values and log-determinants, made safe for eager mode."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from tensorflow.python.ops import gradients_util
+from tensorflow_probability.python.internal import cache_util
+
+_STATE = "state"
+
+
+class _State(NamedTuple):
+    """What an entry was made of, besides the input and the condition.
+
+    Attributes:
+      values: Those of the bijector's variables.
+      log_dets: Those of both directions.
+    """
+
+    values: list[tf.Tensor]
+    log_dets: list[tf.Tensor]
+
+
+class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
+    """Serves an entry as long as a new call would give the same values and the same gradients.
+
+    TFP keeps an entry while its output is alive. In a graph that is right: tensors are those of one trace. In eager mode, a
+    variable may have been assigned since, or another `tf.GradientTape` may watch. There, an entry is served only if
+
+    - every variable of the bijector has the value that it had then; and
+    - the tapes that record what the input and the variables become are those that recorded the entry.
+
+    As in TFP, an entry serves both directions: `forward(inverse(x))` is `x` itself while the latent lives. To see how exact an
+    inverse is, call `forward_and_log_det`, which has no cache.
+
+    What cannot be seen: variables that the bijector does not own; and one more tape, if a persistent tape, or two tapes, have
+    recorded the entry and still record. TFP's own bijectors, `tfb.Chain` and `tfb.Invert` among them, keep entries of their
+    own without any check: in eager mode, do not keep their outputs over an assignment, or use `tfflows.bijectors.Chain`.
+    """
+
+    def _attributes(self, input, fn_name, **kwargs):
+        self._drop_if_stale(input, fn_name, kwargs)
+        return super()._attributes(input, fn_name, **kwargs)
+
+    def _lookup(self, input, forward_name, inverse_name, **kwargs):
+        self._drop_if_stale(input, forward_name, kwargs)
+        return super()._lookup(input, forward_name, inverse_name, **kwargs)
+
+    def _invoke(self, input, fn_name, kwargs, attributes):
+        output = super()._invoke(input, fn_name, kwargs, attributes)
+        if tf.executing_eagerly():
+            # Not the output: an entry must not keep itself alive.
+            attributes[_STATE] = _State(_values(self.bijector), [attributes["ildj"], attributes["fldj"]])
+        return output
+
+    def _drop_if_stale(self, input, fn_name, kwargs):
+        if not tf.executing_eagerly() or input is None:
+            return
+        entry = self._get_or_create_edge(input, fn_name, kwargs)
+        state = entry.attributes.get(_STATE)
+        if state is None or self._is_current(state, entry, (input, kwargs)):
+            return
+        for reference in (entry.input_ref, entry.output_ref):
+            if reference is not None:
+                reference.cancel()
+                self.storage.pop(reference, None)
+
+    def _is_current(self, state, entry, inputs):
+        values = _values(self.bijector)
+        recorded = [entry.output_ref() if entry.output_ref else [], *state.log_dets]
+        return _equal(values, state.values) and _tapes(recorded) == _tapes([inputs, values])
+
+
+def _values(bijector) -> list[tf.Tensor]:
+    """The values of the variables, read so that every tape that watches a variable records the tensor."""
+    return [variable.read_value() for variable in bijector.variables]
+
+
+def _equal(values, others) -> bool:
+    return len(values) == len(others) and all(
+        value.shape == other.shape and bool(tf.reduce_all(tf.equal(value, other)))
+        for value, other in zip(values, others, strict=True)
+    )
+
+
+def _tapes(structure: Any) -> int:
+    """How many tapes record what is computed from tensors: 0, 1, or 2 for more of them and for a persistent one."""
+    tensors = [tensor for tensor in tf.nest.flatten(structure) if tf.is_tensor(tensor)]
+    return int(gradients_util.PossibleTapeGradientTypes(tensors))
