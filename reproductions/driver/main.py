@@ -11,6 +11,7 @@ from reproductions.driver.flags import define_flags
 from reproductions.driver.session import Session, select_experiment
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected
+from tfflows.data import DatasetNotFoundError
 from tfflows.extras import MissingExtraError
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import LogError
@@ -21,6 +22,7 @@ from tfflows.training.workdir import WorkdirError
 _FLAGS_BEHIND = {
     TrainingDiverged: "--set warmup_steps=N, --set learning_rate=X, --seed and --workdir",
     WorkdirError: "--workdir",
+    DatasetNotFoundError: "--data_dir",
 }
 
 # Errors that a user can fix; all others keep their traceback.

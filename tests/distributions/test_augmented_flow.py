@@ -346,6 +346,7 @@ def Step(replicas=1, **settings):
 
 
 @pytest.mark.parametrize("memory", [pytest.param("recompute", marks=pytest.mark.slow), "reversible"])
+@pytest.mark.slow
 def test_memory_modes_give_the_same_step(memory):
     assert_same_step(Step(), Step(memory=memory), 1e-4, 1e-5)
 

@@ -50,9 +50,7 @@ def bits_of_tiny_model(replicas, batch_size, jit_compile=False):
     return Evaluator(strategy, model, random_source(COUNT), batch_size=batch_size, jit_compile=jit_compile).evaluate()
 
 
-@pytest.mark.parametrize(
-    ("replicas", "batch_size"), slow_but([(1, 4), (3, 5)], [(1, 4), (2, 4), (3, 5), (8, 3)], rows=True)
-)
+@pytest.mark.parametrize(("replicas", "batch_size"), slow_but([(2, 4)], [(1, 4), (2, 4), (3, 5), (8, 3)], rows=True))
 def test_a_model_gives_equal_values_however_the_split_is_cut(replicas, batch_size):
     result = bits_of_tiny_model(replicas, batch_size)
     assert np.all(np.isfinite(result.per_image))

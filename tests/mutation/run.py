@@ -3,9 +3,10 @@
     python -m tests.mutation.run --mutants=250 --seed=0 --results=workdirs/mutation.jsonl &
     python -m tests.mutation.run --results=workdirs/mutation.jsonl --summary
 
-Each mutant is made in a temporary copy of the tree and tested for `--seconds`, with `pytest -x`; its result is one line of the
-results file. What stands there already is not run again, so that a run may be broken off and continued. Draws follow from the
-seed and the sources: lines that can be changed at all are drawn without replacement, then one of the changes of each.
+Each mutant is made in a temporary copy of the tree and tested for `--seconds`, with `pytest -x`, in a fork of a process that has
+imported TensorFlow; its result is one line of the results file. What stands there already is not run again, so that a run may be
+broken off and continued. Draws follow from the seed and the sources: lines that can be changed at all are drawn without
+replacement, then one of the changes of each.
 
 A mutant is `killed` if a test fails that passes without it, or hangs; else it has `survived`. Survivors that compute the same as
 the original are listed in `equivalent.json` by their ids, each with the reason; they do not count.
@@ -14,6 +15,7 @@ the original are listed in `equivalent.json` by their ids, each with the reason;
 import argparse
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -24,6 +26,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+
+import keras  # noqa: F401
+import pytest
+import tensorflow  # noqa: F401 (imported once: a fork for each mutant has it)
+import tensorflow_probability  # noqa: F401
 
 from tests.mutation.mutants import Mutant, mutants_of, mutated
 from tests.mutation.selection import SOURCE_PACKAGES, Selection
@@ -86,9 +94,9 @@ class Laboratory:
         self._copy, self._seconds = copy, seconds
         self._selection = Selection(copy)
         self._passing = set()
-        where = self._python("-c", "import tfflows; print(tfflows.__file__)", stdout=subprocess.PIPE).communicate()[0]
-        if not where.decode().startswith(str(copy)):
-            raise RuntimeError(f"The tests would import {where.decode().strip()}, not the copy in {copy}.")
+        code = self._in_a_fork(lambda: not importlib.import_module("tfflows").__file__.startswith(str(copy)), {})
+        if code != 0:
+            raise RuntimeError(f"The tests would not import tfflows from the copy in {copy}.")
 
     def result_of(self, mutant: Mutant) -> dict:
         """What became of a mutant, as a line of the results file."""
@@ -133,28 +141,46 @@ class Laboratory:
                 "MUTATION_REPORT": str(report),
             }
             options = ["-x", "-q", "-p", "tests.mutation.nearest_first", "-p", "no:cacheprovider"]
-            process = self._python("-m", "pytest", *options, *tests, stdout=subprocess.DEVNULL, environment=environment)
-            try:
-                code = process.wait(self._seconds + _GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                code = None
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
-                    process.wait()
+            code = self._in_a_fork(lambda: pytest.main([*options, *tests]), environment)
             return code, json.loads(report.read_text()) if report.exists() else None
 
-    def _python(self, *arguments, stdout, environment=()):
-        # Without bytecode: a file that changes twice within a second would be taken for the one before.
+    def _in_a_fork(self, function, environment):
+        """The exit code of a function in a process that begins with the imported packages; None if it hangs."""
+        process = os.fork()
+        if not process:
+            code = 1
+            try:
+                self._enter_copy(environment)
+                code = int(function())
+            finally:
+                os._exit(code)
+        deadline = time.monotonic() + self._seconds + _GRACE_SECONDS
+        try:
+            while time.monotonic() < deadline:
+                ended, status = os.waitpid(process, os.WNOHANG)
+                if ended:
+                    return os.waitstatus_to_exitcode(status)
+                time.sleep(0.05)
+        finally:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.killpg(process, signal.SIGKILL)  # with whatever it has started
+                os.waitpid(process, 0)
+        return None
+
+    def _enter_copy(self, environment):
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nothing, stream)
+        os.chdir(self._copy)
         settings = {"PYTHONPATH": str(self._copy), "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=self._copy,
-            env={**os.environ, **settings, **dict(environment)},
-            stdout=stdout,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        os.environ.update({**settings, **environment})
+        # Without bytecode: a file that changes twice within a second would be taken for the one before.
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, str(self._copy))
+        importlib.invalidate_caches()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+            del sys.modules[name]
 
 
 def read_results(path):
@@ -205,6 +231,17 @@ def _shortened(text):
     return f"{first} ..." if others else first
 
 
+def run_all(mutants, options):
+    """Runs mutants in a copy of the tree, and adds each result to the results file."""
+    with scratch_copy(ROOT) as copy:
+        laboratory = Laboratory(copy, options.seconds)
+        for mutant in mutants:
+            result = laboratory.result_of(mutant)
+            with options.results.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            print(f"{result['status']} {mutant.path}:{mutant.line}", flush=True)
+
+
 def main(arguments=None):
     """The command line; see the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -215,6 +252,7 @@ def main(arguments=None):
     )
     parser.add_argument("--targets", nargs="+", default=TARGETS, help="folders and modules that are mutated")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "workdirs" / "mutation.jsonl")
+    parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
     parser.add_argument("--again", action="store_true", help="run the drawn mutants that survived once more")
     parser.add_argument("--summary", action="store_true", help="only show what is known")
     parser.add_argument("--list", action="store_true", help="only show what is drawn")
@@ -228,14 +266,22 @@ def main(arguments=None):
             return
         waiting = [m for m in drawn if m.id not in results or (options.again and results[m.id]["status"] != KILLED)]
         options.results.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_copy(ROOT) as copy:
-            laboratory = Laboratory(copy, options.seconds)
-            for number, mutant in enumerate(waiting, 1):
-                result = laboratory.result_of(mutant)
-                results[mutant.id] = result
-                with options.results.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
-                print(f"{number}/{len(waiting)} {result['status']} {mutant.path}:{mutant.line}", flush=True)
+        workers = []
+        for job in range(options.jobs):
+            worker = os.fork()
+            if not worker:
+                code = 1
+                try:
+                    run_all(waiting[job :: options.jobs], options)
+                    code = 0
+                except Exception:
+                    traceback.print_exc()
+                finally:
+                    os._exit(code)
+            workers.append(worker)
+        if any(os.waitpid(worker, 0)[1] for worker in workers):
+            sys.exit("A process that ran mutants failed.")
+        results = read_results(options.results)
     print(summary(list(results.values()), read_equivalent()))
 
 

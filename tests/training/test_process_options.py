@@ -55,6 +55,7 @@ def test_no_parts_side_by_side():
         process_options(side_by_side=0)
 
 
+@pytest.mark.slow
 def test_an_import_sets_nothing():
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -108,6 +108,7 @@ def test_the_clipping_is_felt():
     assert max(np.abs(clipped[name] - free[name]).max() for name in free) > 0.01
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same():
     metrics, parameters = run("sgd", 2, 2, jit_compile=True)
     expected_metrics, expected_parameters = run()
@@ -116,7 +117,7 @@ def test_xla_gives_the_same():
     assert_close(parameters, expected_parameters, rtol=1e-4, atol=2e-6)
 
 
-@pytest.mark.parametrize("memory", ["recompute", "reversible"])
+@pytest.mark.parametrize("memory", slow_but(["recompute"], ["recompute", "reversible"]))
 def test_memory_modes_under_replication(memory):
     metrics, parameters = run("adamax", 2, memory=memory, depth=2)
     expected_metrics, expected_parameters = run("adamax", depth=2)

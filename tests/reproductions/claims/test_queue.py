@@ -205,6 +205,7 @@ def test_only_what_is_not_finite_counts_as_diverged(errors, found):
     assert outcomes.not_finite(errors) == found
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_with_the_queue(tmp_path):
     child = (
         "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(3)); print('up', flush=True); time.sleep(60)"
