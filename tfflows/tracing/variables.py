@@ -197,9 +197,9 @@ def check_no_layers(module: Any, what: str) -> None:
         del place, number
         if isinstance(value, keras.layers.Layer):
             raise TypeError(
-                f"{what} cannot copy {module!r}: it holds the Keras layer {value.name!r} at {_joined(path)!r}. Build a second "
-                "one with the same arguments, and assign it the variables of the first, or restore them from a "
-                "tf.train.Checkpoint."
+                f"{what} cannot copy the {type(module).__name__} {getattr(module, 'name', '')!r}: it holds the Keras layer "
+                f"{value.name!r} at {_joined(path)!r}. Build a second one with the same arguments, and assign it the variables "
+                "of the first, or restore them from a tf.train.Checkpoint."
             )
         return True
 
