@@ -12,6 +12,7 @@ from tfflows.math.random import RowKeys, fold_in
 from tfflows.math.shapes import flatten_batch, shape_of
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
+from tfflows.tracing.variables import check_no_layers, share_variables
 
 tfb = tfp.bijectors
 
@@ -103,6 +104,41 @@ class Bijector(tfb.Bijector):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self._num_parameters():,} parameters)"
+
+    def copy(self, **overrides: Any) -> "Bijector":
+        """Makes a bijector with the same variables, as those of TFP do.
+
+        Args:
+          **overrides: Arguments of the class's `__init__` that shall differ, such as `name`.
+
+        Returns:
+          A bijector whose variables are those of this one.
+
+        Raises:
+          ValueError: If the arguments ask for variables of other shapes or dtypes.
+
+        Example:
+          >>> from tfflows.bijectors import ActNorm
+          >>> actnorm = ActNorm([3])
+          >>> copied = actnorm.copy(name="second")
+          >>> copied.name, copied.bias is actnorm.bias
+          ('second', True)
+        """
+        made = super().copy(**overrides)
+        share_variables(self, made)
+        return made
+
+    def __copy__(self):
+        return self.copy()
+
+    def __getitem__(self, slices):
+        raise ValueError(
+            f"{self.name} ({type(self).__name__}) has no batch shape, so it cannot be sliced; slice its input or its output."
+        )
+
+    def __reduce_ex__(self, protocol):
+        check_no_layers(self, "copy.deepcopy or pickle")
+        return super().__reduce_ex__(protocol)
 
     def _num_parameters(self):
         return sum(variable.shape.num_elements() for variable in self.trainable_variables)

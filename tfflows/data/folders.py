@@ -4,10 +4,11 @@ import os
 import pathlib
 
 import numpy as np
+from absl import logging
 
+from tfflows.data.images import read_image
 from tfflows.data.registry import DatasetSpec
 from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource, OnDemandSource, stored_name, stretch
-from tfflows.extras import require
 
 IN_MEMORY_BYTES = 2**30
 IMAGE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
@@ -18,12 +19,13 @@ def load(
 ) -> ImageSource:
     """Opens one split of an image folder; see `tfflows.data.load_dataset`.
 
-    Images are taken in the order of their paths. The names of the sub-directories of `train/` are the classes; with a single
+    Images are taken in the order of their paths; hidden files and folders are passed over. For what files become see
+    `tfflows.data.images.read_image`. The names of the sub-directories of `train/` are the classes; with a single
     sub-directory, or none, there are no labels.
 
     Raises:
       DatasetNotFoundError: If the folder has no such split, or no images in it.
-      ValueError: If the images differ in size, or the split has a class that `train/` has not.
+      ValueError: If the images differ in size, one cannot be read, or the split has a class that `train/` has not.
     """
     root = pathlib.Path(os.path.expanduser(spec.origin))
     looked_in = [root]
@@ -40,16 +42,27 @@ def load(
     paths = _image_paths(root / stored_split)
     if not paths:
         raise DatasetNotFoundError(spec.name, root / stored_split, spec.prepare.replace("DIRECTORY", str(root)))
-    classes = sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir())
+    classes = sorted(
+        entry.name for entry in (root / "train").iterdir() if entry.is_dir() and not _is_hidden(entry.name)
+    )
     first, last = stretch(spec.name, split, 0, len(paths), holdout=holdout, max_images=max_images)
     paths = paths[first:last]
     num_classes = len(classes) if len(classes) > 1 else 0
     labels = _labels(paths, root / stored_split, classes) if num_classes else None
-    shape = _read(paths[0]).shape
+    conversions = set()
 
-    def read_image(position: int, crop_uniforms=None) -> np.ndarray:
+    def read(position):
+        image, conversion = read_image(paths[position])
+        if conversion and conversion not in conversions:
+            conversions.add(conversion)
+            logging.warning("%s: %s, here and in all images like it.", paths[position], conversion)
+        return image
+
+    shape = read(0).shape
+
+    def read_checked(position: int, crop_uniforms=None) -> np.ndarray:
         del crop_uniforms
-        image = _read(paths[position])
+        image = read(position)
         if image.shape != shape:
             raise ValueError(
                 f"All images of a folder must have the same size: {paths[0]} is {shape}, {paths[position]} is {image.shape}."
@@ -65,14 +78,28 @@ def load(
         labels=labels,
     )
     if len(paths) * int(np.prod(shape)) > IN_MEMORY_BYTES:
-        return OnDemandSource(read_image=read_image, **common)
-    images = np.stack([read_image(position) for position in range(len(paths))])
+        return OnDemandSource(read_image=read_checked, **common)
+    images = np.stack([read_checked(position) for position in range(len(paths))])
     return ArraySource(images=images, **common)
 
 
 def _image_paths(directory: pathlib.Path) -> list[pathlib.Path]:
-    found = (path for path in directory.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(found)
+    found = [
+        path
+        for path in sorted(directory.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.is_dir()
+        and not any(_is_hidden(part) for part in path.relative_to(directory).parts)
+    ]
+    for path in found:
+        if not path.is_file():  # reading from a pipe would wait for ever
+            raise ValueError(f"{path} is no regular file, or a link to none; remove it.")
+    return found
+
+
+def _is_hidden(name: str) -> bool:
+    """What notebooks and file managers leave beside the images, such as `.ipynb_checkpoints` and `._image.png`."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _labels(paths, directory: pathlib.Path, classes: list[str]) -> np.ndarray:
@@ -83,11 +110,3 @@ def _labels(paths, directory: pathlib.Path, classes: list[str]) -> np.ndarray:
             f"{directory} has {unknown[0]!r}, which is no class of train/; its classes are {', '.join(classes)}."
         )
     return np.array([classes.index(name) for name in names], np.int32)
-
-
-def _read(path: pathlib.Path) -> np.ndarray:
-    """Reads an image: grey ones as `[H, W, 1]`, all others as `[H, W, 3]`."""
-    with require("PIL.Image", "images").open(path) as image:
-        image = image if image.mode == "L" else image.convert("RGB")
-        array = np.asarray(image, np.uint8)
-    return array if array.ndim == 3 else array[..., np.newaxis]

@@ -1,6 +1,7 @@
 """The walk over the variables of a module, and the names that it gives them."""
 
 import functools
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -64,14 +65,15 @@ def variables_of_layers(*layers: Any) -> list[tf.Variable]:
     otherwise its `trainable_variables` would lack them.
 
     Args:
-      *layers: Keras layers and other callables.
+      *layers: Keras layers, `tf.Module`s, which may hold Keras layers, and functions without variables.
 
     Returns:
-      The variables of the layers, in order.
+      The variables of the Keras layers, in order.
 
     Raises:
       TypeError: If something cannot be called, such as a list of layers.
-      ValueError: If a layer has not been built.
+      ValueError: If a layer has not been built, or a function (a partial one, a method, a lambda) reads variables that the module
+        would not own.
 
     Example:
       >>> import keras
@@ -87,10 +89,85 @@ def variables_of_layers(*layers: Any) -> list[tf.Variable]:
                 f"A network must be a Keras layer or another callable, got {layer!r}, a {type(layer).__name__}; layers that run "
                 "one after another make one network as keras.Sequential(layers)."
             )
-    layers = [layer for layer in layers if isinstance(layer, keras.layers.Layer)]
-    for layer in layers:
+    found = [keras_layer for layer in layers for keras_layer in _keras_layers(layer)]
+    for layer in found:
         check_built(layer, "handing it to a bijector or distribution")
-    return [as_variable(variable) for layer in layers for variable in layer.variables]
+    return list({id(v): v for layer in found for v in map(as_variable, layer.variables)}.values())
+
+
+def _keras_layers(network):
+    """The outermost Keras layers of a network."""
+    if isinstance(network, keras.layers.Layer):
+        return [network]
+    if not isinstance(network, tf.Module):
+        _refuse_captured_variables(network)
+        return []
+    found = []
+
+    def visit(value, path, place, number):
+        del path, place, number
+        if isinstance(value, keras.layers.Layer):
+            found.append(value)
+        return not isinstance(value, keras.layers.Layer)
+
+    walk(network, own_children, visit)
+    return found
+
+
+def _refuse_captured_variables(function):
+    """Refuses a function that reads variables: no module would own them, so nothing would train or save them."""
+    visited = {}  # by id; holds the values too, so that no id is reused
+
+    def holder_of_variables(value):
+        if id(value) in visited:
+            return None
+        visited[id(value)] = value
+        if as_variable(value) is not None or is_module(value):
+            return value
+        return next((holder for part in _reached_by(value) if (holder := holder_of_variables(part)) is not None), None)
+
+    holder = holder_of_variables(function)
+    if holder is not None:
+        raise ValueError(
+            f"The network {function!r} reads the variables of {holder!r}, which nothing would train or save: hand over the layer "
+            "itself, or a tf.Module with a method __call__ that holds it."
+        )
+
+
+def _reached_by(value):
+    """What a function or container reads when it runs, as far as can be seen without running it."""
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, types.MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, types.FunctionType):
+        if (value.__module__ or "").partition(".")[0] in _PACKAGES_WITHOUT_NETWORKS:
+            return []
+        cells = [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
+        names = value.__globals__
+        read = [names[name] for name in value.__code__.co_names if name in names]
+        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *read]
+    if isinstance(value, list | tuple | set):
+        return list(value)
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if (
+        isinstance(value, types.ModuleType | type)
+        or type(value).__module__.partition(".")[0] in _PACKAGES_WITHOUT_NETWORKS
+    ):
+        return []
+    return list(getattr(value, "__dict__", {}).values())
+
+
+_PACKAGES_WITHOUT_NETWORKS = ("builtins", "keras", "numpy", "tensorflow", "tensorflow_probability", "tf_keras")
+
+
+def _is_empty(cell):
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
 
 
 def check_built(layer: keras.layers.Layer, what: str) -> None:
@@ -103,6 +180,30 @@ def check_built(layer: keras.layers.Layer, what: str) -> None:
         raise ValueError(
             f"The network {layer.name!r} has no variables yet: call its build(input_shape), or call it once, before {what}."
         )
+
+
+def check_no_layers(module: Any, what: str) -> None:
+    """Checks that nothing below a module is a Keras layer: Keras copies the objects of one without their variables.
+
+    Args:
+      module: The module.
+      what: What is to be done with it, such as `copy.deepcopy`.
+
+    Raises:
+      TypeError: If there is a Keras layer.
+    """
+
+    def visit(value, path, place, number):
+        del place, number
+        if isinstance(value, keras.layers.Layer):
+            raise TypeError(
+                f"{what} cannot copy the {type(module).__name__} {getattr(module, 'name', '')!r}: it holds the Keras layer "
+                f"{value.name!r} at {_joined(path)!r}. Build a second one with the same arguments, and assign it the variables "
+                "of the first, or restore them from a tf.train.Checkpoint."
+            )
+        return True
+
+    walk(module, own_children, visit)
 
 
 def is_module(value: Any) -> bool:
@@ -211,6 +312,40 @@ def named_variables(module: Any) -> dict[str, tf.Variable]:
       bijectors/1/weight (3, 3)
     """
     return _Names(module).found
+
+
+def share_variables(source: Any, target: Any) -> None:
+    """Makes a module hold the variables of another one of the same structure in place of its own.
+
+    Raises:
+      ValueError: If the two differ in the paths, shapes or dtypes of their variables; nothing is changed then.
+    """
+
+    def places_of(module):
+        found = {}
+
+        def visit(value, path, place, number):
+            del number
+            if as_variable(value) is not None:
+                found[path] = value, place
+            return True
+
+        walk(module, own_children, visit)
+        return found
+
+    def described(found):
+        return {path: (tuple(value.shape), str(value.dtype)) for path, (value, _) in found.items()}
+
+    own, others = places_of(source), places_of(target)
+    if described(own) != described(others):
+        raise ValueError(
+            f"{target!r} has other variables than {source!r}, so it cannot share them: {sorted(described(others).items())} for "
+            f"{sorted(described(own).items())}."
+        )
+    for path, (value, place) in others.items():
+        if own[path][0] is not value and place is not None:
+            attributes, attribute = place
+            attributes[attribute] = own[path][0]
 
 
 def count_parameters(module: Any) -> int:
