@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import gradients_util
 from tensorflow_probability.python.internal import cache_util
@@ -13,10 +14,12 @@ class _State(NamedTuple):
     """What an entry was made of, besides the input and the condition.
 
     Attributes:
-      values: Those of the bijector's variables.
+      variables: Those of the bijector.
+      values: Theirs.
       log_dets: Those of both directions.
     """
 
+    variables: list[tf.Variable]
     values: list[tf.Tensor]
     log_dets: list[tf.Tensor]
 
@@ -50,7 +53,8 @@ class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
         output = super()._invoke(input, fn_name, kwargs, attributes)
         if tf.executing_eagerly():
             # Not the output: an entry must not keep itself alive.
-            attributes[_STATE] = _State(_values(self.bijector), [attributes["ildj"], attributes["fldj"]])
+            variables = self.bijector.variables
+            attributes[_STATE] = _State(variables, _values(variables), [attributes["ildj"], attributes["fldj"]])
         return output
 
     def _drop_if_stale(self, input, fn_name, kwargs):
@@ -66,21 +70,35 @@ class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
                 self.storage.pop(reference, None)
 
     def _is_current(self, state, entry, inputs):
-        values = _values(self.bijector)
+        values = _values(state.variables)
         recorded = [entry.output_ref() if entry.output_ref else [], *state.log_dets]
         return _equal(values, state.values) and _tapes(recorded) == _tapes([inputs, values])
 
 
-def _values(bijector) -> list[tf.Tensor]:
-    """The values of the variables, read so that every tape that watches a variable records the tensor."""
-    return [variable.read_value() for variable in bijector.variables]
+def _values(variables) -> list[tf.Tensor]:
+    """The values of variables, read so that every tape that watches a variable records the tensor."""
+    return [variable.read_value() for variable in variables]
 
 
 def _equal(values, others) -> bool:
-    return len(values) == len(others) and all(
-        value.shape == other.shape and bool(tf.reduce_all(tf.equal(value, other)))
-        for value, other in zip(values, others, strict=True)
-    )
+    return len(values) == len(others) and all(map(_same, values, others))
+
+
+def _same(value, other) -> bool:
+    # An assignment leaves the memory of a tensor that was read before as it is, and takes new memory for the variable.
+    if _address(value) is not None and _address(value) == _address(other):
+        return True
+    return value.shape == other.shape and bool(tf.reduce_all(tf.equal(value, other)))
+
+
+def _address(tensor) -> int | None:
+    """Where the numbers of a tensor lie; None if it cannot be told without a copy: on a GPU, or as bfloat16."""
+    if "CPU" not in tensor.backing_device:
+        return None
+    try:
+        return np.asarray(memoryview(tensor)).ctypes.data
+    except (TypeError, ValueError):
+        return None
 
 
 def _tapes(structure: Any) -> int:
