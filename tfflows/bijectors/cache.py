@@ -77,7 +77,7 @@ class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
 
 def _values(variables) -> list[tf.Tensor]:
     """The values of variables, read so that every tape that watches a variable records the tensor."""
-    return [variable.read_value() for variable in variables]
+    return [variable.value() for variable in variables]
 
 
 def _equal(values, others) -> bool:
