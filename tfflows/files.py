@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterator
 
 
 def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
@@ -51,6 +52,45 @@ def fsync_directory(path: str | os.PathLike) -> None:
         pass  # some network file systems cannot flush a directory
     finally:
         os.close(descriptor)
+
+
+# TensorFlow looks for checkpoints by pattern.
+_PATTERN_CHARACTERS = re.compile(r"[\[\]*?\\]")
+
+
+@contextlib.contextmanager
+def plain_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A path of a directory that TensorFlow does not take for a pattern, and that is text.
+
+    That is the path itself, or a link to it in the system's directory for temporary files, which is there within the context.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from tfflows.files import plain_directory
+      >>> with tempfile.TemporaryDirectory(suffix="[1]") as directory:
+      ...     _ = (pathlib.Path(directory) / "note.txt").write_text("found")
+      ...     with plain_directory(directory) as plain:
+      ...         print((plain / "note.txt").read_text(), "[" in str(plain))
+      found False
+    """
+    path = pathlib.Path(path)
+    if is_plain(path.absolute()):
+        yield path
+        return
+    parent = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(prefix="tfflows-", dir=parent if is_plain(parent) else "/tmp") as temporary:
+        link = pathlib.Path(temporary) / "directory"
+        link.symlink_to(path.absolute(), target_is_directory=True)
+        yield link
+
+
+def is_plain(path: str | os.PathLike) -> bool:
+    """Whether a path is text without the characters of TensorFlow's patterns."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return not _PATTERN_CHARACTERS.search(str(path))
 
 
 def first_line(error: BaseException) -> str:

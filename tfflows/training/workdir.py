@@ -44,6 +44,10 @@ def prepare_workdir(
     """
     path = pathlib.Path(path)
     wanted = _as_json_values(experiment)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise WorkdirError(f"The path {str(path)!r} is not valid UTF-8. Give another workdir.") from None
     if create:
         try:
             path.mkdir(parents=True, exist_ok=True)
