@@ -55,9 +55,13 @@ def test_a_damaged_shard_is_named(stored, tmp_path, monkeypatch, harm, in_memory
     if not in_memory:
         monkeypatch.setattr(tfds_sets, "IN_MEMORY_BYTES", 0)
     with pytest.raises(ValueError, match=r"tfrecord-00000\S* (is|cannot)") as caught:
-        source = data.load_dataset("cifar10", "test", data_dir=data_dir, max_images=6)
-        list(reading(source, data.evaluation_batches(source, global_batch_size=2)))
+        read_all(data_dir)
     assert str(shard) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def read_all(data_dir):
+    source = data.load_dataset("cifar10", "test", data_dir=data_dir, max_images=6)
+    return list(reading(source, data.evaluation_batches(source, global_batch_size=2)))
 
 
 def test_a_whole_shard_has_no_damage(stored):
@@ -67,7 +71,7 @@ def test_a_whole_shard_has_no_damage(stored):
 
 
 def test_a_garbled_description_is_named(stored, tmp_path):
-    data_dir, shard = damaged_copy(
+    data_dir, _ = damaged_copy(
         stored, tmp_path, lambda path: path.with_name("dataset_info.json").write_text("[" * 9999)
     )
     with pytest.raises(ValueError, match=r"description of the data set 'cifar10' in .* cannot be read"):
@@ -126,7 +130,7 @@ def test_a_truncated_value_is_named_by_its_key(tmp_path):
         transaction.put(b"second", transaction.get(b"first")[:5000])
     environment.close()
     source = load(directory)
-    with pytest.raises(ValueError, match="The value of 'second' in .*lmdb cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"The value of 'second' in .*lmdb cannot be read as an image"):
         list(reading(source, data.evaluation_batches(source, global_batch_size=2)))
 
 

@@ -97,7 +97,7 @@ def open_builder(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tfds.
         directory = max(map(os.path.dirname, found), key=_version_key)
         try:
             return tfds.builder_from_directory(directory)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+        except Exception as error:  # whatever a garbled file makes of TFDS
             raise ValueError(
                 f"The description of the data set {spec.name!r} in {directory} cannot be read: {first_line(error)}. "
                 "Prepare the data set again."
