@@ -273,6 +273,22 @@ def dataset_spec(name: str) -> DatasetSpec:
     return DATASETS[name]
 
 
+def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
+    """The one name of a data set: a folder by its real path, by whatever path it is given; other names as they are.
+
+    Args:
+      name: A key of `DATASETS`, or `folder:DIRECTORY`.
+      data_dir: As for `load_dataset`.
+    """
+    spec = dataset_spec(name)
+    if not name.startswith(FOLDER_PREFIX):
+        return name
+    from tfflows.data import folders
+
+    directory = folders.real_directory(spec.origin, data_dir)
+    return name if directory is None else f"{FOLDER_PREFIX}{directory}"
+
+
 def load_dataset(
     name: str,
     split: str,

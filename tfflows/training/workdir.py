@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from tfflows.files import atomic_write
+from tfflows.files import atomic_write, read_json
 
 EXPERIMENT_FILE = "experiment.json"
 _ABSENT = object()
@@ -82,13 +82,15 @@ def read_experiment(path: str | os.PathLike) -> dict:
     """
     file = pathlib.Path(path) / EXPERIMENT_FILE
     try:
-        experiment = json.loads(file.read_text(encoding="utf-8"))
+        experiment = read_json(file)
     except FileNotFoundError as error:
         raise WorkdirError(
             f"{file} does not exist: {path} is not the working directory of a run. Check its path, or train first."
         ) from error
     except (OSError, ValueError) as error:
-        raise WorkdirError(f"Cannot read {file}: {error}. Put the file back, or give another workdir.") from error
+        raise WorkdirError(
+            f"Cannot read {file}: {str(error).rstrip('.')}. Put the file back, or give another workdir."
+        ) from error
     if not isinstance(experiment, dict):
         raise WorkdirError(f"{file} must hold a JSON object, but it holds {type(experiment).__name__}.")
     return experiment
