@@ -276,6 +276,8 @@ def dataset_spec(name: str) -> DatasetSpec:
 def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
     """The one name of a data set: a folder by its real path, by whatever path it is given; other names as they are.
 
+    The path of a folder below `data_dir` is relative to it.
+
     Args:
       name: A key of `DATASETS`, or `folder:DIRECTORY`.
       data_dir: As for `load_dataset`.
@@ -286,7 +288,14 @@ def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
     from tfflows.data import folders
 
     directory = folders.real_directory(spec.origin, data_dir)
-    return name if directory is None else f"{FOLDER_PREFIX}{directory}"
+    if directory is None:
+        return name
+    if data_dir is not None:
+        base = os.path.realpath(os.path.expanduser(str(data_dir)))
+        relative = os.path.relpath(directory, base)
+        if not relative.startswith(os.pardir) and folders.real_directory(relative, data_dir) == directory:
+            return f"{FOLDER_PREFIX}{relative}"
+    return f"{FOLDER_PREFIX}{directory}"
 
 
 def load_dataset(

@@ -52,7 +52,12 @@ def test_one_folder_by_two_paths_is_one_data_set(tmp_path, monkeypatch):
     paths = [str(folder), f"{folder}/", "real", "./real", "real/../real", "link", str(tmp_path / "link")]
     assert {canonical_name(f"folder:{path}") for path in paths} == {f"folder:{folder}"}
     monkeypatch.chdir("/")
-    assert canonical_name("folder:link", tmp_path) == f"folder:{folder}"
+    for path in ("link", "real", folder):
+        assert canonical_name(f"folder:{path}", tmp_path) == "folder:real"
+    # Below the working directory a relative name means another folder.
+    make_folder(tmp_path / "elsewhere" / "real")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert canonical_name(f"folder:{folder}", tmp_path) == f"folder:{folder}"
     assert canonical_name("folder:nowhere") == "folder:nowhere" and canonical_name("digits") == "digits"
 
 
