@@ -209,6 +209,32 @@ class Reproduction:
 tfd = tfp.distributions
 
 
+def check_sides(image_shape: Sequence[int], halvings: int, advice: str, width_halvings: int | None = None) -> None:
+    """Checks that the sides of images can be halved as often as a model does.
+
+    Args:
+      image_shape: Shape `[H, W, C]` of the images.
+      halvings: How often the model halves both sides.
+      advice: How to halve less often, such as `--set levels=N`.
+      width_halvings: How often it halves the width; None for as often as the height.
+
+    Raises:
+      ValueError: If a side is no multiple of the factor.
+
+    Example:
+      >>> from reproductions.experiment import check_sides
+      >>> check_sides([8, 12, 3], 2, "--set levels=N")
+    """
+    height, width, _ = image_shape
+    own = {"height": (height, 2**halvings), "width": (width, 2 ** (width_halvings or halvings))}
+    for name, (side, multiple) in own.items():
+        if side % multiple:
+            raise ValueError(
+                f"Images of {height}x{width} pixels do not fit this model: their {name} must be a multiple of {multiple}. Halve "
+                f"them less often with {advice}, or crop or resize the images."
+            )
+
+
 def with_augmenter(
     flow: tfd.TransformedDistribution, experiment: AugmentedExperiment, image_shape: Sequence[int], seed: int
 ) -> tfd.TransformedDistribution | AugmentedFlow:

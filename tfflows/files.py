@@ -1,10 +1,13 @@
 """Files that are written whole or not at all, and what the system says when they cannot be written."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 
 def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
@@ -51,6 +54,67 @@ def fsync_directory(path: str | os.PathLike) -> None:
         pass  # some network file systems cannot flush a directory
     finally:
         os.close(descriptor)
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+      FileNotFoundError: If there is none.
+      ValueError: If it is no regular file, or not JSON; the message names the file and the line.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
+        raise ValueError(f"{path}: not JSON: it is a directory, a pipe or a device.")
+    content = path.read_bytes()
+    try:
+        return json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}: not JSON: line {line} is not UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}.") from error
+    except (RecursionError, ValueError) as error:  # also numbers of thousands of digits
+        raise ValueError(f"{path}: not JSON of any use: {first_line(error)}.") from None
+
+
+# TensorFlow looks for checkpoints by pattern.
+_PATTERN_CHARACTERS = re.compile(r"[\[\]*?\\]")
+
+
+@contextlib.contextmanager
+def plain_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A path of a directory that TensorFlow does not take for a pattern, and that is text.
+
+    That is the path itself, or a link to it in the system's directory for temporary files, which is there within the context.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from tfflows.files import plain_directory
+      >>> with tempfile.TemporaryDirectory(suffix="[1]") as directory:
+      ...     _ = (pathlib.Path(directory) / "note.txt").write_text("found")
+      ...     with plain_directory(directory) as plain:
+      ...         print((plain / "note.txt").read_text(), "[" in str(plain))
+      found False
+    """
+    path = pathlib.Path(path)
+    if is_plain(path.absolute()):
+        yield path
+        return
+    parent = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(prefix="tfflows-", dir=parent if is_plain(parent) else "/tmp") as temporary:
+        link = pathlib.Path(temporary) / "directory"
+        link.symlink_to(path.absolute(), target_is_directory=True)
+        yield link
+
+
+def is_plain(path: str | os.PathLike) -> bool:
+    """Whether a path is text without the characters of TensorFlow's patterns."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return not _PATTERN_CHARACTERS.search(str(path))
 
 
 def first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from reproductions.agave.experiments import IAF_VAE, PIXELCNN, AgaveExperiment
-from reproductions.experiment import LearningRate
+from reproductions.experiment import LearningRate, check_sides
 from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.iaf_vae import IAFVAE
@@ -38,6 +38,10 @@ def build(
     del num_classes
     if experiment.conditional:
         raise ValueError(f"{experiment.name} is conditional, but no AGAVE is.")
+    if experiment.model != IAF_VAE:
+        check_sides(image_shape, 2, "--set model=iaf_vae")
+    if experiment.model != PIXELCNN:
+        check_sides(image_shape, experiment.vae_depth, "--set vae_depth=N")
     if experiment.model == PIXELCNN:
         return pixelcnn(experiment, image_shape, derive_seed(seed, "pixelcnn"))
     latent = vae(experiment, image_shape, derive_seed(seed, "vae"))
@@ -67,7 +71,6 @@ def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> I
         seed=derive_seed(seed, "ladder"),
         **options,
     )
-    ladder.latent_shapes(image_shape)  # raises if the sides do not fit
     head = ImageHead(
         experiment.vae_width, 2 / experiment.auxiliary_factor, channels, seed=derive_seed(seed, "head"), **options
     )

@@ -14,7 +14,7 @@ import tfflows
 from reproductions.recipe import CANDIDATE_RATES, SEEDS, TRIAL, trial_name
 from reproductions.reporting.provenance import git_commit
 from reproductions.reporting.records import Record
-from tfflows.files import atomic_write
+from tfflows.files import atomic_write, read_json
 
 FILE = pathlib.Path("claims") / "rates.json"
 TRIAL_SEED = SEEDS[0]
@@ -38,7 +38,7 @@ def best_rate(tried: Mapping[float, float | None]) -> float:
 def read_rates(results: str | os.PathLike) -> dict[str, dict[str, Any]]:
     """Returns `{paper: {learning_rate, tried, ...}}` of the papers whose rate has been chosen."""
     path = pathlib.Path(results) / FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def rate_of(paper: str, results: str | os.PathLike) -> float | None:

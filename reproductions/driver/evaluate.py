@@ -203,7 +203,7 @@ def make_record(
     return Record(
         paper=session.reproduction.paper,
         experiment=experiment.name,
-        dataset=experiment.dataset.replace(":", "-").replace("/", "-"),
+        dataset=experiment.dataset,
         split="test",
         metric="bits_per_dim",
         value=result.mean,

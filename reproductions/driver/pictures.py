@@ -6,6 +6,7 @@ from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
 from reproductions.driver.train import PICTURES, write_samples
 from tfflows.data import evaluation_batches
+from tfflows.data.sources import reading
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
 from tfflows.evaluation.interpolation import write_interpolation
@@ -138,7 +139,7 @@ def _test_images(session, numbers):
     if max(numbers) >= source.num_images:
         raise ValueError(f"--images got {max(numbers)}, but test images are numbered 0 to {source.num_images - 1}.")
     found = {}
-    for batch in evaluation_batches(source, global_batch_size=256):
+    for batch in reading(source, evaluation_batches(source, global_batch_size=256)):
         positions = batch["index"].numpy()
         for number in set(numbers) & set(positions.tolist()):
             row = number - positions[0]

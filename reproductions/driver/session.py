@@ -1,5 +1,6 @@
 """A model with its data, devices and workdir: the starting point of every mode."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -12,7 +13,7 @@ from absl import logging
 from reproductions.driver.flags import FIELD_FLAGS
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
-from tfflows.data import ImageSource, dataset_spec, load_dataset
+from tfflows.data import ImageSource, canonical_name, dataset_spec, load_dataset
 from tfflows.devices.strategies import is_chief, make_strategy, process_options
 from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
@@ -46,7 +47,8 @@ def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
         experiment = _on_other_data(experiment, flags.dataset)
     changes = {field: getattr(flags, flag) for flag, (field, _) in FIELD_FLAGS.items()}
     experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
-    return override(experiment, flags.set)
+    experiment = override(experiment, flags.set)
+    return dataclasses.replace(experiment, dataset=canonical_name(experiment.dataset, flags.data_dir))
 
 
 def overrides(reproduction: Reproduction, flags: Any, chosen: Experiment) -> dict[str, Any]:
@@ -127,7 +129,14 @@ class Session:
         described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
         described["init_from"] = self.flags.init_from
         kind = type(self.experiment)
-        upgrade = functools.partial(as_of_today, kind)
+
+        def upgrade(stored):
+            content = as_of_today(kind, stored)
+            # A folder may be stored by another path; what is no name of a data set will be found to differ.
+            with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
+                content["dataset"] = canonical_name(content["dataset"], self.flags.data_dir)
+            return content
+
         # With a cool-down the schedule depends on the length of the run.
         free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
         prepare_workdir(self.workdir, described, free, chief=self.chief, upgrade=upgrade, create=create)
@@ -164,14 +173,27 @@ class Session:
 
     def load(self, split: str, **kwargs: Any) -> ImageSource:
         """Returns a split of the experiment's data set; see `tfflows.data.load_dataset`."""
-        return load_dataset(
+        files_decide = dataset_spec(self.experiment.dataset).image_size is None
+        size = self.experiment.image_size
+        source = load_dataset(
             self.experiment.dataset,
             split,
             data_dir=self.flags.data_dir,
-            image_size=None if dataset_spec(self.experiment.dataset).image_size is None else self.experiment.image_size,
+            image_size=None if files_decide else size,
             attributes_file=self.flags.attributes,
             **kwargs,
         )
+        height, width, _ = source.image_shape
+        if files_decide and self._sets_image_size and (height, width) != (size, size):
+            raise ValueError(
+                f"--set image_size={size} does not fit the images of {source.name}, which have {height}x{width} pixels and are "
+                "taken as they are; remove it, or resize the images."
+            )
+        return source
+
+    @property
+    def _sets_image_size(self):
+        return any(assignment.partition("=")[0].strip() == "image_size" for assignment in self.flags.set)
 
     @functools.cached_property
     def image_shape(self) -> list[int]:

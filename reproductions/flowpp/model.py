@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.experiment import LearningRate
+from reproductions.experiment import LearningRate, check_sides
 from reproductions.flowpp.experiments import FlowPPExperiment, parse_stages
 from tfflows.bijectors import (
     ActNorm,
@@ -153,16 +153,15 @@ def stages(
       ValueError: If the image cannot be split or squeezed as the stages ask.
     """
     height, width, channels = image_shape
+    _check_sides(image_shape, description)
     layers = []
     for number, (kind, num_steps) in enumerate(parse_stages(description)):
         if kind == "squeeze":
-            _check_divides(2, height, width, description)
             height, width, channels = height // 2, width // 2, 4 * channels
             layers.append(Squeeze(order="position_first"))
             continue
         halves = [height, width, channels]
         if kind == "checkerboard":
-            _check_divides(2, width, width, description)
             halves = [height, width // 2, 2 * channels]
             layers.append(CheckerboardSplit(experiment.checkerboard))
         for step in range(num_steps):
@@ -223,11 +222,12 @@ def coupling(
     )
 
 
-def _check_divides(factor, height, width, description):
-    if height % factor or width % factor:
-        raise ValueError(
-            f"The stages {description!r} halve sides of {height} and {width}; give an image_size with more factors of 2."
-        )
+def _check_sides(image_shape, description):
+    """Every squeeze halves both sides; a checkerboard also halves the width, for the time of its couplings."""
+    kinds = [kind for kind, _ in parse_stages(description)]
+    squeezes = kinds.count("squeeze")
+    widths = [kinds[:number].count("squeeze") + 1 for number, kind in enumerate(kinds) if kind == "checkerboard"]
+    check_sides(image_shape, squeezes, f"fewer stages than {description!r}", max([squeezes, *widths]))
 
 
 def extend_count(experiment: FlowPPExperiment, count: Callable[[FlowPPExperiment], int]) -> int:

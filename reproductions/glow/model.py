@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.experiment import LearningRate, with_augmenter
+from reproductions.experiment import LearningRate, check_sides, with_augmenter
 from reproductions.glow.experiments import GlowExperiment
 from tfflows.bijectors import (
     ActNorm,
@@ -50,6 +50,7 @@ def build(experiment: GlowExperiment, image_shape: Sequence[int], num_classes: i
         raise ValueError(
             f"{experiment.name} is conditional and needs labels: num_classes must be positive, got {num_classes}."
         )
+    check_sides(image_shape, experiment.levels, "--set levels=N")
     shape = experiment.augmented_shape(image_shape)
     flow = flow_distribution(experiment, shape, num_classes if experiment.conditional else 0, seed)
     if experiment.conditional and experiment.class_weight:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.experiment import LearningRate, with_augmenter
+from reproductions.experiment import LearningRate, check_sides, with_augmenter
 from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.bijectors import (
     ActNorm,
@@ -140,16 +140,12 @@ def flow(form: _Flow, levels: Sequence[LevelSizes], image_shape: Sequence[int], 
     Raises:
       ValueError: If the image has a single channel, or cannot be halved or split as the levels ask.
     """
-    height, width, channels = image_shape
+    channels = image_shape[-1]
     if channels < 2:
         raise ValueError(
             f"The couplings of the first level split the channels of the image, so it needs 2, got {channels}."
         )
-    if any(side % 2 ** (len(levels) - 1) for side in (height, width)):
-        raise ValueError(
-            f"{len(levels)} levels halve the sides {len(levels) - 1} times, which an image of {height}x{width} does not allow; "
-            "give an image_size with more factors of 2."
-        )
+    check_sides(image_shape, len(levels) - 1, f"fewer levels than the {len(levels)} of --set steps, widths and factors")
     first = _steps(form, levels[0], 0, channels, derive_seed(seed, "level", 0))
     return [*first, *_level(form.squeezed(), levels, 1, 4 * channels, seed)]
 

@@ -1,17 +1,18 @@
 """The values printed in the papers, read from the data in `results/`, and the obtained ones compared with them."""
 
-import csv
 import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_records
+from reproductions.reporting.rows import read_rows
 
 EXPECTED_FILE = "expected.csv"
 BITS_PER_DIM = "bits_per_dim"
 WITHIN, BETTER, OUTSIDE = "within", "better", "outside"
 
+_COLUMNS = ("paper", "source", "model", "dataset", "metric", "value", "note", "experiment", "tolerance")
 # -1 if lower values of the metric are better, 1 if higher ones are; for any other metric only the distance counts.
 _SENSE = {"bits_per_dim": -1, "log_likelihood_nats": 1}
 
@@ -61,17 +62,15 @@ def load_expected(results_directory: str | os.PathLike) -> tuple[Expected, ...]:
 
     Raises:
       FileNotFoundError: If the directory has no such file.
-      ValueError: If the value of a row is not a number, or its note starts with neither 'own' nor 'cited'.
+      ValueError: If the file is garbled, the value of a row is not a number, or its note starts with neither 'own' nor 'cited'.
+        The message names the line.
     """
     path = pathlib.Path(results_directory) / EXPECTED_FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no {EXPECTED_FILE} in {path.parent}; give the results directory of the repository."
         )
-    with open(path, newline="", encoding="utf-8") as file:
-        return tuple(
-            _parse(row, f"{path}:{reader_line}") for reader_line, row in enumerate(csv.DictReader(file), start=2)
-        )
+    return tuple(_parse(row, where) for where, row in read_rows(path, _COLUMNS))
 
 
 def find_expected(
@@ -265,7 +264,10 @@ def find_regressions(results_directory: str | os.PathLike) -> tuple[Comparison, 
 
 
 def _parse(row: dict[str, str], where: str) -> Expected:
-    tolerance = row["tolerance"]
+    try:
+        tolerance = float(row["tolerance"]) if row["tolerance"] else None
+    except ValueError:
+        raise ValueError(f"{where}: the tolerance must be a number or empty, not {row['tolerance']!r}.") from None
     parsed = Expected(
         paper=row["paper"],
         source=row["source"],
@@ -275,7 +277,7 @@ def _parse(row: dict[str, str], where: str) -> Expected:
         printed=row["value"],
         note=row["note"],
         experiment=row["experiment"],
-        tolerance=float(tolerance) if tolerance else None,
+        tolerance=tolerance,
     )
     try:
         parsed.value  # noqa: B018

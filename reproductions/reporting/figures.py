@@ -1,6 +1,5 @@
 """The figures of training curves: which curves belong to which figure, and drawing them."""
 
-import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from reproductions.reporting.expected import BITS_PER_DIM
 from reproductions.reporting.plots import Curve, plot_arms, plot_curve
 from reproductions.reporting.records import SELECTIONS, Record
+from reproductions.reporting.rows import read_rows
 
 FIGURES_FILE = "figures.csv"
 FIGURES_DIRECTORY = "figures"
@@ -57,8 +57,7 @@ def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) 
     Raises:
       ValueError: If the column `curves` holds anything else.
     """
-    with open(results_directory / FIGURES_FILE, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for _, row in read_rows(results_directory / FIGURES_FILE, ["curves"])]
     curves = [item for item in records if item.curve and item.metric == BITS_PER_DIM]
     figures: dict[str, FigureData] = {}
     used = set()

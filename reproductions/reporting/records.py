@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from reproductions.fields import check_fields, formerly_named, provenance_fields, renamed, setting
-from tfflows.files import atomic_write
+from tfflows.files import atomic_write, read_json
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Record:
     Attributes:
       paper: Short name of the paper.
       experiment: Name of the experiment of that paper.
-      dataset: Data set of the evaluation, such as 'cifar10'.
+      dataset: Data set of the evaluation, such as 'cifar10'; `folder:DIRECTORY` for a folder of images.
       split: Split of the evaluation, such as 'test'.
       metric: Measured quantity, as in expected.csv, such as 'bits_per_dim'.
       value: The number, a mean over the images.
@@ -105,10 +105,14 @@ class Record:
     terms: Mapping[str, Mapping[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("paper", "experiment", "dataset", "split", "metric"):
+        for name in ("paper", "experiment", "split", "metric"):
             value = getattr(self, name)
             if not (isinstance(value, str) and _NAME.fullmatch(value)):
                 raise ValueError(f"{name} must be a plain name, not {value!r}.")
+        if not isinstance(self.dataset, str) or not (
+            self.dataset.startswith("folder:") or _NAME.fullmatch(self.dataset)
+        ):
+            raise ValueError(f"dataset must be a plain name or folder:DIRECTORY, not {self.dataset!r}.")
         for name in ("curve", "train_curve"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _checked_curve(getattr(self, name)))
@@ -136,11 +140,11 @@ class Record:
     @property
     def name(self) -> str:
         """Name of the file without its suffix, unique among records; many overrides are replaced by their hash."""
-        overrides = "-".join(f"{field}={self.overrides[field]}" for field in sorted(self.overrides))
+        overrides = "-".join(f"{field}={_distinct(field, self.overrides[field])}" for field in sorted(self.overrides))
         name = self._name_with(overrides)
         if len(name) <= _LONGEST_NAME:
             return name
-        digest = hashlib.sha256(overrides.encode()).hexdigest()[:12]
+        digest = hashlib.sha256(overrides.encode(errors="surrogateescape")).hexdigest()[:12]
         return self._name_with(f"{len(self.overrides)}overrides-{digest}")
 
     def _name_with(self, overrides):
@@ -153,6 +157,13 @@ class Record:
         if self.select != SELECTIONS[0]:
             parts.append(self.select)
         return re.sub(r"[^A-Za-z0-9_.=-]+", "_", "-".join(parts))
+
+
+def _distinct(field, value):
+    """What stands for the value of an override in a file name: a folder's path with a hash if the name would lose any of it."""
+    if field != "dataset" or re.fullmatch(r"[A-Za-z0-9_.:/-]*", value):
+        return value
+    return f"{value}-{hashlib.sha256(value.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def write_record(record: Record, directory: str | os.PathLike, overwrite: bool = False) -> pathlib.Path:
@@ -392,10 +403,7 @@ def load_dataclass(cls: type[T], path: str | os.PathLike) -> T:
 
 
 def _read_object(path: pathlib.Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}.") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, not {type(content).__name__}.")
     return renamed(content)

@@ -1,6 +1,5 @@
 """Figures of the parts of a bound over latents against one varied setting (Lucas & Verbeek 2018, figures 4 and 5 b)."""
 
-import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ import numpy as np
 
 from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.reporting.records import SELECTIONS, Record
+from reproductions.reporting.rows import read_rows
 from tfflows.evaluation.latent_terms import SAMPLE_DISTANCE
 
 SWEEPS_FILE = "sweeps.csv"
@@ -87,8 +87,7 @@ def collect_sweeps(
     path = results_directory / SWEEPS_FILE
     if not path.is_file():
         return ()
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for _, row in read_rows(path, ["figure", "title", "paper", "abscissa", "x"])]
     figures: dict[str, SweepFigure] = {}
     for row in rows:
         figure = figures.setdefault(

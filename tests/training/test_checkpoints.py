@@ -419,3 +419,30 @@ def test_two_workers_save_once_and_restore_the_same(tmp_path):
     ]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
     assert len(os.listdir(tmp_path / "tensorboard")) == 1
+
+
+@pytest.mark.parametrize("name", ["a [1]", "b]", "*", "what?", "back\\slash", "new\nline", "é ~+,()@=", "{a,b}"])
+def test_any_directory_is_written_and_read(tmp_path, name):
+    variable = tf.Variable([1.0, 2.0])
+    directory = tmp_path / name / "checkpoints"
+    checkpoints = Checkpoints(directory, {"model/v": variable})
+    checkpoints.save(3)
+    assert checkpoints.save_best(3, 1.5)
+    variable.assign([0.0, 0.0])
+    again = Checkpoints(directory, {"model/v": variable})
+    assert again.best == (3, 1.5)
+    assert again.restore_latest() == 3
+    np.testing.assert_array_equal(variable, [1.0, 2.0])
+    assert again.restore_best() == 3
+    (directory / "step-3.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        again.restore_latest()
+
+
+def test_a_pattern_reads_no_other_directory(tmp_path):
+    """`run[1]` as a pattern is `run1`."""
+    for number, name in enumerate(("run1", "run[1]")):
+        Checkpoints(tmp_path / name, {"model/v": tf.Variable(float(number))}).save(1)
+    variable = tf.Variable(9.0)
+    Checkpoints(tmp_path / "run[1]", {"model/v": variable}).restore_latest()
+    assert variable.numpy() == 1.0

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import logging
 
 from tfflows.training.logs import MetricLogger, read_metrics
 
@@ -154,3 +155,15 @@ def test_callbacks_get_what_is_logged(tmp_path):
         with MetricLogger(workdir, None, chief, [lambda step, scalars: seen.append((step, scalars))]) as logger:
             logger.log(tf.constant(3), {"bits_per_dim": tf.constant(3.5), "split": "test", "infinite": math.inf})
     assert seen == [(3, {"bits_per_dim": 3.5, "split": "test", "infinite": None})] * 2
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b"\xff\xfe", b'{"step": 4.5}', b'{"step": 4, "loss": [1]}', b"[4]", b"{}"]
+)
+def test_a_line_that_is_no_record_is_left_out_and_named(tmp_path, monkeypatch, line):
+    said = []
+    monkeypatch.setattr(logging, "warning", lambda text, *arguments: said.append(text % arguments))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 3}\n' + line + b'\n{"step": 5}\n')
+    assert [record["step"] for record in read_metrics(path)] == [3, 5]
+    assert said == [f"Line 2 of {path} is not a whole record and is left out."]

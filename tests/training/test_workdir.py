@@ -167,3 +167,30 @@ def test_one_process_at_a_time(tmp_path):
             other.kill()
     with lock_workdir(tmp_path):  # a kill frees it
         pass
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{\n"seed": 0,\n}', "line 3"),
+        (b"[" * 100_000, "recursion"),
+        (b'{\n"a": "\xff"}', "line 2 is not UTF-8"),
+        (b"[1]", "JSON object"),
+    ],
+    ids=["cut", "nested", "bytes", "list"],
+)
+def test_a_garbled_experiment_names_file_and_line(tmp_path, content, message):
+    (tmp_path / "experiment.json").write_bytes(content)
+    with pytest.raises(WorkdirError, match=f"experiment.json.*{message}"):
+        prepare_workdir(tmp_path, {"seed": 0})
+
+
+def test_an_experiment_that_is_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "experiment.json")
+    with pytest.raises(WorkdirError, match="a pipe or a device"):
+        prepare_workdir(tmp_path, {"seed": 0})
+
+
+def test_a_path_that_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(WorkdirError, match="not valid UTF-8"):
+        prepare_workdir(os.path.join(tmp_path, os.fsdecode(b"\xff")), {"seed": 0})

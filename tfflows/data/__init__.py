@@ -3,7 +3,7 @@
 from tfflows.data.augmentation import AUGMENTATIONS
 from tfflows.data.celeba import load_celeba_hq_attributes
 from tfflows.data.pipeline import evaluation_batches, training_batches
-from tfflows.data.registry import DATASETS, DatasetSpec, dataset_spec, load_dataset
+from tfflows.data.registry import DATASETS, DatasetSpec, canonical_name, dataset_spec, load_dataset
 from tfflows.data.sources import (
     ArraySource,
     DatasetFingerprintError,
@@ -27,6 +27,7 @@ __all__ = [
     "RecordSource",
     "array_source",
     "as_source",
+    "canonical_name",
     "dataset_spec",
     "evaluation_batches",
     "load_celeba_hq_attributes",

@@ -27,21 +27,23 @@ def load(
       DatasetNotFoundError: If the folder has no such split, or no images in it.
       ValueError: If the images differ in size, one cannot be read, or the split has a class that `train/` has not.
     """
-    root = pathlib.Path(os.path.expanduser(spec.origin))
-    looked_in = [root]
-    if not root.is_absolute() and data_dir is not None:
-        looked_in.append(pathlib.Path(os.path.expanduser(str(data_dir))) / root)
-    root = next((place for place in looked_in if (place / "train").is_dir()), None)
+    looked_in = _places(spec.origin, data_dir)
+    root = _find(looked_in)
     stored_split = stored_name(split)
     if root is None or not (root / stored_split).is_dir():
+        hint = next(filter(None, (_hint(place, stored_split) for place in ([root] if root else looked_in))), "")
         raise DatasetNotFoundError(
             spec.name,
             [place / stored_split for place in looked_in],
-            spec.prepare.replace("DIRECTORY", spec.origin),
+            spec.prepare.replace("DIRECTORY", spec.origin) + hint,
         )
     paths = _image_paths(root / stored_split)
     if not paths:
-        raise DatasetNotFoundError(spec.name, root / stored_split, spec.prepare.replace("DIRECTORY", str(root)))
+        raise DatasetNotFoundError(
+            spec.name,
+            root / stored_split,
+            spec.prepare.replace("DIRECTORY", str(root)) + _hint_at_files(root / stored_split),
+        )
     classes = sorted(
         entry.name for entry in (root / "train").iterdir() if entry.is_dir() and not _is_hidden(entry.name)
     )
@@ -65,7 +67,8 @@ def load(
         image = read(position)
         if image.shape != shape:
             raise ValueError(
-                f"All images of a folder must have the same size: {paths[0]} is {shape}, {paths[position]} is {image.shape}."
+                f"All images of a folder must have the same size and kind: {paths[0]} is {shape}, {paths[position]} is "
+                f"{image.shape} (height, width, channels). Crop, resize or convert them to one."
             )
         return image
 
@@ -81,6 +84,43 @@ def load(
         return OnDemandSource(read_image=read_checked, **common)
     images = np.stack([read_checked(position) for position in range(len(paths))])
     return ArraySource(images=images, **common)
+
+
+def real_directory(origin: str, data_dir: str | os.PathLike | None) -> pathlib.Path | None:
+    """The directory of a folder without links and detours, the same by whatever path it is given; None if there is none."""
+    root = _find(_places(origin, data_dir))
+    return None if root is None else root.resolve()
+
+
+def _places(origin, data_dir):
+    root = pathlib.Path(os.path.expanduser(origin))
+    places = [root]
+    if not root.is_absolute() and data_dir is not None:
+        places.append(pathlib.Path(os.path.expanduser(str(data_dir))) / root)
+    return places
+
+
+def _find(places):
+    return next((place for place in places if (place / "train").is_dir()), None)
+
+
+def _hint(root: pathlib.Path, split: str) -> str:
+    """What to do with a folder that is arranged otherwise."""
+    if not root.is_dir():
+        return ""
+    others = [name for name in ("val", "valid", "validation", "dev") if (root / name).is_dir()]
+    if split == "test" and others:
+        return f". {root} has {others[0]}/ and no test/: rename it to test/"
+    if not (root / "train").is_dir() and _image_paths(root):
+        return f". {root} holds images, but no train/ and test/: divide them into these"
+    return ""
+
+
+def _hint_at_files(directory: pathlib.Path) -> str:
+    suffixes = sorted({path.suffix.lower() for path in directory.rglob("*") if path.is_file()} - {""})
+    if not suffixes:
+        return ""
+    return f". Its files end in {', '.join(suffixes[:5])}; images must end in {', '.join(IMAGE_SUFFIXES)}: convert them"
 
 
 def _image_paths(directory: pathlib.Path) -> list[pathlib.Path]:

@@ -7,11 +7,13 @@ References:
 import io
 import os
 import pathlib
+import struct
 import weakref
 
 import numpy as np
 
 from tfflows.data import preprocessing
+from tfflows.data.images import read_image
 from tfflows.data.registry import DatasetSpec
 from tfflows.data.sources import DatasetFingerprintError, DatasetNotFoundError, OnDemandSource, stored_name, stretch
 from tfflows.extras import require
@@ -27,6 +29,7 @@ def load(
     Raises:
       DatasetNotFoundError: If there is no such archive.
       DatasetFingerprintError: If the number of images is not the published one.
+      ValueError: If the archive is cut off or damaged.
     """
     base = stored_name(split)
     directory = _find(spec, f"{spec.origin}_{spec.splits[base]}_lmdb", data_dir)
@@ -39,7 +42,8 @@ def load(
     keys = keys[first:last]
 
     def read_image(position: int, crop_uniforms: np.ndarray | None) -> np.ndarray:
-        image = decode(archive.value(keys[position]))
+        key = bytes(keys[position])
+        image = decode(archive.value(key), f"The value of {key.decode(errors='replace')!r} in {directory}")
         if spec.recipe == "lsun_square":
             return square(image, spec.image_size)
         reduced = preprocessing.reduce_short_side(image)
@@ -55,10 +59,14 @@ def load(
     )
 
 
-def decode(value: bytes) -> np.ndarray:
-    """Decodes a stored value (WebP, JPEG or any format that Pillow reads) into uint8 `[H, W, 3]`."""
-    with require("PIL.Image", "lsun").open(io.BytesIO(value)) as image:
-        return np.asarray(image.convert("RGB"), np.uint8)
+def decode(value: bytes, name: str = "A value") -> np.ndarray:
+    """Decodes a stored value (WebP, JPEG or any format that Pillow reads) into uint8 `[H, W, 3]`.
+
+    Raises:
+      ValueError: As for `tfflows.data.images.read_image`; the message begins with `name`.
+    """
+    image, _ = read_image(io.BytesIO(value), name)
+    return image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1)
 
 
 def square(image: np.ndarray, image_size: int) -> np.ndarray:
@@ -99,11 +107,36 @@ class _Archive:
 
     def __init__(self, directory: pathlib.Path):
         lmdb = require("lmdb", "lsun")
-        self._environment = lmdb.open(str(directory), readonly=True, lock=False, readahead=False, meminit=False)
-        with self._environment.begin() as transaction:
-            # Fixed-width bytes: three million keys take 120 MB here, several times that as objects.
-            self.keys = np.array(list(transaction.cursor().iternext(keys=True, values=False)))
+        _check_size(directory / "data.mdb")
+        try:
+            self._environment = lmdb.open(str(directory), readonly=True, lock=False, readahead=False, meminit=False)
+            with self._environment.begin() as transaction:
+                # Fixed-width bytes: three million keys take 120 MB here, several times that as objects.
+                self.keys = np.array(list(transaction.cursor().iternext(keys=True, values=False)))
+        except lmdb.Error as error:
+            raise ValueError(f"{directory} is a damaged LMDB archive: {error}. Unpack or download it again.") from error
 
     def value(self, key: bytes) -> bytes:
         with self._environment.begin() as transaction:
             return transaction.get(bytes(key))
+
+
+# Of a meta page, from its start: the magic number; the size of a page; the number of the last page and of the transaction.
+_MAGIC, _PAGE_SIZE, _LAST_PAGE = struct.Struct("<16xI"), struct.Struct("<40xI"), struct.Struct("<136xQQ")
+_META_BYTES = 152
+
+
+def _check_size(file: pathlib.Path) -> None:
+    """Refuses an archive that is shorter than it says: LMDB maps it to memory, and reading beyond the end kills the process."""
+    with open(file, "rb") as content:
+        first = content.read(_META_BYTES)
+        if len(first) < _META_BYTES or _MAGIC.unpack_from(first)[0] != 0xBEEFC0DE:
+            raise ValueError(f"{file} is no LMDB archive. Unpack or download it again.")
+        (page,) = _PAGE_SIZE.unpack_from(first)
+        content.seek(page)
+        second = content.read(_META_BYTES)
+        # The page of the later transaction holds.
+        pages = [_LAST_PAGE.unpack_from(meta)[::-1] for meta in (first, second) if len(meta) == _META_BYTES]
+        expected, size = (max(pages)[1] + 1) * page, os.path.getsize(file)
+    if size < expected:
+        raise ValueError(f"{file} is cut off: it has {size:,} bytes of {expected:,}. Unpack or download it again.")

@@ -273,6 +273,31 @@ def dataset_spec(name: str) -> DatasetSpec:
     return DATASETS[name]
 
 
+def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
+    """The one name of a data set: a folder by its real path, by whatever path it is given; other names as they are.
+
+    The path of a folder below `data_dir` is relative to it.
+
+    Args:
+      name: A key of `DATASETS`, or `folder:DIRECTORY`.
+      data_dir: As for `load_dataset`.
+    """
+    spec = dataset_spec(name)
+    if not name.startswith(FOLDER_PREFIX):
+        return name
+    from tfflows.data import folders
+
+    directory = folders.real_directory(spec.origin, data_dir)
+    if directory is None:
+        return name
+    if data_dir is not None:
+        base = os.path.realpath(os.path.expanduser(str(data_dir)))
+        relative = os.path.relpath(directory, base)
+        if not relative.startswith(os.pardir) and folders.real_directory(relative, data_dir) == directory:
+            return f"{FOLDER_PREFIX}{relative}"
+    return f"{FOLDER_PREFIX}{directory}"
+
+
 def load_dataset(
     name: str,
     split: str,

@@ -4,12 +4,15 @@ Every source knows its split, its number of images and the shape it delivers. Th
 addresses them: `ArraySource` and `OnDemandSource` by position, `RecordSource` as a stream.
 """
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from tfflows.files import first_line
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -44,6 +47,10 @@ class ImageSource:
     def labels_available(self) -> bool:
         """Whether the labels mean anything."""
         return self.num_classes > 0
+
+    def damage(self) -> str | None:
+        """What is wrong with the files, in a sentence that names one; to be asked after reading has failed."""
+        return None
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -166,6 +173,11 @@ class OnDemandSource(ImageSource):
         if self.labels is None:
             self.labels = np.zeros([self.num_images], np.int32)
         self.labels = np.asarray(self.labels, np.int32)
+        self._failure = None
+
+    def damage(self) -> str | None:
+        """What the first image that could not be read raised."""
+        return self._failure
 
     def read(self, positions: tf.Tensor, crop_uniforms: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Images and labels at `positions` (int64 `[B]`), cropped by `crop_uniforms` (`[B, 2]`)."""
@@ -173,7 +185,11 @@ class OnDemandSource(ImageSource):
         def read_batch(positions, uniforms):
             images = np.empty([len(positions), *self.image_shape], np.uint8)
             for row, position in enumerate(positions):
-                images[row] = self.read_image(int(position), uniforms[row] if self.random_crop else None)
+                try:
+                    images[row] = self.read_image(int(position), uniforms[row] if self.random_crop else None)
+                except (ValueError, OSError) as error:  # TensorFlow would wrap it in its own
+                    self._failure = self._failure or str(error)
+                    raise
             return images, self.labels[positions]
 
         if crop_uniforms is None:
@@ -207,6 +223,10 @@ class RecordSource(ImageSource):
     files: Sequence[RecordFile] = ()
     decode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = None
 
+    def damage(self) -> str | None:
+        """Reads all files until one is not whole."""
+        return next(filter(None, map(find_damage, self.files)), None)
+
 
 _READ_BUFFER_BYTES = 8 * 2**20
 
@@ -221,14 +241,57 @@ def file_table(files: Sequence[RecordFile]) -> tuple[tf.Tensor, tf.Tensor, tf.Te
 
 
 def read_file(path: tf.Tensor | str, num_skipped: tf.Tensor | int, num_records: tf.Tensor | int) -> tf.data.Dataset:
-    """The serialized records of one stretch of a file."""
+    """The serialized records of one stretch of a file; reading fails if it holds fewer."""
     records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER_BYTES)
-    return records.skip(num_skipped).take(num_records)
+    return records.skip(num_skipped).take(num_records).apply(tf.data.experimental.assert_cardinality(num_records))
 
 
 def read_in_order(files: Sequence[RecordFile]) -> tf.data.Dataset:
     """The serialized records of all `files`, one file after the other."""
     return tf.data.Dataset.from_tensor_slices(file_table(files)).flat_map(read_file)
+
+
+def find_damage(file: RecordFile) -> str | None:
+    """Reads a TFRecord file; None if its stretch is whole, otherwise a sentence that says what is wrong."""
+    found = 0
+    try:
+        for _ in tf.data.TFRecordDataset(file.path, buffer_size=_READ_BUFFER_BYTES).as_numpy_iterator():
+            found += 1
+    except tf.errors.OpError as error:
+        return f"{file.path} cannot be read beyond record {found}: {first_line(error)}. Prepare the data set again."
+    needed = file.num_skipped + file.num_records
+    if found < needed:
+        return f"{file.path} is cut off: it has {found} records of {needed}. Prepare the data set again."
+    return None
+
+
+@contextlib.contextmanager
+def naming_damage(source: ImageSource, only_reading: bool = False) -> Iterator[None]:
+    """A context in which TensorFlow's errors in reading a source become a ValueError that names the damaged file.
+
+    Args:
+      source: The source.
+      only_reading: Whether nothing but reading happens in the context. Otherwise the errors of reading are told by their text.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not only_reading and "GetNext" not in str(error):
+            raise
+        damage = source.damage() or f"Data set {source.name!r} cannot be read: {first_line(error)}."
+        raise ValueError(damage) from error
+
+
+def reading(source: ImageSource, batches: Iterable) -> Iterator:
+    """The batches of a source; where reading fails, `naming_damage` says why."""
+    iterator = iter(batches)
+    while True:
+        with naming_damage(source, only_reading=True):
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+        yield batch
 
 
 SPLITS = ("train", "test", "holdout")

@@ -1,5 +1,6 @@
 """Data sets prepared by TensorFlow Datasets; nothing here ever downloads."""
 
+import glob
 import os
 
 import numpy as np
@@ -16,10 +17,12 @@ from tfflows.data.sources import (
     ImageSource,
     RecordFile,
     RecordSource,
+    find_damage,
     read_in_order,
     stored_name,
     stretch,
 )
+from tfflows.files import first_line
 
 # A split that decodes to at most this many bytes is held in memory: reading is then random access.
 IN_MEMORY_BYTES = 2**30
@@ -65,8 +68,10 @@ def load(
     if (last - first) * int(np.prod(image_shape)) <= IN_MEMORY_BYTES:
         try:
             images, labels = _read_in_memory(builder, stored_split, first, last, image_shape, prepare)
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(f"Data set {spec.name!r} cannot be read: {error.message.rstrip('.')}.") from error
+        except tf.errors.OpError as error:
+            files = _record_files(builder, stored_split, first, last) if _is_streamed(builder) else []
+            damage = next(filter(None, map(find_damage, files)), None)
+            raise ValueError(damage or f"Data set {spec.name!r} cannot be read: {first_line(error)}.") from error
         if len(images) != last - first and max_images is None:
             raise DatasetFingerprintError(spec.name, split, last - first, len(images), spec.notes)
         return ArraySource(num_images=len(images), images=images, labels=labels, **common)
@@ -87,9 +92,16 @@ def open_builder(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tfds.
     """
     data_dir = os.path.expanduser(str(data_dir)) if data_dir else _default_data_dir()
     root = os.path.join(data_dir, spec.origin)
-    found = tf.io.gfile.glob(os.path.join(root, "*", "dataset_info.json"))
+    found = glob.glob(os.path.join(glob.escape(root), "*", "dataset_info.json"))
     if found:
-        return tfds.builder_from_directory(max(map(os.path.dirname, found), key=_version_key))
+        directory = max(map(os.path.dirname, found), key=_version_key)
+        try:
+            return tfds.builder_from_directory(directory)
+        except Exception as error:  # whatever a garbled file makes of TFDS
+            raise ValueError(
+                f"The description of the data set {spec.name!r} in {directory} cannot be read: {first_line(error)}. "
+                "Prepare the data set again."
+            ) from error
     try:  # finds nothing on disk either, but serves `tfds.testing.mock_data`
         builder = tfds.builder(spec.origin, data_dir=data_dir, try_gcs=False)
         builder.as_dataset(split=spec.splits["train"], shuffle_files=False)
@@ -160,7 +172,7 @@ def _prepare(spec: DatasetSpec, image_shape):
 
 def _read_in_memory(builder, stored_split, first, last, image_shape, prepare):
     """Decodes a stretch of a split into arrays."""
-    if builder.info.splits and _is_tfrecord(builder):  # takes half as long as `as_dataset`
+    if _is_streamed(builder):  # takes half as long as `as_dataset`
         records = _record_files(builder, stored_split, first, last)
         features = builder.info.features
         dataset = read_in_order(records).map(
@@ -188,6 +200,10 @@ def _read_in_memory(builder, stored_split, first, last, image_shape, prepare):
     return images[:num_read], labels[:num_read]
 
 
+def _is_streamed(builder) -> bool:
+    return bool(builder.info.splits) and _is_tfrecord(builder)
+
+
 def _is_tfrecord(builder) -> bool:
     return builder.info.file_format is None or builder.info.file_format.value == "tfrecord"
 
@@ -210,7 +226,11 @@ def _record_files(builder, stored_split, first, last) -> list[RecordFile]:
             "`tfds build --file_format=tfrecord`."
         )
     instruction = tfds.core.ReadInstruction(stored_split, from_=first, to=last, unit="abs")
-    return [
+    files = [
         RecordFile(str(part.filename), part.skip, part.examples_in_shard if part.take == -1 else part.take)
         for part in builder.info.splits[instruction].file_instructions
     ]
+    for file in files:
+        if not os.path.isfile(file.path):
+            raise ValueError(f"{file.path} is missing or no regular file. Prepare the data set again.")
+    return files

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.data import ImageSource
+from tfflows.data.sources import reading
 from tfflows.devices.strategies import distributed_evaluation_batches, round_up_to_replicas, side_by_side
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
@@ -136,7 +137,7 @@ class Evaluator:
     def values(self) -> np.ndarray:
         """What `measure` gives, in one pass over the split: float64 `[num_images, ...]`."""
         per_image = None
-        for batch in self._batches:
+        for batch in reading(self._source, self._batches):
             values, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
             if per_image is None:
                 per_image = np.full([self._source.num_images, *values.shape[1:]], np.nan)

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from tfflows.data import ImageSource, evaluation_batches
+from tfflows.data.sources import reading
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
 from tfflows.files import atomic_write
@@ -133,7 +134,8 @@ def _directions(model, source, names, positive_of, seed, batch_size, jit_compile
     total_sum = np.zeros([num_dimensions])
     num_positive, num_seen = np.zeros([len(names)], np.int64), 0
     num_read = 0
-    for batch in evaluation_batches(source, global_batch_size=codec.batch_size, seed=seed):
+    batches = evaluation_batches(source, global_batch_size=codec.batch_size, seed=seed)
+    for batch in reading(source, batches):
         latents = codec.encode_batch(batch["image"], batch["label"], seed, batch["index"][0])
         latents = latents.reshape(len(latents), -1).astype(np.float64)
         mask = batch["mask"].numpy()

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.data import ImageSource
+from tfflows.data.sources import reading
 from tfflows.devices.strategies import distributed_evaluation_batches, round_up_to_replicas, side_by_side
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
@@ -103,6 +104,7 @@ class ImportanceEvaluator:
         self._num_images = source.num_images
         self._num_dimensions = model.num_dimensions
         self._batch_size = round_up_to_replicas(min(batch_size, source.num_images), strategy)
+        self._source = source
         self._batches = distributed_evaluation_batches(strategy, source, global_batch_size=self._batch_size, seed=seed)
 
         def log_weights(images, labels, index, first_sample):
@@ -187,7 +189,7 @@ class ImportanceEvaluator:
     def _batches_to_do(self, sums):
         """Batches that lack samples, each with the number of the first sample that it lacks."""
         first_image = 0
-        for batch in self._batches:
+        for batch in reading(self._source, self._batches):
             counts = sums.counts[first_image : first_image + self._batch_size]
             first_image += self._batch_size
             if counts.min() < self._num_samples:

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,7 +124,7 @@ def load_log_weights(path: str | os.PathLike, description: Mapping[str, Any]) ->
         with np.load(pathlib.Path(path), allow_pickle=False) as file:
             stored = json.loads(str(file["description"]))
             sums = LogWeights(*(file[name] for name in _FIELDS))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} does not hold sums of importance samples ({error}). {remedy}") from error
     wanted = json.loads(json.dumps(description))
     differing = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))

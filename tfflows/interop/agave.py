@@ -10,7 +10,7 @@ from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.interop import iaf, pixelcnn
-from tfflows.interop.places import Place, assign, values_by_name
+from tfflows.interop.places import Place, assign, num_numbers, values_by_name
 from tfflows.interop.sources import read_source
 
 
@@ -37,8 +37,9 @@ def load_weights(model: AGAVE | IAFVAE | PixelCNNImages, source: Mapping[str, An
       ['conv2d_0/V', 'conv2d_0/b', 'conv2d_0/g']
       >>> load_weights(model, weights)
     """
-    weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
-    assign(released_places(model), weights)
+    places = released_places(model)
+    weights = read_source(source, num_numbers(places))
+    assign(places, {name.removeprefix("model/"): value for name, value in weights.items()})
 
 
 def export_weights(model: AGAVE | IAFVAE | PixelCNNImages) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCoupling, OnHalves
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import VariationalDequantizer
-from tfflows.interop.places import Place, assign, halves, values_by_name, whole
+from tfflows.interop.places import Place, assign, halves, num_numbers, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks.flowpp import ContextNetwork, GatedConvolution
 from tfflows.tracing.variables import as_variable
@@ -70,7 +70,8 @@ def load_weights(
     References:
       Released code of Ho et al. 2019 (aravindsrinivas/flowpp).
     """
-    assign(released_places(model), read_source(source))
+    places = released_places(model)
+    assign(places, read_source(source, num_numbers(places)))
 
 
 def export_weights(model: DequantizedFlow | AffineCoupling | LogisticMixtureCoupling) -> dict[str, np.ndarray]:

@@ -67,7 +67,7 @@ def load_weights(
       Released code of Kingma & Dhariwal 2018 (openai/glow).
     """
     variables = released_variables(model, scope)
-    weights = read_source(source)
+    weights = read_source(source, sum(variable.shape.num_elements() for variable in variables.values()))
     check_names(variables, weights)
     values = {
         name: fitted(name, weights[name], variable.shape, variable.dtype.as_numpy_dtype)

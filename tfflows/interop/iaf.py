@@ -9,7 +9,7 @@ import numpy as np
 
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.iaf_vae import IAFVAE
-from tfflows.interop.places import Place, assign, values_by_name, whole
+from tfflows.interop.places import Place, assign, num_numbers, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import AutoregressiveConv2D, AutoregressiveNetwork, ImageHead
 from tfflows.tracing.variables import as_variable
@@ -43,8 +43,9 @@ def load_weights(
     References:
       Released code of Kingma et al. 2016 (openai/iaf).
     """
-    weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
-    assign(released_places(part, scope), weights)
+    places = released_places(part, scope)
+    weights = read_source(source, num_numbers(places))
+    assign(places, {name.removeprefix("model/"): value for name, value in weights.items()})
 
 
 def export_weights(part: IAFVAE | IAFLadder | keras.layers.Layer, scope: str = "") -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 from tfflows.bijectors import ActNorm, Chain, Coupling, InvertibleConv, MaskedConv, OnFirstChannels, Squeeze
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import VariationalDequantizer
-from tfflows.interop.places import Place, assign, values_by_name, whole
+from tfflows.interop.places import Place, assign, num_numbers, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.math.masked_convolution import MASKED
 from tfflows.networks import EluCouplingNetwork, MaskedConv2D, WeightNormConv2DTranspose, WindowAttentionNetwork
@@ -53,9 +53,9 @@ def load_weights(model: DequantizedFlow | tfb.Bijector, source: Mapping[str, Any
     References:
       Released code of Ma et al. 2019 (XuezheMax/macow).
     """
-    weights = {_own_name(name): value for name, value in read_source(source).items()}
-    weights = {name: value for name, value in weights.items() if name.split(".")[-1] not in _DERIVED}
     places = released_places(model)
+    weights = {_own_name(name): value for name, value in read_source(source, num_numbers(places)).items()}
+    weights = {name: value for name, value in weights.items() if name.split(".")[-1] not in _DERIVED}
     _refuse_reversed_up_convolutions(places, weights)
     assign(places, weights)
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfflows.interop.places import Place, assign, values_by_name, whole
+from tfflows.interop.places import Place, assign, num_numbers, values_by_name, whole
 from tfflows.interop.sources import read_source
 from tfflows.networks import FeatureStream, GatedResidual, PixelCNN, ShiftedConv2DTranspose
 from tfflows.networks.pixelcnn.network import HALVE, POSITION
@@ -48,8 +48,9 @@ def load_weights(
     References:
       Released code of Salimans et al. 2017 (openai/pixel-cnn).
     """
-    weights = {name.removeprefix("model/"): value for name, value in read_source(source).items()}
-    assign(released_places(network, stream), weights)
+    places = released_places(network, stream)
+    weights = read_source(source, num_numbers(places))
+    assign(places, {name.removeprefix("model/"): value for name, value in weights.items()})
 
 
 def export_weights(

@@ -41,6 +41,11 @@ def assign(places: Sequence[Place], weights: Mapping[str, Any]) -> None:
         place.variable.assign(value)
 
 
+def num_numbers(places: Iterable[Place]) -> int:
+    """How many numbers the variables of `Place`s have in all."""
+    return sum(place.variable.shape.num_elements() for place in places)
+
+
 def values_by_name(places: Iterable[Place]) -> dict[str, np.ndarray]:
     """Returns the values of the variables as `{authors' name: array}`."""
     parts = ((place, place.split(place.variable.numpy())) for place in places)

@@ -6,6 +6,7 @@ import os
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,6 +16,8 @@ _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
 # The entries of a checkpoint in which training code stores the weights, in the order of the search.
 _ENTRIES = ("state_dict", "model", "params")
+# The description of a model of a million layers is shorter; what is longer may unpack from a few bytes.
+_LONGEST_DESCRIPTION = 2**28
 _BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -26,15 +29,19 @@ _BROKEN = (
     OverflowError,
     EOFError,
     OSError,
-    RuntimeError,  # encrypted or oddly compressed archives
+    RuntimeError,  # encrypted or oddly compressed archives, deep nesting
+    MemoryError,
 )
 
 
-def read_torch_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_torch_file(
+    path: str | os.PathLike, check_room: Callable[[str, Sequence[int]], None] = lambda name, shape: None
+) -> dict[str, np.ndarray]:
     """Reads the state_dict in a file of `torch.save`, of torch >= 1.6 (a zip archive) or older.
 
     Args:
       path: Path of a file that holds a state_dict, or a dictionary with one as its `state_dict`, `model` or `params`.
+      check_room: Called with the name and the shape of each tensor before any is read; may raise.
 
     Returns:
       Arrays by name (bfloat16 as `tf.bfloat16.as_numpy_dtype`); entries that are not tensors are left out.
@@ -46,8 +53,15 @@ def read_torch_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             content, read = _read_archive(file) if file.read(2) == b"PK" else _read_legacy(file)
-            return {name: _array(tensor, read) for name, tensor in _state_dict(content).items()}
+            tensors = _state_dict(content)
+            for name, tensor in tensors.items():
+                check_room(name, tensor.size)
+            for key, total in {tensor.storage.key: tensor.storage.total for tensor in tensors.values()}.items():
+                check_room(f"storage {key}", [total])
+            return {name: _array(tensor, read) for name, tensor in tensors.items()}
     except _BROKEN as error:
+        if "does not fit this model" in str(error):
+            raise
         raise ValueError(
             f"{path!r} is not a readable state_dict of torch.save: {error}. Load it in the project that wrote it and give a "
             "file of torch.save(model.state_dict(), path)."
@@ -62,8 +76,21 @@ def _read_archive(file):
         raise ValueError("the archive holds no data.pkl")
     if f"{roots[0]}byteorder" in archive.namelist() and archive.read(f"{roots[0]}byteorder") != b"little":
         raise ValueError("its numbers are not little-endian")
-    content, _ = torch_pickles.load(io.BytesIO(archive.read(f"{roots[0]}data.pkl")))
-    return content, functools.cache(lambda key: archive.read(f"{roots[0]}data/{key}"))
+    description = archive.getinfo(f"{roots[0]}data.pkl")
+    if description.file_size > _LONGEST_DESCRIPTION:
+        raise ValueError(f"its data.pkl has {description.file_size:,} bytes")
+    content, _ = torch_pickles.load(io.BytesIO(archive.read(description)))
+
+    @functools.cache
+    def read(storage):
+        entry = archive.getinfo(f"{roots[0]}data/{storage.key}")
+        needed = storage.total * storage.dtype.itemsize
+        if entry.file_size < needed:
+            raise ValueError(f"storage {storage.key!r} has {entry.file_size} bytes in place of {needed}")
+        with archive.open(entry) as numbers:
+            return numbers.read(needed)
+
+    return content, read
 
 
 def _read_legacy(file):
@@ -86,7 +113,7 @@ def _read_legacy(file):
             raise ValueError(f"storage {key!r} is cut off or has {total} numbers in place of {storage.total}")
         buffers[key] = data[start:stop]
         stream.seek(stop)
-    return content, buffers.__getitem__
+    return content, lambda storage: buffers[storage.key]
 
 
 def _state_dict(content):
@@ -105,9 +132,7 @@ def _state_dict(content):
 
 def _array(tensor, read):
     storage, itemsize = tensor.storage, tensor.storage.dtype.itemsize
-    buffer = read(storage.key)
-    if storage.total * itemsize > len(buffer):
-        raise ValueError(f"storage {storage.key!r} has {len(buffer)} bytes in place of {storage.total * itemsize}")
+    buffer = read(storage)
     if 0 in tensor.size:
         return np.zeros(tensor.size, storage.dtype)
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.strides, strict=True))

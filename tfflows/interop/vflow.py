@@ -14,7 +14,7 @@ from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import VariationalDequantizer
 from tfflows.interop import flowpp
 from tfflows.interop.flowpp import DEQUANTIZER_NAMES, ContextNames, context_places, step_places
-from tfflows.interop.places import Place, assign, values_by_name
+from tfflows.interop.places import Place, assign, num_numbers, values_by_name
 from tfflows.interop.sources import read_source
 
 # Names of q's context network in the CIFAR-10 model, where it has no layer norm, and in the ImageNet models.
@@ -42,7 +42,8 @@ def load_weights(model: DequantizedFlow, source: Mapping[str, Any] | str | os.Pa
     References:
       Released code of Chen et al. 2020 (thu-ml/vflow).
     """
-    assign(released_places(model), read_source(source))
+    places = released_places(model)
+    assign(places, read_source(source, num_numbers(places)))
 
 
 def export_weights(model: DequantizedFlow) -> dict[str, np.ndarray]:

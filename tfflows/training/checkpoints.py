@@ -8,17 +8,19 @@ Both files are written in a temporary directory and moved into place, the index 
 does. At whatever moment a process is killed or a disk runs full, the earlier checkpoints are whole.
 """
 
+import contextlib
 import os
 import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from tfflows.files import atomic_write, first_line, fsync_directory
+from tfflows.files import atomic_write, first_line, fsync_directory, plain_directory
 
 _METADATA = "metadata/"  # names that the checkpoint itself adds: metadata/step, metadata/value
 _TEMPORARY_PREFIX = ".writing-"
@@ -205,18 +207,18 @@ class Checkpoints:
         return {name: v.read_value() for name, v in self._variables.items()}
 
     def _assign(self, directory, step, partial):
-        reader = tf.train.load_checkpoint(str(directory.prefix(step)))
-        _check_match(directory.prefix(step), reader, self._variables, partial)
-        for name, variable in self._variables.items():
-            variable.assign(reader.get_tensor(name))
+        with directory.reader(step) as reader:
+            _check_match(directory.prefix(step), reader, self._variables, partial)
+            for name, variable in self._variables.items():
+                variable.assign(reader.get_tensor(name))
 
     def _read_best(self):
         steps = self._best.steps()
         if not steps:
             return None, None
         try:
-            reader = tf.train.load_checkpoint(str(self._best.prefix(steps[-1])))
-            return steps[-1], float(reader.get_tensor(f"{_METADATA}value"))
+            with self._best.reader(steps[-1]) as reader:
+                return steps[-1], float(reader.get_tensor(f"{_METADATA}value"))
         except Exception as error:  # as in find_damage
             logging.warning("Cannot read the best checkpoint: %s", first_line(error))
             return None, None
@@ -230,6 +232,12 @@ class _Directory:
 
     def prefix(self, step: int) -> pathlib.Path:
         return self.path / f"step-{step}"
+
+    @contextlib.contextmanager
+    def reader(self, step: int) -> Iterator[Any]:
+        """TensorFlow's reader of a checkpoint, which works within the context."""
+        with plain_directory(self.path) as directory:
+            yield tf.train.load_checkpoint(str(directory / self.prefix(step).name))
 
     def steps(self) -> list[int]:
         try:
@@ -245,7 +253,8 @@ class _Directory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             temporary = pathlib.Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=self.path))
-            _write_bundle(temporary / self.prefix(step).name, tensors)
+            with plain_directory(temporary) as directory:
+                _write_bundle(directory / self.prefix(step).name, tensors)
             if replace:
                 self.delete([step])
             # The index last: it is what makes the checkpoint exist.
@@ -266,9 +275,9 @@ class _Directory:
     def find_damage(self, step: int) -> str | None:
         """Reads every tensor of a checkpoint; None if it is whole, otherwise what is wrong."""
         try:
-            reader = tf.train.load_checkpoint(str(self.prefix(step)))
-            for name in reader.get_variable_to_shape_map():
-                reader.get_tensor(name)
+            with self.reader(step) as reader:
+                for name in reader.get_variable_to_shape_map():
+                    reader.get_tensor(name)
         except (MemoryError, tf.errors.ResourceExhaustedError):
             raise
         except Exception as error:  # damage shows as DataLoss, OutOfRange, IndexError, ...

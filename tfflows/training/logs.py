@@ -184,13 +184,17 @@ def _read_lines(path):
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
         try:
             record = json.loads(line)
-            if not line.endswith(b"\n") or not isinstance(record["step"], int):
+            if not line.endswith(b"\n") or type(record["step"]) is not int or not all(map(_is_plain, record.values())):
                 raise ValueError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             logging.warning("Line %d of %s is not a whole record and is left out.", number, path)
             continue
         pairs.append((line, record))
     return pairs
+
+
+def _is_plain(value):
+    return value is None or isinstance(value, int | float | str)
 
 
 def _read_records(path):

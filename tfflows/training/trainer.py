@@ -13,6 +13,7 @@ from absl import logging
 
 from tfflows.data import ImageSource, as_source
 from tfflows.data.augmentation import check_augmentation
+from tfflows.data.sources import naming_damage
 from tfflows.devices.strategies import check_batch_divides, distributed_training_batches, is_chief
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
@@ -196,7 +197,7 @@ class Trainer:
         if validation is not None:
             split = "test" if validation.split == "test" else "validation"
             evaluation = Evaluation(split, lambda: self.evaluate(validation))
-        with self.locked():
+        with self.locked(), naming_damage(source):
             checkpoints = self._checkpoints()
             restored, state = self._start(checkpoints, source, augmentation, init_batch_size)
             if num_steps < state.step:

@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from tfflows.files import atomic_write
+from tfflows.files import atomic_write, read_json
 
 EXPERIMENT_FILE = "experiment.json"
 _ABSENT = object()
@@ -44,6 +44,10 @@ def prepare_workdir(
     """
     path = pathlib.Path(path)
     wanted = _as_json_values(experiment)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise WorkdirError(f"The path {str(path)!r} is not valid UTF-8. Give another workdir.") from None
     if create:
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -78,13 +82,15 @@ def read_experiment(path: str | os.PathLike) -> dict:
     """
     file = pathlib.Path(path) / EXPERIMENT_FILE
     try:
-        experiment = json.loads(file.read_text(encoding="utf-8"))
+        experiment = read_json(file)
     except FileNotFoundError as error:
         raise WorkdirError(
             f"{file} does not exist: {path} is not the working directory of a run. Check its path, or train first."
         ) from error
     except (OSError, ValueError) as error:
-        raise WorkdirError(f"Cannot read {file}: {error}. Put the file back, or give another workdir.") from error
+        raise WorkdirError(
+            f"Cannot read {file}: {str(error).rstrip('.')}. Put the file back, or give another workdir."
+        ) from error
     if not isinstance(experiment, dict):
         raise WorkdirError(f"{file} must hold a JSON object, but it holds {type(experiment).__name__}.")
     return experiment

@@ -9,6 +9,7 @@ import tensorflow as tf
 from reproductions.vflow.toy.cells import Cell
 from reproductions.vflow.toy.initial import initial_parameters
 from reproductions.vflow.toy.training import BLOCK, State, initial_state
+from tfflows.files import is_plain
 
 
 class Progress:
@@ -24,8 +25,11 @@ class Progress:
           directory: Directory of the saved state; created if necessary.
 
         Raises:
-          ValueError: If the directory holds the state of different seeds or iterations.
+          ValueError: If the directory holds the state of different seeds or iterations, or its path is one that TensorFlow takes
+            for a pattern.
         """
+        if not is_plain(pathlib.Path(directory).absolute()):
+            raise ValueError(f"{directory} has one of the characters []*?\\ in its path; give a different --workdir.")
         state = initial_state(initial_parameters(cell, seeds))
         self._variables = tf.nest.map_structure(tf.Variable, state._asdict())
         self._iteration = tf.Variable(0, dtype=tf.int64)

@@ -171,3 +171,23 @@ def test_a_regression_is_found_only_at_paper_scale(results, make_record):
     found = find_regressions(results)
     assert [item.record for item in found] == bad
     assert [item.verdict for item in found] == ["outside", "better"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda text: text.replace(b"tolerance", b"tol", 1), ":1: the columns tolerance are missing"),
+        (lambda text: b"", ":1: the columns paper"),
+        (lambda text: text + b"glow,a,b\n", r":\d+: 3 cells in place of 9"),
+        (lambda text: text + b"glow,a,b,c,d,1,own,e,\xff\n", r":\d+: this line is not UTF-8"),
+        (lambda text: text + b'glow,"a\n', r":\d+: "),
+        (lambda text: text + b"glow,a,b,c,d,1,own,e,half\n", r":\d+: the tolerance must be a number"),
+        (lambda text: text + b"glow,a,b,c,d,one,own,e,\n", r":\d+: the value must be a number"),
+    ],
+    ids=["column", "empty", "cells", "bytes", "quote", "tolerance", "value"],
+)
+def test_a_garbled_file_names_the_line(results, harm, message):
+    path = results / "expected.csv"
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"expected.csv{message}"):
+        load_expected(results)

@@ -142,3 +142,23 @@ def test_a_record_of_before_all_fields_is_valid(tmp_path, make_record):
     path.write_text(json.dumps(content))
     (record,) = load_records(tmp_path)
     assert record.train is None and record.train_curve is None and record.is_plain
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{\n"paper": "glow",\n"value": }', "line 3"),
+        (b'{\n\n"paper": "gl\xffow"}', "line 3 is not UTF-8"),
+        (b"[" * 100_000, "recursion"),
+        (b"[1, 2]", "must hold a JSON object"),
+        (b"", "line 1"),
+        (b'{"value": ' + b"9" * 5000 + b"}", "not JSON of any use"),
+    ],
+    ids=["cut", "bytes", "nested", "list", "empty", "digits"],
+)
+def test_a_garbled_record_names_file_and_line(tmp_path, content, message):
+    path = tmp_path / "glow" / "record.json"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"record.json.*{message}"):
+        load_records(tmp_path)

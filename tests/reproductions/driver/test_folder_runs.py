@@ -1,0 +1,122 @@
+"""Runs on a folder of images: its names, its paths and its sizes."""
+
+import json
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+from reproductions.agave.reproduction import AGAVE
+from reproductions.driver.session import Session
+from reproductions.flowpp.reproduction import FLOWPP
+from reproductions.glow.reproduction import GLOW
+from reproductions.macow.reproduction import MACOW
+from reproductions.reporting.records import load_records
+from reproductions.vflow.reproduction import VFLOW
+from tests.data_pipeline.stored_sets import random_images, write_pngs
+from tests.reproductions.driver.running import TINY, exit_message, parsed, run
+from tfflows.data import canonical_name
+
+ARGUMENTS = (*(argument for argument in TINY if "digits" not in argument), "--steps=1", "--batch_size=2")
+
+
+def make_folder(directory, size=8):
+    for split in ("train", "test"):
+        write_pngs(directory / split, random_images(4, size, size, 3))
+    return directory
+
+
+def test_a_run_in_any_directory_on_any_folder_by_any_path(tmp_path):
+    """Spaces, accents and what shells and TensorFlow read otherwise, in the folder and in the workdir."""
+    folder = make_folder(tmp_path / "my photos ü ~+,()@=[1]*?\\ \n")
+    workdir, results = tmp_path / "run [1]*?\\ \n", tmp_path / "obtained"
+    arguments = (*ARGUMENTS, f"--workdir={workdir}", f"--results_dir={results}")
+    run(*arguments, f"--dataset=folder:{folder}")
+    stored = json.loads((workdir / "experiment.json").read_text())
+    assert stored["dataset"] == f"folder:{folder}"
+    (tmp_path / "link").symlink_to(folder)
+    # As earlier versions stored it, by whatever path was given.
+    (workdir / "experiment.json").write_text(json.dumps({**stored, "dataset": f"folder:{folder}/../link"}))
+    run(*arguments, f"--dataset=folder:{tmp_path}/link/", "--mode=evaluate")
+    (record,) = load_records(results)
+    assert record.dataset == f"folder:{folder}" == record.overrides["dataset"]
+    (file,) = (results / "glow").iterdir()
+    assert file.name.isascii() and not set(file.name) & set(" ~+,()@[]*?\\\n")
+
+
+def test_one_folder_by_two_paths_is_one_data_set(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path / "real")
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    paths = [str(folder), f"{folder}/", "real", "./real", "real/../real", "link", str(tmp_path / "link")]
+    assert {canonical_name(f"folder:{path}") for path in paths} == {f"folder:{folder}"}
+    monkeypatch.chdir("/")
+    for path in ("link", "real", folder):
+        assert canonical_name(f"folder:{path}", tmp_path) == "folder:real"
+    # Below the working directory a relative name means another folder.
+    make_folder(tmp_path / "elsewhere" / "real")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert canonical_name(f"folder:{folder}", tmp_path) == f"folder:{folder}"
+    assert canonical_name("folder:nowhere") == "folder:nowhere" and canonical_name("digits") == "digits"
+
+
+def test_names_that_become_alike_have_different_files(make_record):
+    folders = ["/a b", "/a+b", "/a_b", "/ä", "/ü"]
+    names = {make_record(overrides={"dataset": f"folder:{folder}"}).name for folder in folders}
+    assert len(names) == len(folders)
+    # A name that a file name holds whole has no hash, as before.
+    assert (
+        make_record(overrides={"dataset": "folder:/a/b"}).name
+        == "cifar10-paper-dataset=folder_a_b-seed0-test-bits_per_dim"
+    )
+
+
+def test_an_image_size_that_the_files_have_not_is_refused(tmp_path, capsys):
+    folder = make_folder(tmp_path / "images")
+    arguments = (*ARGUMENTS, f"--dataset=folder:{folder}", f"--workdir={tmp_path / 'run'}")
+    message = exit_message(capsys, *arguments, "--set=image_size=16")
+    assert "--set image_size=16 does not fit the images" in message and "8x8 pixels" in message
+    assert not (tmp_path / "run").exists()
+    with parsed((*arguments, "--set=image_size=8")):
+        assert Session(GLOW, flags.FLAGS).train_source.image_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("reproduction", "name", "size", "parts"),
+    [
+        (GLOW, "cifar10", 20, ["20x20 pixels", "multiple of 8", "--set levels=N"]),
+        (FLOWPP, "cifar10", 6, ["6x6 pixels", "multiple of 4", "fewer stages"]),
+        (VFLOW, "cifar10", 6, ["6x6 pixels", "multiple of 4", "fewer stages"]),
+        (MACOW, "cifar10_fine_grained", 12, ["12x12 pixels", "multiple of 8", "fewer levels"]),
+        (AGAVE, "cifar10", 10, ["10x10 pixels", "multiple of 4"]),
+    ],
+    ids=["glow", "flowpp", "vflow", "macow", "agave"],
+)
+def test_sizes_that_do_not_divide_say_the_multiple(reproduction, name, size, parts):
+    experiment = reproduction.small(reproduction.experiments[name])
+    with pytest.raises(ValueError, match="do not fit this model") as caught:
+        reproduction.build_model(experiment, [size, size, 3], 0, 0)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [
+        (["train/a.png", "val/a.png"], ["rename it to test/"]),
+        (["a.png", "b.png"], ["divide them into these"]),
+        (["train/a.tif", "test/a.tif"], ["Its files end in .tif", "convert them"]),
+        (["train/a.png"], ["/test"]),
+    ],
+    ids=["val", "no split", "tif", "no test"],
+)
+def test_a_folder_arranged_otherwise_says_what_to_do(tmp_path, capsys, files, parts):
+    for file in files:
+        path = tmp_path / "images" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros([8, 8, 3], np.uint8)).save(path)
+    message = exit_message(
+        capsys, *ARGUMENTS, f"--dataset=folder:{tmp_path / 'images'}", f"--workdir={tmp_path / 'run'}"
+    )
+    assert all(part in message for part in parts), message
+    assert not (tmp_path / "run" / "checkpoints").exists()
