@@ -19,14 +19,17 @@ from tfflows.training.workdir import WorkdirError
 
 # The library's messages name its arguments; these are the corresponding flags.
 _FLAGS_BEHIND = {
-    TrainingDiverged: "--set warmup_steps=N, --set learning_rate=X, --seed and --workdir",
+    TrainingDiverged: "--set rate_factors=STEP:0.5 goes on from the checkpoint of STEP at half the rate. With another --workdir: "
+    "--set warmup_steps=N, --set learning_rate=X, --seed",
     WorkdirError: "--workdir",
 }
+
+_INTERRUPTED = 130  # the exit status of shells: 128 + SIGINT
 
 # Errors that a user can fix; all others keep their traceback.
 _USER_ERRORS = (
     ValueError,
-    FileNotFoundError,
+    OSError,
     CheckpointError,
     LogError,
     MissingExtraError,
@@ -74,6 +77,9 @@ def _run(reproduction, arguments):
         hint = f" (Flags: {flag_names}.)" if flag_names else ""
         print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
 
 
 def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
@@ -111,7 +117,7 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
         session = Session(reproduction, values, stage)
         # A finished stage is not evaluated again before the next one starts.
-        if stage in session.earlier_stages and not only and session.has_result():
+        if stage in session.earlier_stages and not only and train.is_finished(session):
             continue
         if not train.run(session):
             break
