@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from reproductions.driver.flags import FIELD_FLAGS, LOCAL_FLAGS, flag_names
 from reproductions.experiment import Experiment, Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
 from tfflows.data import ImageSource, dataset_spec, load_dataset
-from tfflows.devices.agreement import check_workers_agree, source_fingerprint
+from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
@@ -23,6 +24,9 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
 from tfflows.training.schedules import StepFactors, warmup_constant_cooldown
 from tfflows.training.workdir import EXPERIMENT_FILE, described_workdir, prepare_workdir, read_experiment
+
+# How long a network file system may take to show what another machine wrote.
+_VISIBLE_SECONDS = 10
 
 
 def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
@@ -214,15 +218,31 @@ class Session:
         """
         if num_workers(self.strategy) == 1:
             return
-        own = {f"--{name}": getattr(self.flags, name) for name in flag_names() if name not in LOCAL_FLAGS}
+        fields = {*FIELD_FLAGS, "set", "seed", "init_from"}  # the experiment says them
+        own = {f"--{name}": getattr(self.flags, name) for name in flag_names() if name not in {*LOCAL_FLAGS, *fields}}
         own |= {"stage": self.stage, **self._described_as(self.experiment)}
         own |= {f"the images of {source.split}": source_fingerprint(source) for source in sources()}
         check_workers_agree(self.strategy, own)
-        check_workers_agree(
-            self.strategy,
-            {"the list of checkpoints": self.saved_steps()},
-            f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see.",
-        )
+        self._check_shared("the list of checkpoints", self.saved_steps())
+
+    def check_workdir_is_shared(self) -> None:
+        """Checks that all workers see the workdir that the chief has described; does nothing without a cluster.
+
+        Raises:
+          WorkersDisagree: If they do not.
+        """
+        if num_workers(self.strategy) == 1:
+            return
+        gather_texts(self.strategy, "")  # from here on the chief has written it
+        file = self.workdir / EXPERIMENT_FILE
+        deadline = time.monotonic() + _VISIBLE_SECONDS
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._check_shared(EXPERIMENT_FILE, file.read_text(encoding="utf-8") if file.exists() else "missing")
+
+    def _check_shared(self, what, value):
+        shared = f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see."
+        check_workers_agree(self.strategy, {what: value}, shared)
 
     @functools.cached_property
     def train_source(self) -> ImageSource:

@@ -36,6 +36,7 @@ def run(session: Session) -> bool:
     session.check_workdir()
     trainer = make_trainer(session)
     with trainer.locked(), session.described():
+        session.check_workdir_is_shared()
         trained = trainer.fit(
             source,
             experiment.num_steps,

@@ -379,7 +379,8 @@ def _is_evaluated(step, last, settings):
 
 def _evaluate(evaluation, state, logger, progress):
     result, split = evaluation.measure(), evaluation.split
-    progress.write(f"step {state.step}: {split} bits/dim {result.mean:.4f} +- {result.standard_error:.4f}")
+    error = f" +- {result.standard_error:.4f}" if len(result.per_image) > 1 else ""
+    progress.write(f"step {state.step}: {split} bits/dim {result.mean:.4f}{error}")
     name = f"{split}_bits_per_dim"
     logger.log(state.step, {name: result.mean, f"{name}_standard_error": result.standard_error})
     return result

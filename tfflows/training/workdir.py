@@ -44,7 +44,7 @@ def prepare_workdir(
     """
     path = pathlib.Path(path)
     wanted = _as_json_values(experiment)
-    if create:
+    if create and chief:
         make_workdir(path)
     if (path / EXPERIMENT_FILE).exists():
         stored = _as_json_values(upgrade(read_experiment(path)))
