@@ -13,15 +13,29 @@ from reproductions.driver.session import Session
 from reproductions.experiment import read_rate_factors
 from reproductions.glow.reproduction import GLOW
 from tests.reproductions.driver.running import TINY, exit_message, parsed, record_of, run
+from tfflows.evaluation.samples import sample_path, write_png
 from tfflows.training.logs import read_metrics
 from tfflows.training.workdir import WorkdirError, lock_workdir
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_pictures():
+    """Samples are no matter here, only that there are any."""
+
+    def write(model, directory, num_samples, temperatures, *arguments, **keywords):
+        paths = [sample_path(directory, temperature) for temperature in temperatures]
+        return [write_png(path, np.zeros([1, 1, 1], np.uint8)) for path in paths]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train, "write_sample_grids", write)
+        yield
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The workdir of a run of four steps, and the arguments that made it."""
     workdir = tmp_path_factory.mktemp("trained") / "workdir"
-    arguments = (*TINY, "--log_every=1", "--checkpoint_every=2", f"--workdir={workdir}")
+    arguments = (*TINY, "--set=warmup_steps=0", "--log_every=1", "--checkpoint_every=2", f"--workdir={workdir}")
     run(*arguments, "--steps=4")
     return workdir, arguments
 
@@ -122,13 +136,10 @@ def test_interrupted_after_training(copied, capsys, monkeypatch, phase):
     def interrupt(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    with (
-        monkeypatch.context() as patched,
-        pytest.raises(SystemExit) as caught,
-        parsed([*arguments, "--steps=4"]) as rest,
-    ):
+    with monkeypatch.context() as patched, parsed([*arguments, "--steps=4"]) as rest:
         patched.setattr(train, phase, interrupt)
-        main._run(GLOW, rest)
+        with pytest.raises(SystemExit) as caught:
+            main._run(GLOW, rest)
     message = capsys.readouterr().err
     assert caught.value.code == 130 and "Traceback" not in message
     assert message.splitlines()[-1] == "Interrupted. The same command goes on from what is saved."
