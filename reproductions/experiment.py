@@ -1,6 +1,8 @@
 """What a paper gives to the shared driver: its experiments as data, and how to build their models."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -32,6 +34,8 @@ class Experiment:
       evaluation_batch_size: Images per evaluation step, over all devices.
       num_steps: Number of optimizer steps of a full run.
       learning_rate: Peak learning rate.
+      rate_factors: `step: factor` pairs with increasing steps, such as `1000: 0.5, 3000: 0.1`: from each step on, the scheduled
+        rate is multiplied by the factor. A run that diverged can go on so from its newest checkpoint. Empty: no change.
       warmup_steps: Steps of linear warm-up from 0.
       cooldown_steps: Steps at the end over which the learning rate falls linearly to 0. If positive, the schedule is
         `schedules.warmup_constant_cooldown`, the same for every paper; 0 keeps the paper's own schedule.
@@ -58,7 +62,8 @@ class Experiment:
     init_batch_size: int = setting(256, at_least=1)
     evaluation_batch_size: int = setting(100, at_least=1, changes_result=False)
     num_steps: int = setting(1000, at_least=1, may_change=True)
-    learning_rate: float = 1e-3
+    learning_rate: float = setting(1e-3, above=0)
+    rate_factors: str = setting("", may_change=True)
     warmup_steps: int = setting(0, at_least=0)
     cooldown_steps: int = setting(0, at_least=0)
     evaluate_every: int = setting(0, at_least=0, changes_result=False)
@@ -75,11 +80,37 @@ class Experiment:
     def __post_init__(self) -> None:
         take_sequences(self)
         check_fields(self)
+        read_rate_factors(self.rate_factors)
         if self.cooldown_steps and self.warmup_steps + self.cooldown_steps > self.num_steps:
             raise ValueError(
                 f"cooldown_steps must, with warmup_steps={self.warmup_steps}, be at most num_steps={self.num_steps}, "
                 f"got {self.cooldown_steps}."
             )
+
+
+def read_rate_factors(text: str) -> tuple[tuple[int, float], ...]:
+    """Reads `Experiment.rate_factors`.
+
+    Raises:
+      ValueError: If it is not `step: factor` pairs with increasing steps and positive factors.
+
+    Example:
+      >>> from reproductions.experiment import read_rate_factors
+      >>> read_rate_factors("1000: 0.5, 3000: 0.1")
+      ((1000, 0.5), (3000, 0.1))
+    """
+    try:
+        pairs = [part.split(":") for part in text.split(",") if part.strip()]
+        factors = tuple((int(step), float(factor)) for step, factor in pairs)
+    except ValueError:
+        factors = ((-1, 0.0),)
+    steps = [step for step, _ in factors]
+    valid = all(step >= 0 and 0 < factor < math.inf for step, factor in factors)
+    if not valid or any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        raise ValueError(
+            f"rate_factors needs increasing steps with positive factors, such as 1000: 0.5, 3000: 0.1, got {text!r}."
+        )
+    return factors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +174,8 @@ class Reproduction:
       stages: Function `experiment -> {stage: experiment}`, in the order of training. The last stage is the experiment itself.
       parts_of_stages: Function `model -> {stage: {name in the model of that stage: tf.Variable}}`: what the model of the last
         stage takes over from the earlier ones.
+      unused_by_stages: `{stage: fields}` of the earlier stages: fields of the experiment on which the training of the stage does
+        not depend. The last stage may take over from a stage that was trained with other values of them.
       variants: Variants of the whole paper, if it has more than one, the default first. They are the values of the field
         `variant` of its experiments. The name of an experiment of another variant ends with the name of the variant.
     """
@@ -158,6 +191,7 @@ class Reproduction:
     build_schedule: Callable = _linear_warmup
     stages: Callable = _one_stage
     parts_of_stages: Callable = _no_parts
+    unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     variants: tuple[str, ...] = ()
 
     def default_experiment(self, dataset: str, variant: str | None = None) -> Experiment:

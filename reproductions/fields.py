@@ -236,8 +236,10 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
         if not separator:
             raise ValueError(f"--set needs field=value, got {assignment!r}.")
         name = RENAMED.get(name, name)
+        if name == "scale" and name in annotations:
+            raise ValueError("--set cannot change scale, which says how an experiment was sized; give --scale.")
         if name not in annotations or name == "name":
-            valid = ", ".join(sorted(set(annotations) - {"name"}))
+            valid = ", ".join(sorted(set(annotations) - {"name", "scale"}))
             raise ValueError(f"{type(experiment).__name__} has no field {name!r} to set; its fields are: {valid}.")
         changes[name] = _read(f"--set {name}", text, annotations[name])
     return dataclasses.replace(experiment, **changes)

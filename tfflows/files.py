@@ -45,6 +45,26 @@ def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
     fsync_directory(path.parent)
 
 
+def check_writable(directory: str | os.PathLike) -> None:
+    """Makes a directory if need be, and writes a temporary file in it.
+
+    Raises:
+      OSError: If that cannot be done, such as where all is read-only.
+    """
+    pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(b"0")
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that this machine can still give; None if it does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return None
+
+
 def fsync_directory(path: str | os.PathLike) -> None:
     """Flushes the entries of a directory, so that a rename survives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -208,6 +208,26 @@ def small(experiment: AgaveExperiment) -> AgaveExperiment:
     )
 
 
+# Of joint training alone.
+_JOINT = ("name", "kl_weight", "auxiliary", "joint_free_bits", "features", "injection")
+_VAE_ALONE = (
+    "auxiliary_size",
+    "auxiliary_levels",
+    "open_edges",
+    "scale_per_colour",
+    "initial_log_scale",
+    "vae_width",
+    "latent_channels",
+    "vae_depth",
+    "vae_blocks",
+    "free_bits",
+    "compatibility",
+)
+_PIXELCNN_ALONE = ("width", "num_blocks", "num_components", "dropout_rate")
+# Fields on which the training of a stage does not depend.
+UNUSED_BY_STAGES = {"vae": (*_JOINT, *_PIXELCNN_ALONE), "pixelcnn": (*_JOINT, *_VAE_ALONE)}
+
+
 def stages(experiment: AgaveExperiment) -> dict[str, AgaveExperiment]:
     """Returns `{stage: experiment}` in order: VAE and PixelCNN++ on their own, then both jointly.
 

@@ -2,7 +2,7 @@
 
 from reproductions.agave import model
 from reproductions.agave.counts import count_parameters
-from reproductions.agave.experiments import EXPERIMENTS, small, stages
+from reproductions.agave.experiments import EXPERIMENTS, UNUSED_BY_STAGES, small, stages
 from reproductions.agave.study import STUDY
 from reproductions.experiment import Reproduction
 from tfflows.interop.agave import load_weights
@@ -19,4 +19,5 @@ AGAVE = Reproduction(
     extend_count=count_parameters,
     stages=stages,
     parts_of_stages=model.parts_of_stages,
+    unused_by_stages=UNUSED_BY_STAGES,
 )

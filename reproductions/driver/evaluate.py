@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
+from reproductions.driver.checks import check_request, why_not_writable
 from reproductions.driver.flags import EXECUTION_FLAGS
 from reproductions.driver.session import Session
 from reproductions.experiment import Experiment
@@ -51,6 +52,8 @@ def run(session: Session) -> None:
     """
     if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
         raise ValueError("--importance_samples evaluates test images only; remove --evaluate_train.")
+    check_request(session)
+    session.check_workers(lambda: [session.test_source])
     step = session.restore()
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
@@ -76,6 +79,12 @@ def _evaluate_importance(session, step, hours):
         jit_compile=flags.jit,
         num_side_by_side=flags.side_by_side,
     )
+    reason = why_not_writable(session.workdir) if session.chief else ""
+    if reason:
+        raise ValueError(
+            f"--importance_samples keeps what it has measured in {session.workdir}, which cannot be written to: {reason}. Copy "
+            "the workdir to where you may write, and give --workdir."
+        )
     sums = session.workdir / f"{_per_image_name(flags)}-sums.npz"
     measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
     any_worker = make_any_worker(session.strategy)
@@ -84,7 +93,7 @@ def _evaluate_importance(session, step, hours):
     if result is None:
         logging.warning("Stopped. Run the same command again to continue from %s.", sums)
     elif session.chief:
-        _keep(session, result, make_record(session, result, step, hours))
+        _keep(session, result, make_record(session, result, step, hours), writable=True)
 
 
 def _per_image_name(flags):
@@ -121,6 +130,7 @@ def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours
     Returns:
       The record; None on workers other than the chief.
     """
+    writable = _is_writable(session)
     held_out = session.experiment.holdout > 0
     validation = evaluator.evaluate() if held_out else None
     result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
@@ -128,11 +138,21 @@ def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours
     terms = _terms(session) if session.model.has_terms else None
     if not session.chief:
         return None
-    if train is not None:
+    record = make_record(session, result, step, hours, train, validation, terms)
+    if writable and train is not None:
         np.save(session.workdir / TRAIN_PER_IMAGE_FILE, train.per_image)
-    if held_out:
+    if writable and held_out:
         np.save(session.workdir / VALIDATION_PER_IMAGE_FILE, validation.per_image)
-    return _keep(session, result, make_record(session, result, step, hours, train, validation, terms))
+    _keep(session, result, record, writable)
+    return record
+
+
+def _is_writable(session):
+    """Whether results can be kept in the workdir; warns if not, before anything is measured."""
+    reason = why_not_writable(session.workdir) if session.chief else ""
+    if reason:
+        logging.warning("Results are printed, but not kept in %s: %s.", session.workdir, reason)
+    return not reason
 
 
 def _terms(session):
@@ -159,15 +179,15 @@ def _terms(session):
     return terms
 
 
-def _keep(session, result, record):
-    """Writes a result, prints its comparison with the paper and returns its record."""
-    np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
-    write_record(record, session.workdir / "results", overwrite=True)
+def _keep(session, result, record, writable):
+    """Prints the comparison of a result with the paper, then writes the result; not to the workdir if that is not writable."""
+    print(format_comparison(compare_with(record, printed_values())), flush=True)
+    if writable:
+        np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
+        write_record(record, session.workdir / "results", overwrite=True)
     # Earlier stages are not experiments of the paper.
     if session.flags.results_dir and session.stage not in session.earlier_stages:
         write_record(record, session.flags.results_dir, overwrite=True)
-    print(format_comparison(compare_with(record, printed_values())), flush=True)
-    return record
 
 
 def make_record(

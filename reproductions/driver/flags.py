@@ -65,6 +65,15 @@ EXECUTION_FLAGS = {
 }
 
 
+# Places on one machine: workers may give each its own.
+LOCAL_FLAGS = ("workdir", "data_dir", "results_dir", "attributes")
+
+
+def flag_names() -> list[str]:
+    """Returns the names of the flags that `define_flags` defined, under their current names."""
+    return sorted(flag.name for flag in FLAGS.flags_by_module_dict()[__name__])
+
+
 def define_flags() -> None:
     """Defines the flags on `absl.flags.FLAGS`, under their current and their former names."""
     text, integer, number, boolean = (

@@ -11,8 +11,10 @@ from reproductions.driver.flags import define_flags
 from reproductions.driver.session import Session, select_experiment
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected
-from tfflows.data import DatasetNotFoundError
+from tfflows.data.sources import DatasetNotFoundError
+from tfflows.devices.strategies import cluster_size
 from tfflows.extras import MissingExtraError
+from tfflows.files import first_line
 from tfflows.training.checkpoints import CheckpointError
 from tfflows.training.logs import LogError
 from tfflows.training.loop import TrainingDiverged
@@ -20,15 +22,27 @@ from tfflows.training.workdir import WorkdirError
 
 # The library's messages name its arguments; these are the corresponding flags.
 _FLAGS_BEHIND = {
-    TrainingDiverged: "--set warmup_steps=N, --set learning_rate=X, --seed and --workdir",
+    TrainingDiverged: "--set rate_factors=STEP:0.5 goes on from the checkpoint of STEP at half the rate. With another --workdir: "
+    "--set warmup_steps=N, --set learning_rate=X, --seed",
     WorkdirError: "--workdir",
     DatasetNotFoundError: "--data_dir",
 }
 
+# What collective operations raise when a worker is gone.
+_LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+_INTERRUPTED = 130  # the exit status of shells: 128 + SIGINT
+
 # Errors that a user can fix; all others keep their traceback.
 _USER_ERRORS = (
     ValueError,
-    FileNotFoundError,
+    OSError,
     CheckpointError,
     LogError,
     MissingExtraError,
@@ -76,6 +90,18 @@ def _run(reproduction, arguments):
         hint = f" (Flags: {flag_names}.)" if flag_names else ""
         print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
         sys.exit(1)
+    except _LOST_WORKER as error:
+        if logging.level_debug() or cluster_size() < 2:
+            raise
+        print(
+            f"{type(error).__name__}: Another worker ended or cannot be reached: {first_line(error)}. See what it printed last, "
+            "then start all workers again with the same command; they go on from the last checkpoint.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
 
 
 def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
@@ -113,7 +139,7 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
         session = Session(reproduction, values, stage)
         # A finished stage is not evaluated again before the next one starts.
-        if stage in session.earlier_stages and not only and session.has_result():
+        if stage in session.earlier_stages and not only and train.is_finished(session):
             continue
         if not train.run(session):
             break

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from reproductions.driver.checks import check_pictures_can_be_written, check_request
 from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
 from reproductions.driver.train import PICTURES, write_samples
@@ -17,7 +18,9 @@ from tfflows.evaluation.reconstructions import write_reconstructions
 
 def run_sample(session: Session) -> None:
     """Writes samples from the checkpoint selected by --select, one grid per temperature."""
+    check_request(session)
     session.restore()
+    check_pictures_can_be_written(session)
     _announce(session, write_samples(session))
 
 
@@ -27,11 +30,13 @@ def run_interpolate(session: Session) -> None:
     Raises:
       ValueError: If the model is not a flow, or --images does not hold pairs of existing test images.
     """
+    check_request(session)
     _check_is_flow(session, "interpolate")
-    session.restore()
     numbers = image_numbers()
     if len(numbers) % 2:
         raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers; give an even number.")
+    session.restore()
+    check_pictures_can_be_written(session)
     images, labels = _test_images(session, numbers)
     path = session.workdir / PICTURES / f"interpolation_{'_'.join(map(str, numbers))}.png"
     conditional = is_conditional(session.model)
@@ -54,8 +59,10 @@ def run_manipulate(session: Session) -> None:
     Raises:
       ValueError: If the model is not a flow, or a test image or an attribute does not exist.
     """
+    check_request(session)
     _check_is_flow(session, "manipulate")
     step = session.restore()
+    check_pictures_can_be_written(session)
     directions = _directions(session, step)
     names = directions.names if session.flags.attribute is None else [session.flags.attribute]
     images, labels = _test_images(session, image_numbers())
@@ -88,7 +95,9 @@ def run_reconstruct(session: Session) -> None:
             f"--mode=reconstruct needs a model with an encoder, and {session.experiment.name} has none. A flow reconstructs "
             "every image exactly."
         )
+    check_request(session)
     session.restore()
+    check_pictures_can_be_written(session)
     numbers = image_numbers()
     images, _ = _test_images(session, numbers)
     path = session.workdir / PICTURES / f"reconstructions_{'_'.join(map(str, numbers))}.png"

@@ -4,23 +4,29 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from absl import logging
 
-from reproductions.driver.flags import FIELD_FLAGS
-from reproductions.experiment import Experiment, Reproduction
+from reproductions.driver.flags import FIELD_FLAGS, LOCAL_FLAGS, flag_names
+from reproductions.experiment import Experiment, Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
 from tfflows.data import ImageSource, canonical_name, dataset_spec, load_dataset
-from tfflows.devices.strategies import is_chief, make_strategy, process_options
+from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
+from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import average_name
-from tfflows.training.schedules import warmup_constant_cooldown
-from tfflows.training.workdir import prepare_workdir
+from tfflows.training.schedules import StepFactors, warmup_constant_cooldown
+from tfflows.training.workdir import EXPERIMENT_FILE, described_workdir, prepare_workdir, read_experiment
+
+# How long a network file system may take to show what another machine wrote.
+_VISIBLE_SECONDS = 10
 
 
 def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
@@ -106,10 +112,10 @@ class Session:
         self.flags = flags
         selected = select_experiment(reproduction, flags)
         self.overrides = overrides(reproduction, flags, selected)
-        stages = reproduction.stages(selected)
-        *self.earlier_stages, last = stages
+        self._stages = reproduction.stages(selected)
+        *self.earlier_stages, last = self._stages
         self.stage = stage or last
-        self.experiment = stages[self.stage]
+        self.experiment = self._stages[self.stage]
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
@@ -117,29 +123,134 @@ class Session:
         base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
         self.workdir = base if self.stage == last else base / self.stage
 
-    def prepare_workdir(self, create: bool = True) -> None:
-        """Writes `experiment.json` to the workdir, or checks the one that is there.
-
-        Args:
-          create: Whether to write it; False only checks.
+    def check_workdir(self) -> None:
+        """Checks that the workdir holds this run or none, and no more steps than it asks for; changes nothing.
 
         Raises:
-          WorkdirError: If the workdir belongs to a different experiment.
+          WorkdirError: If the workdir belongs to a different experiment, or an earlier stage was trained with other settings.
+          ValueError: If more steps are done than the experiment has.
         """
-        described = {"paper": self.reproduction.paper, "seed": self.flags.seed, **dataclasses.asdict(self.experiment)}
-        described["init_from"] = self.flags.init_from
+        prepare_workdir(self.workdir, **self._description(), create=False)
+        steps, wanted = self.saved_steps(), self.experiment.num_steps
+        if steps and steps[-1] > wanted:
+            raise ValueError(
+                f"The run in {self.workdir} is at step {steps[-1]}, beyond the {wanted} asked for. Give --steps={steps[-1]} or "
+                "more, or another --workdir."
+            )
+        self._check_rates(steps[-1] if steps else 0)
+        for stage in self._earlier_experiments():
+            self.check_stage(stage, self.workdir / stage)
+
+    def _check_rates(self, step):
+        """Raises ValueError if the learning rate of a step that is done differs from that of the workdir."""
+        stored = ""
+        if (self.workdir / EXPERIMENT_FILE).exists():
+            stored = read_experiment(self.workdir).get("rate_factors", "")
+        now = self.experiment.rate_factors
+        there, here = ([pair for pair in read_rate_factors(text) if pair[0] < step] for text in (stored, now))
+        if there != here:
+            raise ValueError(
+                f"The run in {self.workdir} is at step {step}, and its learning rate until then cannot change: rate_factors is "
+                f"{stored!r} there, {now!r} now. Keep the pairs of steps below {step}, and add or change later ones."
+            )
+
+    def described(self) -> contextlib.AbstractContextManager:
+        """A context in which the workdir holds `experiment.json`; see `described_workdir`."""
+        return described_workdir(self.workdir, **self._description())
+
+    def _description(self):
         kind = type(self.experiment)
-
-        def upgrade(stored):
-            content = as_of_today(kind, stored)
-            # A folder may be stored by another path; what is no name of a data set will be found to differ.
-            with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
-                content["dataset"] = canonical_name(content["dataset"], self.flags.data_dir)
-            return content
-
         # With a cool-down the schedule depends on the length of the run.
         free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
-        prepare_workdir(self.workdir, described, free, chief=self.chief, upgrade=upgrade, create=create)
+        return {
+            "experiment": self._described_as(self.experiment),
+            "free_fields": free,
+            "chief": self.chief,
+            "upgrade": functools.partial(self._upgraded, kind),
+        }
+
+    def _upgraded(self, kind, stored):
+        content = as_of_today(kind, stored)
+        # A folder may be stored by another path; what is no name of a data set will be found to differ.
+        with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
+            content["dataset"] = canonical_name(content["dataset"], self.flags.data_dir)
+        return content
+
+    def _described_as(self, experiment):
+        return {
+            "paper": self.reproduction.paper,
+            "seed": self.flags.seed,
+            **dataclasses.asdict(experiment),
+            "init_from": self.flags.init_from,
+        }
+
+    def _earlier_experiments(self):
+        """`{stage: experiment}` of the stages from which this one begins."""
+        if self.stage in self.earlier_stages:
+            return {}
+        return {stage: self._stages[stage] for stage in self.earlier_stages}
+
+    def check_stage(self, stage: str, workdir: pathlib.Path) -> None:
+        """Checks the settings of the directory of an earlier stage, except for those on which its training does not depend.
+
+        Args:
+          stage: Name of the stage.
+          workdir: Its directory; nothing is checked if it holds no run.
+
+        Raises:
+          WorkdirError: If it was trained with other settings.
+        """
+        experiment = self._stages[stage]
+        kind = type(experiment)
+        free = {*free_fields(kind), *self.reproduction.unused_by_stages.get(stage, ()), "init_from"}
+        prepare_workdir(
+            workdir,
+            self._described_as(experiment),
+            free,
+            upgrade=functools.partial(self._upgraded, kind),
+            create=False,
+        )
+
+    def saved_steps(self) -> list[int]:
+        """Returns the steps that have a checkpoint in the workdir, ascending."""
+        return Checkpoints(self.workdir / "checkpoints", {}).steps
+
+    def check_workers(self, sources: Callable[[], Sequence[ImageSource]]) -> None:
+        """Compares flags, experiment, images and checkpoints with those of all other workers, if there are any.
+
+        Args:
+          sources: Gives the splits that are used.
+
+        Raises:
+          WorkersDisagree: If something differs; the message names it.
+        """
+        if num_workers(self.strategy) == 1:
+            return
+        fields = {*FIELD_FLAGS, "set", "seed", "init_from"}  # the experiment says them
+        own = {f"--{name}": getattr(self.flags, name) for name in flag_names() if name not in {*LOCAL_FLAGS, *fields}}
+        own |= {"stage": self.stage, **self._described_as(self.experiment)}
+        own |= {f"the images of {source.split}": source_fingerprint(source) for source in sources()}
+        check_workers_agree(self.strategy, own)
+        self._check_shared("the list of checkpoints", self.saved_steps())
+
+    def check_workdir_is_shared(self) -> None:
+        """Checks that all workers see the workdir that the chief has described; does nothing without a cluster.
+
+        Raises:
+          WorkersDisagree: If they do not.
+        """
+        if num_workers(self.strategy) == 1:
+            return
+        gather_texts(self.strategy, "")  # from here on the chief has written it
+        file = self.workdir / EXPERIMENT_FILE
+        deadline = time.monotonic() + _VISIBLE_SECONDS
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._check_shared(EXPERIMENT_FILE, file.read_text(encoding="utf-8") if file.exists() else "missing")
+
+    def _check_shared(self, what, value):
+        shared = f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see."
+        check_workers_agree(self.strategy, {what: value}, shared)
 
     @functools.cached_property
     def train_source(self) -> ImageSource:
@@ -231,10 +342,6 @@ class Session:
         """Variables of the model, `{model/...: variable}`."""
         return {f"model/{name}": variable for name, variable in named_variables(self.model).items()}
 
-    def has_result(self) -> bool:
-        """Whether a finished run left its record in the workdir."""
-        return any((self.workdir / "results").rglob("*.json"))
-
     def load_initial_weights(self) -> None:
         """Gives the model of a fresh run the weights of --init_from, or those of earlier stages if there are any."""
         if self.flags.init_from:
@@ -247,8 +354,9 @@ class Session:
 
         Raises:
           FileNotFoundError: If an earlier stage was not trained.
+          ValueError: If it was not trained to its end, or beyond it.
         """
-        for stage in self.earlier_stages if self.stage not in self.earlier_stages else ():
+        for stage, experiment in self._earlier_experiments().items():
             part = self.reproduction.parts_of_stages(self.model)[stage]
             named = {f"model/{name}": variable for name, variable in part.items()}
             if self.experiment.ema_decay:
@@ -261,6 +369,11 @@ class Session:
                 raise FileNotFoundError(
                     f"No checkpoint of the stage {stage!r} in {self.workdir / stage}. Train it first with --stage={stage} or "
                     "--stage=all, or train everything at once with --set pretraining_steps=0."
+                )
+            if step != experiment.num_steps:
+                raise ValueError(
+                    f"The stage {stage!r} is at step {step} of {experiment.num_steps}. Train it to its end with --stage={stage}, "
+                    f"or give --set pretraining_steps={step} for both stages."
                 )
             logging.info("Loaded step %d of the stage %s.", step, stage)
 
@@ -284,10 +397,13 @@ class Session:
         """The learning rate as a function of the step: the paper's schedule, or the common one with a cool-down."""
         experiment = self.experiment
         if experiment.cooldown_steps:
-            return warmup_constant_cooldown(
+            schedule = warmup_constant_cooldown(
                 experiment.learning_rate, experiment.warmup_steps, experiment.cooldown_steps, experiment.num_steps
             )
-        return self.reproduction.build_schedule(experiment)
+        else:
+            schedule = self.reproduction.build_schedule(experiment)
+        factors = read_rate_factors(experiment.rate_factors)
+        return StepFactors(schedule, factors) if factors else schedule
 
     def restore(self) -> int:
         """Loads `evaluated_variables` from the checkpoint selected by --select, or weights from --init_from.
@@ -299,7 +415,7 @@ class Session:
           FileNotFoundError: If there is none; the workdir is then not created.
           WorkdirError: If the workdir belongs to a different experiment.
         """
-        self.prepare_workdir(create=False)
+        self.check_workdir()
         checkpoints = Checkpoints(self.workdir / "checkpoints", self.evaluated_variables, chief=self.chief)
         best = self.flags.select == "best_test"
         step = checkpoints.restore_best(partial=True) if best else checkpoints.restore_latest(partial=True)
@@ -308,7 +424,7 @@ class Session:
             return step
         if self.flags.init_from:
             self.reproduction.load_weights(self.model, self.flags.init_from)
-            self.prepare_workdir()
+            prepare_workdir(self.workdir, **self._description())
             return 0
         raise FileNotFoundError(
             f"No {'best ' if best else ''}checkpoint in {self.workdir}. Train first (the same command with --mode=train"

@@ -3,12 +3,13 @@
 import contextlib
 import pathlib
 
+from reproductions.driver.checks import check_request
 from reproductions.driver.evaluate import evaluate_and_record
 from reproductions.driver.flags import temperatures
 from reproductions.driver.session import Session
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.evaluation.samples import write_image_model_samples, write_sample_grids
+from tfflows.evaluation.samples import sample_path, write_image_model_samples, write_sample_grids
 from tfflows.training import Execution, LoopSettings, Trainer
 from tfflows.training.trainer import TrainingSummary
 
@@ -29,11 +30,13 @@ def run(session: Session) -> bool:
     check_batch_divides(experiment.batch_size, session.strategy, flags.accumulate)
     if flags.select == "best_test" and not experiment.evaluate_every:
         raise ValueError("--select=best_test needs evaluations during training; give --set evaluate_every=N.")
-    source = session.train_source
-    session.prepare_workdir()
+    source, validation = session.train_source, session.validation_source
+    check_request(session)
+    session.check_workers(lambda: [source, validation])
+    session.check_workdir()
     trainer = make_trainer(session)
-    validation = session.validation_source
-    with trainer.locked():
+    with trainer.locked(), session.described():
+        session.check_workdir_is_shared()
         trained = trainer.fit(
             source,
             experiment.num_steps,
@@ -46,6 +49,26 @@ def run(session: Session) -> bool:
             return False
         finish(session, trainer, trained)
     return True
+
+
+def is_finished(session: Session) -> bool:
+    """Whether an earlier stage was trained to its end, evaluated and sampled from, with the settings of today.
+
+    The record and the pictures must be later than the last checkpoint: a killed run may have left those of a shorter one.
+
+    Raises:
+      WorkdirError: If it was trained with other settings.
+    """
+    session.check_stage(session.stage, session.workdir)
+    steps = session.saved_steps()
+    if not steps or steps[-1] != session.experiment.num_steps:
+        return False
+    trained = (session.workdir / "checkpoints" / f"step-{steps[-1]}.index").stat().st_mtime_ns
+    records = (session.workdir / "results").rglob("*.json")
+    pictures = [sample_path(session.workdir / PICTURES, temperature) for temperature in temperatures()]
+    return any(path.stat().st_mtime_ns >= trained for path in records) and all(
+        path.exists() and path.stat().st_mtime_ns >= trained for path in pictures
+    )
 
 
 def make_trainer(session: Session) -> Trainer:

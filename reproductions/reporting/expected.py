@@ -209,7 +209,9 @@ def format_comparison(comparison: Comparison) -> str:
         lines.append("  expected    -")
     else:
         lines.append(f"  expected    {expected.printed} ({expected.paper}, {expected.source})")
-    lines.append(f"  obtained    {format_value(record.value, record.standard_error)}")
+    # A single image has no standard error.
+    error = record.standard_error if record.num_images > 1 else None
+    lines.append(f"  obtained    {format_value(record.value, error)}")
     if comparison.difference is None:
         lines.append("  difference  -")
     else:
@@ -222,10 +224,11 @@ def format_comparison(comparison: Comparison) -> str:
             f"  samples     {importance['samples']:,} per image, {importance['effective_samples']:.1f} effective"
         )
         lines.append(f"  noise       {importance['noise_standard_error']:.4f} (standard error over the noise)")
-        lines.append(f"  ELBO        {format_value(importance['elbo'], importance['elbo_standard_error'])}")
+        error = importance["elbo_standard_error"] if record.num_images > 1 else None
+        lines.append(f"  ELBO        {format_value(importance['elbo'], error)}")
     if record.validation is not None:
         validation = record.validation
-        value = format_value(validation["value"], validation["standard_error"])
+        value = format_train(validation)
         lines.append(f"  validation  {value} ({validation['num_images']:,} held-out training images)")
     if record.train is not None:
         train = record.train
@@ -240,8 +243,8 @@ def format_value(value: float, error: float | None = None) -> str:
 
 
 def format_train(train: Mapping[str, float]) -> str:
-    """Formats `Record.train`: the bits/dim of the training images."""
-    return format_value(train["value"], train["standard_error"])
+    """Formats `Record.train` or `Record.validation`: the bits/dim of these images."""
+    return format_value(train["value"], train["standard_error"] if train["num_images"] > 1 else None)
 
 
 def format_gap(train: Mapping[str, float]) -> str:

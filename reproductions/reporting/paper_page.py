@@ -93,7 +93,7 @@ def _comparison_table(rows, records, paper, titles) -> str:
             lines.append(
                 line
                 | {
-                    "Obtained": format_value(record.value, record.standard_error),
+                    "Obtained": format_value(record.value, record.standard_error if record.num_images > 1 else None),
                     **_samples_cell(record),
                     "Difference": f"{comparison.difference:+.4f}",
                     "Verdict": comparison.verdict,
@@ -225,7 +225,7 @@ def _records_table(records) -> str:
             "Overrides": _overrides(record),
             "Data set": f"{record.dataset} {record.split}",
             "Metric": record.metric,
-            "Value": format_value(record.value, record.standard_error),
+            "Value": format_value(record.value, record.standard_error if record.num_images > 1 else None),
             "Images": record.num_images,
             **_train_cells(record),
             "Steps": record.steps,
@@ -256,7 +256,9 @@ def _bounds_table(records) -> str:
             "Seed": record.seed,
             "Images": record.num_images,
             "Samples per image": importance.get("samples", 1),
-            "Bits/dim, ± over images": format_value(record.value, record.standard_error),
+            "Bits/dim, ± over images": format_value(
+                record.value, record.standard_error if record.num_images > 1 else None
+            ),
         }
         if importance:
             line["± over noise"] = f"{importance['noise_standard_error']:.4f}"

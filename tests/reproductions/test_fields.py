@@ -135,7 +135,7 @@ def test_roles():
     assert watching_fields(Example) == ("flag",) and free_fields(Example) == ("flag", "length")
     watching = {"evaluate_every", "evaluate_train", "evaluation_batch_size", "note", "source"}
     assert set(watching_fields(Experiment)) == watching
-    assert set(free_fields(Experiment)) == watching | {"num_steps"}
+    assert set(free_fields(Experiment)) == watching | {"num_steps", "rate_factors"}
     expected = {"hardware", "hours", "versions", "commit", "command", "date", "execution"}
     assert set(provenance_fields(Record)) == expected
 

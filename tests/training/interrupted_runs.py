@@ -180,7 +180,7 @@ def full_disk(directory, expected):
     check_same(workdir, expected)
 
 
-def start_workers(directory, workdir):
+def start_workers(directory, workdir, more=((), ()), workdirs=None):
     sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
     hosts = [f"localhost:{s.getsockname()[1]}" for s in sockets]
     for s in sockets:
@@ -188,12 +188,50 @@ def start_workers(directory, workdir):
     return [
         start(
             directory,
-            workdir,
+            workdir if workdirs is None else workdirs[i],
             SEVERAL,
+            *more[i],
             tf_config={"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}},
         )
         for i in range(2)
     ]
+
+
+def other_settings(directory, expected):
+    """Workers that differ in settings or do not share a workdir end before the first step, and name what differs."""
+    del expected
+    cases = {
+        "other_seed": ([], ["--seed=1", "--set=learning_rate=0.5"]),
+        "other_call": ([], ["--steps_per_execution=2"]),
+        "other_steps": ([], ["--steps=20"]),
+    }
+    messages = {
+        "other_seed": "learning_rate is 0.001 on worker 0 and 0.5 on worker 1; seed is 0 on worker 0 and 1 on worker 1.",
+        "other_call": "--steps_per_execution is 4 on worker 0 and 2 on worker 1.",
+        "other_steps": f"num_steps is {STEPS} on worker 0 and 20 on worker 1.",
+        "own": "All workers must share the working directory",
+    }
+    for name, message in messages.items():
+        workdirs = [directory / (f"{name}{index}" if name == "own" else name) for index in range(2)]
+        workers = start_workers(directory, workdirs[0], cases.get(name, ([], [])), workdirs)
+        for index, process in enumerate(workers):
+            errors = check_exit(process, directory, f"{workdirs[index].name}-{index}", expected=1)
+            assert message in errors and "Traceback" not in errors, errors
+        assert not any(workdir.exists() and list(workdir.glob("[a-z]*")) for workdir in workdirs)
+
+
+def lost_worker(directory, expected):
+    """The other worker is killed: the first one ends with one line, and both started again end as one process."""
+    workdir = directory / "lost_worker"
+    workers = start_workers(directory, workdir)
+    wait_for_step(workdir, 20, workers[0])
+    os.kill(workers[1], signal.SIGKILL)
+    assert wait(workers[1]) == -signal.SIGKILL
+    errors = check_exit(workers[0], directory, "lost_worker-0", expected=1)
+    assert "Another worker ended or cannot be reached" in errors and "Traceback" not in errors, errors
+    for index, process in enumerate(start_workers(directory, workdir)):
+        check_exit(process, directory, f"lost_worker-{index}")
+    np.testing.assert_allclose(figures(workdir)["images"], expected["images"], rtol=2e-3)
 
 
 def two_workers(directory, expected):
@@ -222,7 +260,10 @@ def two_workers(directory, expected):
     assert "verdict" not in (directory / "two_workers-1.stdout").read_text()
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (killed, terminated, full_disk, two_workers)}
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (killed, terminated, full_disk, two_workers, other_settings, lost_worker)
+}
 
 
 def main(directory, *names):

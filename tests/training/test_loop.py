@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.slow import slow_but
 from tests.training.tiny_runs import TinyTrainer, assert_close, assert_equal
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training.checkpoints import CheckpointError
-from tfflows.training.logs import METRICS_FILE, read_metrics
+from tfflows.training.logs import METRICS_FILE, LogError, read_metrics
 from tfflows.training.loop import TrainingDiverged
 
 NUM_STEPS = 8
@@ -222,13 +223,37 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
         if step == 5:
             variable.assign(tf.fill(variable.shape, value))
 
-    with pytest.raises(TrainingDiverged, match=r"loss.* not finite at step 5"):
+    with pytest.raises(
+        TrainingDiverged, match=r"loss.* not finite at step 5.*The newest checkpoint is from step 3, .*step-3\."
+    ):
         trainer.run(tmp_path, NUM_STEPS, before_step=spoil, steps_per_execution=steps_per_execution)
     assert steps_in(tmp_path) == [3]
     assert [line["step"] for line in log_of(tmp_path)] == [2, 4]
     trainer.run(tmp_path, NUM_STEPS)
     assert_equal(trainer.values(), unbroken[0])
     assert log_of(tmp_path) == unbroken[1]
+
+
+def test_a_loss_that_is_not_finite_without_a_checkpoint(trainer, tmp_path):
+    variable = trainer.variables[next(name for name in trainer.variables if name.startswith("model/"))]
+    with pytest.raises(TrainingDiverged, match="There is no checkpoint yet"):
+        trainer.run(tmp_path, 2, before_step=lambda step: variable.assign(tf.fill(variable.shape, math.nan)))
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_workdir_that_is_deleted_in_mid_run_is_an_error(trainer, tmp_path, replaced):
+    workdir = tmp_path / "workdir"
+
+    def delete(step):
+        if step == 2:
+            shutil.rmtree(workdir)
+            if replaced:
+                (workdir / "checkpoints").mkdir(parents=True)
+                (workdir / METRICS_FILE).touch()
+
+    with pytest.raises(LogError, match="was deleted or moved while the run was going on"):
+        trainer.run(workdir, NUM_STEPS, before_step=delete)
+    assert not list(tmp_path.rglob("step-*"))
 
 
 @pytest.mark.parametrize("replicas", slow_but([4], [4, 8]))

@@ -86,6 +86,33 @@ def test_auto_takes_all_workers_of_a_cluster(monkeypatch, config, made):
 
 
 @pytest.mark.parametrize(
+    ("workers", "index", "message"),
+    [
+        (["a:1", "b:0"], 0, "port from 1 to 65535, got 'b:0'"),
+        (["a:1", "b:65536"], 0, "port from 1 to 65535, got 'b:65536'"),
+        (["a:1", "b:x"], 0, "port from 1 to 65535, got 'b:x'"),
+        (["a:1", "b"], 0, "port from 1 to 65535, got 'b'"),
+        (["a:1", "b:2"], 2, "this is worker 2, but its cluster has 2"),
+    ],
+)
+def test_a_wrong_address_or_task_is_named(monkeypatch, workers, index, message):
+    config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        make_strategy("auto")
+
+
+def test_a_worker_that_cannot_start(monkeypatch):
+    def refuse():
+        raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
+
+    monkeypatch.setenv("TF_CONFIG", json.dumps(TWO_WORKERS))
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", refuse)
+    with pytest.raises(ValueError, match=r"Could not start gRPC server\. Check that its address"):
+        make_strategy("multi_worker")
+
+
+@pytest.mark.parametrize(
     ("jobs", "task", "chief", "index"),
     [
         ({"worker": 3}, ("worker", 0), True, 0),

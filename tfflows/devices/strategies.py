@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.data import ImageSource, evaluation_batches, training_batches
+from tfflows.files import first_line
 
 KINDS = ("auto", "one_device", "mirrored", "multi_worker")
 
@@ -41,21 +42,30 @@ def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute
         raise ValueError(f"Unknown strategy {kind!r}; the valid ones are {', '.join(KINDS)}.")
     if virtual_devices < 0:
         raise ValueError(f"virtual_devices must be 0 or more, got {virtual_devices}.")
-    cluster_size = _cluster_size()
+    workers = cluster_size()
     if kind == "auto":
-        kind = "multi_worker" if cluster_size > 1 else "mirrored"
+        kind = "multi_worker" if workers > 1 else "mirrored"
     if virtual_devices and kind != "mirrored":
         raise ValueError(
             f"virtual_devices={virtual_devices} splits the CPU for the strategy 'mirrored'; with {kind!r} leave it 0."
         )
     if kind == "multi_worker":
-        if not cluster_size:
+        if not workers:
             raise ValueError(
                 "The strategy 'multi_worker' reads the workers from the environment variable "
                 'TF_CONFIG, which is not set. Set it on each worker, such as {"cluster": '
                 '{"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}.'
             )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        _check_addresses()
+        if workers > 1:
+            logging.info("Waiting for all %d workers of TF_CONFIG. They must share the working directory.", workers)
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            raise ValueError(
+                f"This worker cannot start as TF_CONFIG says: {first_line(error)}. Check that its address is this machine's, "
+                "that its port is free, and that all workers have the same cluster."
+            ) from error
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "one_device":
         return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
@@ -154,8 +164,12 @@ def _split_cpu(number):
     return number
 
 
-def _cluster_size():
-    """The number of workers in TF_CONFIG; 0 without one."""
+def cluster_size():
+    """The number of workers in the environment variable TF_CONFIG; 0 without one.
+
+    Raises:
+      ValueError: If TF_CONFIG is not valid JSON of a cluster.
+    """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
         return 0
@@ -164,6 +178,23 @@ def _cluster_size():
         return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"The environment variable TF_CONFIG is not valid JSON: {text}") from error
+
+
+def _check_addresses():
+    """Raises ValueError if TF_CONFIG has an address that is not `host:port`, or a task that the cluster does not have."""
+    config = json.loads(os.environ["TF_CONFIG"])
+    cluster, task = config["cluster"], config.get("task", {})
+    for job in ("chief", "worker"):
+        for address in cluster.get(job, ()):
+            host, _, port = str(address).rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+                raise ValueError(f"TF_CONFIG needs addresses host:port with a port from 1 to 65535, got {address!r}.")
+    if task:
+        kind, index = task.get("type"), task.get("index", 0)
+        if kind in ("chief", "worker") and not 0 <= int(index) < len(cluster.get(kind, ())):
+            raise ValueError(
+                f"TF_CONFIG says that this is {kind} {index}, but its cluster has {len(cluster.get(kind, ()))}."
+            )
 
 
 def distributed_training_batches(

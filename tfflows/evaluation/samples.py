@@ -194,7 +194,7 @@ def write_sample_grids(
     paths = []
     for temperature in temperatures:
         images = codec.sample(num_images, seed, temperature, labels)
-        path = pathlib.Path(directory) / f"samples_temperature_{_temperature_text(temperature)}.png"
+        path = sample_path(directory, temperature)
         paths.append(write_png(path, image_grid(images, num_columns, padding)))
     return paths
 
@@ -243,7 +243,7 @@ def write_image_model_samples(
         images = np.concatenate(batches)[:num_samples]
         columns = images.shape[1] * near_square_columns(num_samples)
         images = images.reshape([-1, *images.shape[2:]])
-        path = pathlib.Path(directory) / f"samples_temperature_{temperature:.2f}.png"
+        path = sample_path(directory, temperature)
         paths.append(write_png(path, image_grid(images, columns, padding)))
     return paths
 
@@ -258,10 +258,17 @@ def _labels_by_row(num_samples, num_classes):
     return np.repeat(np.arange(num_rows, dtype=np.int32), num_columns), num_columns
 
 
-def _temperature_text(temperature):
-    """Two decimals, or more where two would not tell which temperature it is."""
+def sample_path(directory: str | os.PathLike, temperature: float) -> pathlib.Path:
+    """The file of the samples of a temperature: with two decimals, or more where two would not tell which temperature it is.
+
+    Example:
+      >>> from tfflows.evaluation.samples import sample_path
+      >>> sample_path("pictures", 0.7).name, sample_path("pictures", 0.705).name
+      ('samples_temperature_0.70.png', 'samples_temperature_0.705.png')
+    """
     short = f"{temperature:.2f}"
-    return short if float(short) == temperature else repr(float(temperature))
+    text = short if float(short) == temperature else repr(float(temperature))
+    return pathlib.Path(directory) / f"samples_temperature_{text}.png"
 
 
 def _check_counts(num_samples, temperatures):

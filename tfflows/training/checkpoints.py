@@ -87,6 +87,10 @@ class Checkpoints:
         """The steps that have a checkpoint in the directory, ascending."""
         return self._newest.steps()
 
+    def path_of(self, step: int) -> pathlib.Path:
+        """The path of the files of a step's checkpoint, without their suffixes."""
+        return self._newest.prefix(step)
+
     @property
     def best(self) -> tuple[int, float] | None:
         """Step and value of the best checkpoint, or None."""

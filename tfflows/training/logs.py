@@ -105,10 +105,15 @@ class MetricLogger:
                     tf.summary.experimental.write_raw_pb(_serialized_summary(record, self._scalar_pb))
 
     def flush(self) -> None:
-        """Makes sure that everything logged is on disk; call it before saving a checkpoint."""
+        """Makes sure that everything logged is on disk; call it before saving a checkpoint.
+
+        Raises:
+          LogError: Also if the file was deleted or moved away, as with its directory: nothing would be left of the run.
+        """
         if self._file is None:
             return
         with self._clear_errors():
+            _check_in_place(self._file, self._workdir / METRICS_FILE)
             os.fsync(self._file.fileno())
             if self._writer is not None:
                 self._writer.flush()
@@ -130,12 +135,30 @@ class MetricLogger:
     def _clear_errors(self):
         try:
             yield
+        except _FileGone as error:
+            raise LogError(
+                f"{error} was deleted or moved while the run was going on, and nothing more is saved. Put the working directory "
+                "back, or give another one, and run the same command again."
+            ) from None
         except (OSError, tf.errors.OpError) as error:
             raise LogError(
                 f"Cannot write the record of the run to {self._workdir}: {first_line(error)}. "
                 "Checkpoints are not touched: free some space, then run the same command again to "
                 "go on from the last one."
             ) from error
+
+
+class _FileGone(Exception):
+    """An open file is no longer where it was opened."""
+
+
+def _check_in_place(file, path):
+    try:
+        in_place = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        in_place = False
+    if not in_place:
+        raise _FileGone(path)
 
 
 def read_metrics(path: str | os.PathLike) -> list[dict]:

@@ -133,8 +133,7 @@ def _check_finite(metrics, step):
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         raise TrainingDiverged(
-            f"{', '.join(bad)} not finite at step {step}. All checkpoints are from earlier steps. A longer warm-up, a lower "
-            "learning rate or another seed usually helps; give another workdir with changed settings."
+            f"{', '.join(bad)} not finite at step {step}. A longer warm-up, a lower learning rate or another seed usually helps."
         )
 
 
@@ -207,6 +206,15 @@ class RunCheckpoints:
     def restore_best(self) -> int | None:
         """Restores the best checkpoint and returns its step; None if there is none."""
         return None if self._checkpoints is None else self._checkpoints.restore_best()
+
+    def where_to_go_on(self) -> str:
+        """A sentence that names the newest checkpoint, or says that there is none."""
+        if self._checkpoints is None:
+            return "Without a workdir there is no checkpoint to go on from."
+        if not self._checkpoints.steps:
+            return "There is no checkpoint yet: start again with changed settings."
+        step = self._checkpoints.steps[-1]
+        return f"The newest checkpoint is from step {step}, {self._checkpoints.path_of(step)}."
 
     def save(self, state: TrainingState) -> None:
         """Saves the variables as they are after `state.step`."""
@@ -344,7 +352,10 @@ class Loop:
                     settings.checkpoint_every,
                     settings.evaluate_every,
                 )
-                metrics.add(self._take_steps(iterator, count))
+                try:
+                    metrics.add(self._take_steps(iterator, count))
+                except TrainingDiverged as error:
+                    raise TrainingDiverged(f"{error} {checkpoints.where_to_go_on()}") from None
                 last = state.step == num_steps
                 if evaluation is not None and _is_evaluated(state.step, last, settings):
                     with metrics.paused():
@@ -368,7 +379,8 @@ def _is_evaluated(step, last, settings):
 
 def _evaluate(evaluation, state, logger, progress):
     result, split = evaluation.measure(), evaluation.split
-    progress.write(f"step {state.step}: {split} bits/dim {result.mean:.4f} +- {result.standard_error:.4f}")
+    error = f" +- {result.standard_error:.4f}" if len(result.per_image) > 1 else ""
+    progress.write(f"step {state.step}: {split} bits/dim {result.mean:.4f}{error}")
     name = f"{split}_bits_per_dim"
     logger.log(state.step, {name: result.mean, f"{name}_standard_error": result.standard_error})
     return result

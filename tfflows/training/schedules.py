@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -171,6 +171,41 @@ class Piecewise(keras.optimizers.schedules.LearningRateSchedule):
         kinds = {kind.__name__: kind for kind in PIECES}
         settings = [dict(piece) for piece in config["pieces"]]
         return cls([kinds[piece.pop("kind")](**piece) for piece in settings])
+
+
+class StepFactors(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, times a factor from given steps on.
+
+    Example:
+      >>> from tfflows.training.schedules import LinearWarmup, StepFactors
+      >>> schedule = StepFactors(LinearWarmup(1.0, 0), [(2, 0.5), (3, 0.25)])
+      >>> [float(schedule(step)) for step in range(4)]
+      [1.0, 1.0, 0.5, 0.25]
+    """
+
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, factors: Sequence[tuple[int, float]]
+    ) -> None:
+        """Creates the schedule.
+
+        Args:
+          schedule: Learning rate as a function of the step.
+          factors: Pairs `(step, factor)` with increasing steps; the last one at or before a step holds.
+        """
+        super().__init__()
+        self.schedule = schedule
+        self.factors = tuple(factors)
+
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """The learning rate at `step`, float32 scalar."""
+        factor = tf.constant(1.0)
+        for first, later in self.factors:
+            factor = tf.where(tf.cast(step, tf.int64) >= first, later, factor)
+        return factor * self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {"schedule": self.schedule, "factors": self.factors}
 
 
 def warmup_constant_cooldown(peak: float, warmup_steps: int, cooldown_steps: int, num_steps: int) -> Piecewise:

@@ -22,7 +22,7 @@ from tfflows.training.loop import Evaluation, Loop, LoopSettings, RunCheckpoints
 from tfflows.training.parameters import TrainedParameters, initialize_from_data
 from tfflows.training.schedules import learning_rate_of
 from tfflows.training.train_step import Execution, make_train_step
-from tfflows.training.workdir import lock_workdir, prepare_workdir
+from tfflows.training.workdir import described_workdir, lock_workdir, prepare_workdir
 
 MAX_SEED = 2**31 - 1
 
@@ -191,13 +191,15 @@ class Trainer:
             )
         if validation is None and (self.settings.evaluate_every or self.settings.keep_best):
             raise ValueError("evaluate_every and keep_best need images to measure: give validation=.")
+        described = None
         if self.workdir is not None and self._describes:
-            self._prepare_workdir(batch_size, augmentation, init_batch_size)
+            described = self._description(batch_size, augmentation, init_batch_size)
+            prepare_workdir(self.workdir, described, create=False)
         evaluation = None
         if validation is not None:
             split = "test" if validation.split == "test" else "validation"
             evaluation = Evaluation(split, lambda: self.evaluate(validation))
-        with self.locked(), naming_damage(source):
+        with self.locked(), naming_damage(source), self._described(described):
             checkpoints = self._checkpoints()
             restored, state = self._start(checkpoints, source, augmentation, init_batch_size)
             if num_steps < state.step:
@@ -269,7 +271,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the workdir, which must exist, for this process, beyond one `fit`; see `lock_workdir`."""
+        """Holds the workdir for this process, beyond one `fit`; see `lock_workdir`."""
         if self._locked or self.workdir is None or not self._chief:
             yield
             return
@@ -355,8 +357,8 @@ class Trainer:
             self.workdir, self.parameters.variables, self._state_variables, self.settings.max_to_keep, chief=self._chief
         )
 
-    def _prepare_workdir(self, batch_size, augmentation, init_batch_size):
-        described = {
+    def _description(self, batch_size, augmentation, init_batch_size):
+        return {
             "optimizer": type(self.parameters.optimizer).__name__,
             "seed": self._seed,
             "ema_decay": self._ema_decay,
@@ -364,7 +366,11 @@ class Trainer:
             "augmentation": augmentation,
             "init_batch_size": init_batch_size,
         }
-        prepare_workdir(self.workdir, described, chief=self._chief)
+
+    def _described(self, description):
+        if description is None:
+            return contextlib.nullcontext()
+        return described_workdir(self.workdir, description, chief=self._chief)
 
     def _source(self, images, labels=None, split="train"):
         source = as_source(images, labels, split=split)

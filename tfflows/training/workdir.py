@@ -36,7 +36,7 @@ def prepare_workdir(
       free_fields: Names of fields that may change between two starts of a run.
       chief: Whether this process may write. Other workers only compare.
       upgrade: Translates what a directory holds to what would be written today: renamed fields, say, or fields that came later.
-      create: Whether a directory that belongs to no run becomes that of this one; if not, it is left as it is.
+      create: Whether to write; False only compares, and leaves the directory as it is.
 
     Raises:
       WorkdirError: If the directory holds another experiment or another value of a field, holds checkpoints but no experiment, or
@@ -48,15 +48,12 @@ def prepare_workdir(
         str(path.absolute()).encode()
     except UnicodeEncodeError:
         raise WorkdirError(f"The path {str(path)!r} is not valid UTF-8. Give another workdir.") from None
-    if create:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkdirError(f"Cannot create the working directory {path}: {error}. Give another workdir.") from error
+    if create and chief:
+        make_workdir(path)
     if (path / EXPERIMENT_FILE).exists():
         stored = _as_json_values(upgrade(read_experiment(path)))
         _check_same(path, stored, wanted, free_fields)
-        if stored == wanted:
+        if stored == wanted or not create:
             return
     elif any(path.glob("checkpoints/*")):
         raise WorkdirError(
@@ -72,6 +69,33 @@ def prepare_workdir(
             raise WorkdirError(
                 f"Cannot write {path / EXPERIMENT_FILE}: {error}. Give a workdir with space that you may write to."
             ) from error
+
+
+@contextlib.contextmanager
+def described_workdir(
+    path: str | os.PathLike,
+    experiment: Mapping,
+    free_fields: Collection[str] = (),
+    chief: bool = True,
+    upgrade: Callable[[dict], Mapping] = dict,
+) -> Iterator[None]:
+    """Calls `prepare_workdir`; enter it under the lock, so that the file of a run that is going on is never rewritten.
+
+    If the context ends in an error before there is a checkpoint, a new `experiment.json` is removed again: nothing is saved, so
+    the corrected command may use the directory.
+
+    Raises:
+      WorkdirError: As for `prepare_workdir`.
+    """
+    path = pathlib.Path(path)
+    is_new = chief and not (path / EXPERIMENT_FILE).exists()
+    prepare_workdir(path, experiment, free_fields, chief, upgrade)
+    try:
+        yield
+    except Exception:
+        if is_new and not any(path.glob("checkpoints/step-*.index")):
+            (path / EXPERIMENT_FILE).unlink(missing_ok=True)
+        raise
 
 
 def read_experiment(path: str | os.PathLike) -> dict:
@@ -96,17 +120,36 @@ def read_experiment(path: str | os.PathLike) -> dict:
     return experiment
 
 
+def make_workdir(path: str | os.PathLike) -> None:
+    """Creates a working directory with its parents; none is changed that exists.
+
+    Raises:
+      WorkdirError: If it cannot be created.
+    """
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"Cannot create the working directory {path}: {error}. Give another workdir.") from error
+
+
 @contextlib.contextmanager
 def lock_workdir(path: str | os.PathLike) -> Iterator[None]:
     """Holds a working directory for one training process; the lock ends with the process.
 
-    It also removes the temporary files that a killed process left in it.
+    The directory is made if need be. The temporary files that a killed process left in it are removed.
 
     Raises:
-      WorkdirError: If another process holds it.
+      WorkdirError: If another process holds it, or it cannot be written to.
     """
     file = pathlib.Path(path) / ".lock"
-    with open(file, "a", encoding="utf-8") as handle:
+    try:
+        make_workdir(path)
+        opened = open(file, "a", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise WorkdirError(
+            f"Cannot write to the working directory {path}: {error}. Give a workdir that you may write to."
+        ) from error
+    with opened as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -149,6 +149,8 @@ def _models(records, expected, dataset):
 
 
 def _value(record):
+    if len(record.seeds) == 1:
+        return f"{record.mean:.3f}"  # one seed has no deviation
     return f"{record.mean:.3f} ± {record.standard_deviation:.3f}"
 
 

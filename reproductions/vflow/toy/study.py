@@ -68,7 +68,8 @@ def run_cells(
             diverged.append(cell.name)
             continue
         path = write_log_likelihoods(record, results_dir)
-        print(f"{cell.name}: {record.mean:.4f} ± {record.standard_deviation:.4f} nats, {path}", flush=True)
+        deviation = f" ± {record.standard_deviation:.4f}" if len(record.seeds) > 1 else ""
+        print(f"{cell.name}: {record.mean:.4f}{deviation} nats, {path}", flush=True)
     return diverged
 
 

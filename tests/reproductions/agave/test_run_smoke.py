@@ -13,6 +13,8 @@ from reproductions.driver import session, train
 from tests.reproductions.distinct import distinct_experiments
 from tests.reproductions.driver.running import record_of, run, small_source
 from tfflows.evaluation.latent_terms import QUANTITIES
+from tfflows.evaluation.samples import sample_path, write_png
+from tfflows.training.workdir import WorkdirError
 
 # What a graph depends on. Experiments that share it are one test by default.
 FIELDS = ("image_size", "model", "auxiliary", "auxiliary_size")
@@ -78,16 +80,37 @@ def test_one_step(name, tmp_path, capsys):
 @pytest.mark.filterwarnings("ignore:Even though the")
 def test_stages(tmp_path, capsys, monkeypatch, request):
     """Both halves are trained, then the whole, which begins with what they have."""
-    monkeypatch.setattr(train, "write_samples", lambda session: [])  # takes as long as all else
+    sampled = []
+
+    def write_samples(session):  # takes as long as all else
+        sampled.append(session.stage)
+        return [write_png(sample_path(session.workdir / train.PICTURES, 1.0), np.zeros([1, 1, 1], np.uint8))]
+
+    monkeypatch.setattr(train, "write_samples", write_samples)
     tf.config.run_functions_eagerly(True)  # nothing runs twice
     request.addfinalizer(lambda: tf.config.run_functions_eagerly(False))
     name, changes = "claims_guided", {"pretraining_steps": 1}
     with pytest.raises(FileNotFoundError, match=r"No checkpoint of the stage 'vae'.*--stage=vae"):
         run(*arguments(name, tmp_path, **changes), "--stage=joint", reproduction=AGAVE)
+    assert not list(tmp_path.rglob("experiment.json"))  # nothing refuses the corrected command
     run(*arguments(name, tmp_path, **changes), "--stage=pixelcnn", reproduction=AGAVE)
+    # Killed before the pictures: the stage is not finished.
+    picture = sample_path(tmp_path / "pixelcnn" / train.PICTURES, 1.0)
+    picture.unlink()
     assert record_of(tmp_path / "pixelcnn")["experiment"] == f"{name}_pixelcnn"
     run(*arguments(name, tmp_path, **changes), "--stage=all", reproduction=AGAVE)
+    assert sampled == ["pixelcnn", "vae", "pixelcnn", "joint"] and picture.exists()
     assert record_of(tmp_path / "vae")["experiment"] == f"{name}_vae"
+    (tmp_path / "experiment.json").rename(tmp_path / "kept.json")
+    (tmp_path / "checkpoints").rename(tmp_path / "kept")
+    for other in ("--seed=1", "--set=learning_rate=0.5"):
+        for stage in ("all", "joint"):
+            with pytest.raises(WorkdirError, match=r"there, .* now"):
+                run(*arguments(name, tmp_path, **changes), other, f"--stage={stage}", reproduction=AGAVE)
+    with pytest.raises(ValueError, match="The stage 'vae' is at step 1 of 2"):
+        run(*arguments(name, tmp_path, pretraining_steps=2), "--stage=joint", reproduction=AGAVE)
+    (tmp_path / "kept").rename(tmp_path / "checkpoints")
+    (tmp_path / "kept.json").rename(tmp_path / "experiment.json")
     assert record_of(tmp_path)["experiment"] == name
     assert_has_terms(record_of(tmp_path), EXPERIMENTS[name])
     capsys.readouterr()

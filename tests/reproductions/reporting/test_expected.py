@@ -159,6 +159,12 @@ def test_the_printed_comparison_has_all_four(make_record, expected):
     assert "expected    -\n" in missing and missing.endswith("prints no value)")
 
 
+def test_a_single_image_has_no_error_to_print(make_record, expected):
+    one = {"value": 3.0, "standard_error": 0.0, "num_images": 1}
+    text = format_comparison(compare_with(make_record(num_images=1, standard_error=0.0, validation=one), expected))
+    assert "±" not in text and "  validation  3.0000 (1 held-out" in text
+
+
 def test_a_regression_is_found_only_at_paper_scale(results, make_record):
     obtained = results / "obtained"
     write_record(make_record(seed=1), obtained)

@@ -1,0 +1,166 @@
+"""What cannot be done is refused before anything is computed or written; what fails leaves what is needed to go on."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from reproductions.driver import checks, main, train
+from reproductions.driver.session import Session
+from reproductions.experiment import read_rate_factors
+from reproductions.glow.reproduction import GLOW
+from tests.reproductions.driver.running import TINY, exit_message, parsed, record_of, run
+from tfflows.evaluation.samples import sample_path, write_png
+from tfflows.training.logs import read_metrics
+from tfflows.training.workdir import WorkdirError, lock_workdir
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_pictures():
+    """Samples are no matter here, only that there are any."""
+
+    def write(model, directory, num_samples, temperatures, *arguments, **keywords):
+        paths = [sample_path(directory, temperature) for temperature in temperatures]
+        return [write_png(path, np.zeros([1, 1, 1], np.uint8)) for path in paths]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train, "write_sample_grids", write)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The workdir of a run of four steps, and the arguments that made it."""
+    workdir = tmp_path_factory.mktemp("trained") / "workdir"
+    arguments = (*TINY, "--set=warmup_steps=0", "--log_every=1", "--checkpoint_every=2", f"--workdir={workdir}")
+    run(*arguments, "--steps=4")
+    return workdir, arguments
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    workdir, arguments = trained
+    shutil.copytree(workdir, tmp_path / "copied")
+    return tmp_path / "copied", (*arguments, f"--workdir={tmp_path / 'copied'}")
+
+
+def state(workdir):
+    return {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+
+
+REFUSED = {
+    "--temperature=abc": ["--temperature needs numbers", "'abc'"],
+    "--temperature=nan": ["--temperature needs numbers of at least 0"],
+    "--images=x": ["--images needs numbers"],
+    "--strength=nan": ["--strength must be finite"],
+    "--label=1": ["--label=1 needs a conditional model"],
+    "--samples=1000000000000": ["--samples=1000000000000 needs", "GiB", "give fewer"],
+    "--results_dir=/dev/null/results": ["Cannot write to --results_dir=/dev/null/results"],
+    "--set=scale=y": ["--set cannot change scale", "--scale"],
+    "--set=scale=paper": ["--set cannot change scale"],
+    "--set=learning_rate=-1": ["learning_rate must be above 0"],
+    "--set=learning_rate=0": ["learning_rate must be above 0"],
+    "--set=learning_rate=nan": ["learning_rate must be a finite number"],
+    "--set=learning_rate=1e309": ["learning_rate must be a finite number"],
+    "--set=evaluate_every=-1": ["evaluate_every must be at least 0"],
+    "--set=rate_factors=10:0": ["rate_factors needs increasing steps with positive factors", "'10:0'"],
+}
+
+
+@pytest.mark.parametrize("mode", ["train", "sample"])
+@pytest.mark.parametrize("argument", REFUSED)
+def test_refused_before_anything_is_built(capsys, tmp_path, monkeypatch, argument, mode):
+    monkeypatch.delattr(Session, "model")
+    message = exit_message(capsys, *TINY, f"--workdir={tmp_path / 'workdir'}", f"--mode={mode}", argument)
+    for part in REFUSED[argument]:
+        assert part in message
+    assert not (tmp_path / "workdir").exists()
+
+
+@pytest.mark.parametrize("mode", ["train", "evaluate", "sample"])
+def test_fewer_steps_than_are_done_are_refused(capsys, copied, mode):
+    workdir, arguments = copied
+    before = state(workdir)
+    message = exit_message(capsys, *arguments, f"--mode={mode}", "--steps=3")
+    assert "is at step 4, beyond the 3 asked for. Give --steps=4 or more" in message
+    assert state(workdir) == before
+
+
+def test_another_process_changes_nothing_of_a_run_that_is_going_on(copied):
+    workdir, arguments = copied
+    with lock_workdir(workdir):
+        before = state(workdir)
+        with pytest.raises(WorkdirError, match="Another process is training"):
+            run(*arguments, "--steps=9")
+        run(*arguments, "--steps=9", "--mode=sample", "--samples=1")
+        assert (workdir / "experiment.json").read_bytes() == before[workdir / "experiment.json"]
+
+
+@pytest.mark.parametrize("argument", ["--init_from=nowhere.npz"])
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_the_workdir_free(capsys, tmp_path, argument):
+    exit_message(capsys, *TINY, "--steps=1", f"--workdir={tmp_path}", argument)
+    assert not (tmp_path / "experiment.json").exists()
+    run(*TINY, "--steps=1", f"--workdir={tmp_path}", "--seed=1")
+    assert record_of(tmp_path)["seed"] == 1
+
+
+def test_a_workdir_that_cannot_be_written_to(copied, capsys, monkeypatch, tmp_path):
+    """Root may write anywhere, so the check itself is replaced."""
+    workdir, arguments = copied
+    before = state(workdir)
+
+    def check_writable(directory):
+        if pathlib.Path(directory) == workdir:
+            raise OSError(30, "Read-only file system")
+        os.makedirs(directory, exist_ok=True)
+
+    monkeypatch.setattr(checks, "check_writable", check_writable)
+    results = tmp_path / "results"
+    run(*arguments, "--steps=4", "--mode=evaluate", f"--results_dir={results}")
+    assert "verdict" in capsys.readouterr().out
+    assert len(list(results.glob("*/*.json"))) == 1
+    for flag in ("--mode=sample", "--importance_samples=2"):
+        modes = () if "mode" in flag else ("--mode=evaluate",)
+        assert "Read-only file system" in exit_message(capsys, *arguments, "--steps=4", flag, *modes)
+    assert state(workdir) == before
+
+
+@pytest.mark.parametrize("phase", ["evaluate_and_record", "write_samples"])
+def test_interrupted_after_training(copied, capsys, monkeypatch, phase):
+    workdir, arguments = copied
+    (workdir / "pictures" / "samples_temperature_1.00.png").unlink()
+
+    def interrupt(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, parsed([*arguments, "--steps=4"]) as rest:
+        patched.setattr(train, phase, interrupt)
+        with pytest.raises(SystemExit) as caught:
+            main._run(GLOW, rest)
+    message = capsys.readouterr().err
+    assert caught.value.code == 130 and "Traceback" not in message
+    assert message.splitlines()[-1] == "Interrupted. The same command goes on from what is saved."
+    run(*arguments, "--steps=4")
+    assert (workdir / "pictures" / "samples_temperature_1.00.png").exists()
+
+
+def test_a_run_goes_on_at_another_rate(copied, capsys):
+    workdir, arguments = copied
+    run(*arguments, "--steps=6", "--set=rate_factors=4:0.5")
+    rates = [line["learning_rate"] for line in read_metrics(workdir / "metrics.jsonl")]
+    np.testing.assert_allclose(rates[4:], [0.5 * rates[3]] * 2)
+    (record,) = [path for path in (workdir / "results" / "glow").glob("*.json") if "rate_factors" in path.name]
+    assert json.loads(record.read_text())["overrides"]["rate_factors"] == "4:0.5"
+    for changed in ("", "--set=rate_factors=4:0.25", "--set=rate_factors=2:0.5,4:0.5"):
+        message = exit_message(capsys, *arguments, "--steps=6", *([changed] if changed else []))
+        assert "is at step 6, and its learning rate until then cannot change" in message
+    run(*arguments, "--steps=7", "--set=rate_factors=4:0.5,6:2")
+
+
+@pytest.mark.parametrize("text", ["4", "4:", "4:x", "4:-1", "4:inf", "-1:1", "4:1, 4:2", "5:1, 4:1"])
+def test_rate_factors_that_cannot_be_read(text):
+    with pytest.raises(ValueError, match="rate_factors needs increasing steps"):
+        read_rate_factors(text)

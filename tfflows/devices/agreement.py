@@ -1,0 +1,105 @@
+"""What several workers tell each other before they train: that they were started alike and see the same files."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfflows.data import ArraySource, ImageSource, evaluation_batches
+from tfflows.devices.strategies import num_local_replicas, num_workers, worker_index
+
+_FINGERPRINT_IMAGES = 64
+
+
+class WorkersDisagree(ValueError):
+    """The workers were started with different settings; the message names them."""
+
+
+def check_workers_agree(strategy: tf.distribute.Strategy, settings: Mapping[str, object], advice: str = "") -> None:
+    """Compares the settings of all workers; does nothing without a cluster.
+
+    All workers must call this at the same place, and all of them raise the same error.
+
+    Args:
+      strategy: The strategy of the cluster.
+      settings: JSON values by name.
+      advice: What to do, for the message; default: start all workers with the same command.
+
+    Raises:
+      WorkersDisagree: If a setting is not the same everywhere. The message names each one and its values.
+    """
+    texts = gather_texts(strategy, json.dumps(dict(settings), sort_keys=True, default=str))
+    if len(set(texts)) == 1:
+        return
+    raise WorkersDisagree(
+        f"The workers do not agree: {differences([json.loads(text) for text in texts])}. "
+        f"{advice or 'Start all workers with the same command and the same data.'}"
+    )
+
+
+def differences(settings: list[Mapping[str, object]]) -> str:
+    """Names the settings that are not the same in all mappings, one mapping per worker.
+
+    Example:
+      >>> from tfflows.devices.agreement import differences
+      >>> differences([{"seed": 0, "width": 4}, {"seed": 1, "width": 4}])
+      'seed is 0 on worker 0 and 1 on worker 1'
+    """
+    names = sorted({name for own in settings for name in own})
+    parts = []
+    for name in names:
+        values = [json.dumps(own[name]) if name in own else "absent" for own in settings]
+        if len(set(values)) > 1:
+            each = [f"{value} on worker {index}" for index, value in enumerate(values)]
+            parts.append(f"{name} is {', '.join(each[:-1])} and {each[-1]}")
+    return "; ".join(parts)
+
+
+def source_fingerprint(source: ImageSource) -> str:
+    """Hash of the form and the images of a split: all of them in memory, the first ones elsewhere.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.data import array_source
+      >>> from tfflows.devices.agreement import source_fingerprint
+      >>> black, grey = (np.full([2, 4, 4, 1], level, np.uint8) for level in (0, 128))
+      >>> source_fingerprint(array_source(black)) == source_fingerprint(array_source(grey))
+      False
+    """
+    digest = hashlib.sha256(f"{source.split} {source.num_images} {source.image_shape} {source.num_classes}".encode())
+    if isinstance(source, ArraySource):
+        digest.update(np.ascontiguousarray(source.images).tobytes() + source.labels.tobytes())
+    else:
+        batches = evaluation_batches(source, global_batch_size=min(_FINGERPRINT_IMAGES, source.num_images))
+        first = next(iter(batches))
+        digest.update(first["image"].numpy().tobytes() + first["label"].numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def gather_texts(strategy: tf.distribute.Strategy, text: str) -> list[str]:
+    """Returns the text of each worker, in the order of `worker_index`; all workers must call this at the same place."""
+    count, index = num_workers(strategy), worker_index(strategy)
+    if count == 1:
+        return [text]
+    data = np.frombuffer(text.encode(), np.uint8)
+    lengths = np.zeros([count], np.float32)
+    lengths[index] = len(data)
+    lengths = _sum_over_workers(strategy, lengths)
+    rows = np.zeros([count, int(lengths.max())], np.float32)  # exact: no more than 255
+    rows[index, : len(data)] = data
+    rows = _sum_over_workers(strategy, rows).astype(np.uint8)
+    return [row[: int(length)].tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
+
+
+def _sum_over_workers(strategy, value):
+    @tf.function
+    def total(value):
+        def replica(value):
+            # An argument is on no device, and the sum goes where its summand is.
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
+
+        return strategy.experimental_local_results(strategy.run(replica, args=(value,)))[0]
+
+    return total(tf.constant(value)).numpy() / num_local_replicas(strategy)
