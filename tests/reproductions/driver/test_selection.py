@@ -23,7 +23,7 @@ def flags(**values):
         "evaluate_train",
         "holdout",
     )
-    defaults = {**dict.fromkeys(unset), "scale": "paper", "set": []}
+    defaults = {"data_dir": None, **dict.fromkeys(unset), "scale": "paper", "set": []}
     return types.SimpleNamespace(**{**defaults, **values})
 
 
