@@ -105,7 +105,7 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     (tmp_path / "checkpoints").rename(tmp_path / "kept")
     for other in ("--seed=1", "--set=learning_rate=0.5"):
         for stage in ("all", "joint"):
-            with pytest.raises(WorkdirError, match="there, .* now"):
+            with pytest.raises(WorkdirError, match=r"there, .* now"):
                 run(*arguments(name, tmp_path, **changes), other, f"--stage={stage}", reproduction=AGAVE)
     with pytest.raises(ValueError, match="The stage 'vae' is at step 1 of 2"):
         run(*arguments(name, tmp_path, pretraining_steps=2), "--stage=joint", reproduction=AGAVE)
