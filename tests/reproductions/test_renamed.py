@@ -32,7 +32,10 @@ def session(reproduction, workdir, *arguments):
 
 def prepare(reproduction, workdir, *arguments):
     with parsed((*arguments, f"--workdir={workdir}")):
-        Session(reproduction, flags.FLAGS).prepare_workdir()
+        session = Session(reproduction, flags.FLAGS)
+        session.check_workdir()
+        with session.described():
+            pass
 
 
 @pytest.mark.parametrize(
