@@ -311,7 +311,7 @@ def test_what_does_not_fit_is_refused():
     network.build([None, 4, 4, 2])
     with pytest.raises(ValueError, match=r"gave \(5, 4, 4, 3\) .* must be \[5, 4, 4, 2\]"):
         GaussianAugmenter(network, 1).sample_and_log_prob(values(), row_keys(0))
-    with pytest.raises(ValueError, match="needs 5 channels, got an input of shape"):
+    with pytest.raises(ValueError, match=r"built for events of shape .*, 5\), got shape"):
         OnData(ActNorm([2]), SHAPE, 3).inverse(values())
 
 

@@ -195,3 +195,33 @@ def test_images_of_another_shape_or_type_are_refused():
         model.elbo(tf.zeros([2, 8, 8, 3], tf.uint8), row_keys(0))
     with pytest.raises(ValueError, match=r"uint8 images.*got a batch of float32"):
         model.elbo(tf.zeros([2, *SHAPE]), row_keys(0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [([7, 0], "0 to 2, got 7"), ([1, -1], "0 to 2, got -1"), ([1], "batch")]
+)
+def test_labels_that_do_not_fit_are_refused(labels, message):
+    model, images = labelled_model(), random_images()[:2]
+    labels = tf.constant(labels)
+    calls = [
+        lambda: model.sample(2, row_keys(1), condition=labels),
+        lambda: model.elbo(images, row_keys(1), labels),
+        lambda: model.training_loss(images, labels, row_keys(1)),
+        lambda: model.initialize(images, labels, row_keys(1)),
+        lambda: model.encode(images, row_keys(1), labels),
+        lambda: model.decode(tf.zeros([2, model.num_dimensions]), labels),
+        tf.function(lambda: model.elbo(images, row_keys(1), tf.constant(labels.numpy())), autograph=False),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_the_bound_of_a_label_out_of_range_is_nan_where_a_graph_does_not_know_it():
+    model, images = labelled_model(), random_images()[:4]
+    bound = tf.function(lambda labels: model.elbo(images, row_keys(1), labels))
+    known = bound(tf.constant([0, 2, 1, 1]))
+    np.testing.assert_allclose(known, model.elbo(images, row_keys(1), tf.constant([0, 2, 1, 1])), rtol=1e-5)
+    wrong = bound(tf.constant([0, 3, -1, 1])).numpy()
+    np.testing.assert_array_equal(np.isnan(wrong), [False, True, True, False])
+    np.testing.assert_array_equal(wrong[[0, 3]], known.numpy()[[0, 3]])

@@ -174,6 +174,9 @@ def test_refuses_labels_that_do_not_fit(model, conditional_model):
         sample_images(conditional_model, 2, seed=0)
     with pytest.raises(ValueError, match=r"2 images, got int64 of shape \[3\]"):
         sample_images(conditional_model, 2, seed=0, labels=np.array([0, 1, 2]))
+    for wrong in (7, -1, 2**32):
+        with pytest.raises(ValueError, match=f"0 to 2, got {wrong}"):
+            sample_images(conditional_model, 2, seed=0, labels=np.array([0, wrong]))
 
 
 def test_codec_gives_images_back(model):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import actnorm
+from tfflows.tracing.gradients import INVERSE
 
 FORMS = ("shift_then_scale", "scale_then_shift", "positive_scale_then_shift", "exp_scale_then_shift")
 
@@ -108,10 +109,14 @@ class ActNorm(Bijector):
     def _stored_scale(self):
         return self.log_scale if self._form == "exp_scale_then_shift" else self.scale
 
+    def _known_event_shape(self, direction):
+        free = [None] * (self.forward_min_event_ndims - self.bias.shape.rank)
+        return [
+            *free,
+            *(None if size == 1 else size for size in self.bias.shape),
+        ]  # one parameter may serve a whole axis
+
     def _log_det(self, x, log_scale):
-        sizes = zip(x.shape[::-1], self.bias.shape[::-1], strict=False)  # from the last axis, as far as parameters go
-        if any(size is not None and needed not in (1, size) for size, needed in sizes):
-            raise ValueError(f"{self.name} has parameters of shape {self.bias.shape}, which do not fit {x.shape}.")
         event_shape = tf.shape(x)[x.shape.rank - self.forward_min_event_ndims :]
         log_det = actnorm.per_event_log_det(log_scale, event_shape)
         return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
@@ -145,6 +150,7 @@ class ActNorm(Bijector):
         Returns:
           The latent of the batch under the new parameters, with the shape of `y`.
         """
+        y, condition = self._checked_input(INVERSE, y, condition)
         if self._form == "exp_scale_then_shift":
             log_scale, bias = actnorm.data_dependent_exp_scale_then_shift(
                 y, tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.bias), self._initial_scale

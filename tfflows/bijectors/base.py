@@ -154,8 +154,9 @@ class Bijector(tfb.Bijector):
           `y`, shape `[..., data event]`, and the log-determinant in nats, shape `[...]`.
 
         Raises:
-          ValueError: If a condition is missing, or given to a bijector that takes none; if `x` has another dtype; or if a
-            log-determinant does not have the batch shape.
+          ValueError: If a condition is missing, does not have the batch shape, or is given to a bijector that takes none; if `x`
+            has another dtype, too few axes or an event shape that does not fit; or if a log-determinant does not have the batch
+            shape.
         """
         return self._run(FORWARD, x, condition)
 
@@ -174,12 +175,135 @@ class Bijector(tfb.Bijector):
         """
         return self._run(INVERSE, y, condition)
 
+    def inverse_event_shape(self, output_shape: Any) -> tf.TensorShape:
+        """Static shape of the latent of data of the given shape; unknown for an unknown shape.
+
+        Raises:
+          ValueError: If there is no such data.
+        """
+        return self._event_shape_of(INVERSE, output_shape, super().inverse_event_shape)
+
+    def forward_event_shape(self, input_shape: Any) -> tf.TensorShape:
+        """Static shape of the data of a latent of the given shape; unknown for an unknown shape.
+
+        Raises:
+          ValueError: If there is no such latent.
+        """
+        return self._event_shape_of(FORWARD, input_shape, super().forward_event_shape)
+
+    def _event_shape_of(self, direction, shape, function):
+        shape = tf.TensorShape(shape)
+        if shape.rank is None:
+            return shape
+        self._check_rank(direction, shape)
+        self._check_known_event(direction, shape)
+        return function(shape)
+
     def _run(self, direction, x, condition):
-        x = tf.convert_to_tensor(x, self.dtype)
-        condition = self._condition_kwargs(condition).get("condition")
+        x, condition = self._checked_input(direction, x, condition)
+        if x.shape.rank is None:
+            return self._run_on_unknown_rank(direction, x, condition)
         if memory_mode() == REVERSIBLE:
             return reversible_value_and_log_det(self, direction, x, condition)
         return self._value_and_log_det(direction, x, condition)
+
+    def _run_on_unknown_rank(self, direction, x, condition):
+        """Folds the batch axes, however many there are, into one, since the maths counts on a known rank."""
+        if any(map(tf.is_tensor, tf.nest.flatten(condition))):
+            raise ValueError(
+                f"{self._described()} got a condition and an input of unknown rank, so it cannot tell which of their axes are "
+                "batch axes; give the input's shape, with None for unknown sizes."
+            )
+        event_ndims = self._event_ndims(direction)
+        shape = _shape_of_rank_at_least(
+            x, event_ndims, f"{self._described()} needs an input of at least {event_ndims} axes."
+        )
+        batch_shape, event_shape = shape[: tf.size(shape) - event_ndims], shape[tf.size(shape) - event_ndims :]
+        flat = tf.reshape(x, tf.concat([[tf.reduce_prod(batch_shape)], event_shape], axis=0))
+        value, log_det = self._run(direction, tf.ensure_shape(flat, [None] * (1 + event_ndims)), condition)
+        return tf.reshape(value, tf.concat([batch_shape, tf.shape(value)[1:]], axis=0)), tf.reshape(
+            log_det, batch_shape
+        )
+
+    def _event_ndims(self, direction):
+        return self.inverse_min_event_ndims if direction == INVERSE else self.forward_min_event_ndims
+
+    def _described(self):
+        return f"{type(self).__name__} {self.name!r}"
+
+    def _checked_input(self, direction, x, condition):
+        """Converts the input of a direction and the condition to tensors, and checks dtype and shapes."""
+        x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
+        if self.dtype is not None and x.dtype != self.dtype:
+            raise ValueError(
+                f"{self._described()} takes {self.dtype.name}, got an input of {x.dtype.name}; cast the input, or build the "
+                f"bijector with dtype={x.dtype.name!r}."
+            )
+        condition = self._condition_kwargs(condition).get("condition")
+        if x.shape.rank is None:
+            return x, condition
+        self._check_rank(direction, x.shape)
+        batch_ndims = x.shape.rank - self._event_ndims(direction)
+        map_condition(condition, on_tensor=lambda tensor: self._check_condition(tensor, x.shape, batch_ndims))
+        known = self._check_known_event(direction, x.shape)
+        if any(size is None and fixed is not None for size, fixed in zip(x.shape[batch_ndims:], known, strict=True)):
+            x = tf.ensure_shape(x, x.shape[:batch_ndims].concatenate(known))
+        self._check_event(direction, x.shape[batch_ndims:])
+        return x, condition
+
+    def _check_rank(self, direction, shape):
+        wanted = self._event_ndims(direction)
+        if shape.rank < wanted:
+            raise ValueError(
+                f"{self._described()} needs {'data' if direction == INVERSE else 'a latent'} of at least {wanted} axes, got "
+                f"{shape.rank}: shape {shape}."
+            )
+
+    def _check_condition(self, tensor, shape, batch_ndims):
+        given = tensor.shape
+        if (
+            given.rank is None
+            or given.rank < batch_ndims
+            or not given[:batch_ndims].is_compatible_with(shape[:batch_ndims])
+        ):
+            raise ValueError(
+                f"{self._described()} got a condition of shape {given} for an input of shape {shape}: it must have the input's "
+                f"batch axes {shape[:batch_ndims]} in front."
+            )
+
+    def _check_known_event(self, direction, shape):
+        """Checks the end of a shape against the event shape that the parameters fix, and returns that."""
+        known = tf.TensorShape(self._known_event_shape(direction))
+        event = shape[shape.rank - self._event_ndims(direction) :]
+        if not known.is_compatible_with(event):
+            raise ValueError(f"{self._described()} was built for events of shape {known}, got shape {shape}.")
+        return known
+
+    def _known_event_shape(self, direction):
+        """The event shape of the input of a direction as far as the parameters fix it, with None for other sizes."""
+        return [None] * self._event_ndims(direction)
+
+    def _channels_of(self, x):
+        """The number of channels of a tensor, which cutting them in parts needs."""
+        if x.shape[-1] is None:
+            raise ValueError(
+                f"{self._described()} needs to know the number of channels; got an input of shape {x.shape}."
+            )
+        return x.shape[-1]
+
+    def _halves_of(self, x):
+        if self._channels_of(x) % 2:
+            raise ValueError(
+                f"{self._described()} splits the channels into two halves; got an input of shape {x.shape}."
+            )
+        return tf.split(x, 2, axis=-1)
+
+    def _known_channels(self, channels):
+        return [*[None] * (self.inverse_min_event_ndims - 1), channels]
+
+    def _check_event(self, direction, shape):
+        """Checks the static shape of an event, of which sizes may be unknown."""
+        _ = self._inverse_event_shape(shape) if direction == INVERSE else self._forward_event_shape(shape)
 
     def _value_and_log_det(self, direction, x, condition):
         kwargs = {"condition": condition} if self.takes_condition else {}
@@ -244,7 +368,7 @@ class Bijector(tfb.Bijector):
             )
         if not self.takes_condition:
             return {}
-        return {"condition": None if condition is None else tf.nest.map_structure(tf.convert_to_tensor, condition)}
+        return {"condition": map_condition(condition, on_tensor=tf.convert_to_tensor)}
 
     def _checked_log_det(self, log_det, x, event_ndims):
         batch_shape = x.shape[: x.shape.rank - event_ndims]
@@ -294,6 +418,12 @@ class Bijector(tfb.Bijector):
         return {}
 
 
+@tf.autograph.experimental.do_not_convert
+def _shape_of_rank_at_least(x, rank, message):
+    with tf.control_dependencies([tf.debugging.assert_rank_at_least(x, rank, message=message)]):
+        return tf.shape(x)
+
+
 def check_bijectors(owner: str, *bijectors: Any) -> None:
     """Checks that what `owner` is made of are bijectors.
 
@@ -306,6 +436,39 @@ def check_bijectors(owner: str, *bijectors: Any) -> None:
                 f"{owner} needs bijectors, got {bijector!r}, a {type(bijector).__name__}; bijectors that run one after another "
                 "make one as Chain(bijectors), and a network goes into a bijector, such as AffineCoupling(network)."
             )
+
+
+def check_network_dtype(bijector: Bijector, parameters: tf.Tensor) -> None:
+    """Checks that the output of a bijector's network has the dtype of its data.
+
+    Raises:
+      ValueError: If it has another one, as under a mixed policy.
+    """
+    if parameters.dtype != bijector.dtype:
+        raise ValueError(
+            f"The network {getattr(bijector.network, 'name', bijector.network)!r} of {type(bijector).__name__} "
+            f"{bijector.name!r} gave {parameters.dtype.name} for data of {bijector.dtype.name}: cast its output, or give the "
+            "two the same dtype."
+        )
+
+
+def common_dtype(owner: str, bijectors: Sequence[tfb.Bijector]) -> tf.DType | None:
+    """The dtype that the bijectors of `owner` share; None if any will do.
+
+    Raises:
+      ValueError: If two of them have different dtypes.
+    """
+    found = None
+    for bijector in bijectors:
+        if not isinstance(bijector.dtype, tf.DType):
+            continue
+        found = found or bijector
+        if bijector.dtype != found.dtype:
+            raise ValueError(
+                f"The parts of {owner} need one dtype, but {type(found).__name__} {found.name!r} is {found.dtype.name} and "
+                f"{type(bijector).__name__} {bijector.name!r} is {bijector.dtype.name}; build all of them with the same dtype=."
+            )
+    return None if found is None else found.dtype
 
 
 def takes_condition(bijector: tfb.Bijector | None) -> bool:

@@ -11,6 +11,7 @@ from tfflows.bijectors.base import (
     Bijector,
     at_place,
     check_bijectors,
+    common_dtype,
     inverse_and_log_det,
     rebuild_and_gradient,
     takes_condition,
@@ -56,7 +57,7 @@ class Chain(Bijector):
 
         Raises:
           TypeError: If something in the list is no bijector.
-          ValueError: If there is no bijector.
+          ValueError: If there is no bijector, or two have different dtypes.
         """
         parameters = dict(locals())
         bijectors = list(bijectors)
@@ -73,7 +74,7 @@ class Chain(Bijector):
             forward_min_event_ndims=max_event_ndims,
             inverse_min_event_ndims=inverse_event_ndims,
             is_constant_jacobian=all(b.is_constant_jacobian for b in self.bijectors),
-            dtype=next((b.dtype for b in self.bijectors if b.dtype is not None), None),
+            dtype=common_dtype(f"Chain {name!r}", self.bijectors),
             validate_args=validate_args,
             parameters=parameters,
             name=name,
@@ -151,7 +152,7 @@ class Chain(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes each bijector, from data to latent, on the output of those before it, and returns the latent."""
-        condition = self._condition_kwargs(condition).get("condition")
+        y, condition = self._checked_input(gradients.INVERSE, y, condition)
         conditions = self._conditions(condition, y.shape.rank - self.inverse_min_event_ndims)
         for bijector, bijector_condition in zip(self.bijectors, conditions, strict=True):
             if isinstance(bijector, Bijector):
@@ -159,6 +160,9 @@ class Chain(Bijector):
             else:
                 y = inverse_and_log_det(bijector, y, bijector.inverse_min_event_ndims, bijector_condition)[0]
         return y
+
+    def _check_event(self, direction, shape):
+        """Each bijector checks the events that reach it."""
 
     def _inverse_event_shape(self, shape):
         for bijector in self.bijectors:

@@ -22,24 +22,22 @@ class _Checkerboard(Bijector):
         )
 
     def _split(self, x):
-        if x.shape[-2] is not None and x.shape[-2] % 2:
-            raise ValueError(f"{self.name} needs an even width, got an input of shape {x.shape}.")
         return split_colours(x, self._pattern), broadcast_log_det(0.0, x, 3)
 
     def _merge(self, x):
-        if x.shape[-1] % 2:
-            raise ValueError(f"{self.name} needs an even number of channels, got an input of shape {x.shape}.")
         return merge_colours(x, self._pattern), broadcast_log_det(0.0, x, 3)
 
+    def _split_shape(self, shape):
+        *outer, height, width, channels = shape
+        if width is not None and width % 2:
+            raise ValueError(f"{self._described()} needs an even width, got shape {shape}.")
+        return tf.TensorShape([*outer, height, width and width // 2, channels and 2 * channels])
 
-def _split_shape(shape):
-    *outer, height, width, channels = shape
-    return tf.TensorShape([*outer, height, None if width is None else width // 2, channels and 2 * channels])
-
-
-def _merged_shape(shape):
-    *outer, height, width, channels = shape
-    return tf.TensorShape([*outer, height, None if width is None else 2 * width, channels and channels // 2])
+    def _merged_shape(self, shape):
+        *outer, height, width, channels = shape
+        if channels is not None and channels % 2:
+            raise ValueError(f"{self._described()} needs an even number of channels, got shape {shape}.")
+        return tf.TensorShape([*outer, height, width and 2 * width, channels and channels // 2])
 
 
 def _split_shape_tensor(shape):
@@ -95,10 +93,10 @@ class CheckerboardSplit(_Checkerboard):
         return self._merge(x)
 
     def _inverse_event_shape(self, shape):
-        return _split_shape(shape)
+        return self._split_shape(shape)
 
     def _forward_event_shape(self, shape):
-        return _merged_shape(shape)
+        return self._merged_shape(shape)
 
     def _inverse_event_shape_tensor(self, shape):
         return _split_shape_tensor(shape)
@@ -132,10 +130,10 @@ class CheckerboardMerge(_Checkerboard):
         return self._split(x)
 
     def _inverse_event_shape(self, shape):
-        return _merged_shape(shape)
+        return self._merged_shape(shape)
 
     def _forward_event_shape(self, shape):
-        return _split_shape(shape)
+        return self._split_shape(shape)
 
     def _inverse_event_shape_tensor(self, shape):
         return _merged_shape_tensor(shape)

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det, flat_condition
+from tfflows.bijectors.base import Bijector, broadcast_log_det, check_network_dtype, flat_condition
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing import gradients
@@ -94,12 +94,11 @@ class Coupling(Bijector):
         )
 
     def _split(self, x):
-        channels, transformed = x.shape[-1], self._transformed_channels
+        channels, transformed = self._channels_of(x), self._transformed_channels
         if transformed is None:
-            if channels is None or channels % 2:
-                raise ValueError(f"{self.name} splits the channels into two halves; got an input of shape {x.shape}.")
-            transformed = channels // 2
-        if channels is None or channels <= transformed:
+            first, second = self._halves_of(x)
+            return (first, second) if self._conditioning_half == "first" else (second, first)
+        if channels <= transformed:
             raise ValueError(
                 f"{self.name} transforms {transformed} channels given the others, so it needs more channels; got an input of "
                 f"shape {x.shape}."
@@ -135,6 +134,7 @@ class Coupling(Bijector):
                 f"The network of {self.name} gave {parameters.shape} for an input of shape {conditioning.shape}; it must "
                 f"give {expected}."
             )
+        check_network_dtype(self, parameters)
         return parameters
 
     def _inverse_and_log_det(self, y, condition=None):
@@ -171,6 +171,7 @@ class Coupling(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the network from a batch, if it has `initialize`, and returns the latent, in one call of the network."""
+        y, condition = self._checked_input(gradients.INVERSE, y, condition)
         conditioning, transformed = self._split(y)
         run = getattr(self.network, "initialize", self.network)
         parameters = self._checked(self._network_output(conditioning, condition, run), conditioning)

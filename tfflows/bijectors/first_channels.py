@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, check_bijectors, takes_condition
+from tfflows.tracing.gradients import INVERSE
 
 
 class OnFirstChannels(Bijector):
@@ -69,8 +70,8 @@ class OnFirstChannels(Bijector):
         return f"OnFirstChannels({self.name!r}: {self._num_channels} of the channels through {self.bijector!r})"
 
     def _split(self, x):
-        channels = x.shape[-1]
-        if channels is None or channels <= self._num_channels:
+        channels = self._channels_of(x)
+        if channels <= self._num_channels:
             raise ValueError(
                 f"{self.name} needs more than {self._num_channels} channels, got an input of shape {x.shape}."
             )
@@ -95,5 +96,6 @@ class OnFirstChannels(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the bijector on its channels and returns the latent."""
+        y, condition = self._checked_input(INVERSE, y, condition)
         kept, out = self._split(y)
         return tf.concat([self.bijector.initialize(kept, condition), out], axis=-1)

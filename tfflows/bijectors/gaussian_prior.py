@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.base import Bijector, check_network_dtype
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, shape_of, unflatten_batch
 from tfflows.tracing.variables import variables_of_layers
@@ -86,11 +86,13 @@ class GaussianPrior(Bijector):
     def _checked(self, parameters, z):
         height, width, channels = z.shape[-3:]
         # Broadcasting would hide a wrong shape and give a wrong log-determinant.
-        if not parameters.shape[1:].is_compatible_with([height, width, 2 * channels]):
+        wanted = [height, width, channels and 2 * channels]
+        if not parameters.shape[1:].is_compatible_with(wanted):
             raise ValueError(
                 f"The network of {self.name} gave {parameters.shape} for latents of shape {z.shape}; it must give "
-                f"[B, {height}, {width}, {2 * channels}]."
+                f"[B, {', '.join(map(str, wanted))}]."
             )
+        check_network_dtype(self, parameters)
         return parameters
 
     def _log_scale_sum(self, z, log_scale):

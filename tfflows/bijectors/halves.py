@@ -9,17 +9,13 @@ from tfflows.bijectors.base import (
     Bijector,
     broadcast_log_det,
     check_bijectors,
+    common_dtype,
     forward_and_log_det,
     inverse_and_log_det,
 )
+from tfflows.tracing.gradients import INVERSE
 
 tfb = tfp.bijectors
-
-
-def _split(x, name):
-    if x.shape[-1] is None or x.shape[-1] % 2:
-        raise ValueError(f"{name} splits the channels into two halves; got an input of shape {x.shape}.")
-    return tf.split(x, 2, axis=-1)
 
 
 class SwapHalves(Bijector):
@@ -48,7 +44,7 @@ class SwapHalves(Bijector):
         )
 
     def _inverse_and_log_det(self, y):
-        first, second = _split(y, self.name)
+        first, second = self._halves_of(y)
         return tf.concat([second, first], axis=-1), broadcast_log_det(0.0, y, self.inverse_min_event_ndims)
 
     def _forward_and_log_det(self, x):
@@ -94,6 +90,7 @@ class OnHalves(Bijector):
 
         Raises:
           TypeError: If `first` or `second` is no bijector.
+          ValueError: If they have different dtypes.
         """
         parameters = dict(locals())
         check_bijectors("OnHalves", first, second)
@@ -102,7 +99,7 @@ class OnHalves(Bijector):
         super().__init__(
             forward_min_event_ndims=event_ndims,
             is_constant_jacobian=first.is_constant_jacobian and second.is_constant_jacobian,
-            dtype=first.dtype,
+            dtype=common_dtype(f"OnHalves {name!r}", [first, second]),
             validate_args=validate_args,
             parameters=parameters,
             name=name,
@@ -113,7 +110,7 @@ class OnHalves(Bijector):
         return self.first, self.second
 
     def _apply(self, run, x):
-        halves = _split(x, self.name)
+        halves = self._halves_of(x)
         pairs = [run(b, half, self.forward_min_event_ndims) for b, half in zip(self._both, halves, strict=True)]
         (first, first_log_det), (second, second_log_det) = pairs
         return tf.concat([first, second], axis=-1), first_log_det + second_log_det
@@ -126,5 +123,6 @@ class OnHalves(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes each bijector on its half and returns the latent."""
-        halves = _split(y, self.name)
+        y, condition = self._checked_input(INVERSE, y, condition)
+        halves = self._halves_of(y)
         return tf.concat([b.initialize(half) for b, half in zip(self._both, halves, strict=True)], axis=-1)

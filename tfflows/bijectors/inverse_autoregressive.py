@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, flat_condition
 from tfflows.math.shapes import flatten_batch, unflatten_batch
+from tfflows.tracing.gradients import INVERSE
 from tfflows.tracing.variables import variables_of_layers
 
 
@@ -84,6 +85,7 @@ class InverseAutoregressive(Bijector):
 
     def initialize_and_log_derivatives(self, y: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Initializes the network from a batch `[B, H, W, C]` and computes `inverse_and_log_derivatives` of it in one call."""
+        y, condition = self._checked_input(INVERSE, y, condition)
         return self._whitened(y, self.network.initialize(y, *self._conditions(y, condition)))
 
     def _whitened(self, y, parameters):

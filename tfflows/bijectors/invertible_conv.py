@@ -69,6 +69,9 @@ class InvertibleConv(Bijector):
             name=name,
         )
 
+    def _known_event_shape(self, direction):
+        return self._known_channels(self.weight.shape[0])
+
     def _log_det(self, x, weight):
         log_det = _num_positions(x, self.forward_min_event_ndims) * invertible_conv.log_abs_det(weight)
         return broadcast_log_det(log_det, x, self.forward_min_event_ndims)

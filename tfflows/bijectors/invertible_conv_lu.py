@@ -92,6 +92,9 @@ class InvertibleConvLU(Bijector):
         diagonal = tf.convert_to_tensor(self.diagonal)
         return diagonal, tf.math.log(tf.abs(diagonal))
 
+    def _known_event_shape(self, direction):
+        return self._known_channels(self.lower.shape[0])
+
     def _log_det(self, x, log_abs_diagonal):
         total = tf.reduce_sum(tf.cast(log_abs_diagonal, tf.float64))
         log_det = _num_positions(x, self.forward_min_event_ndims) * total

@@ -93,7 +93,7 @@ class LogisticMixtureLogitCDF(Bijector):
     def _components_first(self, value, x):
         """Transposes and broadcasts `[..., K]` to `[K, shape of x]`."""
         rank = value.shape.rank
-        self._check_rank(rank - 1, x)
+        self._check_parameter_rank(rank - 1, x)
         first = tf.transpose(value, [rank - 1, *range(rank - 1)])
         ones = [1] * (x.shape.rank - rank + 1)
         aligned = tf.reshape(first, tf.concat([tf.shape(first)[:1], ones, tf.shape(first)[1:]], axis=0))
@@ -101,10 +101,10 @@ class LogisticMixtureLogitCDF(Bijector):
         return tf.ensure_shape(out, [value.shape[-1], *x.shape])
 
     def _broadcast(self, value, x):
-        self._check_rank(value.shape.rank, x)
+        self._check_parameter_rank(value.shape.rank, x)
         return tf.ensure_shape(tf.broadcast_to(value, tf.shape(x)), x.shape)
 
-    def _check_rank(self, rank, x):
+    def _check_parameter_rank(self, rank, x):
         if rank > x.shape.rank:
             raise ValueError(
                 f"{self.name} has parameters with {rank} axes per component, too many for an input of shape {x.shape}."

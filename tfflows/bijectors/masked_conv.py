@@ -13,6 +13,7 @@ from tfflows.math import coupling
 from tfflows.math.masked_convolution import pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse
 from tfflows.math.shapes import flatten_batch, unflatten_batch
+from tfflows.tracing.gradients import INVERSE
 from tfflows.tracing.variables import variables_of_layers
 
 if TYPE_CHECKING:
@@ -76,11 +77,15 @@ class MaskedConv(Bijector):
           name: As in TFP.
 
         Raises:
-          ValueError: If the network has not been built.
+          ValueError: If the network has not been built, or gives an odd number of channels for shifts and scales.
         """
         parameters = dict(locals())
         self.network = network
         self._layer_variables = variables_of_layers(network)
+        if affine and network.filters % 2:
+            raise ValueError(
+                f"The network of {name} gives {network.filters} channels; an affine flow needs an even number, shifts and scales."
+            )
         self._affine = affine
         self._jit_compile = jit_compile
         self.takes_condition = conditional
@@ -98,13 +103,8 @@ class MaskedConv(Bijector):
         kind = f"{self.network.kind} {size} {self.network.order}"
         return f"MaskedConv({self.name!r}: {kind}, {self._num_parameters():,} parameters)"
 
-    def _check(self, x):
-        wanted = (2 if self._affine else 1) * x.shape[-1]
-        if self.network.filters != wanted:
-            raise ValueError(
-                f"The network of {self.name} gives {self.network.filters} channels; for an input of shape {x.shape} it must "
-                f"give {wanted}."
-            )
+    def _known_event_shape(self, direction):
+        return self._known_channels(self.network.filters // (2 if self._affine else 1))
 
     def _flat_condition(self, x, condition):
         if not self.takes_condition:
@@ -121,12 +121,10 @@ class MaskedConv(Bijector):
         return coupling.scale_then_shift(y, shift, log_scale), tf.reduce_sum(log_scale, axis=[-3, -2, -1])
 
     def _inverse_and_log_det(self, y, condition=None):
-        self._check(y)
         parameters = self.network(flatten_batch(y), self._flat_condition(y, condition))
         return self._encode(y, unflatten_batch(parameters, y))
 
     def _forward_and_log_det(self, x, condition=None):
-        self._check(x)
         network = self.network
         features = network.features(self._flat_condition(x, condition))
         decode = _decoder(network.kind, network.order, self._affine, network.compute_dtype, self._jit_compile)
@@ -144,7 +142,7 @@ class MaskedConv(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the network from a batch and returns the latent, in one call of the network."""
-        self._check(y)
+        y, condition = self._checked_input(INVERSE, y, condition)
         parameters = self.network.initialize(flatten_batch(y), self._flat_condition(y, condition))
         return self._encode(y, unflatten_batch(parameters, y))[0]
 

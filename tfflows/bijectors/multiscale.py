@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector, at_place, check_bijectors, map_condition, takes_condition
+from tfflows.bijectors.base import Bijector, at_place, check_bijectors, common_dtype, map_condition, takes_condition
 from tfflows.tracing import gradients
 from tfflows.tracing.stateless import Derived, Structure
 
@@ -78,7 +78,8 @@ class MultiScale(Bijector):
 
         Raises:
           TypeError: If something in `levels` is no `Level` of bijectors.
-          ValueError: If there is no level, or a side is not a multiple of the factor of a level's squeeze.
+          ValueError: If there is no level, a side is not a multiple of the factor of a level's squeeze, or parts have different
+            dtypes.
         """
         parameters = dict(locals())
         levels = list(levels)
@@ -100,7 +101,9 @@ class MultiScale(Bijector):
         super().__init__(
             forward_min_event_ndims=1,
             inverse_min_event_ndims=3,
-            dtype=self.levels[0].flow.dtype,
+            dtype=common_dtype(
+                f"MultiScale {name!r}", [part for level in levels for part in level if part is not None]
+            ),
             validate_args=validate_args,
             parameters=parameters,
             name=name,
@@ -200,7 +203,7 @@ class MultiScale(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes flows and priors, from data to latent, and returns the latent."""
-        condition = self._condition_kwargs(condition).get("condition")
+        y, condition = self._checked_input(gradients.INVERSE, y, condition)
 
         def run(bijector, value, bijector_condition):
             return bijector.initialize(value, bijector_condition)
@@ -285,12 +288,13 @@ class MultiScale(Bijector):
             z, d_z = kept, d_kept
         return self.join_latent(parts), self.join_latent(d_parts)
 
+    def _known_event_shape(self, direction):
+        return self._image_shape if direction == gradients.INVERSE else [self.num_dimensions]
+
     def _inverse_event_shape(self, shape):
-        self._image_shape.assert_is_compatible_with(shape[-3:])
         return shape[:-3].concatenate([self.num_dimensions])
 
     def _forward_event_shape(self, shape):
-        tf.TensorShape([self.num_dimensions]).assert_is_compatible_with(shape[-1:])
         return shape[:-1] + self._image_shape
 
     def _inverse_event_shape_tensor(self, shape):

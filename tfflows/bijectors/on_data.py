@@ -80,9 +80,6 @@ class OnData(Bijector):
         return f"OnData({self.name!r}: all but {self._num_channels} channels through {self.bijector!r})"
 
     def _split_channels(self, y):
-        channels = self._data_shape[-1] + self._num_channels
-        if y.shape[-1] != channels:
-            raise ValueError(f"{self.name} needs {channels} channels, got an input of shape {y.shape}.")
         return tf.split(y, [self._data_shape[-1], self._num_channels], axis=-1)
 
     def _split_vector(self, x):
@@ -122,14 +119,20 @@ class OnData(Bijector):
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the bijector on the data and returns the latent."""
+        y, condition = self._checked_input(INVERSE, y, condition)
         data, beside = self._split_channels(y)
         if not isinstance(self.bijector, Bijector):
             return self._inverse_and_log_det(y)[0]
         return self._joined(self.bijector.initialize(data, condition), beside)
 
+    def _known_event_shape(self, direction):
+        return self._events() if direction == INVERSE else [self._num_latents()]
+
+    def _num_latents(self):
+        return self._latent_shape.num_elements() + self._beside_shape.num_elements()
+
     def _inverse_event_shape(self, shape):
-        num_dimensions = self._latent_shape.num_elements() + self._beside_shape.num_elements()
-        return shape[: -self._data_shape.rank].concatenate([num_dimensions])
+        return shape[: -self._data_shape.rank].concatenate([self._num_latents()])
 
     def _forward_event_shape(self, shape):
         return shape[:-1] + self._events()

@@ -102,6 +102,9 @@ class Permutation(Bijector):
         """Draws a permutation of `channels` channels from a seed; `kwargs` are further arguments of the class."""
         return cls(np.random.default_rng(seed).permutation(channels), **kwargs)
 
+    def _known_event_shape(self, direction):
+        return self._known_channels(self.indices.shape[0])
+
     def _inverse_and_log_det(self, y):
         x = _gather_channels(y, self.indices, self.inverse_indices)
         return x, broadcast_log_det(0.0, y, self.inverse_min_event_ndims)

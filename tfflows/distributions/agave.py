@@ -10,6 +10,7 @@ from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.discretized_logistic_mixture import to_pixels
 from tfflows.math.random import RowKeys, fold_in
+from tfflows.math.shapes import sizes_of
 from tfflows.networks.pixelcnn.feature_stream import FeatureStream
 from tfflows.tracing.variables import variables_of_layers
 
@@ -179,7 +180,7 @@ class AGAVE(ImageModel):
     ) -> tuple[tf.Tensor, ...]:
         """`(f(z), x')` of z drawn from `q(z | images)` (figure 3); `temperature` is the factor of the pixels' noise alone."""
         means, _ = self.vae.posterior(images, keys)
-        return self.vae.to_images(means), self._sample_given(means, images.shape[0], keys, temperature)
+        return self.vae.to_images(means), self._sample_given(means, sizes_of(images)[0], keys, temperature)
 
     def _sample_given(self, means, num_samples, keys, temperature):
         return self.pixels.sample_given(self.features(means), num_samples, fold_in(keys, "sample"), temperature)

@@ -8,6 +8,8 @@ from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.dequantizers import to_images
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
+from tfflows.networks import TopPrior
+from tfflows.tracing.variables import own_children, walk
 
 DEFAULT_BATCH_SIZE = 64
 """Default number of images per batch; the last batch is padded."""
@@ -16,6 +18,20 @@ DEFAULT_BATCH_SIZE = 64
 def is_conditional(model: ImageModel) -> bool:
     """Whether the model takes labels."""
     return model.condition_of(tf.zeros([1], tf.int32)) is not None
+
+
+def _num_classes(model):
+    """The number of classes that a model was built for; 0 if it has no prior of labels."""
+    found = []
+
+    def visit(value, path, place, number):
+        del path, place, number
+        if isinstance(value, TopPrior):
+            found.append(value.num_classes)
+        return True
+
+    walk(model, own_children, visit)
+    return max(found, default=0)
 
 
 class LatentCodec:
@@ -58,6 +74,7 @@ class LatentCodec:
         self.batch_size = batch_size
         self.latent_shape = tuple(model.flow.distribution.event_shape.as_list())
         self.conditional = is_conditional(model)
+        self._num_classes = _num_classes(model) or 2**31
 
         def encode(images, labels, seed, start):
             keys = fold_in(row_keys(seed, 0, start), "encode")
@@ -88,7 +105,7 @@ class LatentCodec:
           float32 `[N, *latent_shape]`.
 
         Raises:
-          ValueError: If the images do not have the model's shape and dtype, or there is not a label for each image.
+          ValueError: If the images do not have the model's shape and dtype, or there is not a valid label for each image.
         """
         images = np.asarray(images)
         expected = tuple(self.model.image_shape.as_list())
@@ -119,7 +136,7 @@ class LatentCodec:
           uint8 `[N, H, W, C]`.
 
         Raises:
-          ValueError: If the latents do not have the model's shape, or there is not a label for each image.
+          ValueError: If the latents do not have the model's shape, or there is not a valid label for each image.
         """
         latents = np.asarray(latents, np.float32)
         if latents.shape[1:] != self.latent_shape or not len(latents):
@@ -144,7 +161,7 @@ class LatentCodec:
           uint8 `[N, H, W, C]`. Warns as `decode` does.
 
         Raises:
-          ValueError: If there is not a label for each image.
+          ValueError: If there is not a valid label for each image.
         """
         seed, temperature = tf.constant(seed, tf.int64), tf.constant(temperature, tf.float32)
 
@@ -182,6 +199,9 @@ class LatentCodec:
                 f"Expected one integer label for each of {num_images} images, got {labels.dtype} of shape "
                 f"{list(labels.shape)}."
             )
+        wrong = [label for label in labels.tolist() if not 0 <= label < self._num_classes]
+        if self.conditional and wrong:
+            raise ValueError(f"Labels must be 0 to {self._num_classes - 1}, got {', '.join(map(str, wrong[:5]))}.")
         return labels.astype(np.int32)
 
     def _batches(self, count):

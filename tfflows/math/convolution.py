@@ -21,12 +21,17 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, strides: int | Sequence[int] = 1, pa
     Returns:
       `[B, H', W', C_out]` in the dtype of the arguments.
 
+    Raises:
+      ValueError: If `x` does not have the kernel's number of channels; TensorFlow would take a multiple of it as groups.
+
     Example:
       >>> import tensorflow as tf
       >>> from tfflows.math.convolution import conv2d
       >>> conv2d(tf.ones([1, 3, 3, 1]), tf.ones([3, 3, 1, 1])).numpy()[0, :, :, 0].tolist()
       [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
     """
+    if not x.shape[-1:].is_compatible_with(kernel.shape[2:3]):
+        raise ValueError(f"The convolution was built for {kernel.shape[2]} channels, got an input of shape {x.shape}.")
     return _with_float32_sums(lambda x, kernel: tf.nn.conv2d(x, kernel, strides, padding), x, kernel)
 
 

@@ -22,7 +22,7 @@ def squeeze(x: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.T
     """Trades space for channels: `[..., H, W, C]` to `[..., H/factor, W/factor, factor**2 * C]`.
 
     Args:
-      x: Static rank and channels; H and W are multiples of `factor`.
+      x: Static rank; H and W are multiples of `factor`.
       factor: Side of a block.
       order: `'channel_first'` (Glow: the input channel varies slowest) or `'position_first'` (that of `tf.nn.space_to_depth`).
 
@@ -43,7 +43,7 @@ def squeeze(x: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.T
     static = x.shape
     if static[-3] is not None and static[-2] is not None:
         height, width = static[-3], static[-2]
-    channels = static[-1]
+    channels = tf.shape(x)[-1] if static[-1] is None else static[-1]
     blocks = tf.reshape(x, tf.concat([batch, [height // factor, factor, width // factor, factor, channels]], axis=0))
     blocks = tf.transpose(blocks, _permutation(batch_rank, _SQUEEZED_AXES[order]))
     squeezed = [height // factor, width // factor, factor * factor * channels]
@@ -58,7 +58,7 @@ def unsqueeze(y: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf
     static = y.shape
     if static[-3] is not None and static[-2] is not None:
         height, width = static[-3], static[-2]
-    channels = static[-1] // (factor * factor)
+    channels = (tf.shape(y)[-1] if static[-1] is None else static[-1]) // (factor * factor)
     squeezed_axes = _SQUEEZED_AXES[order]
     # Sizes of (H, dy, W, dx, C) laid out in squeezed order, then the inverse permutation.
     sizes = (height, factor, width, factor, channels)
@@ -79,7 +79,7 @@ def split_colours(x: tf.Tensor, pattern: str) -> tf.Tensor:
     """`[..., H, W, C] -> [..., H, W/2, 2 C]`: the first half of the channels is one colour, the second half the other.
 
     Args:
-      x: Static rank and channels; W even.
+      x: Static rank; W even.
       pattern: `'columns'`: even columns and odd columns. `'checkerboard'`: where row + column is even, and where it is odd.
 
     Example:
@@ -94,7 +94,7 @@ def split_colours(x: tf.Tensor, pattern: str) -> tf.Tensor:
     *batch, height, width, channels = sizes_of(x)
     pairs = tf.reshape(x, [*batch, height, width // 2, 2 * channels])
     pairs = pairs if pattern == "columns" else _swap_in_odd_rows(pairs)
-    return tf.ensure_shape(pairs, [*x.shape[:-2], _half(x.shape[-2]), 2 * channels])
+    return tf.ensure_shape(pairs, [*x.shape[:-2], *_static([_half(x.shape[-2]), 2 * channels])])
 
 
 def merge_colours(y: tf.Tensor, pattern: str) -> tf.Tensor:
@@ -103,7 +103,7 @@ def merge_colours(y: tf.Tensor, pattern: str) -> tf.Tensor:
     y = y if pattern == "columns" else _swap_in_odd_rows(y)
     doubled = None if y.shape[-2] is None else 2 * y.shape[-2]
     return tf.ensure_shape(
-        tf.reshape(y, [*batch, height, 2 * width, channels // 2]), [*y.shape[:-2], doubled, channels // 2]
+        tf.reshape(y, [*batch, height, 2 * width, channels // 2]), [*y.shape[:-2], *_static([doubled, channels // 2])]
     )
 
 

@@ -346,7 +346,8 @@ class TopPrior(keras.layers.Layer):
     `num_classes` a zero linear map of the one-hot label, the same at every pixel.
 
     Called without arguments, or with integer labels `[B]` if `num_classes` is positive. Returns `[1, H, W, 2 n]`, with labels
-    `[B, H, W, 2 n]`.
+    `[B, H, W, 2 n]`. Labels other than `0 ... num_classes - 1` raise a `ValueError`; in a graph that does not know them, their
+    parameters are NaN.
 
     Example:
       >>> import tensorflow as tf
@@ -407,6 +408,32 @@ class TopPrior(keras.layers.Layer):
             border = border_convolution(self.height, self.width, border_kernel)
             parameters += (border + tf.convert_to_tensor(self.bias)) * scale
         if self.num_classes:
-            one_hot = tf.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
-            parameters += self.label_embedding(one_hot)[:, tf.newaxis, tf.newaxis, :]
+            parameters += self.label_embedding(one_hot_labels(labels, self.num_classes, self.compute_dtype))[
+                :, tf.newaxis, tf.newaxis, :
+            ]
         return parameters
+
+
+def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType | str = tf.float32) -> tf.Tensor:
+    """`[B, num_classes]` of integer labels `[B]`; a row of NaN for a label out of range that a graph does not know.
+
+    Raises:
+      ValueError: If labels that are known are out of range.
+
+    Example:
+      >>> from tfflows.networks.glow import one_hot_labels
+      >>> print(one_hot_labels([2, 0], num_classes=3).numpy())
+      [[0. 0. 1.]
+       [1. 0. 0.]]
+    """
+    labels = tf.convert_to_tensor(labels)
+    known = tf.get_static_value(labels)
+    if known is not None and ((known < 0) | (known >= num_classes)).any():
+        wrong = sorted({int(label) for label in known.ravel() if not 0 <= label < num_classes})
+        raise ValueError(f"Labels must be 0 to {num_classes - 1}, got {', '.join(map(str, wrong))}.")
+    one_hot = tf.one_hot(labels, num_classes, dtype=dtype)
+    if known is not None:
+        return one_hot
+    # Zeros would be the distribution of no class at all.
+    in_range = (labels >= 0) & (labels < num_classes)
+    return tf.where(in_range[..., tf.newaxis], one_hot, tf.constant(float("nan"), dtype))

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfflows.math.discretized_logistic_mixture import sample
 from tfflows.math.gating import concat_elu
+from tfflows.math.shapes import sizes_of
 from tfflows.networks.pixelcnn.kernels import Kernels, by_column
 from tfflows.networks.pixelcnn.network import PixelCNN
 
@@ -101,6 +102,10 @@ def _by_pixel(x):
     return tf.transpose(tf.reshape(x, [x.shape[0], -1, x.shape[-1]]), [1, 0, 2])
 
 
+def _with_shape_of(tensor, like):
+    return tensor if tensor.shape == like.shape else tf.ensure_shape(tensor, like.shape)
+
+
 class _Sampler:
     """State of one call: the folded kernels, and each unit's feature terms, which no pixel changes, for the whole image."""
 
@@ -125,8 +130,8 @@ class _Sampler:
 
     def run(self, component_uniforms: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Returns the images `[B, H, W, 3]`."""
-        batch, height, width, _ = component_uniforms.shape
-        self._batch, self._size = batch, (height, width)
+        self._batch, height, width, _ = sizes_of(component_uniforms)
+        self._static_batch, self._size = component_uniforms.shape[0], (height, width)
         self._uniforms = [tf.transpose(tensor, [1, 2, 0, 3]) for tensor in (component_uniforms, uniforms)]
         group = 2 ** (self._num_levels - 1)
 
@@ -141,10 +146,13 @@ class _Sampler:
                 index = number * group + phase
                 active = next(level for level in reversed(range(self._num_levels)) if phase % 2**level == 0)
                 row, carried = row_of[active](index, carried)
+                # Where the batch is unknown, stacked rows have forgotten their width.
+                pairs = zip(tf.nest.flatten(carried), tf.nest.flatten(start[1]), strict=True)
+                carried = tf.nest.pack_sequence_as(start[1], [_with_shape_of(tensor, like) for tensor, like in pairs])
                 rows = rows.write(index, row)
             return number + 1, carried, rows
 
-        rows = tf.TensorArray(tf.float32, height, element_shape=[width, batch, 3])
+        rows = tf.TensorArray(tf.float32, height, element_shape=[width, self._static_batch, 3])
         start = (tf.constant(0), self._empty(), rows)
         _, _, rows = tf.while_loop(
             lambda number, *_: number < height // group, body, start, maximum_iterations=height // group
@@ -241,7 +249,7 @@ class _Sampler:
         num_units = [len(self._kernels.levels[level].first + self._kernels.levels[level].second) for level in levels]
 
         def arrays(size, depth):
-            return tf.TensorArray(tf.float32, size, element_shape=[batch, depth])
+            return tf.TensorArray(tf.float32, size, element_shape=[self._static_batch, depth])
 
         # What the left neighbour leaves, and what the row gathers.
         left = {
@@ -274,7 +282,8 @@ class _Sampler:
         )
         for level in levels:
             carried["horizontal"][level] = [array.stack() for array in gathered["units"][level]]
-            carried["horizontal_half"][level] = gathered["half"][level].stack()
+            if level < self._num_levels - 1:  # at the coarsest level nothing is halved
+                carried["horizontal_half"][level] = gathered["half"][level].stack()
             if level < active:
                 coarse = gathered["coarse"][level].stack()
                 carried["horizontal_doubled"][level] = self._kernels.doublings[level].second_row(coarse)
