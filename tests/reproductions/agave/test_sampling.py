@@ -56,6 +56,20 @@ def test_cached_samples_are_the_naive_ones(injection, num_blocks):
 
 
 @pytest.mark.slow
+def test_a_batch_whose_size_a_trace_does_not_know():
+    network, _ = network_and_features("both", 1)
+    features = FeatureStream(CHANNELS, 1, seed=4).initialize(uniform(BATCH, 4, 4, 3, seed=5))
+    inputs = uniform(BATCH, 4, 4, COMPONENTS, seed=1), uniform(BATCH, 4, 4, 3, seed=2), features
+
+    def run(component_uniforms, uniforms, features):
+        return cached_sample(network, COMPONENTS, component_uniforms, uniforms, features)
+
+    signature = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]]), inputs)
+    found = tf.function(run, input_signature=signature, autograph=False)(*inputs)
+    np.testing.assert_allclose(found, tf.function(run, autograph=False)(*inputs), atol=1e-5)
+
+
+@pytest.mark.slow
 def test_xla_compiles_cached_sampling():
     network, features = network_and_features("both", 1)
     uniforms = uniform(BATCH, 4, 4, COMPONENTS, seed=1), uniform(BATCH, 4, 4, 3, seed=2)
