@@ -243,7 +243,7 @@ def test_bad_settings_are_refused(changes, message):
     ("changes", "shape", "message"),
     [
         ({"conditional": True}, SHAPE, "conditional"),
-        ({"vae_depth": 4}, SHAPE, "halves the sides 4 times"),
+        ({"vae_depth": 4}, SHAPE, "must be a multiple of 16"),
         ({"model": "pixelcnn"}, [8, 8, 1], "three"),
         ({"vae_width": 3}, SHAPE, "one number of channels must divide the other"),
     ],

@@ -192,7 +192,7 @@ def test_bad_settings_are_refused(changes, message):
     [
         ({"width": 6, "num_heads": 4}, "6 filters cannot be cut into 4 heads"),
         ({"stages": "channel 1"}, "even number"),
-        ({"stages": "squeeze, squeeze, squeeze, squeeze, channel 1"}, "more factors of 2"),
+        ({"stages": "squeeze, squeeze, squeeze, squeeze, channel 1"}, "must be a multiple of 16"),
         ({"conditional": True}, "conditional"),
     ],
 )
