@@ -584,7 +584,11 @@ def everything(bijector, x, z, kwargs):
 
 # A compiler takes long: for each class it compiles one case by default, and not those that take longest.
 @pytest.mark.parametrize(
-    "name", slow_but(set(ONE_A_CLASS) - {*LONG_TO_COMPILE, "logistic_mixture_coupling", "multiscale"}, CASES)
+    "name",
+    slow_but(
+        set(ONE_A_CLASS) - {*LONG_TO_COMPILE, "logistic_mixture_coupling", "multiscale", "inverse_autoregressive"},
+        CASES,
+    ),
 )
 def test_graph_and_compiled_equal_eager(name):
     bijector = build(name)

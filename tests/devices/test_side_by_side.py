@@ -37,6 +37,7 @@ def test_a_batch_of_unknown_size_is_one_part():
     assert [shape.as_list() for shape in calls] == [[None, 2]]
 
 
+@pytest.mark.slow
 def test_operations_get_one_thread_each_unless_tensorflow_is_at_work():
     code = (
         "import tensorflow as tf; from tfflows.devices.strategies import use_cores; use_cores(3); t = tf.config.threading; "

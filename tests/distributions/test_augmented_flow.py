@@ -351,6 +351,7 @@ def test_memory_modes_give_the_same_step(memory):
     assert_same_step(Step(), Step(memory=memory), 1e-4, 1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_step_of_one():
     assert_same_steps_of_parts(Step(), Step(replicas=2))
 

@@ -113,7 +113,8 @@ def test_a_graph_gives_what_eager_mode_gives_and_traces_equal_positions_once(num
     assert len(made.positions) == 14 and len(num_runs) == 6
 
 
-@pytest.mark.parametrize("how", ["graph", pytest.param("compiled", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["graph", "compiled"])
+@pytest.mark.slow
 def test_recomputation_gives_the_same(how):
     made, stream = network("conditional", dropout_rate=0.5)
     x, features, keys = pixels(2), features_of(stream, 2), row_keys(5)

@@ -386,6 +386,7 @@ print(
 """
 
 
+@pytest.mark.slow
 def test_two_workers_save_once_and_restore_the_same(tmp_path):
     sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
     hosts = [f"localhost:{s.getsockname()[1]}" for s in sockets]

@@ -63,6 +63,7 @@ def test_unequal_replicas_are_made_equal():
             np.testing.assert_array_equal(component, rows[0])
 
 
+@pytest.mark.slow
 def test_replicas_are_equal_after_three_steps(tmp_path):
     trainers = [TinyTrainer(replicas) for replicas in (1, 2)]
     for trainer in trainers:

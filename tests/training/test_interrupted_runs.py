@@ -2,10 +2,9 @@
 
 import pytest
 
-from tests.slow import slow_but
 
-
-@pytest.mark.parametrize("scenario", slow_but(["killed"], ["killed", "terminated", "full_disk"]))
+@pytest.mark.parametrize("scenario", ["killed", "terminated", "full_disk"])
+@pytest.mark.slow
 def test_the_same_command_ends_with_the_same_figures(interrupted_runs, scenario):
     """See interrupted_runs.py for each scenario, and for what is compared."""
     interrupted_runs(scenario)

@@ -100,12 +100,14 @@ def test_files_that_a_kill_cut_short(tmp_path, cut):
     assert len(records) == 6 * 2
 
 
+@pytest.mark.slow
 def test_what_was_flushed_survives_kill_9(scenarios):
     workdir = scenarios("flushed_logs")
     assert [r["step"] for r in read_metrics(workdir / "metrics.jsonl")] == list(range(1, 101))
     assert [step for step, _, _ in tensorboard_records(workdir)] == list(range(1, 101))
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_a_clear_error_and_keeps_what_was_logged(scenarios):
     workdir = scenarios("full_disk_of_logs")
     assert read_metrics(workdir / "metrics.jsonl")[0]["step"] == 1

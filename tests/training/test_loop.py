@@ -140,6 +140,7 @@ def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_
     assert steps_in(tmp_path) == steps_in(tmp_path / "single")
 
 
+@pytest.mark.slow
 def test_several_steps_a_call_of_two_replicas(tmp_path):
     runner = TinyTrainer(2)
     runner.run(tmp_path / "single", NUM_STEPS)
@@ -256,7 +257,7 @@ def test_a_workdir_that_is_deleted_in_mid_run_is_an_error(trainer, tmp_path, rep
     assert not list(tmp_path.rglob("step-*"))
 
 
-@pytest.mark.parametrize("replicas", slow_but([4], [4, 8]))
+@pytest.mark.parametrize("replicas", slow_but([], [4, 8]))
 def test_a_run_moves_between_numbers_of_devices(trainer, unbroken, tmp_path, replicas):
     two, more = TinyTrainer(2), TinyTrainer(replicas)
     for number, (runner, last) in enumerate([(two, 2), (more, 4), (trainer, 6), (two, 8)]):

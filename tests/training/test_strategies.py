@@ -57,6 +57,7 @@ def test_too_late_to_split():
         make_strategy("mirrored", 99)
 
 
+@pytest.mark.slow
 def test_splits_a_fresh_process(scenarios):
     scenarios("fresh_process_splits_the_cpu")
 

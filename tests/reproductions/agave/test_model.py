@@ -132,6 +132,7 @@ def test_auxiliary_images_are_means_over_blocks():
         assert vae.to_images(means).shape == [8, *SHAPE]
 
 
+@pytest.mark.slow
 def test_more_importance_samples_give_a_tighter_bound():
     model = initialized("guided")
     bounds = [tf.reduce_mean(model.importance_weighted_log_prob(images(), row_keys(4), count)) for count in (1, 8)]
@@ -144,6 +145,7 @@ def test_more_importance_samples_give_a_tighter_bound():
 # ------------------------------------------------------------------------------------------------------------ stages
 
 
+@pytest.mark.slow
 def test_joint_training_begins_where_pretraining_ended():
     """Weights of the features' parts are 0 and get a gradient; the stream is initialized, nothing else is."""
     experiment = dataclasses.replace(TINY, pretraining_steps=1, dropout_rate=0.0)

@@ -78,6 +78,7 @@ def test_one_step(name, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:Even though the")
+@pytest.mark.slow
 def test_stages(tmp_path, capsys, monkeypatch, request):
     """Both halves are trained, then the whole, which begins with what they have."""
     sampled = []

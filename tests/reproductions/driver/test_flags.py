@@ -80,6 +80,7 @@ def test_temperatures_and_images():
             read()
 
 
+@pytest.mark.slow
 def test_help_shows_every_flag_with_a_sentence():
     done = subprocess.run(
         [sys.executable, "reproductions/glow/run.py", "--help"],

@@ -170,7 +170,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"),
+        pytest.param(("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), marks=pytest.mark.slow),
         ("--jit",),
         ("--memory=reversible",),
         ("--side_by_side=3",),

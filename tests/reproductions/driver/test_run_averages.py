@@ -119,6 +119,7 @@ def test_a_run_that_was_finished_reports_the_same(copied):
     assert record_of(workdir)["value"] == before["value"]
 
 
+@pytest.mark.slow
 def test_replicas_give_the_same(trained, tmp_path):
     workdir, _ = trained
     several = ("--strategy=mirrored", "--virtual_devices=2", "--steps_per_execution=2", "--set=evaluate_every=2")

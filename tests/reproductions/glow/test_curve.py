@@ -24,6 +24,7 @@ def curve_of(workdir, *arguments):
     return dict(map(tuple, record_of(workdir)["curve"]))
 
 
+@pytest.mark.slow
 def test_bits_per_dim_of_digits_fall_into_the_band(tmp_path):
     curve = curve_of(tmp_path, "--steps=300", "--set=evaluate_every=100")
     # Seeds 0 to 4: 8.041 +- 0.024, 7.639 +- 0.023, 7.415 +- 0.025 (mean and deviation).

@@ -235,7 +235,7 @@ def test_variables_are_listed_once_with_stable_names():
 
 
 def test_images_that_cannot_be_halved():
-    with pytest.raises(ValueError, match=r"Cannot squeeze an image of shape \(5, 5, 6\)"):
+    with pytest.raises(ValueError, match="height must be a multiple of"):
         glow.build(TINY, [10, 10, 3], 0, seed=0)
 
 

@@ -14,7 +14,6 @@ BY_DEFAULT = (
     "ablation_reverse_additive",
     "ablation_shuffle_affine",
     "cifar10_conditional",
-    "celeba_hq",
     "claims_invertible_affine",
 )
 

@@ -32,6 +32,7 @@ def test_two_reversed_orders_see_both_sides(variant):
     assert np.all(both[first | second]) and both.sum() > (first | second).sum()
 
 
+@pytest.mark.slow
 def test_draws(tmp_path):
     draw("paper", tmp_path / "picture.png", side=9)
     assert (tmp_path / "picture.png").stat().st_size > 1000

@@ -11,7 +11,7 @@ from tests.reproductions.driver.running import record_of, run, small_source
 from tests.slow import slow_but
 
 # Each variant and each dequantization once.
-BY_DEFAULT = ("cifar10_fine_grained",)
+BY_DEFAULT = ()
 
 
 @pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
