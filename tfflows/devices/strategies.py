@@ -164,7 +164,7 @@ def _split_cpu(number):
     return number
 
 
-def cluster_size():
+def cluster_size() -> int:
     """The number of workers in the environment variable TF_CONFIG; 0 without one.
 
     Raises:
