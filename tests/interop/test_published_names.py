@@ -21,7 +21,7 @@ CASES = [
     f"{paper} {name}"
     for paper, reproduction in PAPERS.items()
     for name, experiment in reproduction.experiments.items()
-    if experiment.scale == "paper" and "claims" not in name and (paper in SHALLOW or name == "cifar10_pixelcnn")
+    if experiment.scale == "paper" and "claims" not in name and (paper in SHALLOW or paper == "agave")
 ]
 BY_DEFAULT = ("glow celeba_hq", "agave cifar10_pixelcnn")
 
