@@ -249,7 +249,8 @@ def format_train(train: Mapping[str, float]) -> str:
 
 def format_gap(train: Mapping[str, float]) -> str:
     """Formats `Record.train`: the gap between test and training images."""
-    return f"{train['gap']:+.4f} ± {train['gap_standard_error']:.4f}"
+    error = f" ± {train['gap_standard_error']:.4f}" if train["num_images"] > 1 else ""
+    return f"{train['gap']:+.4f}{error}"
 
 
 def find_regressions(results_directory: str | os.PathLike) -> tuple[Comparison, ...]:

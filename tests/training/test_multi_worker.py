@@ -1,7 +1,9 @@
 """Two processes that TF_CONFIG names train as one process with the same global batch."""
 
+import numpy as np
 import pytest
 
+from tfflows.devices import agreement
 from tfflows.devices.agreement import check_workers_agree, differences, gather_texts
 from tfflows.devices.strategies import make_strategy
 
@@ -27,3 +29,28 @@ def test_what_differs_is_named_for_each_worker():
     strategy = make_strategy("one_device")
     check_workers_agree(strategy, {"a": 1})
     assert gather_texts(strategy, "text") == ["text"]
+
+
+@pytest.mark.parametrize("texts", [("", ""), ("a", ""), ("straße", "{}")])
+def test_texts_of_any_length_are_gathered(monkeypatch, texts):
+    """TensorFlow crashes where workers sum a tensor without numbers, so there is never one."""
+    monkeypatch.setattr(agreement, "num_workers", lambda strategy: len(texts))
+
+    contributed = {0: [], 1: []}
+
+    def record(strategy, value, index):
+        assert value.size
+        contributed[index].append(value)
+        # The first sum is of the lengths.
+        if len(contributed[index]) == 1:
+            return np.array([len(text.encode()) for text in texts], np.float32)
+        return value
+
+    for index in (0, 1):
+        monkeypatch.setattr(
+            agreement, "_sum_over_workers", lambda strategy, value, index=index: record(strategy, value, index)
+        )
+        monkeypatch.setattr(agreement, "worker_index", lambda strategy, index=index: index)
+        assert gather_texts(None, texts[index])[index] == texts[index]
+    total = contributed[0][1] + contributed[1][1]
+    assert [bytes(row.astype(np.uint8)).rstrip(b"\0").decode() for row in total] == list(texts)

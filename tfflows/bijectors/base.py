@@ -1,6 +1,6 @@
 """The base class: value and log-determinant in one pass, for every bijector of the library."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -8,16 +8,16 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.bijectors.invert import _Invert
 
 from tfflows.bijectors.cache import OnePassCache
-from tfflows.math.random import RowKeys, fold_in
-from tfflows.math.shapes import flatten_batch, shape_of
+from tfflows.bijectors.conditions import map_condition
+from tfflows.math.shapes import shape_of
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
-from tfflows.tracing.variables import check_no_layers, share_variables
+from tfflows.tracing.variables import CopiedWithoutLayers, share_variables
 
 tfb = tfp.bijectors
 
 
-class Bijector(tfb.Bijector):
+class Bijector(CopiedWithoutLayers, tfb.Bijector):
     """A TFP bijector whose primitive is the pair (value, log-determinant).
 
     A subclass implements `_forward_and_log_det(x)` and `_inverse_and_log_det(y)`, or, with `takes_condition = True`, the same
@@ -135,10 +135,6 @@ class Bijector(tfb.Bijector):
         raise ValueError(
             f"{self.name} ({type(self).__name__}) has no batch shape, so it cannot be sliced; slice its input or its output."
         )
-
-    def __reduce_ex__(self, protocol):
-        check_no_layers(self, "copy.deepcopy or pickle")
-        return super().__reduce_ex__(protocol)
 
     def _num_parameters(self):
         return sum(variable.shape.num_elements() for variable in self.trainable_variables)
@@ -424,53 +420,6 @@ def _shape_of_rank_at_least(x, rank, message):
         return tf.shape(x)
 
 
-def check_bijectors(owner: str, *bijectors: Any) -> None:
-    """Checks that what `owner` is made of are bijectors.
-
-    Raises:
-      TypeError: If one is something else, such as a list or a network.
-    """
-    for bijector in bijectors:
-        if not isinstance(bijector, tfb.Bijector):
-            raise TypeError(
-                f"{owner} needs bijectors, got {bijector!r}, a {type(bijector).__name__}; bijectors that run one after another "
-                "make one as Chain(bijectors), and a network goes into a bijector, such as AffineCoupling(network)."
-            )
-
-
-def check_network_dtype(bijector: Bijector, parameters: tf.Tensor) -> None:
-    """Checks that the output of a bijector's network has the dtype of its data.
-
-    Raises:
-      ValueError: If it has another one, as under a mixed policy.
-    """
-    if parameters.dtype != bijector.dtype:
-        raise ValueError(
-            f"The network {getattr(bijector.network, 'name', bijector.network)!r} of {type(bijector).__name__} "
-            f"{bijector.name!r} gave {parameters.dtype.name} for data of {bijector.dtype.name}: cast its output, or give the "
-            "two the same dtype."
-        )
-
-
-def common_dtype(owner: str, bijectors: Sequence[tfb.Bijector]) -> tf.DType | None:
-    """The dtype that the bijectors of `owner` share; None if any will do.
-
-    Raises:
-      ValueError: If two of them have different dtypes.
-    """
-    found = None
-    for bijector in bijectors:
-        if not isinstance(bijector.dtype, tf.DType):
-            continue
-        found = found or bijector
-        if bijector.dtype != found.dtype:
-            raise ValueError(
-                f"The parts of {owner} need one dtype, but {type(found).__name__} {found.name!r} is {found.dtype.name} and "
-                f"{type(bijector).__name__} {bijector.name!r} is {bijector.dtype.name}; build all of them with the same dtype=."
-            )
-    return None if found is None else found.dtype
-
-
 def takes_condition(bijector: tfb.Bijector | None) -> bool:
     """Tells whether a bijector takes a condition: one of this library, bare or under `tfb.Invert`, may; one of TFP does not."""
     while isinstance(bijector, _Invert):
@@ -565,50 +514,3 @@ def broadcast_log_det(log_det: tf.Tensor | float, x: tf.Tensor, event_ndims: int
     batch_shape = shape_of(x)[:batch_ndims]
     out = tf.broadcast_to(tf.cast(log_det, x.dtype), batch_shape)
     return tf.ensure_shape(out, x.shape[:batch_ndims])
-
-
-def map_condition(
-    condition: Any,
-    on_tensor: Callable[[tf.Tensor], tf.Tensor] | None = None,
-    on_keys: Callable[[RowKeys], RowKeys] | None = None,
-) -> Any:
-    """Applies functions to the tensors and to the random keys of a condition; None stays None.
-
-    Args:
-      condition: `Tensor`, `RowKeys`, None, or dictionaries, lists and tuples of them.
-      on_tensor: Function of a tensor; None for the identity.
-      on_keys: Function of `RowKeys`; None for the identity.
-
-    Returns:
-      The results in the structure of the condition.
-
-    Example:
-      >>> import tensorflow as tf
-      >>> from tfflows.bijectors.base import map_condition
-      >>> condition = {"labels": tf.constant([3.0]), "context": None}
-      >>> squared = map_condition(condition, on_tensor=tf.square)
-      >>> print(squared["labels"].numpy(), squared["context"])
-      [9.] None
-    """
-    if condition is None:
-        return None
-    if isinstance(condition, RowKeys):
-        return on_keys(condition) if on_keys else condition
-    if isinstance(condition, dict):
-        return {name: map_condition(value, on_tensor, on_keys) for name, value in condition.items()}
-    if isinstance(condition, list | tuple):
-        return type(condition)(map_condition(value, on_tensor, on_keys) for value in condition)
-    return on_tensor(condition) if on_tensor else condition
-
-
-def at_place(condition: Any, place: int) -> Any:
-    """Gives the condition of the bijector at a place of a chain, with random keys of an independent stream.
-
-    Equal bijectors then draw different noise, such as dropout masks, without having to know their places.
-    """
-    return map_condition(condition, on_keys=lambda keys: fold_in(keys, place))
-
-
-def flat_condition(condition: Any, batch_ndims: int) -> Any:
-    """Folds the `batch_ndims` batch axes of the tensors of a condition into one, as networks expect."""
-    return map_condition(condition, on_tensor=lambda tensor: flatten_batch(tensor, tensor.shape.rank - batch_ndims))

@@ -9,14 +9,13 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import (
     Bijector,
-    at_place,
-    check_bijectors,
-    common_dtype,
     inverse_and_log_det,
     rebuild_and_gradient,
     takes_condition,
     value_and_log_det,
 )
+from tfflows.bijectors.conditions import at_place
+from tfflows.bijectors.parts import check_bijectors, common_dtype
 from tfflows.tracing import gradients
 from tfflows.tracing.shared_blocks import SharedBlocks
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det, check_network_dtype, flat_condition
+from tfflows.bijectors.base import Bijector, broadcast_log_det
+from tfflows.bijectors.conditions import flat_condition
+from tfflows.bijectors.parts import check_network_dtype
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing import gradients

@@ -4,7 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, check_bijectors, takes_condition
+from tfflows.bijectors.base import Bijector, takes_condition
+from tfflows.bijectors.parts import check_bijectors
 from tfflows.tracing.gradients import INVERSE
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, check_network_dtype
+from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.parts import check_network_dtype
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, shape_of, unflatten_batch
 from tfflows.tracing.variables import variables_of_layers

@@ -5,14 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import (
-    Bijector,
-    broadcast_log_det,
-    check_bijectors,
-    common_dtype,
-    forward_and_log_det,
-    inverse_and_log_det,
-)
+from tfflows.bijectors.base import Bijector, broadcast_log_det, forward_and_log_det, inverse_and_log_det
+from tfflows.bijectors.parts import check_bijectors, common_dtype
 from tfflows.tracing.gradients import INVERSE
 
 tfb = tfp.bijectors

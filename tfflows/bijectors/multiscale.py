@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector, at_place, check_bijectors, common_dtype, map_condition, takes_condition
+from tfflows.bijectors.base import Bijector, takes_condition
+from tfflows.bijectors.conditions import at_place, map_condition
+from tfflows.bijectors.parts import check_bijectors, common_dtype
 from tfflows.tracing import gradients
 from tfflows.tracing.stateless import Derived, Structure
 

@@ -8,12 +8,12 @@ import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import (
     Bijector,
-    check_bijectors,
     forward_and_log_det,
     inverse_and_log_det,
     rebuild_and_gradient,
     takes_condition,
 )
+from tfflows.bijectors.parts import check_bijectors
 from tfflows.tracing.gradients import INVERSE
 
 tfb = tfp.bijectors

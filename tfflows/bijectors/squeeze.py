@@ -4,7 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det, map_condition
+from tfflows.bijectors.base import Bijector, broadcast_log_det
+from tfflows.bijectors.conditions import map_condition
 from tfflows.math import squeeze as squeeze_math
 
 

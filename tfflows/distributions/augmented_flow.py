@@ -6,9 +6,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import Bijector, check_bijectors, inverse_and_log_det
+from tfflows.bijectors.base import Bijector, inverse_and_log_det
 from tfflows.bijectors.chain import Chain
 from tfflows.bijectors.on_data import OnData
+from tfflows.bijectors.parts import check_bijectors
 from tfflows.distributions.augmenters import NormalAugmenter
 from tfflows.distributions.image_model import log_mean_weight
 from tfflows.math.random import RowKeys, fold_in, normal_rows

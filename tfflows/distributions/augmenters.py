@@ -11,7 +11,7 @@ from tfflows.distributions.conditional_noise import ConditionalNoise, log_standa
 from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks import CouplingNetwork, EluCouplingNetwork, ResidualContextNetwork
 from tfflows.networks.layers import call_layer, initialize_layer
-from tfflows.tracing.variables import variables_of_layers
+from tfflows.tracing.variables import CopiedWithoutLayers, variables_of_layers
 
 tfb = tfp.bijectors
 
@@ -78,7 +78,7 @@ class NormalAugmenter(tf.Module):
         return self.sample_and_log_prob(x, keys)[0]
 
 
-class GaussianAugmenter(tf.Module):
+class GaussianAugmenter(CopiedWithoutLayers, tf.Module):
     """`z = mean(x) + exp(log_scale(x)) e`, `e ~ N(0, I)`: `ln q(z | x) = ln N(e) - sum log_scale`.
 
     With a network whose output is zero, as that of many networks is at init, q is N(0, I).

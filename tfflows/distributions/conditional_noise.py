@@ -6,16 +6,16 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfflows.bijectors.base import check_bijectors
+from tfflows.bijectors.parts import check_bijectors
 from tfflows.math.random import RowKeys, fold_in, normal_rows
 from tfflows.math.squeeze import split_colours
 from tfflows.networks.layers import call_layer, initialize_layer
-from tfflows.tracing.variables import variables_of_layers
+from tfflows.tracing.variables import CopiedWithoutLayers, variables_of_layers
 
 tfb = tfp.bijectors
 
 
-class ConditionalNoise(tf.Module):
+class ConditionalNoise(CopiedWithoutLayers, tf.Module):
     """`w = g(e; h(x))`, `e ~ N(0, I)`: `ln r(w | x) = ln N(e) - ln |det dg/de|`.
 
     w has the shape of x, or another number of channels.

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.tracing.memory import REVERSIBLE, memory_mode
+from tfflows.tracing.variables import CopiedWithoutLayers
 
 
-class ImageModel(tf.Module):
+class ImageModel(CopiedWithoutLayers, tf.Module):
     """Base class of image models: log-probabilities of uint8 images `[B, H, W, C]`, or lower bounds on them, in nats.
 
     A subclass implements `elbo`, `training_loss`, `initialize` and `sample`; one with an encoder also `reconstruct`.

@@ -182,28 +182,30 @@ def check_built(layer: keras.layers.Layer, what: str) -> None:
         )
 
 
-def check_no_layers(module: Any, what: str) -> None:
-    """Checks that nothing below a module is a Keras layer: Keras copies the objects of one without their variables.
+class CopiedWithoutLayers:
+    """Mix-in of modules: `copy.deepcopy` and `pickle` refuse one that holds a Keras layer; `copy.copy` shares all parts.
 
-    Args:
-      module: The module.
-      what: What is to be done with it, such as `copy.deepcopy`.
-
-    Raises:
-      TypeError: If there is a Keras layer.
+    Keras copies a layer without its variables.
     """
 
-    def visit(value, path, place, number):
+    def __copy__(self):
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
+    def __reduce_ex__(self, protocol):
+        walk(self, own_children, self._refuse_layer)
+        return super().__reduce_ex__(protocol)
+
+    def _refuse_layer(self, value, path, place, number):
         del place, number
         if isinstance(value, keras.layers.Layer):
             raise TypeError(
-                f"{what} cannot copy the {type(module).__name__} {getattr(module, 'name', '')!r}: it holds the Keras layer "
+                f"copy.deepcopy and pickle cannot copy the {type(self).__name__} {self.name!r}: it holds the Keras layer "
                 f"{value.name!r} at {_joined(path)!r}. Build a second one with the same arguments, and assign it the variables "
                 "of the first, or restore them from a tf.train.Checkpoint."
             )
         return True
-
-    walk(module, own_children, visit)
 
 
 def is_module(value: Any) -> bool:

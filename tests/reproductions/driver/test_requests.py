@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
@@ -38,13 +37,6 @@ def trained(tmp_path_factory):
     arguments = (*TINY, "--set=warmup_steps=0", "--log_every=1", "--checkpoint_every=2", f"--workdir={workdir}")
     run(*arguments, "--steps=4")
     return workdir, arguments
-
-
-@pytest.fixture
-def copied(trained, tmp_path):
-    workdir, arguments = trained
-    shutil.copytree(workdir, tmp_path / "copied")
-    return tmp_path / "copied", (*arguments, f"--workdir={tmp_path / 'copied'}")
 
 
 def state(workdir):

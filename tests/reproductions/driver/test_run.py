@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
@@ -25,14 +24,6 @@ def trained(tmp_path_factory):
     arguments = (*TINY, *STEPS, f"--workdir={workdir}", "--set=evaluate_every=2", "--select=best_test")
     run(*arguments)
     return workdir, arguments
-
-
-@pytest.fixture
-def copied(trained, tmp_path):
-    """A copy of it to be changed, with the arguments for it."""
-    workdir, arguments = trained
-    shutil.copytree(workdir, tmp_path / "copied")
-    return tmp_path / "copied", (*arguments, f"--workdir={tmp_path / 'copied'}")
 
 
 def test_what_a_run_leaves(trained):

@@ -1,7 +1,6 @@
 """Runs whose parameters are averaged: what is evaluated, selected, drawn and saved."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -26,13 +25,6 @@ def trained(tmp_path_factory):
     arguments = arguments_of(workdir, "--set=evaluate_every=2")
     run(*arguments)
     return workdir, arguments
-
-
-@pytest.fixture
-def copied(trained, tmp_path):
-    workdir, arguments = trained
-    shutil.copytree(workdir, tmp_path / "copied")
-    return tmp_path / "copied", (*arguments, f"--workdir={tmp_path / 'copied'}")
 
 
 def picture(workdir):

@@ -22,13 +22,6 @@ def trained(tmp_path_factory):
     return workdir, arguments
 
 
-@pytest.fixture
-def copied(trained, tmp_path):
-    workdir, arguments = trained
-    shutil.copytree(workdir, tmp_path / "copied")
-    return tmp_path / "copied", (*arguments, f"--workdir={tmp_path / 'copied'}")
-
-
 def check_train(workdir):
     """The record's training side follows from the values of the images."""
     (record,) = load_records(workdir / "results")
