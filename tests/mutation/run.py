@@ -3,10 +3,10 @@
     python -m tests.mutation.run --mutants=250 --seed=0 --results=workdirs/mutation.jsonl &
     python -m tests.mutation.run --results=workdirs/mutation.jsonl --summary
 
-Each mutant is made in a temporary copy of the tree and tested for `--seconds`, with `pytest -x`, in a fork of a process that has
-imported TensorFlow; its result is one line of the results file. What stands there already is not run again, so that a run may be
-broken off and continued. Draws follow from the seed and the sources: lines that can be changed at all are drawn without
-replacement, then one of the changes of each.
+Each mutant is made in a temporary copy of the tree and tested for `--seconds` of CPU time, with `pytest -x`, in a fork of a
+process that has imported TensorFlow; its result is one line of the results file. What stands there already is not run again, so
+that a run may be broken off and continued. Draws follow from the seed and the sources: lines that can be changed at all are drawn
+without replacement, then one of the changes of each.
 
 A mutant is `killed` if a test fails that passes without it, or hangs; else it has `survived`. Survivors that compute the same as
 the original are listed in `equivalent.json` by their ids, each with the reason; they do not count.
@@ -40,8 +40,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 EQUIVALENT = pathlib.Path(__file__).parent / "equivalent.json"
 # Folders and single modules, wherever in the packages they lie.
 TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "expected", "verdicts")
-# What a test may take beyond the end of its time before it counts as hanging, start-up included.
-_GRACE_SECONDS = 240
+# What a mutant's tests may take by the clock before they count as hanging, as a multiple of their CPU time, and on top of it.
+_PATIENCE, _GRACE_SECONDS = 4, 240
 KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
 
 
@@ -90,7 +90,7 @@ class Laboratory:
     """Runs tests on mutants in a copy of the tree."""
 
     def __init__(self, copy, seconds):
-        """Args: copy: `pathlib.Path` of the copy; seconds: for the tests of one mutant."""
+        """Args: copy: `pathlib.Path` of the copy; seconds: CPU time for the tests of one mutant."""
         self._copy, self._seconds = copy, seconds
         self._selection = Selection(copy)
         self._passing = set()
@@ -154,7 +154,7 @@ class Laboratory:
                 code = int(function())
             finally:
                 os._exit(code)
-        deadline = time.monotonic() + self._seconds + _GRACE_SECONDS
+        deadline = time.monotonic() + _PATIENCE * self._seconds + _GRACE_SECONDS
         try:
             while time.monotonic() < deadline:
                 ended, status = os.waitpid(process, os.WNOHANG)
@@ -248,7 +248,7 @@ def main(arguments=None):
     parser.add_argument("--mutants", type=int, default=250, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="for the tests of one mutant, after they are collected"
+        "--seconds", type=float, default=60.0, help="CPU time for the tests of one mutant, after they are collected"
     )
     parser.add_argument("--targets", nargs="+", default=TARGETS, help="folders and modules that are mutated")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "workdirs" / "mutation.jsonl")
