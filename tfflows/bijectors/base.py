@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.bijectors.invert import _Invert
 
 from tfflows.bijectors.cache import OnePassCache
-from tfflows.bijectors.conditions import map_condition
+from tfflows.bijectors.parts import map_condition
 from tfflows.math.shapes import shape_of
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det

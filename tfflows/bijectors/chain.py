@@ -14,8 +14,7 @@ from tfflows.bijectors.base import (
     takes_condition,
     value_and_log_det,
 )
-from tfflows.bijectors.conditions import at_place
-from tfflows.bijectors.parts import check_bijectors, common_dtype
+from tfflows.bijectors.parts import at_place, check_bijectors, common_dtype
 from tfflows.tracing import gradients
 from tfflows.tracing.shared_blocks import SharedBlocks
 

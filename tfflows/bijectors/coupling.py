@@ -6,8 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.bijectors.conditions import flat_condition
-from tfflows.bijectors.parts import check_network_dtype
+from tfflows.bijectors.parts import check_network_dtype, flat_condition
 from tfflows.math import coupling
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing import gradients

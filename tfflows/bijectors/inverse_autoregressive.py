@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector
-from tfflows.bijectors.conditions import flat_condition
+from tfflows.bijectors.parts import flat_condition
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.gradients import INVERSE
 from tfflows.tracing.variables import variables_of_layers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.bijectors.conditions import flat_condition
+from tfflows.bijectors.parts import flat_condition
 from tfflows.math import coupling
 from tfflows.math.masked_convolution import pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse

@@ -8,8 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import Bijector, takes_condition
-from tfflows.bijectors.conditions import at_place, map_condition
-from tfflows.bijectors.parts import check_bijectors, common_dtype
+from tfflows.bijectors.parts import at_place, check_bijectors, common_dtype, map_condition
 from tfflows.tracing import gradients
 from tfflows.tracing.stateless import Derived, Structure
 

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.bijectors.conditions import map_condition
+from tfflows.bijectors.parts import map_condition
 from tfflows.math import squeeze as squeeze_math
 
 

@@ -11,7 +11,7 @@ from tfflows.bijectors.chain import Chain
 from tfflows.bijectors.on_data import OnData
 from tfflows.bijectors.parts import check_bijectors
 from tfflows.distributions.augmenters import NormalAugmenter
-from tfflows.distributions.image_model import log_mean_weight
+from tfflows.distributions.image_model import check_distribution, log_mean_weight
 from tfflows.math.random import RowKeys, fold_in, normal_rows
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -212,19 +212,6 @@ def augment(
     base = tfd.Sample(tfd.Normal(0.0, 1.0), on_data.inverse_event_shape([*outer, channels + num_channels]))
     joint_flow = tfd.TransformedDistribution(base, bijector, name="augmented")
     return AugmentedFlow(joint_flow, NormalAugmenter(num_channels) if augmenter is None else augmenter)
-
-
-def check_distribution(owner: str, flow: Any) -> None:
-    """Checks that what `owner` is made of is a distribution.
-
-    Raises:
-      TypeError: If it is something else, such as a bijector.
-    """
-    if not isinstance(flow, tfd.Distribution):
-        raise TypeError(
-            f"{owner} needs a distribution, got {flow!r}, a {type(flow).__name__}; a bijector makes one as "
-            "tfd.TransformedDistribution(base, bijector), with a standard normal as the base."
-        )
 
 
 def _kwargs(condition):

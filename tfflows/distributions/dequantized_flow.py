@@ -7,9 +7,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.bijectors.base import Bijector, takes_condition
-from tfflows.distributions.augmented_flow import AugmentedFlow, check_distribution
+from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, bits_per_dim, center, quantize, to_images
-from tfflows.distributions.image_model import ImageModel
+from tfflows.distributions.image_model import ImageModel, check_distribution
 from tfflows.math.random import RowKeys, fold_in, normal_rows
 
 tfd = tfp.distributions

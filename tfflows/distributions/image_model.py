@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.tracing.memory import REVERSIBLE, memory_mode
 from tfflows.tracing.variables import CopiedWithoutLayers
+
+tfd = tfp.distributions
 
 
 class ImageModel(CopiedWithoutLayers, tf.Module):
@@ -190,4 +193,17 @@ def refuse_reversible() -> None:
     if memory_mode() == REVERSIBLE:
         raise ValueError(
             "Only flows can be rebuilt from their latents: use the memory mode 'recompute', which keeps blocks' inputs."
+        )
+
+
+def check_distribution(owner: str, flow: Any) -> None:
+    """Checks that what `owner` is made of is a distribution.
+
+    Raises:
+      TypeError: If it is something else, such as a bijector.
+    """
+    if not isinstance(flow, tfd.Distribution):
+        raise TypeError(
+            f"{owner} needs a distribution, got {flow!r}, a {type(flow).__name__}; a bijector makes one as "
+            "tfd.TransformedDistribution(base, bijector), with a standard normal as the base."
         )
