@@ -25,6 +25,9 @@ _SHUFFLE_WINDOW_RECORDS = 16_384
 _FILES_READ_AT_ONCE = 16
 _INFINITE = 2**62
 
+# AutoGraph has nothing to do here, and takes half a second to find that out. Recipes of `RecordSource` may need it.
+_plain = tf.autograph.experimental.do_not_convert
+
 
 def training_batches(
     source: ImageSource,
@@ -108,6 +111,7 @@ def training_batches(
             records = records.map(lambda batch: batch[first_row : first_row + num_rows]).unbatch()
         decoded = _decoded_batches(source, records, batch_size)
 
+        @_plain
         def assemble(element, batch):
             return finish(*rows_of(element), *batch)
 
@@ -116,6 +120,7 @@ def training_batches(
         )
     else:
 
+        @_plain
         def load(element):
             step, rows = rows_of(element)
             positions = _shuffled_positions(step * global_batch_size + rows, source.num_images, seed)
@@ -191,7 +196,7 @@ def evaluation_batches(
             records = records.batch(global_batch_size)
             records = records.map(lambda batch: batch[first_row : first_row + num_rows]).unbatch()
         dataset = tf.data.Dataset.zip((plan, _decoded_batches(source, records, batch_size))).map(
-            lambda element, batch: finish(positions_of(element), *batch)
+            _plain(lambda element, batch: finish(positions_of(element), *batch))
         )
     else:
         crops = None
@@ -199,6 +204,7 @@ def evaluation_batches(
             with tf.init_scope(), tf.device("CPU:0"):
                 crops = tf.random.stateless_uniform([source.num_images, 2], [seed, _CROP])
 
+        @_plain
         def load(element):
             positions = positions_of(element)
             existing = tf.where(positions < source.num_images, positions, 0)
@@ -248,6 +254,7 @@ def _shuffled_records(source: RecordSource, seed: int, first: int) -> tf.data.Da
             block_length=16,
         )
 
+        @_plain
         def permute_window(number, batch):
             size = tf.size(batch, out_type=tf.int64)
             key = tf.random.experimental.stateless_fold_in(

@@ -95,7 +95,7 @@ def gather_texts(strategy: tf.distribute.Strategy, text: str) -> list[str]:
 
 
 def _sum_over_workers(strategy, value):
-    @tf.function
+    @tf.function(autograph=False)
     def total(value):
         def replica(value):
             # An argument is on no device, and the sum goes where its summand is.

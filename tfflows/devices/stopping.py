@@ -64,7 +64,7 @@ def make_any_worker(strategy: tf.distribute.Strategy) -> Callable[[object], bool
     if num_workers(strategy) == 1:
         return bool
 
-    @tf.function
+    @tf.function(autograph=False)
     def total(flag):
         def replica(flag):
             # An argument is on no device, and the sum goes where its summand is.

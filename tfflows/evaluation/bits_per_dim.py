@@ -105,9 +105,9 @@ class Evaluator:
         def keyed(images, labels, index):
             return (measure or bits)(images, labels, fold_in(row_keys(seed, 0, index[0]), "evaluation"))
 
-        compiled = tf.function(keyed, jit_compile=True) if jit_compile else keyed
+        compiled = tf.function(keyed, jit_compile=True, autograph=False) if jit_compile else keyed
 
-        @tf.function
+        @tf.function(autograph=False)
         def evaluate_batch(batch):
             def replica(batch):
                 mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values

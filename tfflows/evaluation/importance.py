@@ -118,9 +118,9 @@ class ImportanceEvaluator:
             samples = first_sample + tf.range(self._samples_per_call)
             return tf.map_fn(sample_of, samples, fn_output_signature=tf.float32, parallel_iterations=1)
 
-        compiled = tf.function(log_weights, jit_compile=True) if jit_compile else log_weights
+        compiled = tf.function(log_weights, jit_compile=True, autograph=False) if jit_compile else log_weights
 
-        @tf.function
+        @tf.function(autograph=False)
         def evaluate_batch(batch, first_sample):
             def replica(batch, first_sample):
                 mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values

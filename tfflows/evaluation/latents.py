@@ -89,9 +89,9 @@ class LatentCodec:
         def noise(seed, start):
             return normal_rows(fold_in(row_keys(seed, 0, start), "sample"), batch_size, self.latent_shape)
 
-        self._encode = tf.function(encode, jit_compile=jit_compile or None)
-        self._decode = tf.function(decode, jit_compile=jit_compile or None)
-        self._noise = tf.function(noise)
+        self._encode = tf.function(encode, jit_compile=jit_compile or None, autograph=False)
+        self._decode = tf.function(decode, jit_compile=jit_compile or None, autograph=False)
+        self._noise = tf.function(noise, autograph=False)
 
     def encode(self, images: np.ndarray, seed: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Whitened latents, dequantization noise included; the noise of image i depends on (seed, i) alone.

@@ -275,7 +275,7 @@ def equalize_replicas(strategy: tf.distribute.Strategy, variables: Sequence[tf.V
     if strategy.num_replicas_in_sync == 1:
         return
 
-    @tf.function
+    @tf.function(autograph=False)
     def values_of_first():
         def replica_values():
             context = tf.distribute.get_replica_context()

@@ -199,7 +199,7 @@ def make_several_steps(
         metrics = train_step(next(batches))
         return tf.stack([tf.cast(metrics[name], tf.float64) for name in metric_names])
 
-    @tf.function
+    @tf.function(autograph=False)
     def loop(batches, num_steps):
         def goes_on(number, finite, _):
             return (number < num_steps) & finite
