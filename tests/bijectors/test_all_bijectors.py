@@ -356,7 +356,7 @@ LONG_TO_COMPILE = (
     "logistic_mixture_coupling_vector",
     "logistic_mixture_coupling_paper",
 )
-# One of each class, whose derivatives are checked by default.
+# One of each class: where a check takes long, the others are slow ones.
 ONE_A_CLASS = (
     "actnorm_per_channel",
     "checkerboard_split",
@@ -382,6 +382,7 @@ ONE_A_CLASS = (
     "chain",
     "multiscale",
 )
+BY_CLASS = pytest.mark.parametrize("name", slow_but(ONE_A_CLASS, CASES))
 # Of these, the simplest that fold the batch for a network.
 WITH_A_NETWORK = (
     "affine_coupling_conditional",
@@ -407,6 +408,10 @@ def build(name, dtype=tf.float32, seed=0):
     return bijector
 
 
+# For tests that only read: building takes longer than most of them.
+built = functools.cache(build)
+
+
 def random_event(shape, batch, dtype=tf.float32, seed=0):
     return tf.cast(tf.random.stateless_normal([*batch, *shape], [7, seed], dtype=tf.float64), dtype)
 
@@ -421,7 +426,7 @@ def data_of(name, batch, dtype=tf.float32):
 def latent_of(name, batch, dtype=tf.float32):
     z = random_event(CASES[name].latent, batch, dtype, seed=1)
     # Softplus has positive values alone; the latents of data are in its range.
-    return build(name, dtype).inverse(data_of(name, batch, dtype)) if name == "chain_of_foreign" else z
+    return built(name, dtype).inverse(data_of(name, batch, dtype)) if name == "chain_of_foreign" else z
 
 
 def kwargs_of(name, batch, dtype=tf.float32):
@@ -443,11 +448,18 @@ def assert_close(actual, expected, tolerance):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@ALL
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 3e-4), ("float64", 1e-9)])
+@pytest.mark.parametrize(
+    ("name", "dtype", "tolerance"),
+    [
+        *slow_but(
+            [(name, "float32", 3e-4) for name in ONE_A_CLASS], [(name, "float32", 3e-4) for name in CASES], rows=True
+        )
+    ]
+    + [(name, "float64", 1e-9) for name in CASES],
+)
 def test_inverts(name, dtype, tolerance):
     # tf.identity and a second bijector of equal parameters keep TFP's cache out of it.
-    bijector, other = build(name, dtype), build(name, dtype)
+    bijector, other = built(name, dtype), build(name, dtype)
     x, z, kwargs = data_of(name, [3], dtype), latent_of(name, [3], dtype), kwargs_of(name, [3], dtype)
     latent = bijector.inverse(x, **kwargs)
     data = bijector.forward(z, **kwargs)
@@ -461,10 +473,15 @@ def test_inverts(name, dtype, tolerance):
     )
 
 
-@ALL
-@pytest.mark.parametrize("direction", ["inverse", "forward"])
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        *((name, "inverse") for name in CASES),
+        *slow_but([(name, "forward") for name in ONE_A_CLASS], [(name, "forward") for name in CASES], rows=True),
+    ],
+)
 def test_log_det_is_that_of_the_jacobian(name, direction):
-    bijector = build(name, tf.float64)
+    bijector = built(name, "float64")
     batch = [2]
     size = math.prod(CASES[name].data)
     start = (data_of if direction == "inverse" else latent_of)(name, batch, tf.float64)
@@ -481,11 +498,11 @@ def test_log_det_is_that_of_the_jacobian(name, direction):
 
 
 def test_one_case_of_each_class_is_differentiated_by_default():
-    assert {type(build(name)) for name in ONE_A_CLASS} == {type(build(name)) for name in CASES}
+    assert {type(built(name)) for name in ONE_A_CLASS} == {type(built(name)) for name in CASES}
 
 
 @pytest.mark.parametrize("direction", ["inverse", "forward"])
-@pytest.mark.parametrize("name", slow_but(ONE_A_CLASS, CASES))
+@BY_CLASS
 def test_first_and_second_derivatives_are_those_of_finite_differences(name, direction):
     """Of value and log-determinant, each weighted at random, along random directions of the input and of the parameters."""
     bijector = build(name, tf.float64)
@@ -553,7 +570,7 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(name, dire
 @ALL
 @pytest.mark.parametrize("value", [1e4, -1e4, 0.0, 1.0])
 def test_finite_on_extreme_images(name, value):
-    bijector = build(name)
+    bijector = built(name)
     if not CASES[name].bounded:
         value = np.clip(value, -4.0, 4.0)
     if name == "chain_of_foreign":
@@ -591,7 +608,7 @@ def everything(bijector, x, z, kwargs):
     ),
 )
 def test_graph_and_compiled_equal_eager(name):
-    bijector = build(name)
+    bijector = built(name)
     x, z, kwargs = data_of(name, [2]), latent_of(name, [2]), kwargs_of(name, [2])
     signature = [tf.TensorSpec([None, *tensor.shape[1:]]) for tensor in (x, z)]
     condition = kwargs.get("condition")
@@ -612,9 +629,9 @@ def test_graph_and_compiled_equal_eager(name):
             np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3 * (1e-3 + np.abs(expected).max()))
 
 
-@ALL
+@BY_CLASS
 def test_batch_shapes(name):
-    bijector = build(name)
+    bijector = built(name)
     case = CASES[name]
     x, kwargs = data_of(name, [6]), kwargs_of(name, [6])
     latent, log_det = bijector.inverse_and_log_det(x, **kwargs)
@@ -642,7 +659,7 @@ def test_batch_shapes(name):
 @pytest.mark.parametrize("name", slow_but(WITH_A_NETWORK, CASES))
 def test_batch_shapes_that_a_trace_does_not_know(name):
     """As `test_batch_shapes`, in a graph whose batch axes are unknown."""
-    bijector, case = build(name), CASES[name]
+    bijector, case = built(name), CASES[name]
     x, kwargs = data_of(name, [2, 3]), kwargs_of(name, [2, 3])
     condition = kwargs.get("condition")
 
@@ -661,12 +678,12 @@ def test_batch_shapes_that_a_trace_does_not_know(name):
     assert_close(fldj, -expected_ildj, 1e-3)
 
 
-@ALL
+@BY_CLASS
 def test_works_in_tfp(name):
     bijector = build(name)
     case, batch = CASES[name], [2]
     x, kwargs = data_of(name, batch), kwargs_of(name, batch)
-    z, ildj = build(name).inverse_and_log_det(x, **kwargs)
+    z, ildj = built(name).inverse_and_log_det(x, **kwargs)
     event_ndims = len(case.data)
 
     chain = tfb.Chain([bijector, tfb.Scale(2.0)])
@@ -698,7 +715,7 @@ def test_works_in_tfp(name):
 
 @ALL
 def test_every_trainable_variable_gets_a_gradient(name):
-    bijector = build(name)
+    bijector = built(name)
     x, kwargs = data_of(name, [2]), kwargs_of(name, [2])
     distribution = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), CASES[name].latent), bijector)
     variables = distribution.trainable_variables
@@ -714,7 +731,7 @@ def test_every_trainable_variable_gets_a_gradient(name):
 
 @ALL
 def test_event_shapes(name):
-    bijector = build(name)
+    bijector = built(name)
     case = CASES[name]
     assert bijector.inverse_event_shape(case.data) == case.latent
     assert bijector.forward_event_shape(case.latent) == case.data
@@ -741,7 +758,7 @@ def test_checkpoint_round_trip(name, tmp_path):
 
 @ALL
 def test_says_what_it_is(name):
-    bijector = build(name)
+    bijector = built(name)
     assert type(bijector).__name__ in repr(bijector)
     assert bijector.name in repr(bijector)
     assert type(bijector).__name__ in str(bijector) or bijector.name in str(bijector)
@@ -757,7 +774,7 @@ def test_moves_values_of_any_dtype(name):
 
 @pytest.mark.parametrize("name", WITH_DTYPE)
 def test_refuses_another_dtype(name):
-    bijector = build(name, tf.float32)
+    bijector = built(name)
     x, kwargs = data_of(name, [2], tf.float64), kwargs_of(name, [2], tf.float32)
     for method in (bijector.inverse, bijector.inverse_log_det_jacobian, bijector.inverse_and_log_det):
         with pytest.raises((TypeError, ValueError), match=r"float32.*float64"):

@@ -5,9 +5,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests.bijectors.test_all_bijectors import CASES, ONE_A_CLASS, build, data_of, kwargs_of
+from tests.bijectors.test_all_bijectors import BY_CLASS, build, data_of, kwargs_of
 from tests.bijectors.test_one_pass import SHAPE, CountingNetwork, images
-from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, AffineCoupling, Bijector, Chain, InvertibleConv
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -22,7 +21,7 @@ def coupling():
     return network, Chain([ActNorm([4]), InvertibleConv(4), AffineCoupling(network)])
 
 
-@pytest.mark.parametrize("name", slow_but(ONE_A_CLASS, CASES))
+@BY_CLASS
 def test_values_and_gradients_are_those_of_the_new_parameters(name):
     """Whatever is kept of the old ones, and whether value or log-determinant is asked for first."""
     bijector, x, kwargs = build(name), data_of(name, [2]), kwargs_of(name, [2])

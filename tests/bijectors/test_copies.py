@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests.bijectors.test_all_bijectors import ALL, build, data_of, kwargs_of
+from tests.bijectors.test_all_bijectors import ALL, build, built, data_of, kwargs_of
 from tfflows.bijectors import ActNorm, AdditiveCoupling, Chain, Reverse
 from tfflows.tracing.variables import named_variables, own_children, walk
 
@@ -66,7 +66,7 @@ def test_a_deep_copy_is_independent_or_refused(name, how):
 @ALL
 def test_there_is_no_batch_to_slice(name):
     with pytest.raises(ValueError, match="has no batch shape, so it cannot be sliced"):
-        build(name)[:2]
+        built(name)[:2]
 
 
 def test_a_copy_with_other_variables_is_refused():

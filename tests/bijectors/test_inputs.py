@@ -8,11 +8,12 @@ import tensorflow_probability as tfp
 
 from tests.bijectors.test_all_bijectors import (
     ALL,
+    BY_CLASS,
     CASES,
     ONE_A_CLASS,
     WITH_DTYPE,
     assert_close,
-    build,
+    built,
     data_of,
     kwargs_of,
     latent_of,
@@ -35,7 +36,6 @@ from tfflows.networks import CouplingNetwork
 tfb = tfp.bijectors
 
 DIRECTIONS = pytest.mark.parametrize("direction", ["inverse", "forward"])
-BY_CLASS = pytest.mark.parametrize("name", slow_but(ONE_A_CLASS, CASES))
 CONDITIONAL = [name for name, case in CASES.items() if case.condition is not None]
 # Bijectors of any number of channels, of an even one, or of a multiple of 4.
 OF_ANY_CHANNELS = [
@@ -58,7 +58,7 @@ def example_of(name, direction):
 @DIRECTIONS
 @BY_CLASS
 def test_an_event_of_too_low_rank_is_refused(name, direction):
-    bijector, event = build(name), event_of(name, direction)
+    bijector, event = built(name), event_of(name, direction)
     if not event:
         return  # a scalar is an event
     x = tf.zeros(event[1:])
@@ -79,13 +79,13 @@ def test_an_event_of_too_low_rank_is_refused(name, direction):
 @DIRECTIONS
 @ALL
 def test_the_event_shape_of_an_unknown_shape_is_unknown(name, direction):
-    assert getattr(build(name), f"{direction}_event_shape")(tf.TensorShape(None)).rank is None
+    assert getattr(built(name), f"{direction}_event_shape")(tf.TensorShape(None)).rank is None
 
 
 @DIRECTIONS
 @pytest.mark.parametrize("name", slow_but(set(ONE_A_CLASS) & set(OF_KNOWN_CHANNELS), OF_KNOWN_CHANNELS))
 def test_another_number_of_channels_is_refused(name, direction):
-    bijector = build(name)
+    bijector = built(name)
     *outer, channels = event_of(name, direction)
     run = tf.function(getattr(bijector, f"{direction}_and_log_det"), autograph=False)
     for size in (channels - 1, channels + 2, 2 * channels):
@@ -111,7 +111,7 @@ def test_a_convolution_does_not_take_further_channels_as_groups():
 @DIRECTIONS
 def test_an_input_of_unknown_rank(name, direction):
     """It works as with the bijectors of TFP, or is refused because the channels or the batch axes must be known."""
-    bijector, x = build(name), example_of(name, direction)
+    bijector, x = built(name), example_of(name, direction)
     kwargs = kwargs_of(name, [2])
 
     @tf.function(input_signature=[tf.TensorSpec(None)], autograph=False)
@@ -137,7 +137,7 @@ def test_too_low_a_rank_that_a_trace_does_not_know_is_found_when_it_runs():
 @DIRECTIONS
 @pytest.mark.parametrize("name", CONDITIONAL)
 def test_a_condition_must_have_the_batch_of_the_input(name, direction):
-    bijector, x = build(name), tf.zeros([5, *event_of(name, direction)])
+    bijector, x = built(name), tf.zeros([5, *event_of(name, direction)])
     condition = kwargs_of(name, [5])["condition"]
     run = getattr(bijector, f"{direction}_and_log_det")
     for wrong in (condition[0], condition[:1], tf.concat([condition, condition], axis=0)):
@@ -148,7 +148,7 @@ def test_a_condition_must_have_the_batch_of_the_input(name, direction):
 
 @pytest.mark.parametrize("name", WITH_DTYPE)
 def test_another_dtype_is_refused_by_name(name):
-    bijector = build(name)
+    bijector = built(name)
     x = tf.cast(example_of(name, "inverse"), tf.float64)
     with pytest.raises(ValueError, match=rf"{type(bijector).__name__} '{bijector.name}' takes float32, got .* float64"):
         bijector.inverse_and_log_det(x, **kwargs_of(name, [2]))
