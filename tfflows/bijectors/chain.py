@@ -160,7 +160,7 @@ class Chain(Bijector):
         return y
 
     def _check_event(self, direction, shape):
-        """Each bijector checks the events that reach it."""
+        del direction, shape  # each bijector checks the events that reach it
 
     def _inverse_event_shape(self, shape):
         for bijector in self.bijectors:

@@ -20,6 +20,7 @@ class Derived:
 
     def find_variables(self) -> None:
         """Finds the variables of the module, if needed; called before tensors stand in for them."""
+        return None
 
 
 class Structure(Derived):
