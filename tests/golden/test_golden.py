@@ -116,6 +116,7 @@ def test_a_checkpoint_is_evaluated(run, tmp_path):
     np.testing.assert_allclose(record.value, stored.value, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", WITH_IMPORTANCE, ids=lambda run: run.name)
 def test_a_stopped_measurement_goes_on(run, tmp_path):
     copy_workdir(run, tmp_path)

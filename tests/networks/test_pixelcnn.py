@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.slow import slow_but
 from tfflows.math.random import fold_in, row_keys
 from tfflows.networks import FeatureStream, GatedResidual, PixelCNN
 from tfflows.networks.pixelcnn import network as module
@@ -19,7 +20,6 @@ FORMS = {
     "conditional": {"feature_channels": 4},
     "conditional_horizontal": {"feature_channels": 4, "injection": "horizontal"},
 }
-ALL = pytest.mark.parametrize("form", FORMS)
 
 
 def normal(*shape, seed=0, dtype=tf.float32):
@@ -47,7 +47,7 @@ def features_of(stream, batch, dtype=tf.float32, seed=3):
     return None if stream is None else stream(normal(batch, SIDE, SIDE, 3, seed=seed, dtype=dtype))
 
 
-@ALL
+@pytest.mark.parametrize("form", slow_but(["conditional_horizontal"], list(FORMS)))
 def test_no_pixel_sees_itself_or_a_later_one(form):
     made, stream = network(form, "float64")
     # Of each copy of an image one pixel counts.
@@ -101,7 +101,8 @@ def assert_same(found, expected):
             np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-4 * scale + 1e-6)
 
 
-@pytest.mark.parametrize("form", ["unconditional", pytest.param("conditional", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["unconditional", "conditional"])
 def test_a_graph_gives_what_eager_mode_gives_and_traces_equal_positions_once(num_runs, form):
     made, stream = network(form, num_blocks=2, dropout_rate=0.5)
     x, features, keys = pixels(2), features_of(stream, 2), fold_in(row_keys(5), "dropout")
@@ -148,6 +149,7 @@ def test_every_variable_has_a_gradient():
         assert np.abs(gradient).max() > 0, variable.name
 
 
+@pytest.mark.slow
 def test_features_with_a_gain_of_zero_change_nothing_until_they_are_trained():
     """A pretrained network goes on from where it was."""
     plain, _ = network("unconditional")
@@ -190,6 +192,7 @@ def test_plain_features():
     assert all(np.isfinite(feature).all() for feature in features)
 
 
+@pytest.mark.slow
 def test_bfloat16_leaves_variables_and_output_float32():
     made = PixelCNN(4, 6, 1, dtype="mixed_bfloat16")
     out = made.initialize(pixels(2))

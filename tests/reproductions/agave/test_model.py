@@ -126,7 +126,7 @@ def test_auxiliary_images_are_means_over_blocks():
     blocks = images().numpy().astype(float).reshape([8, 4, 2, 4, 2, 3]).mean(axis=(2, 4))
     np.testing.assert_array_equal(small, np.floor(blocks + 0.5))
     for form, size in (("guided", 8), ("small_auxiliary", 4), ("no_auxiliary", 2)):
-        vae = initialized(form).vae
+        vae = built(form).vae
         means, _ = vae.posterior(images(), row_keys(0))
         assert vae.auxiliary_shape == [size, size, 3] and means.shape == [8, size, size, 3]
         assert vae.to_images(means).shape == [8, *SHAPE]

@@ -14,6 +14,7 @@ import tensorflow as tf
 from reproductions.agave import model as agave
 from reproductions.agave.counts import count_parameters
 from reproductions.agave.experiments import EXPERIMENTS
+from tests.slow import slow_but
 from tfflows.networks import AutoregressiveConv2D
 from tfflows.tracing import variables as named_variables
 
@@ -40,10 +41,10 @@ def test_closed_forms_are_the_counts(name):
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"features": "plain", "injection": "horizontal", "auxiliary_size": 8},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"features": "plain", "injection": "horizontal", "auxiliary_size": 8}, marks=pytest.mark.slow),
         {"model": "iaf_vae", "vae_depth": 2, "scale_per_colour": False, "auxiliary_size": 16},
-        {"model": "pixelcnn"},
+        pytest.param({"model": "pixelcnn"}, marks=pytest.mark.slow),
     ],
 )
 def test_closed_forms_are_those_of_built_models(changes):
@@ -73,7 +74,7 @@ def dead_parameters(experiment):
     return masked_entries + sum(int(np.prod(variable.shape)) for variable in vae.ladder.bottom_up[-1].second.variables)
 
 
-@pytest.mark.parametrize("arm", ["guided", "pixelcnn", "iaf_vae"])
+@pytest.mark.parametrize("arm", slow_but(["iaf_vae"], ["guided", "pixelcnn", "iaf_vae"]))
 def test_arms_of_the_claims_study_have_half_a_million_live_parameters(arm):
     experiment = EXPERIMENTS[f"claims_{arm}"]
     assert abs(count_parameters(experiment) - dead_parameters(experiment) - 500_000) < 25_000

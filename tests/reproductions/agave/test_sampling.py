@@ -42,12 +42,23 @@ def test_cached_samples_are_the_naive_ones(injection, num_blocks):
     network, features = network_and_features(injection, num_blocks)
     uniforms = uniform(BATCH, HEIGHT, WIDTH, COMPONENTS, seed=1), uniform(BATCH, HEIGHT, WIDTH, 3, seed=2)
 
-    def run(sampler, **options):
-        return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features, **options), autograph=False)()
+    def run(sampler):
+        return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features), autograph=False)()
 
     naive = run(naive_sample)
     assert np.abs(naive).max() <= 1 and np.std(naive) > 0.2
     np.testing.assert_allclose(run(cached_sample), naive, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_eager_samples_and_the_first_pixels_are_those_of_a_graph():
+    network, features = network_and_features("both", 1)
+    uniforms = uniform(BATCH, HEIGHT, WIDTH, COMPONENTS, seed=1), uniform(BATCH, HEIGHT, WIDTH, 3, seed=2)
+
+    def run(sampler, **options):
+        return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features, **options), autograph=False)()
+
+    naive = run(naive_sample)
     eager = cached_sample(network, COMPONENTS, *uniforms, features)
     np.testing.assert_allclose(eager, naive, atol=1e-4)
     few = run(naive_sample, num_pixels=5).numpy().reshape([BATCH, -1, 3])

@@ -41,6 +41,7 @@ def test_arms_differ_in_permutation_and_coupling_alone():
     assert len({(e.permutation, e.coupling) for e in experiments}) == 6
 
 
+@pytest.mark.slow
 def test_the_full_arm_has_half_a_million_live_parameters():
     experiment = EXPERIMENTS["claims_invertible_affine"]
     with tf.Graph().as_default():

@@ -97,6 +97,7 @@ def test_help_shows_every_flag_with_a_sentence():
     assert all(len(text) > 5 for _, text in shown)
 
 
+@pytest.mark.slow
 def test_a_wrong_flag_is_said_with_status_1(tmp_path):
     """Of the module, from a directory that is not the repository."""
     command = [sys.executable, "-m", "reproductions.glow", "--temperatur=1"]

@@ -162,9 +162,9 @@ def whole(tmp_path_factory):
     "arguments",
     [
         pytest.param(("--strategy=mirrored", "--virtual_devices=2", "--accumulate=2"), marks=pytest.mark.slow),
-        ("--jit",),
+        pytest.param(("--jit",), marks=pytest.mark.slow),
         ("--memory=reversible",),
-        ("--side_by_side=3",),
+        pytest.param(("--side_by_side=3",), marks=pytest.mark.slow),
     ],
 )
 def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_path, arguments):
@@ -174,6 +174,7 @@ def test_the_result_depends_neither_on_devices_nor_on_the_compiler(whole, tmp_pa
     np.testing.assert_allclose(record["value"], whole["value"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_arithmetic_is_recorded_and_told_apart(whole, tmp_path, capsys):
     """Run as a user would, with bfloat16 and with TF32, which the CPU does not have."""
     arguments = (*TINY, "--strategy=one_device", "--seed=3", "--steps=3")

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.experiments import EXPERIMENTS
+from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, LogisticMixtureCoupling, Logit, OnHalves
 from tfflows.interop.flowpp import export_weights, load_weights, released_places
 from tfflows.networks import GatedConditioner
@@ -124,7 +125,7 @@ def dequantized(name):
     return centered, *model(name).dequantizer.transform_and_log_prob(tf.constant(data["eps"]), centered)
 
 
-@MODELS
+@pytest.mark.parametrize("name", slow_but(["cifar"], list(SETTINGS)))
 def test_dequantizer(name):
     expected = under(arrays(f"model_{name}"), "f64/")
     centered, u, log_prob = dequantized(name)
