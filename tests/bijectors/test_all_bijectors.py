@@ -762,6 +762,18 @@ def test_says_what_it_is(name):
     assert type(bijector).__name__ in repr(bijector)
     assert bijector.name in repr(bijector)
     assert type(bijector).__name__ in str(bijector) or bijector.name in str(bijector)
+    assert bijector.validate_args is False
+
+
+@ALL
+def test_a_jacobian_is_said_to_be_constant_if_it_is(name):
+    bijector, kwargs = built(name), kwargs_of(name, [2])
+    x = data_of(name, [2])
+    log_dets = [bijector.inverse_and_log_det(value, **kwargs)[1] for value in (x, 0.9 * x)]
+    is_constant = np.allclose(*log_dets, atol=1e-4)
+    assert is_constant or not bijector.is_constant_jacobian
+    # Whether a network or a condition matters to the log-determinant is not asked.
+    assert not is_constant or bijector.is_constant_jacobian or hasattr(bijector, "network") or kwargs
 
 
 @pytest.mark.parametrize("name", WITHOUT_DTYPE)

@@ -9,6 +9,7 @@ import pytest
 from tfflows.training.workdir import (
     WorkdirError,
     atomic_write,
+    described_workdir,
     lock_workdir,
     prepare_workdir,
     read_experiment,
@@ -194,3 +195,36 @@ def test_an_experiment_that_is_a_pipe_is_refused(tmp_path):
 def test_a_path_that_is_not_utf_8_is_refused(tmp_path):
     with pytest.raises(WorkdirError, match="not valid UTF-8"):
         prepare_workdir(os.path.join(tmp_path, os.fsdecode(b"\xff")), {"seed": 0})
+
+
+def fail_in(workdir, saves, settings):
+    with described_workdir(workdir, EXPERIMENT, **settings):
+        assert read_experiment(workdir) == json.loads(json.dumps(EXPERIMENT))
+        if saves:
+            (workdir / "checkpoints").mkdir()
+            (workdir / "checkpoints" / "step-1.index").touch()
+        raise RuntimeError("of the run")
+
+
+@pytest.mark.parametrize(
+    ("before", "saves", "settings", "is_kept"),
+    [
+        ({}, False, {}, False),
+        ({}, False, {"chief": True}, False),
+        (EXPERIMENT, False, {}, True),  # described by an earlier run
+        ({}, True, {}, True),  # which the same command goes on with
+        (EXPERIMENT, False, {"chief": False}, True),
+    ],
+)
+def test_a_description_goes_with_a_run_that_failed_before_it_saved(tmp_path, before, saves, settings, is_kept):
+    if before:
+        prepare_workdir(tmp_path, before)
+    with pytest.raises(RuntimeError, match="of the run"):
+        fail_in(tmp_path, saves, settings)
+    assert (tmp_path / "experiment.json").exists() == is_kept
+
+
+def test_only_the_chief_describes_a_workdir(tmp_path):
+    with described_workdir(tmp_path, EXPERIMENT, chief=False):
+        pass
+    assert not list(tmp_path.iterdir())
