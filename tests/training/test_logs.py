@@ -2,6 +2,7 @@ import json
 import math
 import os
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -169,3 +170,12 @@ def test_a_line_that_is_no_record_is_left_out_and_named(tmp_path, monkeypatch, l
     path.write_bytes(b'{"step": 3}\n' + line + b'\n{"step": 5}\n')
     assert [record["step"] for record in read_metrics(path)] == [3, 5]
     assert said == [f"Line 2 of {path} is not a whole record and is left out."]
+
+
+def test_close_leaves_no_file_to_the_garbage_collector(tmp_path):
+    logger = MetricLogger(tmp_path, None)
+    logger.log(1, {"bits_per_dim": 8.0})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        logger.close()
+    assert [str(warning.message) for warning in caught if "metrics.jsonl" in str(warning.message)] == []
