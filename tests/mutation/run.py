@@ -42,6 +42,8 @@ EQUIVALENT = pathlib.Path(__file__).parent / "equivalent.json"
 TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "expected", "verdicts")
 # What a mutant's tests may take by the clock before they count as hanging, as a multiple of their CPU time, and on top of it.
 _PATIENCE, _GRACE_SECONDS = 4, 240
+# The examples of the mutated file are tests of it, run as `tests/test_examples.py` runs them.
+_DOCTESTS = ("--doctest-modules", "-o", "doctest_optionflags=ELLIPSIS NORMALIZE_WHITESPACE")
 KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
 
 
@@ -102,6 +104,8 @@ class Laboratory:
         """What became of a mutant, as a line of the results file."""
         tests = self._selection.tests_of(mutant.path)
         result = {"id": mutant.id, **dataclasses.asdict(mutant), "tests": tests}
+        if ">>>" in (self._copy / mutant.path).read_text():
+            tests = [mutant.path, *tests]
         if not tests:
             return {**result, "status": SURVIVED, "why": "no test reaches the file"}
         file = self._copy / mutant.path
@@ -140,7 +144,7 @@ class Laboratory:
                 "MUTATION_SECONDS": str(self._seconds),
                 "MUTATION_REPORT": str(report),
             }
-            options = ["-x", "-q", "-p", "tests.mutation.nearest_first", "-p", "no:cacheprovider"]
+            options = ["-x", "-q", "-p", "tests.mutation.nearest_first", "-p", "no:cacheprovider", *_DOCTESTS]
             code = self._in_a_fork(lambda: pytest.main([*options, *tests]), environment)
             return code, json.loads(report.read_text()) if report.exists() else None
 
