@@ -1,5 +1,6 @@
 """Deep gated networks in graphs: each kind of block traced once, with the values and gradients of eager mode."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +8,9 @@ import tensorflow as tf
 from tfflows.math.random import fold_in, row_keys
 from tfflows.networks import ContextNetwork, GatedConditioner
 from tfflows.networks import flowpp as module
+from tfflows.tracing.memory import memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
+from tfflows.tracing.shared_layers import SharedLayers
 
 NUM_BLOCKS = 4
 
@@ -102,3 +105,33 @@ def test_xla_compiles_a_network_with_shared_blocks():
     network, x = make_network("plain"), normal(2, 4, 2, 2)
     out = tf.function(lambda x: network(x), jit_compile=True, autograph=False)(x)
     np.testing.assert_allclose(out, network(x), rtol=1e-4, atol=1e-5)
+
+
+def made_of_dense(recomputed):
+    """Four units of one kind, with a second input that may be missing."""
+    units = [[keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=n))] for n in range(4)]
+    for (layer,) in units:
+        layer.build([None, 3])
+    return SharedLayers(lambda unit, x, y: x + tf.tanh(unit[0](x if y is None else x + y)), units, recomputed)
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_recomputed_units_have_the_same_values_and_gradients(graph):
+    def run(shared, mode, x, y):
+        variables = [variable.value for (layer,) in shared._units for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape, memory_scope(mode):
+            tape.watch([x, y])
+            out = x
+            for index in range(4):
+                out = shared(index, out, y if index % 2 else None)
+            loss = tf.reduce_sum(tf.sin(out))
+        return out, tape.gradient(loss, [x, y, *variables])
+
+    x, y = normal(2, 3), normal(2, 3, seed=1)
+    expected, expected_gradients = run(made_of_dense(recomputed=False), "plain", x, y)
+    shared = made_of_dense(recomputed=True)
+    call = tf.function(run, autograph=False) if graph else run
+    out, gradients = call(shared, "recompute", x, y)
+    np.testing.assert_allclose(out, expected, rtol=1e-5)
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-4, atol=1e-6)
