@@ -1,10 +1,12 @@
-"""pytest plugin for mutants: tests that name the mutated file run first, and the session ends when its time is over.
+"""pytest plugin for mutants: tests that name what is mutated run first, and the session ends when its time is over.
 
-Takes the file's stem from `MUTATION_STEM`, the seconds from `MUTATION_SECONDS`; leaves in the file `MUTATION_REPORT` a JSON
+Takes the names of file and function from `MUTATION_NAMES`, the seconds from `MUTATION_SECONDS`; leaves in the file `MUTATION_REPORT` a JSON
 object of what failed first, how many tests ran and how many there were. The seconds are of CPU time, child processes included: a
 busy machine then runs as many tests as an idle one.
 """
 
+import collections
+import itertools
 import json
 import os
 import pathlib
@@ -16,9 +18,11 @@ _state = {"failed": None, "ran": 0, "selected": 0}
 
 
 def pytest_collection_modifyitems(items):
-    """Stable: tests that name the file before the others, each in the order of their files."""
-    words = [word for word in re.split(r"[_\W]+", os.environ["MUTATION_STEM"]) if len(word) > 2]
-    items.sort(key=lambda item: -sum(word in item.nodeid.lower() for word in words))
+    """Tests that name the file or the function before the others; of equally near ones, one of each file in turn."""
+    words = [word for word in re.split(r"[_\W]+", os.environ["MUTATION_NAMES"].lower()) if len(word) > 2]
+    numbers = collections.defaultdict(itertools.count)
+    turns = {item: next(numbers[item.path]) for item in items}
+    items.sort(key=lambda item: (-sum(word in item.nodeid.lower() for word in words), turns[item]))
     _state["selected"] = len(items)
 
 

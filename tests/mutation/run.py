@@ -140,7 +140,7 @@ class Laboratory:
         with tempfile.TemporaryDirectory() as directory:
             report = pathlib.Path(directory) / "report.json"
             environment = {
-                "MUTATION_STEM": pathlib.PurePosixPath(mutant.path).stem,
+                "MUTATION_NAMES": f"{pathlib.PurePosixPath(mutant.path).stem} {mutant.scope}",
                 "MUTATION_SECONDS": str(self._seconds),
                 "MUTATION_REPORT": str(report),
             }
