@@ -1,8 +1,8 @@
 """pytest plugin for mutants: tests that name what is mutated run first, and the session ends when its time is over.
 
 Takes the names of file and function from `MUTATION_NAMES`, the seconds from `MUTATION_SECONDS`; leaves in the file
-`MUTATION_REPORT` a JSON object of what failed first, how many tests ran and how many there were. The seconds are of CPU time, child
-processes included: a busy machine then runs as many tests as an idle one.
+`MUTATION_REPORT` a JSON object of what failed first, how many tests ran and how many there were. The seconds are of CPU time,
+child processes included: a busy machine then runs as many tests as an idle one.
 """
 
 import collections
