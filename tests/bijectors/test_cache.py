@@ -52,6 +52,20 @@ def test_values_and_gradients_are_those_of_the_new_parameters(name):
             kept += [value, log_det]
 
 
+@BY_CLASS
+def test_values_without_a_tape_are_those_of_the_new_parameters(name):
+    bijector, x, kwargs = build(name), data_of(name, [2]), kwargs_of(name, [2])
+    kept = bijector.inverse(x, **kwargs), bijector.inverse_log_det_jacobian(x, **kwargs)
+    for variable in bijector.trainable_variables:
+        variable.assign_add(tf.fill(variable.shape, tf.cast(0.01, variable.dtype)))
+    value, log_det = bijector.inverse(x, **kwargs), bijector.inverse_log_det_jacobian(x, **kwargs)
+    expected_value, expected_log_det = bijector.inverse_and_log_det(tf.identity(x), **kwargs)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(log_det, expected_log_det, rtol=1e-5, atol=1e-5)
+    if bijector.trainable_variables:
+        assert np.abs(value - kept[0]).max() > 0
+
+
 def test_a_loop_that_keeps_its_latents_trains():
     network, bijector = coupling()
     flow, x, kept, gains = flow_of(bijector), images(), [], []
