@@ -134,8 +134,21 @@ def reads_a_global(x):
         lambda x, layer=built_layer(): layer(x),  # noqa: B008
         lambda x: reads_a_global(x),
         (lambda variable: lambda x: variable * x)(tf.Variable(2.0)),
+        tf.function((lambda layer: lambda x: layer(x))(built_layer())),
+        functools.partial(lambda layers, x: layers["only"][0](x), {"only": [built_layer()]}),
     ],
-    ids=["partial", "partial_of_lambda", "method", "object", "closure", "default", "global", "variable"],
+    ids=[
+        "partial",
+        "partial_of_lambda",
+        "method",
+        "object",
+        "closure",
+        "default",
+        "global",
+        "variable",
+        "traced",
+        "nested",
+    ],
 )
 def test_a_function_that_hides_variables_is_refused(network):
     with pytest.raises(ValueError, match=r"reads the variables of .* hand over the layer itself, or a tf\.Module"):
@@ -143,7 +156,9 @@ def test_a_function_that_hides_variables_is_refused(network):
 
 
 @pytest.mark.parametrize(
-    "network", [tf.math.tanh, lambda x: tf.math.tanh(x), functools.partial(tf.multiply, 2.0)], ids=range(3)
+    "network",
+    [tf.math.tanh, lambda x: tf.math.tanh(x), functools.partial(tf.multiply, 2.0), tf.function(tf.math.tanh)],
+    ids=range(4),
 )
 def test_functions_without_variables_are_fine(network):
     x = tf.random.stateless_normal([2, 1, 1, CHANNELS], [0, 0])

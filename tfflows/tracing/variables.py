@@ -140,6 +140,8 @@ def _reached_by(value):
         return [value.func, *value.args, *value.keywords.values()]
     if isinstance(value, types.MethodType):
         return [value.__self__, value.__func__]
+    if callable(getattr(value, "python_function", None)):  # of tf.function
+        return [value.python_function]
     if isinstance(value, types.FunctionType):
         if (value.__module__ or "").partition(".")[0] in _PACKAGES_WITHOUT_NETWORKS:
             return []
