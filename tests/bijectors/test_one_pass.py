@@ -12,9 +12,13 @@ from tfflows.bijectors import (
     AffineCoupling,
     Bijector,
     Chain,
+    CheckerboardMerge,
+    CheckerboardSplit,
     GaussianPrior,
     InvertibleConv,
+    InvertibleConvLU,
     Level,
+    LogisticMixtureCoupling,
     MultiScale,
     Squeeze,
 )
@@ -249,6 +253,30 @@ def test_bijectors_refuse_what_they_cannot_do():
     for option in ("scale", "order", "parameter_order", "conditioning_half"):
         with pytest.raises(ValueError, match=f"{option} must be one of.*'wrong'"):
             AffineCoupling(CountingNetwork(), **{option: "wrong"})
+    with pytest.raises(ValueError, match=r"conditioning_half must be one of.*'wrong'"):
+        AdditiveCoupling(CountingNetwork(), conditioning_half="wrong")
+    with pytest.raises(ValueError, match="transformed_channels must be at least 1, got 0"):
+        AdditiveCoupling(CountingNetwork(), transformed_channels=0)
+    for kind in (CheckerboardSplit, CheckerboardMerge):
+        with pytest.raises(ValueError, match=r"pattern must be one of.*'wrong'"):
+            kind(pattern="wrong")
+    with pytest.raises(ValueError, match=r"needs an even width, got shape \(2, 3, 1\)"):
+        CheckerboardSplit().inverse_event_shape([2, 3, 1])
+    with pytest.raises(ValueError, match=r"needs an even number of channels, got shape \(2, 3, 1\)"):
+        CheckerboardSplit().forward_event_shape([2, 3, 1])
+    with pytest.raises(ValueError, match=r"diagonal must be one of.*'wrong'"):
+        InvertibleConvLU(3, diagonal="wrong")
+    with pytest.raises(ValueError, match="num_components must be at least 1, got 0"):
+        LogisticMixtureCoupling(CountingNetwork(), num_components=0)
+    with pytest.raises(ValueError, match=r"scale must be one of.*'wrong'"):
+        LogisticMixtureCoupling(CountingNetwork(), num_components=2, scale="wrong")
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_a_direction_that_a_class_lacks_is_named(direction):
+    nothing = Bijector(forward_min_event_ndims=1, name="nothing")
+    with pytest.raises(TypeError, match=f"Bijector does not implement {direction}, the direction from"):
+        getattr(nothing, direction)(tf.zeros([2, 3]))
 
 
 def test_actnorm_refuses_images_that_it_would_broadcast():

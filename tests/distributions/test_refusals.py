@@ -1,0 +1,53 @@
+"""What models of images cannot be made of, or asked for, is refused by a sentence that says what was given."""
+
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.image_model import ImageModel
+from tfflows.distributions.pixelcnn_images import PixelCNNImages
+from tfflows.math.random import row_keys
+from tfflows.networks import PixelCNN
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+IMAGES, LABELS = tf.zeros([2, 4, 4, 3], tf.uint8), tf.zeros([2], tf.int32)
+
+
+def flow():
+    return tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), [4, 4, 3]), tfb.Identity())
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("elbo", (IMAGES, row_keys(0))),
+        ("training_loss", (IMAGES, LABELS, row_keys(0))),
+        ("initialize", (IMAGES, LABELS, row_keys(0))),
+        ("sample", (2, row_keys(0))),
+        ("reconstruct", (IMAGES, row_keys(0))),
+    ],
+)
+def test_a_method_that_a_model_lacks_is_named(method, arguments):
+    with pytest.raises(TypeError, match=f"ImageModel has no {method}"):
+        getattr(ImageModel([4, 4, 3], "bare"), method)(*arguments)
+
+
+@pytest.mark.parametrize(("num_components", "channels"), [(2, 3), (1, 1)])
+def test_filters_and_colours_that_do_not_fit_the_mixture(num_components, channels):
+    network = PixelCNN(4, filters=10, num_blocks=1)
+    with pytest.raises(
+        ValueError, match=f"{num_components} components of three colours need {10 * num_components} filters"
+    ):
+        PixelCNNImages(network, num_components=num_components, image_shape=[4, 4, channels])
+
+
+def test_an_unknown_unit_of_the_loss():
+    with pytest.raises(ValueError, match=r"loss_unit must be one of.*'wrong'"):
+        DequantizedFlow(flow(), num_bits=8, loss_unit="wrong")
+
+
+def test_a_bijector_in_place_of_a_flow():
+    with pytest.raises(TypeError, match=r"DequantizedFlow needs a distribution, got .*TransformedDistribution"):
+        DequantizedFlow(tfb.Identity(), num_bits=8)

@@ -1,0 +1,77 @@
+"""Settings of training that cannot be are refused by a sentence that names them."""
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tfflows.training import Execution, LoopSettings
+from tfflows.training.checkpoints import Checkpoints
+from tfflows.training.optimizers import Adam, GlowAdamax, UpdateRule, optimizer_variables
+
+
+@pytest.mark.parametrize(
+    "name", ["log_every", "checkpoint_every", "evaluation_batch_size", "max_to_keep", "steps_per_execution"]
+)
+def test_a_period_is_positive(name):
+    assert getattr(LoopSettings(**{name: 1}), name) == 1
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        LoopSettings(**{name: 0})
+
+
+def test_evaluations_may_be_left_out_but_not_negative():
+    assert LoopSettings(evaluate_every=0).evaluate_every == 0
+    with pytest.raises(ValueError, match="evaluate_every must be at least 0, got -1"):
+        LoopSettings(evaluate_every=-1)
+
+
+@pytest.mark.parametrize("name", ["accumulate", "num_side_by_side"])
+def test_parts_of_a_batch_are_positive(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        Execution(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"memory": "little"}, "Unknown memory mode 'little'; the valid ones are plain"),
+        ({"jit_compile": True, "num_side_by_side": 2}, "leave num_side_by_side at 1 with jit_compile"),
+    ],
+)
+def test_ways_to_compute_that_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Execution(**settings)
+
+
+def test_some_checkpoint_is_kept(tmp_path):
+    with pytest.raises(ValueError, match="max_to_keep must be at least 1, got 0"):
+        Checkpoints(tmp_path, {"a": tf.Variable(0.0)}, max_to_keep=0)
+
+
+@pytest.mark.parametrize("kind", [Adam, GlowAdamax])
+@pytest.mark.parametrize("option", [{"weight_decay": 0.1}, {"use_ema": True}])
+def test_options_of_keras_that_update_rules_do_not_take(kind, option):
+    with pytest.raises(ValueError, match=f"{kind.__name__} does not take {next(iter(option))}"):
+        kind(0.1, **option)
+
+
+def test_an_update_rule_without_a_rule():
+    class Nothing(UpdateRule):
+        pass
+
+    rule = Nothing(0.1, name="nothing")
+    with pytest.raises(TypeError, match="Nothing does not say what its updates share"):
+        rule.scalars(tf.constant(1.0), tf.constant(0.1))
+    with pytest.raises(TypeError, match="Nothing does not say how a variable is updated"):
+        rule.update(tf.Variable(0.0), tf.constant(0.0), [], {})
+
+
+def test_variables_of_an_optimizer_that_belong_to_no_parameter():
+    class Odd(keras.optimizers.SGD):
+        def build(self, variables):
+            super().build(variables)
+            self.odd = self.add_variable((), name="odd")
+
+    optimizer = Odd(0.1)
+    optimizer.build([keras.Variable(0.0)])
+    with pytest.raises(ValueError, match=r"Odd has variables that belong to no parameter: .*odd"):
+        optimizer_variables(optimizer, ["parameter"])
