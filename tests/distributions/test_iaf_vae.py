@@ -126,3 +126,16 @@ def test_smaller_auxiliary_images_are_enlarged():
 def test_sides_that_cannot_be_halved_are_refused():
     with pytest.raises(ValueError, match="multiples of 4, got"):
         IAFLadder(4, latent_channels=2, depth=2, num_blocks=1).latent_shapes([6, 8, 3])
+
+
+def test_layers_begin_with_numbers_of_their_own():
+    ladder = IAFLadder(4, latent_channels=2, depth=2, num_blocks=2, seed=1)
+    numbers = [np.ravel(v)[np.ravel(v) != 0] for v in ladder.trainable_variables]
+    starts = [tuple(own[:4].tolist()) for own in numbers if own.size and np.ptp(own) > 0]
+    assert len(starts) > 10 and len(set(starts)) == len(starts)
+    other = IAFLadder(4, latent_channels=2, depth=2, num_blocks=2, seed=2)
+    assert all(
+        np.any(np.asarray(a) != np.asarray(b))
+        for a, b in zip(ladder.trainable_variables, other.trainable_variables, strict=True)
+        if np.ptp(np.ravel(a)) > 0
+    )

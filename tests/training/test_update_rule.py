@@ -177,3 +177,26 @@ def test_epsilon_stands_where_the_rule_has_it(rule, epsilon, options):
     optimizer.build([variable])
     optimizer.apply([tf.constant(gradient)], [variable])
     np.testing.assert_allclose(variable, first_step(rule, gradient, epsilon), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "defaults"),
+    [
+        (Adam, (1e-3, 0.9, 0.999, 1e-8)),
+        (PixelCNNAdam, (1e-3, 0.95, 0.9995, 1e-8)),
+        (GlowAdamax, (1e-3, 0.9, 0.999, 1e-8)),
+        (IAFAdamax, (2e-3, 0.9, 0.999, 1e-8)),
+    ],
+)
+def test_defaults_are_those_of_the_authors(make, defaults):
+    def updated(optimizer):
+        variable = tf.Variable([1.0, -2.0])
+        for gradient in ([0.5, -1e-7], [1e-3, 2.0], [0.25, 1e-7]):
+            optimizer.apply_gradients([(tf.constant(gradient), variable)])
+        return variable.numpy()
+
+    rate, beta_1, beta_2, epsilon = defaults
+    expected = updated(make(rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon))
+    np.testing.assert_array_equal(updated(make()), expected)
+    for changed in ({"beta_1": 0.8}, {"beta_2": 0.9}, {"epsilon": 1e-4}, {"learning_rate": 0.1}):
+        assert np.any(updated(make(**changed)) != expected), changed

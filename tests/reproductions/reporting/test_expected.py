@@ -25,7 +25,7 @@ def write(directory, *rows):
 
 def test_parses_a_row_and_keeps_the_printed_digits(tmp_path):
     row = '"a,b",table 2,M,d,bits_per_dim,3.200,"own; not, converged",e,0.02'
-    (expected,) = load_expected(write(tmp_path, row))
+    (expected,) = load_expected(str(write(tmp_path, row)))
     assert (expected.paper, expected.note) == ("a,b", "own; not, converged")
     assert (expected.printed, expected.value, expected.tolerance) == ("3.200", 3.2, 0.02)
     assert expected.own
