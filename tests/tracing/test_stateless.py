@@ -4,10 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Permutation, Squeeze
 from tfflows.networks import ContextNetwork, CouplingNetwork, EluCouplingNetwork, GatedConditioner, MaskedNetwork
 from tfflows.tracing.stateless import Structure
+
+tfb = tfp.bijectors
 
 
 def network(width=6, seed=0, **options):
@@ -118,3 +121,11 @@ def test_variable_in_a_list_cannot_be_exchanged():
     structure = Structure(module)
     with pytest.raises(ValueError, match=r"loose.*attribute of its own"), structure.substituted([]):
         pass
+
+
+@pytest.mark.parametrize("kind", [tfb.Exp, lambda: tfb.Scale(2.0), lambda: tfb.Invert(tfb.Softplus())])
+def test_bijectors_of_tfp_are_told_apart_by_identity(kind):
+    """They keep state that nothing here could compare."""
+    first, second = kind(), kind()
+    assert Structure(Chain([first])).signature == Structure(Chain([first])).signature
+    assert Structure(Chain([first])).signature != Structure(Chain([second])).signature
