@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.distributions.augmented_flow import AugmentedFlow
+from tfflows.distributions.augmenters import NormalAugmenter, make_augmenter
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
@@ -51,3 +53,19 @@ def test_an_unknown_unit_of_the_loss():
 def test_a_bijector_in_place_of_a_flow():
     with pytest.raises(TypeError, match=r"DequantizedFlow needs a distribution, got .*TransformedDistribution"):
         DequantizedFlow(tfb.Identity(), num_bits=8)
+
+
+def test_the_name_is_that_given():
+    augmented = AugmentedFlow(flow(), NormalAugmenter(1), name="with_noise")
+    assert augmented.name == "with_noise" and AugmentedFlow(flow(), NormalAugmenter(1)).name == "augmented_flow"
+    assert DequantizedFlow(flow(), num_bits=8, name="model").name == "model"
+
+
+@pytest.mark.parametrize("name", ["num_channels", "width", "num_steps"])
+def test_sizes_of_an_augmenter(name):
+    sizes = {"num_channels": 2, "width": 4, "num_steps": 1}
+    with pytest.raises(ValueError, match=f"{name} of an augmenter must be at least 1, got 0"):
+        make_augmenter("flow", image_shape=[4, 4, 3], **{**sizes, name: 0})
+    made = make_augmenter("gaussian", image_shape=[4, 4, 3], num_channels=1, width=1, num_steps=1)
+    z, log_prob = made.sample_and_log_prob(tf.zeros([2, 4, 4, 3]), row_keys(0))
+    assert z.shape == [2, 4, 4, 1] and log_prob.shape == [2]

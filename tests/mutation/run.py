@@ -124,13 +124,13 @@ class Laboratory:
         if report is None:
             return {"status": KILLED, "why": "the tests cannot start"}
         counts = {"ran": report["ran"], "selected": report["selected"]}
-        if code == 0 or (code == 2 and report["failed"] is None and report["ran"]):  # 2: stopped when time was over
+        if _nothing_failed(code, report):
             return {"status": SURVIVED, **counts}
         if report["failed"] is None:
             return {"status": KILLED, "why": "the tests cannot be collected", **counts}
         failed = report["failed"]
         if failed not in self._passing:
-            if self._run(mutant, [failed])[0] != 0:
+            if not _nothing_failed(*self._run(mutant, [failed])):
                 return {"status": BROKEN, "why": f"{failed} fails without the mutant too", **counts}
             self._passing.add(failed)
         return {"status": KILLED, "by": failed, **counts}
@@ -185,6 +185,11 @@ class Laboratory:
         importlib.invalidate_caches()
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
             del sys.modules[name]
+
+
+def _nothing_failed(code, report):
+    """Whether pytest passed all that it ran; it ends with 2 where the time was over."""
+    return report is not None and (code == 0 or (code == 2 and report["failed"] is None and report["ran"] > 0))
 
 
 def read_results(path):

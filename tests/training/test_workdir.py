@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tfflows.training import workdir as workdir_module
 from tfflows.training.workdir import (
     WorkdirError,
     atomic_write,
@@ -228,3 +229,14 @@ def test_only_the_chief_describes_a_workdir(tmp_path):
     with described_workdir(tmp_path, EXPERIMENT, chief=False):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_workdir_that_cannot_be_written_to_says_so(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workdir_module, "atomic_write", full)
+    with pytest.raises(
+        WorkdirError, match=r"Cannot write .*experiment.json: .*No space left.*Give a workdir with space"
+    ):
+        prepare_workdir(tmp_path, EXPERIMENT)
