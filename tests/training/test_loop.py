@@ -241,6 +241,21 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
     assert log_of(tmp_path) == unbroken[1]
 
 
+def test_a_singular_matrix_is_named(trainer, tmp_path):
+    name = next(name for name, variable in trainer.variables.items() if name.startswith("model/") and "/weight" in name)
+    variable, layer = trainer.variables[name], name.removeprefix("model/").rpartition("/")[0]
+
+    def spoil(step):
+        if step == 5:
+            variable.assign(tf.zeros_like(variable))
+            trainer.flat.gather()
+
+    with pytest.raises(
+        TrainingDiverged, match=rf"After step 4, a matrix became singular.*InvertibleConv '.*' \({layer}\)\. The newest"
+    ):
+        trainer.run(tmp_path, NUM_STEPS, before_step=spoil)
+
+
 def test_a_loss_that_is_not_finite_without_a_checkpoint(trainer, tmp_path):
     variable = trainer.variables[next(name for name in trainer.variables if name.startswith("model/"))]
     with pytest.raises(TrainingDiverged, match="There is no checkpoint yet"):

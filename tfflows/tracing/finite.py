@@ -59,14 +59,25 @@ def check_finite(part: Any, output: Any, inputs: Any, what: str) -> None:
     """
     if not tf.executing_eagerly() or is_finite(output):
         return
-    found = _found.get()
-    if found is not None:
-        _note(found, part)
-    elif is_finite(inputs):
-        raise NotFiniteError(
+    if _found.get() is not None or is_finite(inputs):
+        refuse(
+            part,
             f"The {what} of {described(part)} is not finite, although its input is: the input is too large or out of the domain, "
-            "or parameters are not finite or have no inverse."
-        ).of(part)
+            "or parameters are not finite or have no inverse.",
+        )
+
+
+def refuse(part: Any, message: str) -> None:
+    """Raises an error about a part that cannot give finite values; within `find_not_finite`, the part is noted instead.
+
+    Raises:
+      NotFiniteError: With the message.
+    """
+    found = _found.get()
+    if found is None:
+        raise NotFiniteError(message).of(part)
+    if not found:
+        found.append(part)
 
 
 def find_not_finite(module: Any, run: Callable[[], Any]) -> str | None:
@@ -129,11 +140,6 @@ def _path(module, part):
     """Where a module holds a part: attributes, keys and positions as in `named_variables`; empty if it does not."""
     path = next((path for value, path in _parts(module) if value is part), ())
     return "/".join(str(name).removeprefix("_") for name in path)
-
-
-def _note(found, part):
-    if not found:
-        found.append(part)
 
 
 @contextlib.contextmanager

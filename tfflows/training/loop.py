@@ -20,9 +20,12 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.logs import MetricLogger
 from tfflows.training.train_step import make_several_steps, steps_before
 
+# What TensorFlow raises for a singular matrix, without its name.
+_SINGULAR = "not invertible"
+
 
 class TrainingDiverged(RuntimeError):
-    """The loss was not finite."""
+    """The loss was not finite, or a matrix that a step needs the inverse of was singular."""
 
 
 @dataclasses.dataclass
@@ -357,8 +360,13 @@ class Loop:
                 )
                 try:
                     metrics.add(self._take_steps(iterator, count))
-                except TrainingDiverged as error:
-                    sentences = [str(error), self._where_not_finite(batches), checkpoints.where_to_go_on()]
+                except (TrainingDiverged, tf.errors.InvalidArgumentError) as error:
+                    message = str(error)
+                    if not isinstance(error, TrainingDiverged):
+                        if _SINGULAR not in message:
+                            raise
+                        message = f"After step {state.step}, a matrix became singular."
+                    sentences = [message, self._where_not_finite(batches), checkpoints.where_to_go_on()]
                     raise TrainingDiverged(" ".join(filter(None, sentences))) from None
                 last = state.step == num_steps
                 if evaluation is not None and _is_evaluated(state.step, last, settings):
