@@ -68,6 +68,17 @@ def test_inverse(dtype, tolerance):
     np.testing.assert_allclose(np.abs(u)[~within], -tail, rtol=1e-2 if dtype == "float32" else 1e-6)
 
 
+def test_inverse_of_what_has_none_is_that_of_the_released_code():
+    _, *values = inputs("float64")
+    x, log_det = decode(
+        tf.constant(INPUTS["y_query"][:, np.newaxis], "float64"), parameters_of(values), 4, margin=MARGIN
+    )
+    target = (INPUTS["y_query"] - INPUTS["t"]) * np.exp(-np.tanh(INPUTS["s_raw"]))
+    assert (np.abs(target) > np.log((1 - MARGIN) / MARGIN)).sum() == 46
+    assert_near(x[:, 0], ARRAYS["f64/vflow_imagenet/x_of_yq"], 1e-9)
+    assert_near(log_det[:, 0], ARRAYS["f64/vflow_imagenet/logdet_of_yq"], 1e-8)
+
+
 @pytest.mark.parametrize("margin", [1e-3, 0.05, 0.4])
 def test_finite_bounded_and_inverted_at_any_size(margin):
     u = tf.constant([-1e30, -1e4, -50.0, -8.0, -1.0, 0.0, 1e-3, 1.0, 8.0, 50.0, 1e4, 1e30])
@@ -93,4 +104,5 @@ def test_the_greatest_value_is_the_quantile_of_the_released_code(margin, side):
     for beyond in (1.0, 1.1, 100.0):
         u, log_derivative = bounded_logit_inverse(tf.constant(side * beyond * y, tf.float64), margin)
         np.testing.assert_allclose(u, expected, rtol=1e-6)
-        np.testing.assert_allclose(log_derivative, -bounded_logit(u, margin)[1], rtol=1e-12)
+        at, at_quantile = (-2 * np.logaddexp(0, value) + value for value in (beyond * y, y))
+        np.testing.assert_allclose(log_derivative, at - at_quantile - bounded_logit(u, margin)[1], rtol=1e-9, atol=1e-9)

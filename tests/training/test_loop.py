@@ -218,21 +218,42 @@ def test_a_truncated_newest_checkpoint_falls_back_with_a_warning(trainer, unbrok
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
     trainer, unbroken, tmp_path, value, steps_per_execution
 ):
-    variable = trainer.variables[next(name for name in trainer.variables if name.startswith("model/"))]
+    spoiled = next(name for name in trainer.variables if name.startswith("model/"))
+    variable = trainer.variables[spoiled]
+    layer = spoiled.removeprefix("model/").rpartition("/")[0]
 
     def spoil(step):
         if step == 5:
             variable.assign(tf.fill(variable.shape, value))
+            trainer.flat.gather()
 
     with pytest.raises(
-        TrainingDiverged, match=r"loss.* not finite at step 5.*The newest checkpoint is from step 3, .*step-3\."
+        TrainingDiverged,
+        match=rf"loss.* not finite at step 5.*is that of ActNorm '.*' \({layer}\)\. The newest checkpoint is from step 3, .*-3\.",
     ):
         trainer.run(tmp_path, NUM_STEPS, before_step=spoil, steps_per_execution=steps_per_execution)
+    # The step was not taken.
+    assert [name for name, values in trainer.values().items() if not np.isfinite(values).all()] == [spoiled]
     assert steps_in(tmp_path) == [3]
     assert [line["step"] for line in log_of(tmp_path)] == [2, 4]
     trainer.run(tmp_path, NUM_STEPS)
     assert_equal(trainer.values(), unbroken[0])
     assert log_of(tmp_path) == unbroken[1]
+
+
+def test_a_singular_matrix_is_named(trainer, tmp_path):
+    name = next(name for name, variable in trainer.variables.items() if name.startswith("model/") and "/weight" in name)
+    variable, layer = trainer.variables[name], name.removeprefix("model/").rpartition("/")[0]
+
+    def spoil(step):
+        if step == 5:
+            variable.assign(tf.zeros_like(variable))
+            trainer.flat.gather()
+
+    with pytest.raises(
+        TrainingDiverged, match=rf"After step 4, a matrix became singular.*InvertibleConv '.*' \({layer}\)\. The newest"
+    ):
+        trainer.run(tmp_path, NUM_STEPS, before_step=spoil)
 
 
 def test_a_loss_that_is_not_finite_without_a_checkpoint(trainer, tmp_path):

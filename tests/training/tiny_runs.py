@@ -122,6 +122,7 @@ class TinyTrainer:
             ["loss", "gradient_norm", *self.model.metric_names],
             learning_rate_of(trainer.parameters.optimizer),
             trainer.settings,
+            trainer._describe_not_finite,
         )
         return trainer.fit(
             self.source,

@@ -1,5 +1,6 @@
 """The base class: value and log-determinant in one pass, for every bijector of the library."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from tensorflow_probability.python.bijectors.invert import _Invert
 from tfflows.bijectors.cache import OnePassCache
 from tfflows.bijectors.parts import map_condition
 from tfflows.math.shapes import shape_of
+from tfflows.tracing.finite import NotFiniteError, check_finite
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
 from tfflows.tracing.variables import CopiedWithoutLayers, share_variables
@@ -29,6 +31,9 @@ class Bijector(CopiedWithoutLayers, tfb.Bijector):
     The pair returns `(value, log_det)`. The log-determinant is in nats and has exactly the batch shape: the input's shape
     without its last `forward_min_event_ndims` (for the inverse, `inverse_min_event_ndims`) axes. A log-determinant of another
     shape raises an error, since TFP would broadcast it silently.
+
+    In eager mode, a value or log-determinant that is not finite raises an error that names the bijector, if the input is finite.
+    Graphs check nothing: `tfflows.tracing.finite.find_not_finite` finds the bijector by a second, eager run.
 
     Example:
       >>> import tensorflow as tf
@@ -153,6 +158,7 @@ class Bijector(CopiedWithoutLayers, tfb.Bijector):
           ValueError: If a condition is missing, does not have the batch shape, or is given to a bijector that takes none; if `x`
             has another dtype, too few axes or an event shape that does not fit; or if a log-determinant does not have the batch
             shape.
+          NotFiniteError: In eager mode, if the result is not finite and the input is.
         """
         return self._run(FORWARD, x, condition)
 
@@ -168,6 +174,7 @@ class Bijector(CopiedWithoutLayers, tfb.Bijector):
 
         Raises:
           ValueError: As `forward_and_log_det`.
+          NotFiniteError: As `forward_and_log_det`.
         """
         return self._run(INVERSE, y, condition)
 
@@ -199,9 +206,16 @@ class Bijector(CopiedWithoutLayers, tfb.Bijector):
         x, condition = self._checked_input(direction, x, condition)
         if x.shape.rank is None:
             return self._run_on_unknown_rank(direction, x, condition)
+        run = self._value_and_log_det
         if memory_mode() == REVERSIBLE:
-            return reversible_value_and_log_det(self, direction, x, condition)
-        return self._value_and_log_det(direction, x, condition)
+            run = functools.partial(reversible_value_and_log_det, self)
+        try:
+            pair = run(direction, x, condition)
+        except NotFiniteError as error:
+            error.locate(self)
+            raise
+        check_finite(self, pair, (x, condition), direction)
+        return pair
 
     def _run_on_unknown_rank(self, direction, x, condition):
         """Folds the batch axes, however many there are, into one, since the maths counts on a known rank."""
@@ -446,7 +460,9 @@ def inverse_and_log_det(
     kwargs = {} if condition is None else {"condition": condition}
     y = tf.identity(y)  # TFP's cache knows nothing of a new tensor
     log_det = bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **kwargs)
-    return bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
+    pair = bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
+    check_finite(bijector, pair, (y, condition), INVERSE)
+    return pair
 
 
 def forward_and_log_det(
@@ -458,7 +474,9 @@ def forward_and_log_det(
     kwargs = {} if condition is None else {"condition": condition}
     x = tf.identity(x)  # TFP's cache knows nothing of a new tensor
     log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
-    return bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
+    pair = bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
+    check_finite(bijector, pair, (x, condition), FORWARD)
+    return pair
 
 
 def value_and_log_det(

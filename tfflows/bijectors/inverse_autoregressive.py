@@ -111,15 +111,22 @@ class InverseAutoregressive(Bijector):
         flat = flatten_batch(x)
         # This many rounds invert any autoregressive map.
         most = math.prod(x.shape[-3:])
+        # What is not settled yet may grow without bounds. The network does not see more than this, since infinity times a weight
+        # of zero is NaN, for the numbers that are settled too.
+        limit = math.sqrt(flat.dtype.max)
+        greatest_exponent = math.log(flat.dtype.max) - 1
+
+        def seen(y):
+            return tf.where(tf.abs(y) <= limit, y, tf.zeros_like(y))
 
         def improved(y):
             shift, log_scale = tf.split(tf.cast(self.network(y, *conditions), y.dtype), 2, axis=-1)
-            return flat * tf.exp(log_scale) + shift, log_scale
+            return flat * tf.exp(tf.minimum(log_scale, greatest_exponent)) + shift, log_scale
 
         def body(count, y, changes, log_scale):
             del changes, log_scale
-            new, log_scale = improved(y)
-            return count + 1, new, tf.reduce_any(new != y), log_scale
+            new, log_scale = improved(seen(y))
+            return count + 1, new, tf.reduce_any(seen(new) != seen(y)), log_scale
 
         _, y, _, log_scale = tf.while_loop(
             lambda count, y, changes, log_scale: changes,
@@ -127,6 +134,8 @@ class InverseAutoregressive(Bijector):
             (tf.constant(0), flat, tf.constant(True), tf.zeros_like(flat)),
             maximum_iterations=most + 1,
         )
+        # A number of the solution that is too large was not seen by those after it.
+        y = tf.where(tf.abs(y) <= limit, y, tf.constant(math.nan, y.dtype))
         return unflatten_batch(y, x), self._summed(log_scale, x)
 
     def _summed(self, log_derivatives, like):

@@ -4,13 +4,15 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import invertible_conv
+from tfflows.tracing.finite import refuse
 
 
 class InvertibleConv(Bijector):
     """Data to latent: `inverse(y)[..., j] = sum_i y[..., i] weight[i, j]`; log-determinant `H * W * ln |det weight|`.
 
     Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal or, with `identity_noise`,
-    at `I + identity_noise * N(0, 1)` (released Flow++). The determinant is computed in float64.
+    at `I + identity_noise * N(0, 1)` (released Flow++). The determinant is computed in float64. In eager mode, a singular matrix
+    raises a `NotFiniteError`, whatever the direction.
 
     Example:
       >>> import tensorflow as tf
@@ -76,12 +78,19 @@ class InvertibleConv(Bijector):
         log_det = _num_positions(x, self.forward_min_event_ndims) * invertible_conv.log_abs_det(weight)
         return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
 
-    def _inverse_and_log_det(self, y):
+    def _checked_weight(self):
+        """The weight; in eager mode an error if it is singular, where a graph has one that does not say which weight it is."""
         weight = tf.convert_to_tensor(self.weight)
+        if tf.executing_eagerly() and not invertible_conv.is_invertible(weight):
+            refuse(self, f"The weight of {self._described()} has no inverse: it is singular or not finite.")
+        return weight
+
+    def _inverse_and_log_det(self, y):
+        weight = self._checked_weight()
         return invertible_conv.matmul_channels(y, weight), self._log_det(y, weight)
 
     def _forward_and_log_det(self, x):
-        weight = tf.convert_to_tensor(self.weight)
+        weight = self._checked_weight()
         y = invertible_conv.matmul_channels(x, invertible_conv.inverse_matrix(weight))
         return y, -self._log_det(x, weight)
 

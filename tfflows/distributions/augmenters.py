@@ -11,6 +11,7 @@ from tfflows.distributions.conditional_noise import ConditionalNoise, log_standa
 from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks import CouplingNetwork, EluCouplingNetwork, ResidualContextNetwork
 from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.tracing.finite import check_finite
 from tfflows.tracing.variables import CopiedWithoutLayers, variables_of_layers
 
 tfb = tfp.bijectors
@@ -129,12 +130,16 @@ class GaussianAugmenter(CopiedWithoutLayers, tf.Module):
         self, noise: tf.Tensor, x: tf.Tensor, dropout_keys: RowKeys | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`(z, ln q(z | x))` of given Gaussian noise e."""
-        return self._transformed(noise, *self._mean_and_log_scale(call_layer, x))
+        pair = self._transformed(noise, *self._mean_and_log_scale(call_layer, x))
+        check_finite(self, pair, (noise, x), "draw")
+        return pair
 
     def log_prob(self, z: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """`ln q(z | x)` of given z, nats `[B]`."""
         mean, log_scale = self._mean_and_log_scale(call_layer, x)
-        return log_standard_normal((z - mean) * tf.exp(-log_scale)) - _sum_of(log_scale)
+        log_prob = log_standard_normal((z - mean) * tf.exp(-log_scale)) - _sum_of(log_scale)
+        check_finite(self, log_prob, (z, x), "log_prob")
+        return log_prob
 
     def initialize(self, x: tf.Tensor, keys: RowKeys, dropout_keys: RowKeys | None = None) -> tf.Tensor:
         """Data-dependent init of the network from a batch; returns z."""

@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import parameter_properties, reparameterization, samplers
 
 from tfflows.math import discretized_logistic
+from tfflows.tracing.finite import check_finite
 
 tfd = tfp.distributions
 
@@ -99,9 +100,10 @@ class DiscretizedLogistic(tfd.Distribution):
         return tf.constant([], tf.int32)
 
     def _log_prob(self, value):
-        return discretized_logistic.log_prob(
-            tf.cast(value, self.dtype), self._loc, self._log_scale, self._num_levels, self._open_edges
-        )
+        value = tf.cast(value, self.dtype)
+        log_prob = discretized_logistic.log_prob(value, self._loc, self._log_scale, self._num_levels, self._open_edges)
+        check_finite(self, log_prob, (value, self._loc, self._log_scale), "log_prob")
+        return log_prob
 
     def _sample_n(self, n, seed=None):
         shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)

@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import parameter_properties, reparameterization, samplers
 
 from tfflows.math import discretized_logistic_mixture
+from tfflows.tracing.finite import check_finite
 
 tfd = tfp.distributions
 
@@ -87,9 +88,11 @@ class DiscretizedLogisticMixture(tfd.Distribution):
 
     def _log_prob(self, value):
         pixels = discretized_logistic_mixture.to_pixels(value, self.dtype)
-        return discretized_logistic_mixture.log_prob(
+        log_prob = discretized_logistic_mixture.log_prob(
             pixels, self._pixel_parameters, self._num_components, self._official_approximation
         )
+        check_finite(self, log_prob, (pixels, self._pixel_parameters), "log_prob")
+        return log_prob
 
     def _sample_n(self, n, seed=None):
         seeds = samplers.split_seed(seed, n=2)

@@ -11,6 +11,7 @@ from tfflows.bijectors.inverse_autoregressive import InverseAutoregressive
 from tfflows.math.random import RowKeys, derive_seed, fold_in, normal_rows
 from tfflows.networks.iaf import RELEASED, AutoregressiveNetwork, ExponentialGainConv2D, ExponentialGainConv2DTranspose
 from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.tracing.finite import check_finite
 from tfflows.tracing.shared_layers import SharedLayers
 
 # Factor of what a block adds to its input (released code).
@@ -178,7 +179,9 @@ class TopDownBlock(keras.layers.Layer):
         log_posterior = log_normal(start, mean, log_scale)
         z, log_derivatives = flow(start, {"context": context + evidence.context})
         kl = log_posterior - log_derivatives - log_normal(z, prior_mean, prior_log_scale)
-        return self._output(run, h, z, e), kl
+        pair = self._output(run, h, z, e), kl
+        check_finite(self, pair, (h, tuple(evidence), noise), "posterior")
+        return pair
 
     def _output(self, run, h, z, e):
         branch = run(self.second, tf.nn.elu(tf.concat([tf.cast(z, self.compute_dtype), e], axis=-1)))

@@ -46,16 +46,20 @@ def bounded_logit(u: tf.Tensor, margin: float) -> tuple[tf.Tensor, tf.Tensor]:
 def bounded_logit_inverse(y: tf.Tensor, margin: float) -> tuple[tf.Tensor, tf.Tensor]:
     """`(u, ln du/dy)`, the inverse of `bounded_logit`.
 
-    A value y that no u, or only a huge one, would give is moved to the quantile `MIN_TAIL` or to its mirror image.
+    For a value y that no u, or only a huge one, would give, u is that of the quantile `MIN_TAIL` or of its mirror image. As in
+    the released code, only the value is clipped: the logarithm is `ln du/dF - ln(1 - 2 m) + ln sigmoid'(y)`, the first at the
+    u that is given, the last at y as it came.
 
     Args:
       y: Float.
       margin: The margin m, above 0 and below 1/2.
     """
     bound, most = _bound(margin), greatest_value(margin)
-    y = tf.clip_by_value(y, -most, most)
-    u = y + _log1mexp(bound + y) - _log1mexp(bound - y)
-    return u, -bounded_logit(u, margin)[1]
+    near = tf.clip_by_value(y, -most, most)
+    u = near + _log1mexp(bound + near) - _log1mexp(bound - near)
+    # Exactly 0 where y has an inverse.
+    beyond = _log_sigmoid_derivative(y) - _log_sigmoid_derivative(near)
+    return u, beyond - bounded_logit(u, margin)[1]
 
 
 def greatest_value(margin: float) -> float:
@@ -67,6 +71,10 @@ def greatest_value(margin: float) -> float:
 def _bound(margin):
     """The bound that |y| stays below."""
     return math.log1p(-margin) - math.log(margin)
+
+
+def _log_sigmoid_derivative(y):
+    return -tf.nn.softplus(y) - tf.nn.softplus(-y)
 
 
 def _log1mexp(x):

@@ -60,6 +60,12 @@ def log_abs_det(weight: tf.Tensor) -> tf.Tensor:
     return value, gradient
 
 
+def is_invertible(weight: tf.Tensor) -> bool:
+    """Tells in eager mode whether `inverse_matrix` would find an inverse of `weight`, without gradients."""
+    double = tf.stop_gradient(tf.cast(weight, tf.float64))
+    return bool(tf.math.is_finite(tf.linalg.slogdet(double).log_abs_determinant))
+
+
 def inverse_matrix(weight: tf.Tensor) -> tf.Tensor:
     """Inverse of `weight`, computed in float64 and given in the dtype of `weight`."""
     return tf.cast(tf.linalg.inv(tf.cast(weight, tf.float64)), weight.dtype)

@@ -274,7 +274,8 @@ def decode(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The inverse of `encode`: `(x, ln dx/dy)`; the other arguments are those of `encode`.
 
-    With a margin not every y is a value of `encode`; for the others x is the mixture's quantile 1e-5 or 1 - 1e-5.
+    With a margin not every y is a value of `encode`; for the others x is the mixture's quantile 1e-5 or 1 - 1e-5, and the
+    logarithm is that of the released code, see `tfflows.math.bounded_logit.bounded_logit_inverse`.
     """
     log_scale, shift, mixture = _columns_of(parameters, num_components, log_scale_of, min_log_scale)
     logit, log_bounded = (_to_column(y) - shift) * tf.exp(-log_scale), 0.0

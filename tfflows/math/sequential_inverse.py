@@ -62,7 +62,7 @@ def sequential_inverse(
     features_by_tick = None if features is None else _by_tick(to_canonical(features, kind, order), front)
     live = None
     if not front.is_dense:
-        live = tf.constant((front.pixels < height * width)[:, :, None, None], latents.dtype)
+        live = tf.constant((front.pixels < height * width)[:, :, None, None])
 
     nothing = tf.ensure_shape(tf.zeros_like(by_tick[0]), [front.num_slots, latents.shape[0], channels])
     # The last ticks as seen from each offset, the newest first.
@@ -83,7 +83,8 @@ def sequential_inverse(
                 hidden += tf.cast(own_features[tick], compute_dtype)
             x, own = decode(own_latents[tick], hidden)
             if own_live is not None:
-                x *= own_live[tick]
+                # What is decoded outside of the image may be infinite.
+                x = tf.where(own_live[tick], x, tf.zeros([], x.dtype))
             now = _neighbours(x, history, front.cyclic and has_all)
             history = {offset: [now[offset], *earlier[:-1]] for offset, earlier in history.items()}
             return tick + 1, history, found.write(tick, x), kept.write(tick, own)

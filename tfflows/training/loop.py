@@ -20,9 +20,12 @@ from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.logs import MetricLogger
 from tfflows.training.train_step import make_several_steps, steps_before
 
+# What TensorFlow raises for a singular matrix, without its name.
+_SINGULAR = "not invertible"
+
 
 class TrainingDiverged(RuntimeError):
-    """The loss was not finite."""
+    """The loss was not finite, or a matrix that a step needs the inverse of was singular."""
 
 
 @dataclasses.dataclass
@@ -282,6 +285,7 @@ class Loop:
         metric_names: Sequence[str],
         learning_rate: Callable[[int], float],
         settings: LoopSettings,
+        describe_not_finite: Callable[[Mapping], str] | None = None,
     ) -> None:
         """Creates the loop.
 
@@ -291,8 +295,10 @@ class Loop:
           metric_names: Names of the metrics that `train_step` returns.
           learning_rate: Learning rate as a function of the step, for the log.
           settings: How the run is watched and saved.
+          describe_not_finite: Function of the batch of a step that was not finite; gives a sentence for the error.
         """
         self._strategy, self._settings = strategy, settings
+        self._describe_not_finite = describe_not_finite
         self._metric_names, self._learning_rate = metric_names, learning_rate
         self._take_steps = make_several_steps(train_step, metric_names, settings.steps_per_execution)
 
@@ -322,7 +328,7 @@ class Loop:
           The last line that was logged; empty if there was none.
 
         Raises:
-          TrainingDiverged: If the loss is not finite; the message names the step. What is saved is from before it.
+          TrainingDiverged: If the loss is not finite; the message names the step and the layer. What is saved is from before it.
           CheckpointError: If no checkpoint can be written.
         """
         settings, chief = self._settings, is_chief(self._strategy)
@@ -354,8 +360,14 @@ class Loop:
                 )
                 try:
                     metrics.add(self._take_steps(iterator, count))
-                except TrainingDiverged as error:
-                    raise TrainingDiverged(f"{error} {checkpoints.where_to_go_on()}") from None
+                except (TrainingDiverged, tf.errors.InvalidArgumentError) as error:
+                    message = str(error)
+                    if not isinstance(error, TrainingDiverged):
+                        if _SINGULAR not in message:
+                            raise
+                        message = f"After step {state.step}, a matrix became singular."
+                    sentences = [message, self._where_not_finite(batches), checkpoints.where_to_go_on()]
+                    raise TrainingDiverged(" ".join(filter(None, sentences))) from None
                 last = state.step == num_steps
                 if evaluation is not None and _is_evaluated(state.step, last, settings):
                     with metrics.paused():
@@ -368,6 +380,9 @@ class Loop:
             if state.step < num_steps:
                 logging.warning("Stopped at step %d; training again goes on from there.", state.step)
         return metrics.last_line
+
+    def _where_not_finite(self, batches):
+        return None if self._describe_not_finite is None else self._describe_not_finite(next(batches()))
 
 
 def _is_evaluated(step, last, settings):

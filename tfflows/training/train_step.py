@@ -67,7 +67,8 @@ def make_train_step(
     """A traced function that takes one step on a distributed batch.
 
     The loss is the mean of the model's `training_loss` over the global batch. Gradients are summed over the accumulated parts and
-    the replicas before the optimizer sees them, so that what it does to their norm does not depend on how the batch is split.
+    the replicas before the optimizer sees them, so that what it does to their norm does not depend on how the batch is split. If
+    a metric is not finite, an `UpdateRule` changes nothing.
 
     Args:
       strategy: Strategy of the model.
@@ -131,7 +132,9 @@ def make_train_step(
         norm = global_norm(gradients)
         metrics = {**metrics, "gradient_norm": norm}
         if isinstance(optimizer, UpdateRule):
-            optimizer.apply_sums(gradients, updated, norm)  # each replica its own copy of the sums
+            # Each replica its own copy of the sums. A step that is not finite leaves the parameters as they were, so that the
+            # layer behind it can be found.
+            tf.cond(_all_finite(metrics), lambda: optimizer.apply_sums(gradients, updated, norm), lambda: None)
             return metrics, ()
         return metrics, gradients
 
@@ -152,6 +155,10 @@ def make_train_step(
         return first(metrics)
 
     return train_step
+
+
+def _all_finite(metrics):
+    return tf.reduce_all(tf.math.is_finite(tf.stack([tf.cast(value, tf.float64) for value in metrics.values()])))
 
 
 def _accumulated(part_sums, inputs, num_parts):

@@ -17,8 +17,10 @@ from tfflows.data.sources import naming_damage
 from tfflows.devices.strategies import check_batch_divides, distributed_training_batches, is_chief
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
+from tfflows.training.divergence import described_or_not
 from tfflows.training.logs import MetricLogger
 from tfflows.training.loop import Evaluation, Loop, LoopSettings, RunCheckpoints, StateVariables, TrainingState
+from tfflows.training.optimizers import UpdateRule
 from tfflows.training.parameters import TrainedParameters, initialize_from_data
 from tfflows.training.schedules import learning_rate_of
 from tfflows.training.train_step import Execution, make_train_step
@@ -178,7 +180,8 @@ class Trainer:
           ValueError: If the arguments do not fit model, strategy or settings.
           WorkdirError: If the workdir holds other settings, or another process trains in it.
           CheckpointError: If no checkpoint can be written or read.
-          TrainingDiverged: If the loss is not finite; the message names the step. What is saved is from before it.
+          TrainingDiverged: If the loss is not finite; the message names the step and, where it can be found by an eager pass over
+            its batch, the layer. What is saved is from before it.
           RuntimeError: If an earlier call ended in an error, without a checkpoint to continue from.
         """
         source = self._source(images, labels)
@@ -336,8 +339,21 @@ class Trainer:
                 self._metric_names,
                 learning_rate_of(self.parameters.optimizer),
                 self.settings,
+                self._describe_not_finite,
             )
         return self._loops[batch_size]
+
+    def _describe_not_finite(self, batch):
+        return described_or_not(
+            strategy=self.strategy,
+            model=self.model,
+            variables=self.parameters.trained,
+            batch=batch,
+            seed=self._seed,
+            keeps_parameters=isinstance(self.parameters.optimizer, UpdateRule),
+            num_parts=self._execution.accumulate * self._execution.num_side_by_side,
+            memory=self._execution.memory,
+        )
 
     def _batches(self, source, batch_size, augmentation, start_step):
         return iter(
