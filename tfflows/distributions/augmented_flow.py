@@ -88,6 +88,11 @@ class AugmentedFlow(tf.Module):
         return tf.TensorShape([*outer, channels - self.augmenter.num_channels])
 
     @property
+    def dtype(self) -> tf.DType:
+        """Dtype of x."""
+        return self.flow.dtype
+
+    @property
     def bijector(self) -> tfb.Bijector:
         """Bijector of the flow over `[y, z]`."""
         return self.flow.bijector
@@ -161,7 +166,7 @@ class AugmentedFlow(tf.Module):
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tf.Tensor:
         """Samples of x, `[num_samples, ...]`; the base noise, keyed by `keys`, is multiplied by `temperature`."""
-        latents = normal_rows(fold_in(keys, "sample"), num_samples, self.distribution.event_shape)
+        latents = normal_rows(fold_in(keys, "sample"), num_samples, self.distribution.event_shape, self.dtype)
         return self.decode(temperature * latents, condition)
 
     def _preprocessed(self, x):

@@ -96,7 +96,7 @@ class DequantizedFlow(ImageModel):
         self._is_augmented = isinstance(flow, AugmentedFlow)
 
     def dequantize(self, images: tf.Tensor, keys: RowKeys) -> tf.Tensor:
-        """`v`, float32, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
+        """`v`, in the dtype of the flow, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
         return self._dequantized(images, keys)[0]
 
     def dequantize_with(self, images: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
@@ -104,7 +104,7 @@ class DequantizedFlow(ImageModel):
         return self._centered(images) + noise
 
     def _centered(self, images):
-        return center(quantize(self._checked(images), self.num_bits), self.num_bits)
+        return center(quantize(self._checked(images), self.num_bits), self.num_bits, self.flow.dtype)
 
     def _dequantized(self, images, keys, dropout_keys=None):
         """`v` and `ln r(u | x)`."""
@@ -214,7 +214,7 @@ class DequantizedFlow(ImageModel):
     ) -> tf.Tensor:
         """uint8 images `[num_samples, H, W, C]`; the base noise is multiplied by `temperature` (Glow, section 6)."""
         shape = self.flow.distribution.event_shape
-        latents = temperature * normal_rows(fold_in(keys, "sample"), num_samples, shape)
+        latents = temperature * normal_rows(fold_in(keys, "sample"), num_samples, shape, self.flow.dtype)
         return self.decode(latents, condition)
 
     def _kwargs(self, condition):
