@@ -30,9 +30,11 @@ from tests.distributions.small_models import (
     values,
 )
 from tests.slow import slow_but
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.discretized_logistic import DiscretizedLogistic
 from tfflows.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from tfflows.math.random import row_keys
+from tfflows.tracing.memory import memory_scope
 
 DOUBLE = "float64"
 KEYS = row_keys(1)
@@ -76,6 +78,31 @@ def test_losses_by_the_parameters(name):
     assert_derivatives(
         lambda: [model.training_loss(images(), labels(), KEYS)[0]], [], model.trainable_variables, ["loss"]
     )
+
+
+def second_derivatives(model, mode):
+    """Gradients of a sum of the gradients of the loss, each number with a weight of its own."""
+    variables = model.trainable_variables
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as tape, memory_scope(mode):
+            loss = tf.reduce_sum(model.training_loss(images(), labels(), KEYS)[0])
+        first = tape.gradient(loss, variables, unconnected_gradients="zero")
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in first], axis=0)
+        total = tf.reduce_sum(flat * tf.cos(tf.range(flat.shape[0], dtype=flat.dtype)))
+    return [loss, total, *outer.gradient(total, variables, unconnected_gradients="zero")]
+
+
+@pytest.mark.parametrize("name", slow_but(["dequantized_augmented_flow"], MODELS))
+def test_every_memory_mode_gives_the_plain_second_derivatives(name):
+    model = scattered(MODELS[name](DOUBLE))
+    expected = second_derivatives(model, "plain")
+    for mode in ("recompute", "reversible"):
+        if mode == "reversible" and not isinstance(model, DequantizedFlow):
+            with pytest.raises(ValueError, match="Only flows can be rebuilt from their latents"):
+                second_derivatives(model, mode)
+            continue
+        for found, wanted in zip(second_derivatives(model, mode), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * (1 + np.abs(wanted).max()))
 
 
 AUGMENTED = {
