@@ -11,6 +11,7 @@ from tfflows.distributions.augmented_flow import AugmentedFlow, check_distributi
 from tfflows.distributions.dequantizers import UniformDequantizer, bits_per_dim, center, quantize, to_images
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import RowKeys, fold_in, normal_rows
+from tfflows.tracing.variables import unlisted_variables
 
 tfd = tfp.distributions
 
@@ -80,7 +81,7 @@ class DequantizedFlow(ImageModel):
 
         Raises:
           TypeError: If the flow is no distribution.
-          ValueError: If `loss_unit` is unknown.
+          ValueError: If `loss_unit` is unknown, or the dequantizer holds variables but is no `tf.Module`.
         """
         if not isinstance(flow, AugmentedFlow):
             check_distribution(type(self).__name__, flow)
@@ -94,6 +95,7 @@ class DequantizedFlow(ImageModel):
         self.loss_unit = loss_unit
         self._noise_at_init = noise_at_init
         self._is_augmented = isinstance(flow, AugmentedFlow)
+        self._unlisted_variables = unlisted_variables(flow, self.dequantizer)
 
     def dequantize(self, images: tf.Tensor, keys: RowKeys) -> tf.Tensor:
         """`v`, in the dtype of the flow, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
