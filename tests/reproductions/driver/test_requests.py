@@ -49,6 +49,9 @@ REFUSED = {
     "--images=x": ["--images needs numbers"],
     "--strength=nan": ["--strength must be finite"],
     "--label=1": ["--label=1 needs a conditional model"],
+    "--attribute=Smiling": ["There is no --attribute=Smiling of digits; valid: 0, 1, 2,"],
+    "--attribute=10": ["There is no --attribute=10 of digits"],
+    "--attributes=list_attr_celeba.txt": ["is for celeba_hq, not for"],
     "--samples=1000000000000": ["--samples=1000000000000 needs", "GiB", "give fewer"],
     "--results_dir=/dev/null/results": ["Cannot write to --results_dir=/dev/null/results"],
     "--set=scale=y": ["--set cannot change scale", "--scale"],
@@ -70,6 +73,40 @@ def test_refused_before_anything_is_built(capsys, tmp_path, monkeypatch, argumen
     for part in REFUSED[argument]:
         assert part in message
     assert not (tmp_path / "workdir").exists()
+
+
+NO_PICTURE_IN_THE_MIDDLE = "needs an odd number of --frames and a --strength above 0"
+REFUSED_OF_PICTURES = {
+    ("manipulate", "--images=360"): "--images got 360, but test images are numbered 0 to 359",
+    ("interpolate", "--images=0,360"): "--images got 360, but test images are numbered 0 to 359",
+    ("manipulate", "--frames=4"): NO_PICTURE_IN_THE_MIDDLE,
+    ("manipulate", "--strength=0"): NO_PICTURE_IN_THE_MIDDLE,
+    (
+        "manipulate",
+        "--dataset=celeba_hq",
+    ): "neither attributes nor classes to manipulate images along; give --attributes=",
+}
+
+
+@pytest.mark.parametrize(("mode", "argument"), REFUSED_OF_PICTURES)
+def test_pictures_are_refused_before_a_checkpoint_is_read(capsys, tmp_path, monkeypatch, mode, argument):
+    monkeypatch.delattr(Session, "restore")
+    arguments = [*TINY, f"--workdir={tmp_path / 'workdir'}", f"--mode={mode}", argument]
+    assert REFUSED_OF_PICTURES[mode, argument] in exit_message(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [("Smile", "There is no --attribute=Smile of celeba_hq; valid: Young0, Young1"), ("Young3", None)],
+)
+def test_attributes_are_those_of_the_file(capsys, tmp_path, monkeypatch, attribute, message):
+    file = tmp_path / "list_attr_celeba.txt"
+    file.write_text("1\n" + " ".join(f"Young{number}" for number in range(40)) + "\n")
+    monkeypatch.delattr(Session, "restore")
+    arguments = [*TINY, "--dataset=celeba_hq", f"--data_dir={tmp_path}", "--mode=manipulate", f"--attributes={file}"]
+    found = exit_message(capsys, *arguments, f"--attribute={attribute}")
+    # What is missing next are the images.
+    assert (message or "DatasetNotFoundError") in found
 
 
 @pytest.mark.parametrize("mode", ["train", "evaluate", "sample"])
