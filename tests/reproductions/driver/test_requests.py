@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -116,6 +117,20 @@ def test_fewer_steps_than_are_done_are_refused(capsys, copied, mode):
     message = exit_message(capsys, *arguments, f"--mode={mode}", "--steps=3")
     assert "is at step 4, beyond the 3 asked for. Give --steps=4 or more" in message
     assert state(workdir) == before
+
+
+def test_a_workdir_whose_path_is_a_pattern(copied, capsys):
+    """TensorFlow takes brackets, braces and backslashes in the paths of checkpoints for patterns."""
+    workdir, arguments = copied
+    moved = workdir.with_name("run [1]\\d{a,b}*?") / "workdir"
+    shutil.copytree(workdir, moved)
+    own = (*arguments, f"--workdir={moved}")
+    run(*own, "--steps=5")
+    assert [line["step"] for line in read_metrics(moved / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    assert (moved / "checkpoints" / "step-5.index").exists()
+    capsys.readouterr()
+    run(*own, "--steps=5", "--mode=evaluate")
+    assert "verdict" in capsys.readouterr().out
 
 
 def test_another_process_changes_nothing_of_a_run_that_is_going_on(copied):
