@@ -168,8 +168,8 @@ class AugmentedFlow(CopiedWithoutLayers, tf.Module):
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tf.Tensor:
         """Samples of x, `[num_samples, ...]`; the base noise, keyed by `keys`, is multiplied by `temperature`."""
-        latents = normal_rows(fold_in(keys, "sample"), num_samples, self.distribution.event_shape, self.dtype)
-        return self.decode(temperature * latents, condition)
+        noise = normal_rows(fold_in(keys, "sample"), num_samples, self.distribution.event_shape, self.dtype)
+        return self.decode(tf.cast(temperature, noise.dtype) * noise, condition)
 
     def _preprocessed(self, x):
         if self.preprocessing is None:

@@ -216,8 +216,8 @@ class DequantizedFlow(ImageModel):
     ) -> tf.Tensor:
         """uint8 images `[num_samples, H, W, C]`; the base noise is multiplied by `temperature` (Glow, section 6)."""
         shape = self.flow.distribution.event_shape
-        latents = temperature * normal_rows(fold_in(keys, "sample"), num_samples, shape, self.flow.dtype)
-        return self.decode(latents, condition)
+        noise = normal_rows(fold_in(keys, "sample"), num_samples, shape, self.flow.dtype)
+        return self.decode(tf.cast(temperature, noise.dtype) * noise, condition)
 
     def _kwargs(self, condition):
         return {} if condition is None else {"condition": condition}

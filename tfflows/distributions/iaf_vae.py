@@ -119,7 +119,7 @@ class IAFVAE(ImageModel):
     ) -> tf.Tensor:
         """Means of y for latents drawn from the prior, whose noise is multiplied by `temperature`."""
         noise = self._noise(num_samples, fold_in(keys, "prior"))
-        return self.head(self.ladder.decode([temperature * part for part in noise]))
+        return self.head(self.ladder.decode([tf.cast(temperature, part.dtype) * part for part in noise]))
 
     def _noise(self, num_images, keys):
         return self.ladder.draw_noise(fold_in(keys, "latents"), num_images, self.image_shape.as_list())

@@ -130,6 +130,12 @@ class PixelCNNImages(ImageModel):
         )
         component, logistic = tf.split(uniforms, [self._num_components, 3], axis=-1)
         pixels = cached_sample(
-            self.network, self._num_components, component, logistic, features, temperature, rounded=True
+            self.network,
+            self._num_components,
+            component,
+            logistic,
+            features,
+            tf.cast(temperature, tf.float32),
+            rounded=True,
         )
         return to_levels(pixels)

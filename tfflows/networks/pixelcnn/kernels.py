@@ -143,7 +143,7 @@ class Doubling:
         """Folds the kernels of the vertical and of the horizontal layer."""
         vertical, horizontal = layers
         self._vertical_layer = vertical
-        self._vertical_kernel = vertical.effective_kernel()
+        self._vertical_kernel = _float32(vertical.effective_kernel())
         self._horizontal = tf.transpose(_float32(horizontal.effective_kernel()), [0, 1, 3, 2])  # [2, 2, in, out]
         self._bias = _float32(horizontal.bias)
 
