@@ -68,6 +68,8 @@ def settings_of_optimizer(optimizer: keras.optimizers.Optimizer) -> dict[str, ob
     """The class and the configuration of an optimizer as JSON values, for `check_workers_agree`.
 
     Of what is no JSON value, such as a function, only the class is told: its text would differ between processes.
+    A rate that is a number is a variable, and under a strategy of several workers TensorFlow has given all of them that of the
+    first when the optimizer was made.
 
     Example:
       >>> import keras
