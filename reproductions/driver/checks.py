@@ -6,6 +6,7 @@ import shutil
 
 from reproductions.driver.flags import image_numbers, temperatures
 from reproductions.driver.session import Session
+from tfflows.data.celeba import read_attribute_names
 from tfflows.files import available_memory, check_writable
 
 # Bytes of memory per byte of a picture: the images, their batches and the grid.
@@ -26,6 +27,7 @@ def check_request(session: Session) -> None:
     if not math.isfinite(flags.strength):
         raise ValueError(f"--strength must be finite, got {flags.strength}.")
     check_label(session)
+    check_attribute(session)
     check_results_dir(session)
     num_pictures = {
         "train": flags.samples,
@@ -48,6 +50,40 @@ def check_label(session: Session) -> None:
         )
     if label >= session.num_classes > 0:
         raise ValueError(f"--label must be 0 to {session.num_classes - 1}, got {label}.")
+
+
+def check_attribute(session: Session) -> None:
+    """Checks what a manipulation moves images along, and in how many steps.
+
+    Raises:
+      ValueError: If --attributes is given for a data set without attributes or names no such file, --attribute is none of them or
+        of the classes, or there is nothing to move along; with --mode=manipulate also if there would be no picture in the middle.
+    """
+    flags, dataset = session.flags, session.experiment.dataset
+    manipulates = flags.mode == "manipulate"
+    if manipulates and (flags.frames % 2 == 0 or not flags.strength):
+        raise ValueError(
+            "--mode=manipulate has the image itself in the middle: it needs an odd number of --frames and a --strength above 0, "
+            f"got --frames={flags.frames} and --strength={flags.strength}."
+        )
+    if flags.attributes is not None:
+        if dataset != "celeba_hq":
+            raise ValueError(f"--attributes is for celeba_hq, not for {dataset}; remove the flag.")
+        names = read_attribute_names(flags.attributes)
+    elif manipulates or flags.attribute is not None:
+        names = [str(number) for number in range(session.num_classes)]
+        if not names:
+            hint = "; give --attributes=list_attr_celeba.txt" if dataset == "celeba_hq" else ""
+            raise ValueError(f"{dataset} has neither attributes nor classes to manipulate images along{hint}.")
+    if flags.attribute is not None and flags.attribute not in names:
+        raise ValueError(f"There is no --attribute={flags.attribute} of {dataset}; valid: {', '.join(names)}.")
+
+
+def check_images(session: Session, numbers: list[int]) -> None:
+    """Raises ValueError if one of the test images given by --images does not exist."""
+    count = session.test_source.num_images
+    if max(numbers) >= count:
+        raise ValueError(f"--images got {max(numbers)}, but test images are numbered 0 to {count - 1}.")
 
 
 def check_results_dir(session: Session) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reproductions.driver.checks import check_pictures_can_be_written, check_request
+from reproductions.driver.checks import check_images, check_pictures_can_be_written, check_request
 from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
 from reproductions.driver.train import PICTURES, write_samples
@@ -35,6 +35,7 @@ def run_interpolate(session: Session) -> None:
     numbers = image_numbers()
     if len(numbers) % 2:
         raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers; give an even number.")
+    check_images(session, numbers)
     session.restore()
     check_pictures_can_be_written(session)
     images, labels = _test_images(session, numbers)
@@ -61,11 +62,13 @@ def run_manipulate(session: Session) -> None:
     """
     check_request(session)
     _check_is_flow(session, "manipulate")
+    numbers = image_numbers()
+    check_images(session, numbers)
     step = session.restore()
     check_pictures_can_be_written(session)
     directions = _directions(session, step)
     names = directions.names if session.flags.attribute is None else [session.flags.attribute]
-    images, labels = _test_images(session, image_numbers())
+    images, labels = _test_images(session, numbers)
     strength = session.flags.strength
     paths = []
     for name in names:
@@ -96,9 +99,10 @@ def run_reconstruct(session: Session) -> None:
             "every image exactly."
         )
     check_request(session)
+    numbers = image_numbers()
+    check_images(session, numbers)
     session.restore()
     check_pictures_can_be_written(session)
-    numbers = image_numbers()
     images, _ = _test_images(session, numbers)
     path = session.workdir / PICTURES / f"reconstructions_{'_'.join(map(str, numbers))}.png"
     write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
@@ -139,14 +143,8 @@ def _directions(session, step):
 
 
 def _test_images(session, numbers):
-    """Returns uint8 images and labels of the test split, by position.
-
-    Raises:
-      ValueError: If the split has fewer images.
-    """
+    """Returns uint8 images and labels of the test split, by position."""
     source = session.test_source
-    if max(numbers) >= source.num_images:
-        raise ValueError(f"--images got {max(numbers)}, but test images are numbered 0 to {source.num_images - 1}.")
     found = {}
     for batch in reading(source, evaluation_batches(source, global_batch_size=256)):
         positions = batch["index"].numpy()

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tests.derivatives import assert_derivatives
 from tests.slow import slow_but
 from tfflows.bijectors import (
     ActNorm,
@@ -511,60 +512,7 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(name, dire
     if name == "logistic_mixture_coupling_gated":
         start += 0.01  # else one of its units would stand 6e-8 from the kink of the derivative of elu
     kwargs = kwargs_of(name, [2], tf.float64)
-    variables = bijector.trainable_variables
-    places = [start, *(tf.convert_to_tensor(variable) for variable in variables)]
-    generator = np.random.default_rng(0)
-
-    def normal_like(tensors):
-        return [tf.constant(generator.standard_normal(tensor.shape)) for tensor in tensors]
-
-    weights = normal_like(run(start, **kwargs))
-    of_input, *of_parameters = normal_like(places)
-    directions = {"input": [of_input, *map(tf.zeros_like, of_parameters)]}
-    if variables:
-        directions["parameters"] = [tf.zeros_like(start), *of_parameters]
-
-    def first(x):
-        """The two weighted sums, and their gradients by input and parameters."""
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(x)
-            sums = [tf.reduce_sum(weight * result) for weight, result in zip(weights, run(x, **kwargs), strict=True)]
-        zero = tf.UnconnectedGradients.ZERO
-        return sums, [tape.gradient(total, [x, *variables], unconnected_gradients=zero) for total in sums]
-
-    def first_at(along, step):
-        for variable, place, change in zip(variables, places[1:], along[1:], strict=True):
-            variable.assign(place + step * change)
-        sums, gradients = first(places[0] + step * along[0])
-        return [total.numpy() for total in sums], [[g.numpy() for g in gradient] for gradient in gradients]
-
-    x = tf.identity(start)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        _, gradients = first(x)
-        products = {
-            source: [
-                tf.add_n([tf.reduce_sum(g * a) for g, a in zip(gradient, along, strict=True)]) for gradient in gradients
-            ]
-            for source, along in directions.items()
-        }
-    step = 1e-5
-    for source, along in directions.items():
-        (sums_above, above), (sums_below, below) = first_at(along, step), first_at(along, -step)
-        for number, result in enumerate(("value", "log_det")):
-            what = f"{result} by {source}"
-            slope = (sums_above[number] - sums_below[number]) / (2 * step)
-            np.testing.assert_allclose(products[source][number], slope, rtol=1e-6, atol=1e-6, err_msg=what)
-            second = tape.gradient(
-                products[source][number], [x, *variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-            differences = [(a - b) / (2 * step) for a, b in zip(above[number], below[number], strict=True)]
-            scale = 1 + max(np.abs(difference).max() for difference in differences)
-            for place, (obtained, expected) in enumerate(zip(second, differences, strict=True)):
-                by = "input" if place == 0 else variables[place - 1].name
-                np.testing.assert_allclose(
-                    obtained, expected, rtol=1e-6, atol=1e-6 * scale, err_msg=f"{what}, again by {by}"
-                )
+    assert_derivatives(lambda x: run(x, **kwargs), [start], bijector.trainable_variables, ["value", "log_det"])
 
 
 @ALL

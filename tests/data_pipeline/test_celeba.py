@@ -1,9 +1,11 @@
+import os
+
 import numpy as np
 import pytest
 
 from tests.data_pipeline.stored_sets import random_images, write_tfds
 from tfflows.data import load_celeba_hq_attributes, load_dataset
-from tfflows.data.celeba import image_numbers, read_celeba_attributes, read_index_map
+from tfflows.data.celeba import image_numbers, read_attribute_names, read_celeba_attributes, read_index_map
 
 NAMES = [f"Attribute_{number}" for number in range(40)]
 
@@ -39,37 +41,61 @@ def test_missing_index_map_says_where_it_is_published(annotations, tmp_path):
         load_celeba_hq_attributes(directory / "list_attr_celeba.txt", index_map_file=tmp_path / "none.txt")
 
 
+HEAD = "1\n" + " ".join(NAMES) + "\n"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("3 images\n" + " ".join(NAMES) + "\n", "number of images"),
-        ("1\nSmiling Young\n", "2 names"),
-        ("1\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 39 + "\n", "line 3"),
-        ("1\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 39 + "0\n", "line 3"),
-        ("2\n" + " ".join(NAMES) + "\n1.jpg " + "1 " * 40 + "\n", "says 2 images, but it holds 1"),
+        ("", "line 1: expected the number of images, found ''"),
+        ("3 images\n" + " ".join(NAMES) + "\n", "line 1: expected the number of images, found '3 images'"),
+        ("²\n" + " ".join(NAMES) + "\n", "line 1: expected the number of images"),
+        ("1\n", "line 2: expected 40 names of attributes, found 0 names"),
+        ("1\nSmiling Young\n", "line 2: expected 40 names of attributes, found 2 names"),
+        (HEAD + "1.jpg " + "1 " * 39 + "\n", "line 3: expected a file name and 40 values"),
+        (HEAD + "1.jpg " + "1 " * 39 + "0\n", "line 3: expected a file name and 40 values"),
+        (HEAD + "1.jpg " + "1 " * 40 + "\n2.jp", "line 4: expected a file name and 40 values"),
+        (HEAD + ("1.jpg " + "1 " * 40 + "\n") * 2, "line 4: 1.jpg has stood before"),
+        ("2\n" + HEAD[2:] + "1.jpg " + "1 " * 40 + "\n", "line 1: says 2 images, but the file holds 1"),
+        (b"\xff\xfe1\x00\n", "line 1: it is no UTF-8 text"),
+        (HEAD.encode() + b"\xe9.jpg\n", "line 3: it is no UTF-8 text"),
+        (b"1" * 10_001, "line 1: it has more than 10,000 bytes"),
     ],
 )
 def test_a_malformed_attribute_file_is_refused(content, message, tmp_path):
     path = tmp_path / "list_attr_celeba.txt"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message) as caught:
         read_celeba_attributes(path)
+    assert str(caught.value).startswith(f"{path}, line ") and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "first line must name"),
-        ("idx orig_idx\n0 5\n", "first line must name"),
-        ("idx orig_idx orig_file\n0 5\n", "does not fit"),
+        ("", "line 1: the first line must name"),
+        ("idx orig_idx\n0 5\n", "line 1: the first line must name"),
+        ("idx orig_idx orig_file\n0 5\n", "line 2: it does not fit"),
+        ("idx orig_idx orig_file\n\n0 5 a.jpg\nx 5 a.jpg\n", "line 4: it does not fit"),
         ("idx orig_idx orig_file\n0 5 000006.jpg\n", "found 1 different"),
+        (b"idx orig_idx orig_file\n\x80 5 a.jpg\n", "line 2: it is no UTF-8 text"),
     ],
 )
 def test_a_malformed_index_map_is_refused(content, message, tmp_path):
     path = tmp_path / "image_list.txt"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message):
         read_index_map(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+@pytest.mark.parametrize("read", [read_celeba_attributes, read_index_map, read_attribute_names])
+def test_what_is_no_file_is_refused_and_not_waited_for(read, make, tmp_path):
+    make(tmp_path / "list")
+    with pytest.raises(ValueError, match="list is no regular file"):
+        read(tmp_path / "list")
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

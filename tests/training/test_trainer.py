@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from tests.training.tiny_runs import EXPERIMENT, assert_equal, build_model
 from tfflows.data import array_source
+from tfflows.devices import agreement
+from tfflows.devices.agreement import differences, settings_of_optimizer
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.training import Execution, LoopSettings, Trainer, trainer
@@ -297,3 +299,66 @@ def test_the_model_says_its_strategy():
 def test_bits_per_dim_of_each_image():
     result = make_trainer().evaluate(IMAGES[:3])
     assert isinstance(result, BitsPerDim) and result.per_image.shape == (3,) and np.all(np.isfinite(result.per_image))
+
+
+# ------------------------------------------------------------------------------------------------------ several workers
+
+
+def settings_of_worker(images=IMAGES, *, batch_size=8, num_steps=6, **arguments):
+    """What `fit` compares, in its order."""
+    maker = make_trainer(**arguments)
+    asked = {"num_steps": num_steps, "batch_size": batch_size}
+    return maker._settings_of_worker(asked, array_source(images), None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 3}, "seed is 0 on worker 0 and 3 on worker 1"),
+        ({"num_steps": 9}, "num_steps is 6 on worker 0 and 9 on worker 1"),
+        ({"batch_size": 16}, "batch_size is 8 on worker 0 and 16 on worker 1"),
+        ({"ema_decay": 0.5}, "ema_decay is 0.0 on worker 0 and 0.5 on worker 1"),
+        ({"settings": LoopSettings(evaluate_every=2)}, "evaluate_every is 0 on worker 0 and 2 on worker 1"),
+        ({"execution": Execution(accumulate=2)}, "accumulate is 1 on worker 0 and 2 on worker 1"),
+        (
+            {"optimizer": lambda: Adam(LinearWarmup(0.01, 8))},
+            'optimizer.learning_rate is {"class": "LinearWarmup", "peak": 0.01, "warmup_steps": 4} on worker 0 and {"class": '
+            '"LinearWarmup", "peak": 0.01, "warmup_steps": 8} on worker 1',
+        ),
+        ({"images": IMAGES[::-1]}, "the training images is "),
+        ({}, ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_what_workers_differ_in_is_named(changes, message):
+    found = differences([json.loads(json.dumps(settings_of_worker(**own))) for own in ({}, changes)])
+    assert found.startswith(message) and found.count(";") == 0 and bool(found) == bool(changes)
+
+
+def test_functions_in_an_optimizer_are_the_same_in_every_process():
+    def one_of(number):
+        return keras.optimizers.SGD(lambda: 0.1 * number)
+
+    assert settings_of_optimizer(one_of(1)) == settings_of_optimizer(one_of(2))
+
+
+def test_workers_of_another_model_are_refused_before_anything_is_written(monkeypatch, tmp_path):
+    chief = make_trainer(workdir=tmp_path / "run")
+
+    def texts_of_two(strategy, text):
+        other = {
+            name: "float64 (1,)" if name.startswith("the variable") else value
+            for name, value in json.loads(text).items()
+        }
+        return [text, json.dumps(other)]
+
+    monkeypatch.setattr(trainer, "num_workers", lambda strategy: 2)
+    monkeypatch.setattr(agreement, "gather_texts", texts_of_two)
+    with pytest.raises(
+        agreement.WorkersDisagree, match=r"the variable model/.* on worker 1; .*; and \d+ more\. All workers must"
+    ):
+        chief.fit(IMAGES, 6, batch_size=8, labels=LABELS)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(agreement, "gather_texts", lambda strategy, text: [text, text.replace("[]", "[5]")])
+    with pytest.raises(agreement.WorkersDisagree, match="must share the workdir"):
+        chief.fit(IMAGES, 6, batch_size=8, labels=LABELS)

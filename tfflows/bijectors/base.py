@@ -14,9 +14,10 @@ from tfflows.math.shapes import shape_of
 from tfflows.tracing.finite import NotFiniteError, check_finite
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
 from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
-from tfflows.tracing.variables import CopiedWithoutLayers, share_variables
+from tfflows.tracing.variables import CopiedWithoutLayers, copied_by_attributes, share_variables
 
 tfb = tfp.bijectors
+copied_by_attributes(*vars(tfb).values(), *vars(tfp.distributions).values())
 
 
 class Bijector(CopiedWithoutLayers, tfb.Bijector):

@@ -18,6 +18,8 @@ import numpy as np
 NUM_CELEBA_HQ_IMAGES = 30_000
 NUM_ATTRIBUTES = 40
 INDEX_MAP_NAMES = ("image_list.txt", "CelebA-HQ-to-CelebA-mapping.txt")
+_MAX_LINE = 10_000
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def load_celeba_hq_attributes(
@@ -50,47 +52,85 @@ def load_celeba_hq_attributes(
 
 
 def read_celeba_attributes(path: pathlib.Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Reads list_attr_celeba.txt: the names, and a map from file name to int8 `[40]` of +1 and -1."""
-    with open(path, encoding="utf-8") as file:
-        count = file.readline().strip()
-        names = tuple(file.readline().split())
-        if not count.isdigit() or len(names) != NUM_ATTRIBUTES:
-            raise ValueError(
-                f"{path}: expected a line with the number of images, then one with "
-                f"{NUM_ATTRIBUTES} names; found {count!r} and {len(names)} names."
-            )
-        rows = {}
-        for number, line in enumerate(file, start=3):
-            fields = line.split()
-            if not fields:
-                continue
-            if len(fields) != NUM_ATTRIBUTES + 1 or not set(fields[1:]) <= {"1", "-1"}:
-                raise ValueError(
-                    f"{path}, line {number}: expected a file name and {NUM_ATTRIBUTES} values, each 1 or -1."
-                )
-            rows[fields[0]] = np.array(fields[1:], np.int8)
-    if len(rows) != int(count):
-        raise ValueError(f"{path}: its first line says {count} images, but it holds {len(rows)}.")
+    """Reads list_attr_celeba.txt: the names, and a map from file name to int8 `[40]` of +1 and -1.
+
+    Raises:
+      FileNotFoundError: If it is missing.
+      ValueError: If it is no text, or not in the published form; the message says which line.
+    """
+    lines = _lines(path)
+    count, names = _head(path, lines)
+    rows = {}
+    for number, fields in lines:
+        if not fields:
+            continue
+        if len(fields) != NUM_ATTRIBUTES + 1 or not set(fields[1:]) <= {"1", "-1"}:
+            raise ValueError(f"{path}, line {number}: expected a file name and {NUM_ATTRIBUTES} values, each 1 or -1.")
+        if fields[0] in rows:
+            raise ValueError(f"{path}, line {number}: {fields[0]} has stood before.")
+        rows[fields[0]] = np.array(fields[1:], np.int8)
+    if len(rows) != count:
+        raise ValueError(f"{path}, line 1: says {count} images, but the file holds {len(rows)}.")
     return names, rows
 
 
+def read_attribute_names(path: str | os.PathLike) -> tuple[str, ...]:
+    """Reads the 40 names in list_attr_celeba.txt, and no more of it; errors are those of `read_celeba_attributes`."""
+    path = pathlib.Path(path).expanduser()
+    return _head(path, _lines(path))[1]
+
+
 def read_index_map(path: pathlib.Path) -> list[str]:
-    """Reads CelebA-HQ's index map: the CelebA file name of each CelebA-HQ image, by number."""
-    with open(path, encoding="utf-8") as file:
-        lines = [fields for fields in (line.split() for line in file) if fields]
-    columns = lines[0] if lines else []
+    """Reads CelebA-HQ's index map: the CelebA file name of each CelebA-HQ image, by number.
+
+    Raises:
+      FileNotFoundError: If it is missing.
+      ValueError: If it is no text, or not in the published form; the message says which line.
+    """
+    lines = ((number, fields) for number, fields in _lines(path) if fields)
+    first, columns = next(lines, (1, []))
     if "idx" not in columns or "orig_file" not in columns:
-        raise ValueError(f"{path}: the first line must name the columns idx and orig_file.")
+        raise ValueError(f"{path}, line {first}: the first line must name the columns idx and orig_file.")
     index_column, file_column = columns.index("idx"), columns.index("orig_file")
-    try:
-        originals = {int(fields[index_column]): fields[file_column] for fields in lines[1:]}
-    except (IndexError, ValueError) as error:
-        raise ValueError(f"{path}: a line does not fit the columns {' '.join(columns)}.") from error
+    originals = {}
+    for number, fields in lines:
+        if len(fields) <= max(index_column, file_column) or not _NUMBER.fullmatch(fields[index_column]):
+            raise ValueError(f"{path}, line {number}: it does not fit the columns {' '.join(columns)}.")
+        originals[int(fields[index_column])] = fields[file_column]
     if sorted(originals) != list(range(NUM_CELEBA_HQ_IMAGES)):
         raise ValueError(
             f"{path}: expected the numbers 0 to {NUM_CELEBA_HQ_IMAGES - 1}, found {len(originals)} different ones."
         )
     return [originals[index] for index in range(NUM_CELEBA_HQ_IMAGES)]
+
+
+def _lines(path):
+    """Iterates over the numbers and the words of the lines of a text file."""
+    if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
+        raise ValueError(f"{path} is no regular file.")
+    with open(path, "rb") as file:
+        number = 0
+        while line := file.readline(_MAX_LINE + 1):
+            number += 1
+            if len(line) > _MAX_LINE:
+                raise ValueError(
+                    f"{path}, line {number}: it has more than {_MAX_LINE:,} bytes, so this is no list of images."
+                )
+            try:
+                yield number, line.decode("utf-8").split()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}, line {number}: it is no UTF-8 text.") from error
+
+
+def _head(path, lines):
+    """The number of images in the first line, and the names in the second."""
+    _, count = next(lines, (1, []))
+    if len(count) != 1 or not _NUMBER.fullmatch(count[0]):
+        raise ValueError(f"{path}, line 1: expected the number of images, found {' '.join(count)[:50]!r}.")
+    _, names = next(lines, (2, []))
+    if len(names) != NUM_ATTRIBUTES:
+        raise ValueError(f"{path}, line 2: expected {NUM_ATTRIBUTES} names of attributes, found {len(names)} names.")
+    return int(count[0]), tuple(names)
 
 
 def image_numbers(file_names: Iterable[str]) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,7 +19,9 @@ class WorkersDisagree(ValueError):
     """The workers were started with different settings; the message names them."""
 
 
-def check_workers_agree(strategy: tf.distribute.Strategy, settings: Mapping[str, object], advice: str = "") -> None:
+def check_workers_agree(
+    strategy: tf.distribute.Strategy, settings: Mapping[str, object], advice: str = "", limit: int | None = None
+) -> None:
     """Compares the settings of all workers; does nothing without a cluster.
 
     All workers must call this at the same place, and all of them raise the same error.
@@ -26,6 +30,7 @@ def check_workers_agree(strategy: tf.distribute.Strategy, settings: Mapping[str,
       strategy: The strategy of the cluster.
       settings: JSON values by name.
       advice: What to do, for the message; default: start all workers with the same command.
+      limit: Number of settings that the message names at most; default: all.
 
     Raises:
       WorkersDisagree: If a setting is not the same everywhere. The message names each one and its values.
@@ -34,13 +39,13 @@ def check_workers_agree(strategy: tf.distribute.Strategy, settings: Mapping[str,
     if len(set(texts)) == 1:
         return
     raise WorkersDisagree(
-        f"The workers do not agree: {differences([json.loads(text) for text in texts])}. "
+        f"The workers do not agree: {differences([json.loads(text) for text in texts], limit)}. "
         f"{advice or 'Start all workers with the same command and the same data.'}"
     )
 
 
-def differences(settings: list[Mapping[str, object]]) -> str:
-    """Names the settings that are not the same in all mappings, one mapping per worker.
+def differences(settings: list[Mapping[str, object]], limit: int | None = None) -> str:
+    """Names the settings that are not the same in all mappings, one mapping per worker; at most `limit`, and counts the rest.
 
     Example:
       >>> from tfflows.devices.agreement import differences
@@ -54,7 +59,62 @@ def differences(settings: list[Mapping[str, object]]) -> str:
         if len(set(values)) > 1:
             each = [f"{value} on worker {index}" for index, value in enumerate(values)]
             parts.append(f"{name} is {', '.join(each[:-1])} and {each[-1]}")
+    if limit is not None and len(parts) > limit:
+        parts = [*parts[:limit], f"and {len(parts) - limit} more"]
     return "; ".join(parts)
+
+
+def settings_of_optimizer(optimizer: keras.optimizers.Optimizer) -> dict[str, object]:
+    """The class and the configuration of an optimizer as JSON values, for `check_workers_agree`.
+
+    Of what is no JSON value, such as a function, only the class is told: its text would differ between processes.
+    A rate that is a number is a variable, and under a strategy of several workers TensorFlow has given all of them that of the
+    first when the optimizer was made.
+
+    Example:
+      >>> import keras
+      >>> from tfflows.devices.agreement import settings_of_optimizer
+      >>> settings = settings_of_optimizer(keras.optimizers.SGD(0.1))
+      >>> print(settings["optimizer"], round(settings["optimizer.learning_rate"], 3))
+      SGD 0.1
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns of functions
+        config = optimizer.get_config()
+    own = {f"optimizer.{name}": _as_json(value) for name, value in config.items() if name != "name"}
+    return {"optimizer": type(optimizer).__name__, **own}
+
+
+def _as_json(value):
+    if isinstance(value, Mapping) and {"class_name", "config"} <= set(value):  # as Keras serializes objects
+        if value["class_name"] == "__lambda__":
+            return "function"
+        config = value["config"] if isinstance(value["config"], Mapping) else {"name": value["config"]}
+        return {"class": value["class_name"], **_as_json(config)}
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(part) for part in value]
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):  # within another one
+        return {"class": type(value).__name__, **_as_json(value.get_config())}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return float(value) if isinstance(value, np.number) else type(value).__name__
+
+
+def settings_of_variables(variables: Mapping[str, tf.Variable]) -> dict[str, str]:
+    """Shape and dtype of variables by name, for `check_workers_agree`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.devices.agreement import settings_of_variables
+      >>> settings_of_variables({"model/bias": tf.Variable([0.0, 0.0])})
+      {'the variable model/bias': 'float32 (2,)'}
+    """
+    return {
+        f"the variable {name}": f"{tf.as_dtype(variable.dtype).name} {tuple(variable.shape)}"
+        for name, variable in variables.items()
+    }
 
 
 def source_fingerprint(source: ImageSource) -> str:

@@ -8,7 +8,6 @@ from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.iaf_vae import IAFVAE, free_kl, total_kl
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
-from tfflows.math.discretized_logistic_mixture import to_pixels
 from tfflows.math.random import RowKeys, fold_in
 from tfflows.math.shapes import sizes_of
 from tfflows.networks.pixelcnn.feature_stream import FeatureStream
@@ -159,7 +158,7 @@ class AGAVE(ImageModel):
     def _initialize_rest(self, images, means, keys, initialize_network):
         dropout_keys = fold_in(keys, "dropout")
         features = self.stream.initialize(self._seen(means), fold_in(dropout_keys, "stream"))
-        return initialize_network(to_pixels(images), features, fold_in(dropout_keys, "pixels"))
+        return initialize_network(self.pixels.seen(images), features, fold_in(dropout_keys, "pixels"))
 
     def sample(
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None

@@ -13,11 +13,12 @@ from tfflows.bijectors.parts import check_bijectors
 from tfflows.distributions.augmenters import NormalAugmenter
 from tfflows.distributions.image_model import check_distribution, log_mean_weight
 from tfflows.math.random import RowKeys, fold_in, normal_rows
+from tfflows.tracing.variables import CopiedWithoutLayers, unlisted_variables
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-class AugmentedFlow(tf.Module):
+class AugmentedFlow(CopiedWithoutLayers, tf.Module):
     """A lower bound on the density of x `[..., C]`, from a flow over `[x, z]` `[..., C + C_z]` and a distribution q(z | x).
 
     `elbo(x) = ln p(x, z) - ln q(z | x)`, z ~ q(z | x). Its expectation over z bounds `ln p(x)` from below, where p(x) is the
@@ -65,7 +66,7 @@ class AugmentedFlow(tf.Module):
 
         Raises:
           TypeError: If the flow is no distribution, or the preprocessing no bijector.
-          ValueError: If the flow does not have more channels than z.
+          ValueError: If the flow does not have more channels than z, or the augmenter holds variables but is no `tf.Module`.
         """
         super().__init__(name=name)
         check_distribution("AugmentedFlow", flow)
@@ -80,12 +81,18 @@ class AugmentedFlow(tf.Module):
         self.flow = flow
         self.augmenter = augmenter
         self.preprocessing = preprocessing
+        self._unlisted_variables = unlisted_variables(flow, augmenter)
 
     @property
     def event_shape(self) -> tf.TensorShape:
         """Static shape of x."""
         *outer, channels = self.flow.event_shape
         return tf.TensorShape([*outer, channels - self.augmenter.num_channels])
+
+    @property
+    def dtype(self) -> tf.DType:
+        """Dtype of x."""
+        return self.flow.dtype
 
     @property
     def bijector(self) -> tfb.Bijector:
@@ -161,8 +168,8 @@ class AugmentedFlow(tf.Module):
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tf.Tensor:
         """Samples of x, `[num_samples, ...]`; the base noise, keyed by `keys`, is multiplied by `temperature`."""
-        latents = normal_rows(fold_in(keys, "sample"), num_samples, self.distribution.event_shape)
-        return self.decode(temperature * latents, condition)
+        noise = normal_rows(fold_in(keys, "sample"), num_samples, self.distribution.event_shape, self.dtype)
+        return self.decode(tf.cast(temperature, noise.dtype) * noise, condition)
 
     def _preprocessed(self, x):
         if self.preprocessing is None:

@@ -65,7 +65,8 @@ class ClassifyingFlow(DequantizedFlow):
         """
         super().__init__(flow, num_bits, name=name)
         self.class_weight = class_weight
-        self.classifier = ZeroDense(num_classes)
+        # Of a float32 flow the layer has Keras' global policy.
+        self.classifier = ZeroDense(num_classes, dtype=None if flow.dtype == tf.float32 else flow.dtype.name)
         self.classifier.build([None, flow.bijector.part_shapes[-1][-1]])
         self._layer_variables = variables_of_layers(self.classifier)
 

@@ -11,6 +11,7 @@ from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.dequantizers import UniformDequantizer, bits_per_dim, center, quantize, to_images
 from tfflows.distributions.image_model import ImageModel, check_distribution
 from tfflows.math.random import RowKeys, fold_in, normal_rows
+from tfflows.tracing.variables import unlisted_variables
 
 tfd = tfp.distributions
 
@@ -80,7 +81,7 @@ class DequantizedFlow(ImageModel):
 
         Raises:
           TypeError: If the flow is no distribution.
-          ValueError: If `loss_unit` is unknown.
+          ValueError: If `loss_unit` is unknown, or the dequantizer holds variables but is no `tf.Module`.
         """
         if not isinstance(flow, AugmentedFlow):
             check_distribution(type(self).__name__, flow)
@@ -94,9 +95,10 @@ class DequantizedFlow(ImageModel):
         self.loss_unit = loss_unit
         self._noise_at_init = noise_at_init
         self._is_augmented = isinstance(flow, AugmentedFlow)
+        self._unlisted_variables = unlisted_variables(flow, self.dequantizer)
 
     def dequantize(self, images: tf.Tensor, keys: RowKeys) -> tf.Tensor:
-        """`v`, float32, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
+        """`v`, in the dtype of the flow, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
         return self._dequantized(images, keys)[0]
 
     def dequantize_with(self, images: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
@@ -104,7 +106,7 @@ class DequantizedFlow(ImageModel):
         return self._centered(images) + noise
 
     def _centered(self, images):
-        return center(quantize(self._checked(images), self.num_bits), self.num_bits)
+        return center(quantize(self._checked(images), self.num_bits), self.num_bits, self.flow.dtype)
 
     def _dequantized(self, images, keys, dropout_keys=None):
         """`v` and `ln r(u | x)`."""
@@ -214,8 +216,8 @@ class DequantizedFlow(ImageModel):
     ) -> tf.Tensor:
         """uint8 images `[num_samples, H, W, C]`; the base noise is multiplied by `temperature` (Glow, section 6)."""
         shape = self.flow.distribution.event_shape
-        latents = temperature * normal_rows(fold_in(keys, "sample"), num_samples, shape)
-        return self.decode(latents, condition)
+        noise = normal_rows(fold_in(keys, "sample"), num_samples, shape, self.flow.dtype)
+        return self.decode(tf.cast(temperature, noise.dtype) * noise, condition)
 
     def _kwargs(self, condition):
         return {} if condition is None else {"condition": condition}

@@ -94,8 +94,8 @@ class UniformDequantizer(tf.Module):
         Returns:
           `(u, ln r(u | x))`: noise `[B, H, W, C]` and its log-density, nats `[B]`, which is 0.
         """
-        noise = uniform_rows(fold_in(keys, "dequantization"), tf.shape(images)[0], images.shape[1:])
-        return noise, tf.zeros(tf.shape(images)[:1])
+        noise = uniform_rows(fold_in(keys, "dequantization"), tf.shape(images)[0], images.shape[1:], images.dtype)
+        return noise, tf.zeros(tf.shape(images)[:1], images.dtype)
 
     def initialize(self, images: tf.Tensor, keys: RowKeys, dropout_keys: RowKeys | None = None) -> tf.Tensor:
         """Returns the noise of a batch; there is nothing to set."""

@@ -298,7 +298,8 @@ class IAFLadder(keras.layers.Layer):
     def draw_noise(self, keys: RowKeys, num_images: int | tf.Tensor, image_shape: Sequence[int]) -> list[tf.Tensor]:
         """Standard normal numbers `[num_images, H_l, W_l, Z]` for each block, from the top down."""
         shapes = self.latent_shapes(image_shape)
-        return [normal_rows(fold_in(keys, place), num_images, shape) for place, shape in enumerate(shapes)]
+        dtype = self.variable_dtype
+        return [normal_rows(fold_in(keys, place), num_images, shape, dtype) for place, shape in enumerate(shapes)]
 
     def call(self, x: tf.Tensor, noise: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(features, kl)`: `[B, H / 2, W / 2, width]`, and for each block nats `[B, H_l, W_l, Z]`."""

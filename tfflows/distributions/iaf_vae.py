@@ -80,7 +80,9 @@ class IAFVAE(ImageModel):
         self.head = head
         self._layer_variables = variables_of_layers(ladder, head)
         shape = [channels] if scale_per_colour else []
-        self.log_scale = tf.Variable(tf.fill(shape, float(initial_log_scale)), name="log_scale")
+        self.log_scale = tf.Variable(
+            tf.fill(shape, tf.constant(initial_log_scale, ladder.variable_dtype)), name="log_scale"
+        )
         self._factor = round(2 / head.scale)  # the features have half the sides of x
         self._num_levels = num_levels
         self._open_edges = open_edges
@@ -109,7 +111,7 @@ class IAFVAE(ImageModel):
           `[B, H_l, W_l, Z]`.
         """
         images = self._checked(images)
-        h, kl = self.ladder(_centered(images), self._noise(tf.shape(images)[0], keys))
+        h, kl = self.ladder(_centered(images, self.ladder.variable_dtype), self._noise(tf.shape(images)[0], keys))
         return self.head(h), kl
 
     def prior_means(
@@ -117,14 +119,14 @@ class IAFVAE(ImageModel):
     ) -> tf.Tensor:
         """Means of y for latents drawn from the prior, whose noise is multiplied by `temperature`."""
         noise = self._noise(num_samples, fold_in(keys, "prior"))
-        return self.head(self.ladder.decode([temperature * part for part in noise]))
+        return self.head(self.ladder.decode([tf.cast(temperature, part.dtype) * part for part in noise]))
 
     def _noise(self, num_images, keys):
         return self.ladder.draw_noise(fold_in(keys, "latents"), num_images, self.image_shape.as_list())
 
     def log_prob_given(self, images: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
         """`ln P(y | z)`, nats `[B]`, of the y that belongs to `images`, given the means of y that z is decoded to."""
-        y = tf.cast(area_mean(self._checked(images), self._factor), tf.float32)
+        y = tf.cast(area_mean(self._checked(images), self._factor), means.dtype)
         logistic = DiscretizedLogistic(
             256 * (means + 0.5), self.log_scale + math.log(256), self._num_levels, self._open_edges
         )
@@ -151,7 +153,8 @@ class IAFVAE(ImageModel):
         """Data-dependent init from one batch; returns the means of y for it."""
         del labels
         images = self._checked(images)
-        h, _ = self.ladder.initialize(_centered(images), self._noise(tf.shape(images)[0], keys))
+        noise = self._noise(tf.shape(images)[0], keys)
+        h, _ = self.ladder.initialize(_centered(images, self.ladder.variable_dtype), noise)
         return self.head.initialize(h)
 
     def sample(
@@ -211,6 +214,6 @@ def free_kl(kl: list[tf.Tensor], free_bits: float) -> tf.Tensor:
     return tf.fill(tf.shape(kl[0])[:1], total)
 
 
-def _centered(images):
+def _centered(images, dtype):
     """`(k + 1/2) / 256 - 1/2`."""
-    return (tf.cast(images, tf.float32) + 0.5) / 256 - 0.5
+    return (tf.cast(images, dtype) + 0.5) / 256 - 0.5

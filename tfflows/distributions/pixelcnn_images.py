@@ -78,7 +78,11 @@ class PixelCNNImages(ImageModel):
           The log-probability of each image.
         """
         images = self._checked(images)
-        return self._log_prob(images, self.network(to_pixels(images), features, dropout_keys))
+        return self._log_prob(images, self.network(self.seen(images), features, dropout_keys))
+
+    def seen(self, images: tf.Tensor) -> tf.Tensor:
+        """uint8 images as the network sees them: in [-1, 1], in the dtype of its variables."""
+        return to_pixels(self._checked(images), self.network.variable_dtype)
 
     def _log_prob(self, images, parameters):
         pixels = DiscretizedLogisticMixture(parameters, self._num_components)
@@ -101,7 +105,7 @@ class PixelCNNImages(ImageModel):
     def initialize(self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys) -> tf.Tensor:
         """Data-dependent init from one batch, under dropout as in the released code; returns the network's output for it."""
         del labels
-        return self.network.initialize(to_pixels(self._checked(images)), None, fold_in(keys, "dropout"))
+        return self.network.initialize(self.seen(images), None, fold_in(keys, "dropout"))
 
     def sample(
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
@@ -126,6 +130,12 @@ class PixelCNNImages(ImageModel):
         )
         component, logistic = tf.split(uniforms, [self._num_components, 3], axis=-1)
         pixels = cached_sample(
-            self.network, self._num_components, component, logistic, features, temperature, rounded=True
+            self.network,
+            self._num_components,
+            component,
+            logistic,
+            features,
+            tf.cast(temperature, tf.float32),
+            rounded=True,
         )
         return to_levels(pixels)

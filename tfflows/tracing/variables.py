@@ -1,5 +1,6 @@
 """The walk over the variables of a module, and the names that it gives them."""
 
+import copyreg
 import functools
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -95,6 +96,33 @@ def variables_of_layers(*layers: Any) -> list[tf.Variable]:
     return list({id(v): v for layer in found for v in map(as_variable, layer.variables)}.values())
 
 
+def unlisted_variables(*parts: Any) -> list[tf.Variable]:
+    """Lists the variables of Keras layers below parts of a module that the parts' own `variables` lack.
+
+    A part from elsewhere may hold a Keras layer without `variables_of_layers`. Those of this library list all of theirs.
+
+    Args:
+      *parts: `tf.Module`s, and objects without variables.
+
+    Raises:
+      ValueError: If a layer has not been built, or an object that is no `tf.Module` holds variables.
+    """
+    modules = [part for part in parts if isinstance(part, tf.Module)]
+    for part in parts:
+        holder = None if isinstance(part, tf.Module) else _holder_of_variables(part)
+        if holder is not None:
+            raise ValueError(
+                f"{part!r} holds the variables of {holder!r}, which nothing would train or save, since its class "
+                f"{type(part).__name__} is no tf.Module: make it one."
+            )
+    found = [layer for module in modules for layer in _keras_layers(module)]
+    for layer in found:
+        check_built(layer, "handing its owner to a distribution")
+    listed = {id(variable) for module in modules for variable in module.variables}
+    variables = {id(v): v for layer in found for v in map(as_variable, layer.variables)}
+    return [variable for key, variable in variables.items() if key not in listed]
+
+
 def _keras_layers(network):
     """The outermost Keras layers of a network."""
     if isinstance(network, keras.layers.Layer):
@@ -116,6 +144,16 @@ def _keras_layers(network):
 
 def _refuse_captured_variables(function):
     """Refuses a function that reads variables: no module would own them, so nothing would train or save them."""
+    holder = _holder_of_variables(function)
+    if holder is not None:
+        raise ValueError(
+            f"The network {function!r} reads the variables of {holder!r}, which nothing would train or save: hand over the layer "
+            "itself, or a tf.Module with a method __call__ that holds it."
+        )
+
+
+def _holder_of_variables(function):
+    """The variable or module that a function or an object reads, as far as can be seen, or None."""
     visited = {}  # by id; holds the values too, so that no id is reused
 
     def holder_of_variables(value):
@@ -126,12 +164,7 @@ def _refuse_captured_variables(function):
             return value
         return next((holder for part in _reached_by(value) if (holder := holder_of_variables(part)) is not None), None)
 
-    holder = holder_of_variables(function)
-    if holder is not None:
-        raise ValueError(
-            f"The network {function!r} reads the variables of {holder!r}, which nothing would train or save: hand over the layer "
-            "itself, or a tf.Module with a method __call__ that holds it."
-        )
+    return holder_of_variables(function)
 
 
 def _reached_by(value):
@@ -196,18 +229,42 @@ class CopiedWithoutLayers:
         return made
 
     def __reduce_ex__(self, protocol):
-        walk(self, own_children, self._refuse_layer)
+        _refuse_layers(self)
         return super().__reduce_ex__(protocol)
 
-    def _refuse_layer(self, value, path, place, number):
+
+def copied_by_attributes(*values: Any) -> None:
+    """Lets `copy.deepcopy` and `pickle` copy objects of those classes of TFP that ask for arguments when they are created.
+
+    Without it they fail where they create an empty `tfd.Sample`, `tfd.TransformedDistribution` or `tfb.Invert` (TFP 0.25). As
+    for modules of this library, one that holds a Keras layer is refused.
+
+    Args:
+      *values: Classes; other values, and classes that define no `__new__`, are passed over.
+    """
+    for value in values:
+        if isinstance(value, type) and "__new__" in vars(value):
+            copyreg.pickle(value, _reduced_to_attributes)
+
+
+def _reduced_to_attributes(value):
+    _refuse_layers(value)
+    _, _, *state = object.__reduce_ex__(value, 4)
+    return object.__new__, (type(value),), *state
+
+
+def _refuse_layers(owner):
+    def visit(value, path, place, number):
         del place, number
         if isinstance(value, keras.layers.Layer):
             raise TypeError(
-                f"copy.deepcopy and pickle cannot copy the {type(self).__name__} {self.name!r}: it holds the Keras layer "
+                f"copy.deepcopy and pickle cannot copy the {type(owner).__name__} {owner.name!r}: it holds the Keras layer "
                 f"{value.name!r} at {_joined(path)!r}. Build a second one with the same arguments, and assign it the variables "
                 "of the first, or restore them from a tf.train.Checkpoint."
             )
         return True
+
+    walk(owner, own_children, visit)
 
 
 def is_module(value: Any) -> bool:

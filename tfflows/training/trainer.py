@@ -14,7 +14,13 @@ from absl import logging
 from tfflows.data import ImageSource, as_source
 from tfflows.data.augmentation import check_augmentation
 from tfflows.data.sources import naming_damage
-from tfflows.devices.strategies import check_batch_divides, distributed_training_batches, is_chief
+from tfflows.devices.agreement import (
+    check_workers_agree,
+    settings_of_optimizer,
+    settings_of_variables,
+    source_fingerprint,
+)
+from tfflows.devices.strategies import check_batch_divides, distributed_training_batches, is_chief, num_workers
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.training.divergence import described_or_not
@@ -27,6 +33,8 @@ from tfflows.training.train_step import Execution, make_train_step
 from tfflows.training.workdir import described_workdir, lock_workdir, prepare_workdir
 
 MAX_SEED = 2**31 - 1
+# So many of the settings that differ between workers are named.
+_NAMED_DIFFERENCES = 8
 
 # Images as the caller may give them, see `tfflows.data.as_source`.
 Images = ImageSource | np.ndarray | tuple
@@ -52,7 +60,8 @@ class Trainer:
 
     The loss is the mean of the model's `training_loss` over a batch. The order of the images, augmentation and noise are
     functions of the seed and the step. So a run that was interrupted, in the same process or not, ends bit for bit like one
-    that was not, and the number of devices changes it only by rounding.
+    that was not, and the number of devices changes it only by rounding. Several workers are compared before the first step: all
+    need the same settings, images and, if there is one, working directory.
 
     With a workdir, `fit` writes `metrics.jsonl`, TensorBoard's files and checkpoints there, and always continues from its newest
     checkpoint. Without one nothing is written, and `fit` continues from where the last call ended. From the first `fit` on, the
@@ -178,6 +187,8 @@ class Trainer:
 
         Raises:
           ValueError: If the arguments do not fit model, strategy or settings.
+          WorkersDisagree: If several workers have other settings, variables or images, before anything is done; the message names
+            what differs.
           WorkdirError: If the workdir holds other settings, or another process trains in it.
           CheckpointError: If no checkpoint can be written or read.
           TrainingDiverged: If the loss is not finite; the message names the step and, where it can be found by an eager pass over
@@ -186,6 +197,13 @@ class Trainer:
         """
         source = self._source(images, labels)
         validation = None if validation is None else self._source(validation, split="validation")
+        asked = {
+            "num_steps": num_steps,
+            "batch_size": batch_size,
+            "augmentation": augmentation,
+            "init_batch_size": init_batch_size,
+        }
+        self._check_workers(asked, source, validation)
         check_batch_divides(batch_size, self.strategy, self._execution.accumulate)
         check_augmentation(augmentation)
         if num_steps < 1 or init_batch_size < 0:
@@ -381,6 +399,39 @@ class Trainer:
             "batch_size": batch_size,
             "augmentation": augmentation,
             "init_batch_size": init_batch_size,
+        }
+
+    def _check_workers(self, asked, source, validation):
+        if num_workers(self.strategy) == 1:
+            return
+        check_workers_agree(
+            self.strategy,
+            self._settings_of_worker(asked, source, validation),
+            "All workers must build the same model and optimizer, and call fit with the same arguments and images.",
+            limit=_NAMED_DIFFERENCES,
+        )
+        if self.workdir is not None:
+            steps = {"the list of checkpoints": self._checkpoints().steps}
+            shared = (
+                f"All workers must share the workdir, {self.workdir}: put it on a file system that all of them see."
+            )
+            check_workers_agree(self.strategy, steps, shared)
+
+    def _settings_of_worker(self, asked, source, validation):
+        """What all workers must have in common, as JSON values."""
+        sources = {"training": source} if validation is None else {"training": source, "validation": validation}
+        own = {name: variable for name, variable in self.parameters.variables.items() if name.startswith("model/")}
+        return {
+            **asked,
+            "seed": self._seed,
+            "ema_decay": self._ema_decay,
+            "has a workdir": self.workdir is not None,
+            "steps done": 0 if self._state is None else self._state.step,
+            **dataclasses.asdict(self._execution),
+            **dataclasses.asdict(self.settings),
+            **settings_of_optimizer(self.parameters.optimizer),
+            **settings_of_variables(own),
+            **{f"the {kind} images": source_fingerprint(images) for kind, images in sources.items()},
         }
 
     def _described(self, description):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -49,6 +50,9 @@ REFUSED = {
     "--images=x": ["--images needs numbers"],
     "--strength=nan": ["--strength must be finite"],
     "--label=1": ["--label=1 needs a conditional model"],
+    "--attribute=Smiling": ["There is no --attribute=Smiling of digits; valid: 0, 1, 2,"],
+    "--attribute=10": ["There is no --attribute=10 of digits"],
+    "--attributes=list_attr_celeba.txt": ["is for celeba_hq, not for"],
     "--samples=1000000000000": ["--samples=1000000000000 needs", "GiB", "give fewer"],
     "--results_dir=/dev/null/results": ["Cannot write to --results_dir=/dev/null/results"],
     "--set=scale=y": ["--set cannot change scale", "--scale"],
@@ -72,6 +76,40 @@ def test_refused_before_anything_is_built(capsys, tmp_path, monkeypatch, argumen
     assert not (tmp_path / "workdir").exists()
 
 
+NO_PICTURE_IN_THE_MIDDLE = "needs an odd number of --frames and a --strength above 0"
+REFUSED_OF_PICTURES = {
+    ("manipulate", "--images=360"): "--images got 360, but test images are numbered 0 to 359",
+    ("interpolate", "--images=0,360"): "--images got 360, but test images are numbered 0 to 359",
+    ("manipulate", "--frames=4"): NO_PICTURE_IN_THE_MIDDLE,
+    ("manipulate", "--strength=0"): NO_PICTURE_IN_THE_MIDDLE,
+    (
+        "manipulate",
+        "--dataset=celeba_hq",
+    ): "neither attributes nor classes to manipulate images along; give --attributes=",
+}
+
+
+@pytest.mark.parametrize(("mode", "argument"), REFUSED_OF_PICTURES)
+def test_pictures_are_refused_before_a_checkpoint_is_read(capsys, tmp_path, monkeypatch, mode, argument):
+    monkeypatch.delattr(Session, "restore")
+    arguments = [*TINY, f"--workdir={tmp_path / 'workdir'}", f"--mode={mode}", argument]
+    assert REFUSED_OF_PICTURES[mode, argument] in exit_message(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [("Smile", "There is no --attribute=Smile of celeba_hq; valid: Young0, Young1"), ("Young3", None)],
+)
+def test_attributes_are_those_of_the_file(capsys, tmp_path, monkeypatch, attribute, message):
+    file = tmp_path / "list_attr_celeba.txt"
+    file.write_text("1\n" + " ".join(f"Young{number}" for number in range(40)) + "\n")
+    monkeypatch.delattr(Session, "restore")
+    arguments = [*TINY, "--dataset=celeba_hq", f"--data_dir={tmp_path}", "--mode=manipulate", f"--attributes={file}"]
+    found = exit_message(capsys, *arguments, f"--attribute={attribute}")
+    # What is missing next are the images.
+    assert (message or "DatasetNotFoundError") in found
+
+
 @pytest.mark.parametrize("mode", ["train", "evaluate", "sample"])
 def test_fewer_steps_than_are_done_are_refused(capsys, copied, mode):
     workdir, arguments = copied
@@ -79,6 +117,20 @@ def test_fewer_steps_than_are_done_are_refused(capsys, copied, mode):
     message = exit_message(capsys, *arguments, f"--mode={mode}", "--steps=3")
     assert "is at step 4, beyond the 3 asked for. Give --steps=4 or more" in message
     assert state(workdir) == before
+
+
+def test_a_workdir_whose_path_is_a_pattern(copied, capsys):
+    """TensorFlow takes brackets, braces and backslashes in the paths of checkpoints for patterns."""
+    workdir, arguments = copied
+    moved = workdir.with_name("run [1]\\d{a,b}*?") / "workdir"
+    shutil.copytree(workdir, moved)
+    own = (*arguments, f"--workdir={moved}")
+    run(*own, "--steps=5")
+    assert [line["step"] for line in read_metrics(moved / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    assert (moved / "checkpoints" / "step-5.index").exists()
+    capsys.readouterr()
+    run(*own, "--steps=5", "--mode=evaluate")
+    assert "verdict" in capsys.readouterr().out
 
 
 def test_another_process_changes_nothing_of_a_run_that_is_going_on(copied):

@@ -143,14 +143,14 @@ class Doubling:
         """Folds the kernels of the vertical and of the horizontal layer."""
         vertical, horizontal = layers
         self._vertical_layer = vertical
-        self._vertical_kernel = vertical.effective_kernel()
-        self._horizontal = tf.transpose(horizontal.effective_kernel(), [0, 1, 3, 2])  # [2, 2, in, out]
-        self._bias = tf.convert_to_tensor(horizontal.bias)
+        self._vertical_kernel = _float32(vertical.effective_kernel())
+        self._horizontal = tf.transpose(_float32(horizontal.effective_kernel()), [0, 1, 3, 2])  # [2, 2, in, out]
+        self._bias = _float32(horizontal.bias)
 
     def vertical(self, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes the two fine rows of a coarse one: `[B, 1, W, F]` to two of `[B, 1, 2 W, F]`."""
         layer = self._vertical_layer
-        rows = layer._convolve(row, self._vertical_kernel) + tf.convert_to_tensor(layer.bias)
+        rows = _float32(layer._convolve(row, self._vertical_kernel)) + _float32(layer.bias)
         return rows[:, :1], rows[:, 1:]
 
     def first_row(self, x: tf.Tensor) -> list[tf.Tensor]:
@@ -236,8 +236,8 @@ class _Folded:
     """A convolution with its weight norm folded into the kernel."""
 
     def __init__(self, layer):
-        self.kernel = layer.effective_kernel()
-        self.bias = tf.convert_to_tensor(layer.bias)
+        self.kernel = _float32(layer.effective_kernel())
+        self.bias = _float32(layer.bias)
         if self.kernel.shape[:2] == [2, 2]:
             # One matrix for both taps of the row above, and one for both taps of the row itself.
             above, own = tf.unstack(tf.reshape(self.kernel, [2, -1, self.kernel.shape[-1]]))
@@ -268,6 +268,11 @@ class _Folded:
     def from_left(self, left: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """For 2x2 kernels: the term of the left neighbour and the pixel itself, `[B, C]` each."""
         return tf.matmul(tf.concat([left, x], axis=-1), self._own)
+
+
+def _float32(parameters):
+    """Parameters as tensors of the dtype of the sampled pixels, whatever that of the network."""
+    return tf.cast(tf.convert_to_tensor(parameters), tf.float32)
 
 
 def _dense(x, kernel):
