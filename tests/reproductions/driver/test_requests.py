@@ -119,6 +119,7 @@ def test_fewer_steps_than_are_done_are_refused(capsys, copied, mode):
     assert state(workdir) == before
 
 
+@pytest.mark.slow
 def test_a_workdir_whose_path_is_a_pattern(copied, capsys):
     """TensorFlow takes brackets, braces and backslashes in the paths of checkpoints for patterns."""
     workdir, arguments = copied
