@@ -36,6 +36,7 @@ def test_unknown_names(name):
         importlib.import_module(name).Nothing  # noqa: B018
 
 
+@pytest.mark.slow
 def test_one_bijector_loads_no_other():
     code = (
         "import sys; from tfflows.bijectors import Logit;"

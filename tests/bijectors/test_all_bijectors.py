@@ -388,8 +388,6 @@ BY_CLASS = pytest.mark.parametrize("name", slow_but(ONE_A_CLASS, CASES))
 WITH_A_NETWORK = (
     "affine_coupling_conditional",
     "gaussian_prior_conditional",
-    "masked_conv_conditional",
-    "chain_conditional",
 )
 # These hold no floating-point parameters, and move values of any dtype.
 WITHOUT_DTYPE = [

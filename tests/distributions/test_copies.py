@@ -40,7 +40,7 @@ KEYS = row_keys(1)
 
 def linear_flow(channels=3):
     """A flow without a Keras layer."""
-    bijector = Chain([ActNorm([channels]), InvertibleConv(channels, seed=1), tfb.Invert(tfb.Sigmoid())])
+    bijector = Chain([ActNorm([channels]), InvertibleConv(channels, seed=1), tfb.Invert(tfb.SinhArcsinh(0.1))])
     return normal_flow(bijector, [4, 4, channels])
 
 

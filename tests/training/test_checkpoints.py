@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 from absl import logging as absl_logging
 
-from tests.slow import slow_but
 from tfflows.training.checkpoints import CheckpointError, Checkpoints
 
 HERE = pathlib.Path(__file__).parent
@@ -344,7 +343,8 @@ def test_a_checkpoint_moves_between_1_2_and_8_devices(tmp_path):
                     np.testing.assert_array_equal(replica.numpy(), np.full(variable.shape, saved_on + 10), name)
 
 
-@pytest.mark.parametrize("scenario", slow_but(["full_disk"], ["killed_anywhere", "killed_at_each_call", "full_disk"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["killed_anywhere", "killed_at_each_call", "full_disk"])
 def test_faults(scenarios, scenario):
     """See processes.py for each scenario, and for what is checked in it."""
     scenarios(scenario)

@@ -135,7 +135,7 @@ def test_dequantizer(name):
     close(-log_prob, expected["dequant_logd"], 2e-6)
 
 
-@MODELS
+@pytest.mark.parametrize("name", slow_but(["cifar"], list(SETTINGS)))
 def test_log_dets_of_the_layers(name):
     expected = under(arrays(f"model_{name}"), "f64/main_step/")
     expected = [expected[key] for key in sorted(expected)]

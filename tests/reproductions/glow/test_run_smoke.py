@@ -12,7 +12,6 @@ from tests.slow import slow_but
 # Each dataset's size, coupling, permutation and number of bits once.
 BY_DEFAULT = (
     "ablation_reverse_additive",
-    "ablation_shuffle_affine",
     "cifar10_conditional",
     "claims_invertible_affine",
 )

@@ -11,6 +11,7 @@ import tensorflow as tf
 from reproductions.macow import model as macow
 from reproductions.macow.experiments import MaCowExperiment
 from reproductions.macow.model import build_schedule
+from tests.slow import slow_but
 from tfflows.bijectors import Chain, MaskedConv
 from tfflows.distributions.dequantizers import center, quantize, to_images
 from tfflows.interop.macow import export_weights, load_weights
@@ -194,7 +195,7 @@ def model(name):
     return made
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_but(MODELS[:2], MODELS))
 def test_model(name):
     # Behind the doubling of the images, with which the authors' flow begins too, but outside of it.
     flow = Chain(model(name).flow.bijector.bijectors[1:])

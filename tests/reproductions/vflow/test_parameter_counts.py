@@ -89,7 +89,7 @@ def test_closed_forms_are_the_counts(key):
     [
         ("cifar10", "checkerboard 1, channel 1, squeeze, channel 1"),
         ("budget_3_channels", "checkerboard 1, squeeze, channel 2"),
-        ("imagenet32", "checkerboard 2, squeeze, channel 1"),
+        pytest.param("imagenet32", "checkerboard 2, squeeze, channel 1", marks=pytest.mark.slow),
         ("imagenet64", "squeeze, channel 1"),
     ],
 )
