@@ -1,7 +1,9 @@
 """One table of all bijectors, each with random parameters, through the same checks."""
 
 import functools
+import inspect
 import math
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -709,6 +711,49 @@ def test_says_what_it_is(name):
     assert bijector.name in repr(bijector)
     assert type(bijector).__name__ in str(bijector) or bijector.name in str(bijector)
     assert bijector.validate_args is False
+
+
+# What an argument that is left out means, in every class that has it.
+DEFAULTS = {
+    "seed": 0,
+    "validate_args": False,
+    "dtype": tf.float32,
+    "event_ndims": 3,
+    "conditional": False,
+    "transformed_channels": None,
+    "conditioning_half": "first",
+    "parameter_order": "interleaved",
+    "factor": 2,
+    "pattern": "columns",
+    "form": "shift_then_scale",
+    "initial_scale": 1.0,
+    "log_scale_factor": 3.0,
+    "identity_noise": None,
+    "diagonal": "sign_log",
+    "min_log_scale": -7.0,
+    "affine": True,
+    "jit_compile": True,
+    "log_scale": 0.0,
+}
+DEFAULTS_OF = {
+    "AffineCoupling": {"scale": "sigmoid", "order": "shift_then_scale"},
+    "LogisticMixtureCoupling": {"scale": "tanh", "margin": 0.0},
+    "LogisticMixtureLogitCDF": {"shift": 0.0},
+    "Logit": {"margin": 0.05},
+    "GaussianPrior": {"conditional": True},
+    "Squeeze": {"order": "channel_first"},
+    "Unsqueeze": {"order": "channel_first"},
+}
+
+
+@BY_CLASS
+def test_arguments_that_are_left_out(name):
+    kind = type(built(name))
+    signature = inspect.signature(kind.__init__).parameters
+    defaults = {key: value.default for key, value in signature.items() if value.default is not inspect.Parameter.empty}
+    assert re.sub("[^a-z]", "", defaults.pop("name")) == kind.__name__.lower()
+    expected = {**DEFAULTS, **DEFAULTS_OF.get(kind.__name__, {})}
+    assert {key: expected.get(key, "unknown") for key in defaults} == defaults
 
 
 @ALL

@@ -1,16 +1,21 @@
 """What models of images cannot be made of, or asked for, is refused by a sentence that says what was given."""
 
+import functools
+
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.augmenters import NormalAugmenter, make_augmenter
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.iaf_ladder import IAFLadder
+from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import row_keys
-from tfflows.networks import PixelCNN
+from tfflows.networks import FeatureStream, ImageHead, PixelCNN
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -69,3 +74,26 @@ def test_sizes_of_an_augmenter(name):
     made = make_augmenter("gaussian", image_shape=[4, 4, 3], num_channels=1, width=1, num_steps=1)
     z, log_prob = made.sample_and_log_prob(tf.zeros([2, 4, 4, 3]), row_keys(0))
     assert z.shape == [2, 4, 4, 1] and log_prob.shape == [2]
+
+
+def models():
+    vae = IAFVAE(IAFLadder(4, latent_channels=2, num_blocks=1), ImageHead(4), [4, 4, 3])
+    pixels = PixelCNNImages(PixelCNN(4, filters=10, num_blocks=0), num_components=1, image_shape=[4, 4, 3])
+    features = PixelCNN(4, filters=10, num_blocks=0, feature_channels=4)
+    guided = PixelCNNImages(features, num_components=1, image_shape=[4, 4, 3])
+    return {
+        "flow": DequantizedFlow(flow(), num_bits=8),
+        "vae": vae,
+        "pixelcnn": pixels,
+        "agave": AGAVE(vae, guided, FeatureStream(4, num_blocks=0)),
+    }
+
+
+@pytest.mark.parametrize("wrong", [tf.zeros([2, 4, 4, 3]), tf.zeros([2, 8, 4, 3], tf.uint8)], ids=["dtype", "shape"])
+def test_what_is_no_batch_of_the_models_images(wrong):
+    made = models()
+    calls = {name: functools.partial(model.elbo, wrong, row_keys(0)) for name, model in made.items()}
+    calls["pixelcnn given features"] = functools.partial(made["pixelcnn"].log_prob, wrong)
+    for call in calls.values():
+        with pytest.raises(ValueError, match=r"The model takes batches of uint8 images \(4, 4, 3\), got a batch of"):
+            call()

@@ -262,7 +262,7 @@ def main(arguments=None):
     parser.add_argument("--targets", nargs="+", default=TARGETS, help="folders and modules that are mutated")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "workdirs" / "mutation.jsonl")
     parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
-    parser.add_argument("--again", action="store_true", help="run the drawn mutants that survived once more")
+    parser.add_argument("--again", action="store_true", help="run the drawn mutants that survived once more, but for equivalent ones")
     parser.add_argument("--summary", action="store_true", help="only show what is known")
     parser.add_argument("--list", action="store_true", help="only show what is drawn")
     options = parser.parse_args(arguments)
@@ -273,7 +273,9 @@ def main(arguments=None):
             for mutant in drawn:
                 print(f"{mutant.id} {mutant.path}:{mutant.line} {mutant.operator}: {_shortened(mutant.before)}")
             return
-        waiting = [m for m in drawn if m.id not in results or (options.again and results[m.id]["status"] != KILLED)]
+        equivalent = read_equivalent()
+        again = {id for id, result in results.items() if options.again and result["status"] != KILLED} - set(equivalent)
+        waiting = [mutant for mutant in drawn if mutant.id not in results or mutant.id in again]
         options.results.parent.mkdir(parents=True, exist_ok=True)
         workers = []
         for job in range(options.jobs):

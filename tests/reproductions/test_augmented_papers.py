@@ -30,7 +30,7 @@ PAPERS = {
     ),
 }
 ALL_PAPERS = pytest.mark.parametrize("paper", PAPERS)
-BY_DEFAULT = {("glow", "flow"), ("glow", "normal")}
+BY_DEFAULT = {("glow", "normal")}
 COMBINATIONS = pytest.mark.parametrize(
     ("paper", "augmenter"),
     [

@@ -1,5 +1,7 @@
 """Settings of training that cannot be are refused by a sentence that names them."""
 
+import dataclasses
+
 import keras
 import pytest
 import tensorflow as tf
@@ -7,6 +9,8 @@ import tensorflow as tf
 from tfflows.training import Execution, LoopSettings
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.optimizers import Adam, GlowAdamax, UpdateRule, optimizer_variables
+from tfflows.training.schedules import Constant, GeometricDecay, Linear
+from tfflows.training.trainer import TrainingSummary
 
 
 @pytest.mark.parametrize(
@@ -75,3 +79,21 @@ def test_variables_of_an_optimizer_that_belong_to_no_parameter():
     optimizer.build([keras.Variable(0.0)])
     with pytest.raises(ValueError, match=r"Odd has variables that belong to no parameter: .*odd"):
         optimizer_variables(optimizer, ["parameter"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        LoopSettings(),
+        Execution(),
+        TrainingSummary(3, {}, 1.0),
+        Linear(9, 0.0, 1.0),
+        Constant(9, 1.0),
+        GeometricDecay(9, 1.0, 0.5),
+    ],
+    ids=lambda settings: type(settings).__name__,
+)
+def test_settings_are_not_changed_once_made(settings):
+    name = dataclasses.fields(settings)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(settings, name, getattr(settings, name))

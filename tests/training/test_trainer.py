@@ -1,6 +1,5 @@
 """Training from Python: what `Trainer` adds to the loop, whose interruptions `test_loop` tries."""
 
-import doctest
 import json
 import os
 import signal
@@ -38,11 +37,6 @@ def make_trainer(strategy=None, optimizer=None, **arguments):
 
 def values_of(trainer):
     return {name: variable.numpy() for name, variable in trainer.parameters.variables.items()}
-
-
-def test_the_example():
-    result = doctest.testmod(trainer)
-    assert result.attempted and not result.failed
 
 
 def test_calls_one_after_the_other_and_new_trainers_end_as_one_call(tmp_path):

@@ -106,6 +106,7 @@ def test_a_wrong_flag_is_said_with_status_1(tmp_path):
     assert "Unknown command line flag 'temperatur'" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_list_is_a_table_of_the_experiments(capsys):
     names = ("cifar10", "imagenet64", "demo")
     few = dataclasses.replace(GLOW, experiments={name: GLOW.experiments[name] for name in names})

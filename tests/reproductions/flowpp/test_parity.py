@@ -22,7 +22,7 @@ SETTINGS = {
     "cifar": ("cifar10", {"width": 16, "dequantization_width": 12, "num_components": 4, "num_blocks": 2}),
     "imagenet32": ("imagenet32", {"width": 8, "num_components": 3, "num_blocks": 2, "num_heads": 2}),
 }
-MODELS = pytest.mark.parametrize("name", SETTINGS)
+MODELS = pytest.mark.parametrize("name", slow_but(["cifar"], list(SETTINGS)))
 COUPLINGS = pytest.mark.parametrize("kind", ["attn", "gated_nin", "affine"])
 CONTEXTS = pytest.mark.parametrize("context", ["noctx", "ctx"])
 
@@ -125,7 +125,7 @@ def dequantized(name):
     return centered, *model(name).dequantizer.transform_and_log_prob(tf.constant(data["eps"]), centered)
 
 
-@pytest.mark.parametrize("name", slow_but(["cifar"], list(SETTINGS)))
+@MODELS
 def test_dequantizer(name):
     expected = under(arrays(f"model_{name}"), "f64/")
     centered, u, log_prob = dequantized(name)
@@ -135,7 +135,7 @@ def test_dequantizer(name):
     close(-log_prob, expected["dequant_logd"], 2e-6)
 
 
-@pytest.mark.parametrize("name", slow_but(["cifar"], list(SETTINGS)))
+@MODELS
 def test_log_dets_of_the_layers(name):
     expected = under(arrays(f"model_{name}"), "f64/main_step/")
     expected = [expected[key] for key in sorted(expected)]

@@ -13,7 +13,6 @@ from tests.slow import slow_but
 BY_DEFAULT = (
     "ablation_reverse_additive",
     "cifar10_conditional",
-    "claims_invertible_affine",
 )
 
 
