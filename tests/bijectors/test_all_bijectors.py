@@ -713,6 +713,20 @@ def test_says_what_it_is(name):
     assert bijector.validate_args is False
 
 
+def test_a_multiscale_flow_says_what_leaves_where():
+    text = repr(built("multiscale"))
+    assert len(text.splitlines()) == 1 + len(built("multiscale").levels)
+    for index, level in enumerate(built("multiscale").levels):
+        prior = "N(0, I)" if level.prior is None else level.prior.name
+        line = text.splitlines()[1 + index]
+        assert (
+            line.startswith(f"  level {index}: ")
+            and level.flow.name in line
+            and "leaves under" in line
+            and prior in line
+        )
+
+
 # What an argument that is left out means, in every class that has it.
 DEFAULTS = {
     "seed": 0,

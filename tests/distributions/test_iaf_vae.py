@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.discretized_logistic import DiscretizedLogistic
 from tfflows.distributions.iaf_ladder import BottomUpBlock, IAFLadder, TopDownBlock
 from tfflows.distributions.iaf_vae import IAFVAE, free_kl, total_kl
+from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import fold_in, normal_rows, row_keys
-from tfflows.networks import ImageHead
+from tfflows.networks import FeatureStream, ImageHead, PixelCNN
 from tfflows.tracing.memory import memory_scope
 
 SHAPE = [4, 4, 3]
@@ -139,3 +141,26 @@ def test_layers_begin_with_numbers_of_their_own():
         for a, b in zip(ladder.trainable_variables, other.trainable_variables, strict=True)
         if np.ptp(np.ravel(a)) > 0
     )
+
+
+def test_the_pixels_of_agave_are_drawn_given_what_the_vae_decodes():
+    """The means of the prior or of the posterior, through the stream of features."""
+    drawn = {}
+
+    class Pixels(PixelCNNImages):
+        def sample_given(self, features, num_samples, keys, temperature=1.0):
+            drawn.update(features=features, num_samples=num_samples, keys=keys, temperature=temperature)
+            return tf.zeros([num_samples, *SHAPE], tf.uint8)
+
+    pixels = Pixels(PixelCNN(4, filters=10, num_blocks=0, feature_channels=4), num_components=1, image_shape=SHAPE)
+    model, keys = AGAVE(vae(), pixels, FeatureStream(4, num_blocks=0)), row_keys(4)
+    for run, means, count in (
+        (lambda: model.sample_with_means(2, keys, 0.5), vae().prior_means(2, keys, 0.5), 2),
+        (lambda: model.reconstruct(images(), keys, 0.5), vae().posterior(images(), keys)[0], 3),
+    ):
+        decoded, sample = run()
+        np.testing.assert_array_equal(decoded, vae().to_images(means))
+        assert sample.shape == [count, *SHAPE] and (drawn["num_samples"], drawn["temperature"]) == (count, 0.5)
+        for found, expected in zip(drawn["features"], model.features(means), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.sample(2, keys), model.sample_with_means(2, keys)[1])

@@ -262,7 +262,7 @@ def main(arguments=None):
     parser.add_argument("--targets", nargs="+", default=TARGETS, help="folders and modules that are mutated")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "workdirs" / "mutation.jsonl")
     parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
-    parser.add_argument("--again", action="store_true", help="run the drawn mutants that survived once more, but for equivalent ones")
+    parser.add_argument("--again", action="store_true", help="run survivors once more, but for equivalent ones")
     parser.add_argument("--summary", action="store_true", help="only show what is known")
     parser.add_argument("--list", action="store_true", help="only show what is drawn")
     options = parser.parse_args(arguments)

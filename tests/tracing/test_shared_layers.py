@@ -108,11 +108,11 @@ def test_xla_compiles_a_network_with_shared_blocks():
 
 
 def made_of_dense(recomputed):
-    """Four units of one kind, with a second input that may be missing."""
+    """Four units of one kind, with a second, nested input that may be missing."""
     units = [[keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=n))] for n in range(4)]
     for (layer,) in units:
         layer.build([None, 3])
-    return SharedLayers(lambda unit, x, y: x + tf.tanh(unit[0](x if y is None else x + y)), units, recomputed)
+    return SharedLayers(lambda unit, x, y: x + tf.tanh(unit[0](x if y is None else x + y["more"])), units, recomputed)
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
@@ -123,7 +123,7 @@ def test_recomputed_units_have_the_same_values_and_gradients(graph):
             tape.watch([x, y])
             out = x
             for index in range(4):
-                out = shared(index, out, y if index % 2 else None)
+                out = shared(index, out, {"more": y} if index % 2 else None)
             loss = tf.reduce_sum(tf.sin(out))
         return out, tape.gradient(loss, [x, y, *variables])
 

@@ -448,3 +448,16 @@ def test_a_pattern_reads_no_other_directory(tmp_path):
     variable = tf.Variable(9.0)
     Checkpoints(tmp_path / "run[1]", {"model/v": variable}).restore_latest()
     assert variable.numpy() == 1.0
+
+
+def test_every_file_is_on_disk_before_a_checkpoint_counts(tmp_path, monkeypatch):
+    synced, fsync = set(), os.fsync
+
+    def watched(descriptor):
+        synced.add(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    Checkpoints(tmp_path / "checkpoints", make_variables()).save(10)
+    names = {path.name for path in (tmp_path / "checkpoints").glob("step-*")}
+    assert len(names) >= 2 and {name.partition(".")[2] for name in names} <= {name.partition(".")[2] for name in synced}

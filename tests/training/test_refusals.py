@@ -1,6 +1,7 @@
 """Settings of training that cannot be are refused by a sentence that names them."""
 
 import dataclasses
+import inspect
 
 import keras
 import pytest
@@ -10,6 +11,7 @@ from tfflows.training import Execution, LoopSettings
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.optimizers import Adam, GlowAdamax, UpdateRule, optimizer_variables
 from tfflows.training.schedules import Constant, GeometricDecay, Linear
+from tfflows.training.train_step import make_train_step
 from tfflows.training.trainer import TrainingSummary
 
 
@@ -97,3 +99,16 @@ def test_settings_are_not_changed_once_made(settings):
     name = dataclasses.fields(settings)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(settings, name, getattr(settings, name))
+
+
+def test_a_step_is_taken_whole_unless_parts_are_asked_for():
+    defaults = {name: value.default for name, value in inspect.signature(make_train_step).parameters.items()}
+    settings = Execution()
+    assert (settings.accumulate, settings.num_side_by_side, settings.memory, settings.jit_compile) == (
+        1,
+        1,
+        "plain",
+        False,
+    )
+    for name in ("accumulate", "num_side_by_side", "memory", "jit_compile"):
+        assert defaults[name] == getattr(settings, name)
