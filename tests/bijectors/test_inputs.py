@@ -128,6 +128,15 @@ def test_an_input_of_unknown_rank(name, direction):
         assert_close(value, expected, 1e-4)
 
 
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_condition_may_be_an_array(name):
+    bijector, x, kwargs = built(name), data_of(name, [2]), kwargs_of(name, [2])
+    arrays = {key: value.numpy() for key, value in kwargs.items()}
+    for result in ("inverse", "inverse_log_det_jacobian"):
+        given = getattr(bijector, result)(tf.identity(x), **arrays)
+        assert_close(given, getattr(bijector, result)(x, **kwargs), 1e-6)
+
+
 def test_a_condition_beside_an_input_of_unknown_rank_is_refused():
     bijector, kwargs = built("gaussian_prior_conditional"), kwargs_of("gaussian_prior_conditional", [2])
     run = tf.function(lambda x: bijector.inverse(x, **kwargs), input_signature=[tf.TensorSpec(None)], autograph=False)

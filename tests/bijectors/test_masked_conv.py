@@ -23,6 +23,23 @@ def test_number_of_parts(two_threads, batch, parts):
     assert masked_conv._num_parts(tf.TensorShape([batch, 4, 4, 3])) == 1
 
 
+@pytest.mark.parametrize(("threads", "cores", "parts"), [(0, 2, 2), (2, 64, 2), (1, 64, 1)])
+def test_there_are_as_many_parts_as_threads_or_cores(monkeypatch, threads, cores, parts):
+    monkeypatch.setattr(tf.config.threading, "get_inter_op_parallelism_threads", lambda: threads)
+    monkeypatch.setattr(masked_conv.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(masked_conv, "_PIXELS_A_PART", 32)
+    with tf.Graph().as_default():
+        assert masked_conv._num_parts(tf.TensorShape([64, 4, 4, 3])) == parts
+
+
+def test_an_affine_flow_needs_shifts_and_scales():
+    network = MaskedNetwork(3, (3, 3), "masked", "B", 6)
+    network.build([None, 4, 4, 3])
+    with pytest.raises(ValueError, match="gives 3 channels; an affine flow needs an even number"):
+        MaskedConv(network)
+    assert MaskedConv(network, affine=False).is_constant_jacobian
+
+
 @pytest.mark.parametrize("context_filters", slow_but([], [0, 3]))
 def test_parts_equal_the_whole_and_so_do_gradients(two_threads, context_filters):
     network = MaskedNetwork(4, (3, 3), "masked", "B", 6, context_filters, dtype="float64")

@@ -16,6 +16,8 @@ from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.math.random import row_keys
 from tfflows.networks import FeatureStream, ImageHead, PixelCNN
+from tfflows.tracing.memory import memory_scope
+from tfflows.tracing.variables import as_variable
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -97,3 +99,20 @@ def test_what_is_no_batch_of_the_models_images(wrong):
     for call in calls.values():
         with pytest.raises(ValueError, match=r"The model takes batches of uint8 images \(4, 4, 3\), got a batch of"):
             call()
+
+
+@pytest.mark.parametrize("name", ["vae", "pixelcnn", "agave"])
+def test_models_without_an_inverse_are_not_rebuilt_from_latents(name):
+    with memory_scope("reversible"), pytest.raises(ValueError, match="use the memory mode 'recompute'"):
+        models()[name].training_loss(IMAGES, LABELS, row_keys(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("vae", ["ladder", "head"]), ("pixelcnn", ["network"]), ("agave", ["vae", "stream", "pixels"])],
+)
+def test_variables_of_the_parts_are_those_of_the_model(name, parts):
+    model = models()[name]
+    expected = {id(as_variable(v)) for part in parts for v in getattr(model, part).trainable_variables}
+    own = {id(variable) for variable in model.trainable_variables}
+    assert expected and expected <= own and len(own) - len(expected) == (name == "vae")  # its scale

@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 from absl import logging as absl_logging
 
+from tfflows.training import checkpoints as checkpoints_module
 from tfflows.training.checkpoints import CheckpointError, Checkpoints
 
 HERE = pathlib.Path(__file__).parent
@@ -461,3 +463,23 @@ def test_every_file_is_on_disk_before_a_checkpoint_counts(tmp_path, monkeypatch)
     Checkpoints(tmp_path / "checkpoints", make_variables()).save(10)
     names = {path.name for path in (tmp_path / "checkpoints").glob("step-*")}
     assert len(names) >= 2 and {name.partition(".")[2] for name in names} <= {name.partition(".")[2] for name in synced}
+
+
+def test_what_a_killed_save_leaves_is_removed_by_the_next(tmp_path, monkeypatch):
+    """Whatever its name: a kill leaves no time to clean up."""
+    directory, left = tmp_path / "checkpoints", []
+    checkpoints = Checkpoints(directory, make_variables())
+    with monkeypatch.context() as patch:
+        write = checkpoints_module._write_bundle
+
+        def copied(prefix, tensors):
+            write(prefix, tensors)
+            left.append(prefix.parent.name)
+            shutil.copytree(prefix.parent, tmp_path / "left")
+
+        patch.setattr(checkpoints_module, "_write_bundle", copied)
+        checkpoints.save(10)
+    (tmp_path / "left").rename(directory / left[0])
+    Checkpoints(directory, make_variables()).save(20)
+    assert not (directory / left[0]).exists()
+    assert Checkpoints(directory, make_variables()).steps == [10, 20]

@@ -165,6 +165,27 @@ def test_a_single_image_has_no_error_to_print(make_record, expected):
     assert "±" not in text and "  validation  3.0000 (1 held-out" in text
 
 
+def test_what_else_was_measured_is_printed_below(make_record, expected):
+    held_out = {"value": 3.4, "standard_error": 0.05, "num_images": 5000}
+    train = {"value": 3.25, "standard_error": 0.01, "num_images": 50_000, "gap": 0.13, "gap_standard_error": 0.02}
+    importance = {
+        "samples": 1000,
+        "effective_samples": 12.25,
+        "noise_standard_error": 0.0005,
+        "elbo": 3.41,
+        "elbo_standard_error": 0.004,
+    }
+    record = make_record(value=3.38, validation=held_out, train=train, importance=importance)
+    assert format_comparison(compare_with(record, expected)).splitlines()[5:] == [
+        "  samples     1,000 per image, 12.2 effective",
+        "  noise       0.0005 (standard error over the noise)",
+        "  ELBO        3.4100 ± 0.0040",
+        "  validation  3.4000 ± 0.0500 (5,000 held-out training images)",
+        "  train       3.2500 ± 0.0100 (50,000 training images)",
+        "  gap         +0.1300 ± 0.0200",
+    ]
+
+
 def test_a_regression_is_found_only_at_paper_scale(results, make_record):
     obtained = results / "obtained"
     write_record(make_record(seed=1), obtained)
