@@ -154,6 +154,7 @@ def test_the_pixels_of_agave_are_drawn_given_what_the_vae_decodes():
 
     pixels = Pixels(PixelCNN(4, filters=10, num_blocks=0, feature_channels=4), num_components=1, image_shape=SHAPE)
     model, keys = AGAVE(vae(), pixels, FeatureStream(4, num_blocks=0)), row_keys(4)
+    assert (model.weight, model.auxiliary, model.free_bits, model.pretrained) == (2.0, True, 0.0, False)
     for run, means, count in (
         (lambda: model.sample_with_means(2, keys, 0.5), vae().prior_means(2, keys, 0.5), 2),
         (lambda: model.reconstruct(images(), keys, 0.5), vae().posterior(images(), keys)[0], 3),
