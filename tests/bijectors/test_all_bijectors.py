@@ -711,6 +711,7 @@ def test_says_what_it_is(name):
     assert bijector.name in repr(bijector)
     assert type(bijector).__name__ in str(bijector) or bijector.name in str(bijector)
     assert bijector.validate_args is False
+    assert bijector.holds_blocks == isinstance(bijector, OnFirstChannels | OnData)
 
 
 def test_a_multiscale_flow_says_what_leaves_where():

@@ -82,3 +82,8 @@ def test_preprocessing():
     flow = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), [4, 4, 3])
     with pytest.raises(TypeError, match=r"AugmentedFlow needs bijectors, got .*, a function; "):
         AugmentedFlow(flow, NormalAugmenter(1), preprocessing=lambda x: 2 * x)
+
+
+def test_multiscale_without_a_level_is_refused():
+    with pytest.raises(ValueError, match="MultiScale needs at least one level, got an empty list"):
+        MultiScale([], [4, 4, 4])
