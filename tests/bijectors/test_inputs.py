@@ -137,13 +137,6 @@ def test_a_condition_may_be_an_array(name):
         assert_close(given, getattr(bijector, result)(x, **kwargs), 1e-6)
 
 
-def test_a_condition_beside_an_input_of_unknown_rank_is_refused():
-    bijector, kwargs = built("gaussian_prior_conditional"), kwargs_of("gaussian_prior_conditional", [2])
-    run = tf.function(lambda x: bijector.inverse(x, **kwargs), input_signature=[tf.TensorSpec(None)], autograph=False)
-    with pytest.raises(ValueError, match="got a condition and an input of unknown rank"):
-        run.get_concrete_function()
-
-
 def test_too_low_a_rank_that_a_trace_does_not_know_is_found_when_it_runs():
     run = tf.function(Permutation([2, 0, 1]).inverse, input_signature=[tf.TensorSpec(None)])
     with pytest.raises(tf.errors.InvalidArgumentError, match="needs an input of at least 3 axes"):

@@ -300,3 +300,21 @@ def test_a_condition_reaches_an_inverted_coupling_in_a_chain():
         alone.inverse_log_det_jacobian(x, condition=condition),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_run_on_unknown_rank(direction):
+    """With any number of batch axes, but with no condition: which of its axes are batch axes could not be told."""
+    flow, x = Chain([ActNorm([4]), InvertibleConv(4)]), tf.random.stateless_normal([2, 3, *SHAPE], [0, 1])
+    run = tf.function(getattr(flow, f"{direction}_and_log_det"), input_signature=[tf.TensorSpec(None)], autograph=False)
+    for given, expected in zip(run(x), getattr(flow, f"{direction}_and_log_det")(x), strict=True):
+        np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="needs an input of at least 3 axes"):
+        run(tf.zeros([4, 4]))
+    prior = GaussianPrior(lambda condition: tf.concat([condition, condition], axis=-1), conditional=True)
+    condition = tf.zeros([2, *SHAPE])
+    call = tf.function(
+        lambda x: getattr(prior, direction)(x, condition=condition), input_signature=[tf.TensorSpec(None)]
+    )
+    with pytest.raises(ValueError, match="got a condition and an input of unknown rank"):
+        call.get_concrete_function()

@@ -112,7 +112,9 @@ def made_of_dense(recomputed):
     units = [[keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=n))] for n in range(4)]
     for (layer,) in units:
         layer.build([None, 3])
-    return SharedLayers(lambda unit, x, y: x + tf.tanh(unit[0](x if y is None else x + y["more"])), units, recomputed)
+    return SharedLayers(
+        lambda unit, x, y: x + tf.tanh(unit[0](x if y is None else x + y["more"] * y["most"])), units, recomputed
+    )
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
@@ -123,7 +125,7 @@ def test_recomputed_units_have_the_same_values_and_gradients(graph):
             tape.watch([x, y])
             out = x
             for index in range(4):
-                out = shared(index, out, {"more": y} if index % 2 else None)
+                out = shared(index, out, {"more": y, "most": 2 * y} if index % 2 else None)
             loss = tf.reduce_sum(tf.sin(out))
         return out, tape.gradient(loss, [x, y, *variables])
 

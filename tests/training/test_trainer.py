@@ -158,6 +158,19 @@ def test_initialize_comes_before_the_data_and_once():
     assert changed and changed != set(expected)  # actnorms of the data, all else as loaded
 
 
+def test_averages_begin_at_the_parameters_as_they_were_initialized():
+    parameters = make_trainer(ema_decay=0.9).parameters
+    for variable in parameters.trained.values():
+        variable.assign_add(tf.ones_like(variable))
+    parameters.assigned()
+    parameters.restart_average()
+    values = {name: variable.numpy() for name, variable in parameters.variables.items()}
+    averages = [name for name in values if f"average/{name}" in values]
+    assert averages
+    for name in averages:
+        np.testing.assert_array_equal(values[f"average/{name}"], values[name])
+
+
 def test_keras_own_optimizer_and_its_rate_in_the_log():
     trained = make_trainer(optimizer=lambda: keras.optimizers.Adam(0.25), settings=LoopSettings(log_every=1))
     assert trained.fit(IMAGES, 1, batch_size=8).metrics["learning_rate"] == 0.25
