@@ -115,7 +115,7 @@ def test_the_newest_are_kept(tmp_path, max_to_keep, kept):
 
 @pytest.mark.parametrize("max_to_keep", [0, -1])
 def test_none_to_keep(tmp_path, max_to_keep):
-    with pytest.raises(ValueError, match=f"got {max_to_keep}"):
+    with pytest.raises(ValueError, match=f"max_to_keep must be at least 1, got {max_to_keep}"):
         Checkpoints(tmp_path, make_variables(), max_to_keep=max_to_keep)
 
 

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfflows.training import Execution, LoopSettings
-from tfflows.training.checkpoints import Checkpoints
-from tfflows.training.optimizers import Adam, GlowAdamax, UpdateRule, optimizer_variables
+from tfflows.training.optimizers import UpdateRule, optimizer_variables
 from tfflows.training.schedules import Constant, GeometricDecay, Linear
 from tfflows.training.train_step import make_train_step
 from tfflows.training.trainer import TrainingSummary
@@ -46,18 +45,6 @@ def test_parts_of_a_batch_are_positive(name):
 def test_ways_to_compute_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         Execution(**settings)
-
-
-def test_some_checkpoint_is_kept(tmp_path):
-    with pytest.raises(ValueError, match="max_to_keep must be at least 1, got 0"):
-        Checkpoints(tmp_path, {"a": tf.Variable(0.0)}, max_to_keep=0)
-
-
-@pytest.mark.parametrize("kind", [Adam, GlowAdamax])
-@pytest.mark.parametrize("option", [{"weight_decay": 0.1}, {"use_ema": True}])
-def test_options_of_keras_that_update_rules_do_not_take(kind, option):
-    with pytest.raises(ValueError, match=f"{kind.__name__} does not take {next(iter(option))}"):
-        kind(0.1, **option)
 
 
 def test_an_update_rule_without_a_rule():

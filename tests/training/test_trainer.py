@@ -280,21 +280,6 @@ def test_arguments_of_the_trainer(untouched):
         Trainer(model, Adam(0.1)).restore()
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Execution(memory="none"), "Unknown memory mode 'none'; the valid ones are plain"),
-        (lambda: Execution(accumulate=0), "accumulate must be at least 1, got 0"),
-        (lambda: Execution(jit_compile=True, num_side_by_side=2), "leave num_side_by_side at 1"),
-        (lambda: LoopSettings(log_every=0), "log_every must be at least 1, got 0"),
-        (lambda: LoopSettings(evaluate_every=-1), "evaluate_every must be at least 0, got -1"),
-    ],
-)
-def test_settings_out_of_range(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
 def test_the_model_says_its_strategy():
     strategy = make_strategy("mirrored", 1)
     model = build_model(strategy, EXPERIMENT)

@@ -140,9 +140,10 @@ def test_a_variable_without_gradient_stays(rule):
     "options",
     [{"weight_decay": 0.1}, {"use_ema": True}, {"loss_scale_factor": 2.0}, {"gradient_accumulation_steps": 2}],
 )
-def test_other_options_of_keras_are_refused(options):
-    with pytest.raises(ValueError, match=f"Adam does not take {next(iter(options))}"):
-        Adam(0.1, **options)
+@pytest.mark.parametrize("kind", [Adam, GlowAdamax])
+def test_other_options_of_keras_are_refused(kind, options):
+    with pytest.raises(ValueError, match=f"{kind.__name__} does not take {next(iter(options))}"):
+        kind(0.1, **options)
 
 
 @pytest.mark.parametrize("rule", RULES)
