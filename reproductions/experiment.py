@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.fields import check_fields, setting, take_sequences
+from reproductions.fields import as_of_today, check_fields, setting, take_sequences
 from tfflows.data import AUGMENTATIONS
 from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.augmenters import AUGMENTERS, make_augmenter
 from tfflows.math.random import derive_seed
-from tfflows.training.schedules import LinearWarmup
+from tfflows.training.schedules import LinearWarmup, StepFactors, warmup_constant_cooldown
 
 LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
 
@@ -193,6 +193,34 @@ class Reproduction:
     parts_of_stages: Callable = _no_parts
     unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     variants: tuple[str, ...] = ()
+
+    def experiment_of(self, stored: Mapping[str, object]) -> Experiment:
+        """Returns the experiment that the `experiment.json` of a workdir holds, written by this version or an earlier one.
+
+        Args:
+          stored: Content of the file.
+
+        Raises:
+          ValueError: If it is no experiment of this paper.
+        """
+        kind = type(next(iter(self.experiments.values())))
+        content = as_of_today(kind, stored)
+        names = [field.name for field in dataclasses.fields(kind)]
+        missing = [name for name in names if name not in content]
+        if missing:
+            raise ValueError(f"This is no experiment of {self.paper}: it lacks {', '.join(missing)}.")
+        return kind(**{name: content[name] for name in names})
+
+    def schedule_of(self, experiment: Experiment) -> keras.optimizers.schedules.LearningRateSchedule:
+        """Returns the learning rate as a function of the step: the paper's schedule, or the common one with a cool-down."""
+        if experiment.cooldown_steps:
+            schedule = warmup_constant_cooldown(
+                experiment.learning_rate, experiment.warmup_steps, experiment.cooldown_steps, experiment.num_steps
+            )
+        else:
+            schedule = self.build_schedule(experiment)
+        factors = read_rate_factors(experiment.rate_factors)
+        return StepFactors(schedule, factors) if factors else schedule
 
     def default_experiment(self, dataset: str, variant: str | None = None) -> Experiment:
         """Returns the paper's own experiment on a data set.

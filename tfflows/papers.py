@@ -5,11 +5,40 @@ A package registers its reproductions in the entry-point group `tfflows.papers`,
     [options.entry_points]
     tfflows.papers =
         glow = reproductions.glow.reproduction:GLOW
+
+What is registered is a `Paper`: an object that makes an experiment from the content of a working directory, and builds its model,
+optimizer and learning rate.
 """
 
 import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 GROUP = "tfflows.papers"
+
+
+class Paper(Protocol):
+    """What the library asks of a registered reproduction.
+
+    An experiment is a frozen dataclass with at least the fields `name`, `dataset`, `num_bits`, `batch_size`, `num_steps`,
+    `learning_rate` and `ema_decay`.
+    """
+
+    def experiment_of(self, stored: Mapping[str, Any]) -> Any:
+        """The experiment that `experiment.json` of a working directory holds, written by this or an earlier version.
+
+        Raises:
+          ValueError: If it is no experiment of the paper.
+        """
+
+    def build_model(self, experiment: Any, image_shape: Sequence[int], num_classes: int, seed: int) -> Any:
+        """Builds the `ImageModel` of an experiment, with initial parameters drawn from the seed."""
+
+    def build_optimizer(self, experiment: Any, learning_rate: Any) -> Any:
+        """Builds the Keras optimizer of an experiment."""
+
+    def schedule_of(self, experiment: Any) -> Any:
+        """The Keras learning-rate schedule of an experiment."""
 
 
 def list_papers() -> tuple[str, ...]:
@@ -17,7 +46,7 @@ def list_papers() -> tuple[str, ...]:
     return tuple(sorted(_entry_points()))
 
 
-def load_paper(name: str) -> object:
+def load_paper(name: str) -> Paper:
     """Imports a reproduction.
 
     Args:

@@ -14,7 +14,14 @@ from reproductions.driver.session import Session
 from reproductions.experiment import Experiment
 from reproductions.reporting.expected import Expected, compare_with, format_comparison, load_expected
 from reproductions.reporting.provenance import collect_provenance
-from reproductions.reporting.records import Record, evaluation_curve, train_test_gap, training_curve, write_record
+from reproductions.reporting.records import (
+    Record,
+    evaluation_curve,
+    slug_of_dataset,
+    train_test_gap,
+    training_curve,
+    write_record,
+)
 from tfflows.data import evaluation_batches
 from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
@@ -85,7 +92,7 @@ def _evaluate_importance(session, step, hours):
             f"--importance_samples keeps what it has measured in {session.workdir}, which cannot be written to: {reason}. Copy "
             "the workdir to where you may write, and give --workdir."
         )
-    sums = session.workdir / f"{_per_image_name(flags)}-sums.npz"
+    sums = session.workdir / f"{_per_image_name(session)}-sums.npz"
     measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
     any_worker = make_any_worker(session.strategy)
     with stop_on_sigterm() as stop:
@@ -96,9 +103,11 @@ def _evaluate_importance(session, step, hours):
         _keep(session, result, make_record(session, result, step, hours), writable=True)
 
 
-def _per_image_name(flags):
+def _per_image_name(session):
     """Name of the file of bits/dim per image, without its suffix."""
-    parts = [pathlib.Path(PER_IMAGE_FILE).stem]
+    flags, parts = session.flags, [pathlib.Path(PER_IMAGE_FILE).stem]
+    if session.is_elsewhere:
+        parts.append(f"of-{slug_of_dataset(session.evaluated_dataset)}")
     if flags.importance_samples > 1:
         parts.append(f"samples{flags.importance_samples}")
     if flags.evaluation_images is not None:
@@ -131,10 +140,11 @@ def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours
       The record; None on workers other than the chief.
     """
     writable = _is_writable(session)
-    held_out = session.experiment.holdout > 0
+    held_out = session.experiment.holdout > 0 and not session.is_elsewhere
+    measures_train = session.experiment.evaluate_train and not session.is_elsewhere
     validation = evaluator.evaluate() if held_out else None
     result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
-    train = evaluator.on(session.train_source).evaluate() if session.experiment.evaluate_train else None
+    train = evaluator.on(session.train_source).evaluate() if measures_train else None
     terms = _terms(session) if session.model.has_terms else None
     if not session.chief:
         return None
@@ -183,7 +193,7 @@ def _keep(session, result, record, writable):
     """Prints the comparison of a result with the paper, then writes the result; not to the workdir if that is not writable."""
     print(format_comparison(compare_with(record, printed_values())), flush=True)
     if writable:
-        np.save(session.workdir / f"{_per_image_name(session.flags)}.npy", result.per_image)
+        np.save(session.workdir / f"{_per_image_name(session)}.npy", result.per_image)
         write_record(record, session.workdir / "results", overwrite=True)
     # Earlier stages are not experiments of the paper.
     if session.flags.results_dir and session.stage not in session.earlier_stages:
@@ -215,7 +225,7 @@ def make_record(
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
     importance = describe_importance(result, flags.importance_samples) if flags.importance_samples > 1 else None
     # One curve per run: that of its plain evaluations.
-    has_curve = importance is None and flags.evaluation_images is None
+    has_curve = importance is None and flags.evaluation_images is None and not session.is_elsewhere
     last = result if validation is None else validation
     on_the_way = evaluation_curve(lines, evaluated_split(experiment))
     curve = [*(point for point in on_the_way if point[0] < step), (step, last.mean)]
@@ -223,7 +233,8 @@ def make_record(
     return Record(
         paper=session.reproduction.paper,
         experiment=experiment.name,
-        dataset=experiment.dataset,
+        dataset=session.evaluated_dataset,
+        trained_on=experiment.dataset if session.is_elsewhere else None,
         split="test",
         metric="bits_per_dim",
         value=result.mean,
@@ -232,7 +243,7 @@ def make_record(
         steps=step,
         batch_size=experiment.batch_size,
         scale=experiment.scale,
-        seed=flags.seed,
+        seed=session.seed,
         select=flags.select,
         parameters=count_parameters(session.model),
         hours=hours,

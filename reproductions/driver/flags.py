@@ -120,7 +120,11 @@ def define_flags() -> None:
     text(
         "init_from",
         None,
-        "File of weights under the authors' names to start from: .npz, .safetensors, .pt or a TF1 checkpoint.",
+        "Weights to start from: the workdir of another run, or a checkpoint in it (its moving averages, if it has them), or a "
+        "file under the authors' names: .npz, .safetensors, .pt or a TF1 checkpoint.",
+    )
+    boolean(
+        "init_raw", False, "With --init_from=WORKDIR: start from the parameters themselves instead of their averages."
     )
     # Where.
     text(

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -19,10 +19,11 @@ from tfflows.data import ImageSource, canonical_name, dataset_spec, load_dataset
 from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
+from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
+from tfflows.models.loading import find_run, load_run
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
-from tfflows.training.moving_average import average_name
-from tfflows.training.schedules import StepFactors, warmup_constant_cooldown
+from tfflows.training.moving_average import evaluated_names
 from tfflows.training.workdir import EXPERIMENT_FILE, described_workdir, prepare_workdir, read_experiment
 
 # How long a network file system may take to show what another machine wrote.
@@ -57,18 +58,17 @@ def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
     return dataclasses.replace(experiment, dataset=canonical_name(experiment.dataset, flags.data_dir))
 
 
-def overrides(reproduction: Reproduction, flags: Any, chosen: Experiment) -> dict[str, Any]:
+def overrides(reproduction: Reproduction, chosen: Experiment) -> dict[str, Any]:
     """Returns `{field: value}` of the fields that the flags changed, relative to the experiment at the requested scale.
 
     Fields that do not change the result are left out. Sequences are given as text, as `--set` takes them.
 
     Args:
       reproduction: The paper's reproduction.
-      flags: Values of the flags.
       chosen: The experiment from `select_experiment`.
     """
     base = reproduction.named_experiment(chosen.name)
-    if flags.scale == "small" and base.scale == "paper":
+    if chosen.scale == "small" and base.scale == "paper":
         base = reproduction.small(base)
     watching = watching_fields(type(chosen))
     return {
@@ -76,6 +76,30 @@ def overrides(reproduction: Reproduction, flags: Any, chosen: Experiment) -> dic
         for field in dataclasses.fields(chosen)
         if field.name not in watching and getattr(chosen, field.name) != getattr(base, field.name)
     }
+
+
+def default_workdir(reproduction: Reproduction, flags: Any, experiment: Experiment) -> pathlib.Path:
+    """Returns the workdir of a run without --workdir."""
+    return pathlib.Path("workdirs") / reproduction.paper / f"{experiment.name}-{experiment.scale}-seed{flags.seed}"
+
+
+def trained_elsewhere(reproduction: Reproduction, flags: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the content of a workdir's `experiment.json` if its model is to be measured on other images than its own.
+
+    That is so with --mode=evaluate and a --dataset that the run in the workdir was not trained on.
+
+    Args:
+      reproduction: The paper's reproduction.
+      flags: Values of the flags.
+      workdir: The workdir.
+    """
+    if flags.mode != "evaluate" or flags.dataset is None or not (workdir / EXPERIMENT_FILE).exists():
+        return None
+    stored = read_experiment(workdir)
+    if stored.get("paper") != reproduction.paper:
+        return None
+    trained_on = reproduction.experiment_of(stored).dataset
+    return None if trained_on == canonical_name(flags.dataset, flags.data_dir) else stored
 
 
 def _on_other_data(experiment, dataset):
@@ -93,6 +117,8 @@ class Session:
       flags: Values of the flags.
       experiment: The experiment of the stage.
       overrides: Fields that the flags changed, `{field: value}`.
+      seed: Seed of the run.
+      evaluated_dataset: Data set whose test images are evaluated: that of the experiment, or another one.
       stage: Name of the stage.
       earlier_stages: Names of the stages before the last one.
       strategy: Distribution strategy.
@@ -110,8 +136,15 @@ class Session:
         """
         self.reproduction = reproduction
         self.flags = flags
+        self.seed, self._init_from = flags.seed, flags.init_from
         selected = select_experiment(reproduction, flags)
-        self.overrides = overrides(reproduction, flags, selected)
+        self.evaluated_dataset = selected.dataset
+        base = pathlib.Path(flags.workdir or default_workdir(reproduction, flags, selected))
+        stored = trained_elsewhere(reproduction, flags, base)
+        if stored is not None:
+            selected = override(reproduction.experiment_of(stored), flags.set)
+            self.seed, self._init_from = stored["seed"], stored["init_from"]
+        self.overrides = overrides(reproduction, selected)
         self._stages = reproduction.stages(selected)
         *self.earlier_stages, last = self._stages
         self.stage = stage or last
@@ -119,8 +152,6 @@ class Session:
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
-        name = f"{selected.name}-{selected.scale}-seed{flags.seed}"
-        base = pathlib.Path(flags.workdir or pathlib.Path("workdirs") / reproduction.paper / name)
         self.workdir = base if self.stage == last else base / self.stage
 
     def check_workdir(self) -> None:
@@ -154,9 +185,20 @@ class Session:
                 f"{stored!r} there, {now!r} now. Keep the pairs of steps below {step}, and add or change later ones."
             )
 
-    def described(self) -> contextlib.AbstractContextManager:
-        """A context in which the workdir holds `experiment.json`; see `described_workdir`."""
-        return described_workdir(self.workdir, **self._description())
+    @contextlib.contextmanager
+    def described(self) -> Iterator[None]:
+        """A context in which the workdir holds `experiment.json` and `model.json`; see `described_workdir`."""
+        with described_workdir(self.workdir, **self._description()):
+            if self.chief and read_description(self.workdir) is None:
+                self.model_description.write(self.workdir)
+            yield
+
+    @property
+    def model_description(self) -> ModelDescription:
+        """What the model takes and gives."""
+        spec = dataset_spec(self.experiment.dataset)
+        names = self.test_source.class_names if spec.image_shape is None else spec.class_names
+        return ModelDescription(tuple(self.image_shape), self.num_classes, tuple(names), self.experiment.num_bits)
 
     def _description(self):
         kind = type(self.experiment)
@@ -179,9 +221,10 @@ class Session:
     def _described_as(self, experiment):
         return {
             "paper": self.reproduction.paper,
-            "seed": self.flags.seed,
+            "seed": self.seed,
             **dataclasses.asdict(experiment),
-            "init_from": self.flags.init_from,
+            "init_from": self._init_from,
+            **({"init_raw": True} if self.flags.init_raw else {}),
         }
 
     def _earlier_experiments(self):
@@ -252,6 +295,11 @@ class Session:
         shared = f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see."
         check_workers_agree(self.strategy, {what: value}, shared)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the test images are those of another data set than the model's."""
+        return self.evaluated_dataset != self.experiment.dataset
+
     @functools.cached_property
     def train_source(self) -> ImageSource:
         """Training images."""
@@ -262,7 +310,7 @@ class Session:
     @functools.cached_property
     def validation_source(self) -> ImageSource:
         """Images evaluated during training: the held-out training images, or the test images if none are held out."""
-        if not self.experiment.holdout:
+        if not self.experiment.holdout or self.is_elsewhere:
             return self.test_source
         return self.load("holdout", holdout=self.experiment.holdout)
 
@@ -271,10 +319,13 @@ class Session:
         """Test images; only the first ones if --evaluation_images is given.
 
         Raises:
-          ValueError: If there are fewer test images than --evaluation_images asks for.
+          ValueError: If there are fewer test images than --evaluation_images asks for, or those of another data set than the
+            model's do not fit it.
         """
         wanted = self.flags.evaluation_images
-        source = self.load("test", max_images=wanted)
+        source = self.load("test", self.evaluated_dataset, max_images=wanted)
+        if self.is_elsewhere:
+            self._check_fits(source)
         if wanted is not None and source.num_images < wanted:
             raise ValueError(
                 f"--evaluation_images={wanted} is more than the {source.num_images} test images of {source.name}; give at "
@@ -282,12 +333,24 @@ class Session:
             )
         return source
 
-    def load(self, split: str, **kwargs: Any) -> ImageSource:
-        """Returns a split of the experiment's data set; see `tfflows.data.load_dataset`."""
-        files_decide = dataset_spec(self.experiment.dataset).image_size is None
+    def _check_fits(self, source):
+        if list(source.image_shape) != self.image_shape:
+            raise ValueError(
+                f"The model of {self.workdir} takes images of shape {self.image_shape}, and those of {source.name} have "
+                f"{list(source.image_shape)}: crop, resize or convert them, or choose another --dataset."
+            )
+        if self.experiment.conditional and source.num_classes > self.num_classes:
+            raise ValueError(
+                f"The model of {self.workdir} knows {self.num_classes} classes, and {source.name} has {source.num_classes}."
+            )
+
+    def load(self, split: str, dataset: str | None = None, **kwargs: Any) -> ImageSource:
+        """Returns a split of a data set, by default the experiment's; see `tfflows.data.load_dataset`."""
+        dataset = dataset or self.experiment.dataset
+        files_decide = dataset_spec(dataset).image_size is None
         size = self.experiment.image_size
         source = load_dataset(
-            self.experiment.dataset,
+            dataset,
             split,
             data_dir=self.flags.data_dir,
             image_size=None if files_decide else size,
@@ -309,14 +372,30 @@ class Session:
     @functools.cached_property
     def image_shape(self) -> list[int]:
         """Shape `[H, W, C]` of the images; the data set is opened only if its description does not give the shape."""
+        if self.is_elsewhere:
+            return list(self._trained_as.image_shape)
         spec = dataset_spec(self.experiment.dataset)
         if spec.image_shape is None:  # a folder: only the files know
             return list(self.test_source.image_shape)
         return [self.experiment.image_size, self.experiment.image_size, spec.num_channels]
 
     @functools.cached_property
+    def _trained_as(self) -> ModelDescription:
+        """What the model of the workdir takes."""
+        stored = read_experiment(self.workdir)
+        described = read_description(self.workdir) or describe_from_experiment(stored, self.flags.data_dir)
+        if described is None:
+            raise ValueError(
+                f"Nothing in {self.workdir} says the shape of its images, and those of {stored['dataset']!r} cannot be read: put "
+                "them back where they were, or evaluate on them once with this version."
+            )
+        return described
+
+    @functools.cached_property
     def num_classes(self) -> int:
         """Number of classes of the data set, 0 if it has no labels."""
+        if self.is_elsewhere:
+            return self._trained_as.num_classes
         spec = dataset_spec(self.experiment.dataset)
         return self.test_source.num_classes if spec.image_shape is None else spec.num_classes
 
@@ -333,7 +412,7 @@ class Session:
                 "no labels; choose one with labels."
             )
         with self.strategy.scope(), short_variable_names():
-            model = self.reproduction.build_model(self.experiment, self.image_shape, self.num_classes, self.flags.seed)
+            model = self.reproduction.build_model(self.experiment, self.image_shape, self.num_classes, self.seed)
         logging.info("%s: %s parameters.", self.experiment.name, f"{count_parameters(model):,}")
         return model
 
@@ -345,9 +424,22 @@ class Session:
     def load_initial_weights(self) -> None:
         """Gives the model of a fresh run the weights of --init_from, or those of earlier stages if there are any."""
         if self.flags.init_from:
-            self.reproduction.load_weights(self.model, self.flags.init_from)
+            self._load_init_from()
         else:
             self.take_over_earlier_stages()
+
+    def _load_init_from(self):
+        """Gives the model the weights of --init_from: those of a run, or of a file under the authors' names."""
+        path = pathlib.Path(self.flags.init_from)
+        if find_run(path) is None:
+            if self.flags.init_raw:
+                raise ValueError(f"--init_raw is for the weights of a run, and {path} is not the directory of one.")
+            self.reproduction.load_weights(self.model, self.flags.init_from)
+            return
+        if self.stage in self.earlier_stages and (path / self.stage / EXPERIMENT_FILE).exists():
+            path = path / self.stage
+        step = load_run(self.model, path, raw=self.flags.init_raw)
+        logging.info("Begins with the weights of step %d of %s.", step, path)
 
     def take_over_earlier_stages(self) -> None:
         """Gives the model of the last stage the weights of earlier stages, or their moving averages if there are any.
@@ -360,9 +452,7 @@ class Session:
             part = self.reproduction.parts_of_stages(self.model)[stage]
             named = {f"model/{name}": variable for name, variable in part.items()}
             if self.experiment.ema_decay:
-                named = {
-                    average_name(name) if variable.trainable else name: variable for name, variable in named.items()
-                }
+                named = evaluated_names(named)
             checkpoints = Checkpoints(self.workdir / stage / "checkpoints", named, chief=self.chief)
             step = checkpoints.restore_latest(partial=True)
             if step is None:
@@ -378,32 +468,14 @@ class Session:
             logging.info("Loaded step %d of the stage %s.", step, stage)
 
     @property
-    def trained_variables(self) -> dict[str, tf.Variable]:
-        """The trainable ones among `model_variables`."""
-        return {name: variable for name, variable in self.model_variables.items() if variable.trainable}
-
-    @property
     def evaluated_variables(self) -> dict[str, tf.Variable]:
         """`{name in a checkpoint: variable of the model}` for evaluation, which uses the moving averages if there are any."""
-        if not self.experiment.ema_decay:
-            return self.model_variables
-        trained = self.trained_variables
-        return {
-            average_name(name) if name in trained else name: variable for name, variable in self.model_variables.items()
-        }
+        return evaluated_names(self.model_variables) if self.experiment.ema_decay else self.model_variables
 
     @functools.cached_property
     def schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
-        """The learning rate as a function of the step: the paper's schedule, or the common one with a cool-down."""
-        experiment = self.experiment
-        if experiment.cooldown_steps:
-            schedule = warmup_constant_cooldown(
-                experiment.learning_rate, experiment.warmup_steps, experiment.cooldown_steps, experiment.num_steps
-            )
-        else:
-            schedule = self.reproduction.build_schedule(experiment)
-        factors = read_rate_factors(experiment.rate_factors)
-        return StepFactors(schedule, factors) if factors else schedule
+        """The learning rate as a function of the step."""
+        return self.reproduction.schedule_of(self.experiment)
 
     def restore(self) -> int:
         """Loads `evaluated_variables` from the checkpoint selected by --select, or weights from --init_from.
@@ -423,7 +495,7 @@ class Session:
             logging.info("Restored step %d from %s.", step, self.workdir)
             return step
         if self.flags.init_from:
-            self.reproduction.load_weights(self.model, self.flags.init_from)
+            self._load_init_from()
             prepare_workdir(self.workdir, **self._description())
             return 0
         raise FileNotFoundError(

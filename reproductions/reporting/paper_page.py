@@ -60,8 +60,12 @@ def paper_page(
     if any(record.terms for record in plain):
         sections.append(("Terms of the bound", _terms_table([record for record in plain if record.terms])))
     if len(plain) < len(records):
-        others = [record for record in records if not record.is_plain]
-        sections.append(("With more noise draws per image, or on fewer images", _bounds_table(others)))
+        others = [record for record in records if not record.is_plain and record.trained_on is None]
+        if others:
+            sections.append(("With more noise draws per image, or on fewer images", _bounds_table(others)))
+    elsewhere_measured = [record for record in records if record.trained_on is not None]
+    if elsewhere_measured:
+        sections.append(("On other images than those of the training", _elsewhere_table(elsewhere_measured)))
     shown = [figure for figure in figures if figure.paper == paper.paper]
     if shown:
         sections.append(("Curves", "\n\n".join(f"![{item.title}]({item.file})" for item in shown)))
@@ -236,6 +240,21 @@ def _records_table(records) -> str:
             "Hardware": _hardware(record.hardware),
             "TensorFlow": record.versions.get("tensorflow", ""),
             "Commit": short_commit(record.commit),
+        }
+        for record in records
+    ]
+    return lines_table(lines)
+
+
+def _elsewhere_table(records) -> str:
+    """One line per record of a model on another data set than its own."""
+    lines = [
+        {
+            "Experiment": record.experiment,
+            "Trained on": record.trained_on,
+            "Measured on": record.dataset,
+            "Images": f"{record.num_images:,}",
+            "Obtained, bits/dim": format_value(record.value, record.standard_error if record.num_images > 1 else None),
         }
         for record in records
     ]

@@ -71,6 +71,7 @@ class Record:
         importance-weighted bound `value`; `noise_standard_error` of `value` over the noise; `effective_samples`, the median
         over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of the same noise.
       execution: Optional dict of how the process computed, such as number of replicas, precision and use of XLA.
+      trained_on: Data set of the training, if `dataset` is another one.
     """
 
     paper: str
@@ -103,6 +104,7 @@ class Record:
     importance: Mapping[str, float] | None = None
     validation: Mapping[str, float] | None = None
     terms: Mapping[str, Mapping[str, float]] | None = None
+    trained_on: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("paper", "experiment", "split", "metric"):
@@ -134,8 +136,8 @@ class Record:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the value has one noise draw for every image of the split."""
-        return self.importance is None and self.evaluation_images is None
+        """Whether the value has one noise draw for every image of the split, of the data set of the training."""
+        return self.importance is None and self.evaluation_images is None and self.trained_on is None
 
     @property
     def name(self) -> str:
@@ -150,6 +152,8 @@ class Record:
     def _name_with(self, overrides):
         parts = [self.experiment, self.scale, *([overrides] if overrides else [])]
         parts += [f"seed{self.seed}", self.split, self.metric]
+        if self.trained_on is not None:
+            parts.append(f"of-{slug_of_dataset(self.dataset)}")
         if self.importance is not None:
             parts.append(f"samples{self.importance['samples']}")
         if self.evaluation_images is not None:
@@ -157,6 +161,11 @@ class Record:
         if self.select != SELECTIONS[0]:
             parts.append(self.select)
         return re.sub(r"[^A-Za-z0-9_.=-]+", "_", "-".join(parts))
+
+
+def slug_of_dataset(dataset: str) -> str:
+    """A data set as part of a file name, distinct for each folder."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "_", _distinct("dataset", dataset))
 
 
 def _distinct(field, value):

@@ -37,6 +37,7 @@ def load(spec: DatasetSpec, split: str, max_images: int | None, holdout: int | N
         num_images=len(images),
         image_shape=spec.image_shape,
         num_classes=spec.num_classes,
+        class_names=spec.class_names,
         images=np.ascontiguousarray(images),
         labels=labels,
     )

@@ -78,6 +78,7 @@ def load(
         num_images=len(paths),
         image_shape=shape,
         num_classes=num_classes,
+        class_names=tuple(classes) if num_classes else (),
         labels=labels,
     )
     if len(paths) * int(np.prod(shape)) > IN_MEMORY_BYTES:

@@ -16,6 +16,8 @@ CELEBA_PAPER = "Liu et al. (2015), Deep Learning Face Attributes in the Wild, ar
 CELEBA_HQ_PAPER = "Karras et al. (2018), Progressive Growing of GANs, arXiv:1710.10196"
 
 FOLDER_PREFIX = "folder:"
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DIGITS = tuple("0123456789")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class DatasetSpec:
       image_size: Side of the images as delivered, in pixels; None for folders, whose files determine it.
       num_channels: Channels as delivered.
       num_classes: Number of classes, 0 if the set has no labels.
+      class_names: Names of the classes in the order of the labels; empty if they have none.
       recipe: Key of the preparation (`tfflows.data.preprocessing`).
       image_sizes: The sides that the recipe can deliver besides `image_size`.
       random_crop: Whether each read takes a random crop (training and test alike).
@@ -47,6 +50,7 @@ class DatasetSpec:
     num_images: Mapping[str, int] | None
     image_size: int | None
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
     num_channels: int = 3
     recipe: str = "identity"
     image_sizes: tuple[int, ...] = ()
@@ -77,6 +81,7 @@ def _cifar10(name: str, image_size: int, recipe: str, notes: str = "") -> Datase
         num_images={"train": 50_000, "test": 10_000},
         image_size=image_size,
         num_classes=10,
+        class_names=CIFAR10_CLASSES,
         recipe=recipe,
         source=CIFAR10_PAPER,
         prepare=_tfds_command("cifar10"),
@@ -198,6 +203,7 @@ _SPECS = (
         num_images={"train": 60_000, "test": 10_000},
         image_size=32,
         num_classes=10,
+        class_names=DIGITS,
         recipe="mnist",
         source="LeCun et al. (1998), Gradient-based learning applied to document recognition",
         prepare=_tfds_command("mnist"),
@@ -211,6 +217,7 @@ _SPECS = (
         num_images={"train": 1_242, "test": 230},
         image_size=32,
         num_classes=2,
+        class_names=("china", "flower"),
         source="two photographs in scikit-learn, CC BY 2.0: china.jpg by danielbuechele, "
         "flower.jpg by vultilion (Flickr)",
         prepare="pip install 'tfflows[reproductions]'",
@@ -225,6 +232,7 @@ _SPECS = (
         image_size=8,
         num_channels=1,
         num_classes=10,
+        class_names=DIGITS,
         source="Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits (UCI), in scikit-learn",
         prepare="pip install 'tfflows[reproductions]'",
         notes="17 grey levels v stored as 15 v; distinct for num_bits >= 5.",

@@ -25,6 +25,7 @@ class ImageSource:
       num_images: Number of images in the split.
       image_shape: `(height, width, channels)` of each image, uint8.
       num_classes: Number of classes, 0 if there are no labels (they are then all zero).
+      class_names: Names of the classes in the order of the labels; empty if they have none.
       random_crop: Whether each read takes a crop at a random place.
       attributes: int8 `[num_images, num_attributes]` of +1 and -1 in the order of the split, or None.
       attribute_names: Names of the columns of `attributes`.
@@ -35,6 +36,7 @@ class ImageSource:
     num_images: int
     image_shape: tuple[int, int, int]
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
     random_crop: bool = False
     attributes: np.ndarray | None = None
     attribute_names: tuple[str, ...] = ()

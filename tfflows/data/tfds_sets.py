@@ -59,6 +59,7 @@ def load(
         split=split,
         image_shape=image_shape,
         num_classes=spec.num_classes,
+        class_names=spec.class_names,
     )
     if attributes_file is not None:
         names, attributes = celeba.load_celeba_hq_attributes(attributes_file)

@@ -58,6 +58,7 @@ class AGAVE(ImageModel):
     """
 
     metric_names = ("bits_per_dim", "kl", "pixel_bits_per_dim", "auxiliary_nats")
+    has_latent = True
     has_encoder = True
     has_terms = True
 
@@ -94,6 +95,26 @@ class AGAVE(ImageModel):
         self.auxiliary = auxiliary
         self.free_bits = free_bits
         self.pretrained = pretrained
+
+    @property
+    def latent_shape(self) -> tf.TensorShape:
+        """Static shape of the VAE's latents of an image, a vector."""
+        return self.vae.latent_shape
+
+    def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
+        """Whitened latents `[B, *latent_shape]` drawn from `q(z | x)`; as for `IAFVAE`."""
+        return self.vae.encode(images, keys, condition)
+
+    def decode_and_check(
+        self, latents: tf.Tensor, condition: Any = None, keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(images, finite)` of whitened latents: `f(z)`, or with keys pixels drawn given it."""
+        del condition
+        means = self.vae.means_of(latents)
+        finite = tf.reduce_all(tf.math.is_finite(means), axis=[1, 2, 3])
+        if keys is None:
+            return self.vae.to_images(means), finite
+        return self._sample_given(means, tf.shape(means)[0], keys, 1.0), finite
 
     def features(self, means: tf.Tensor, dropout_keys: RowKeys | None = None) -> list[tf.Tensor]:
         """Features of the means of y, `[B, h, w, C]` in [-1/2, 1/2]: a map for each position of the pixels' network."""

@@ -58,6 +58,8 @@ class DequantizedFlow(ImageModel):
       Augmented flows: Chen et al. 2020, eq. 7, https://arxiv.org/abs/2002.09741.
     """
 
+    has_latent = True
+
     def __init__(
         self,
         flow: tfd.TransformedDistribution | AugmentedFlow,
@@ -96,6 +98,11 @@ class DequantizedFlow(ImageModel):
         self._noise_at_init = noise_at_init
         self._is_augmented = isinstance(flow, AugmentedFlow)
         self._unlisted_variables = unlisted_variables(flow, self.dequantizer)
+
+    @property
+    def latent_shape(self) -> tf.TensorShape:
+        """Static shape of the latents of an image, those of an augmented flow's further channels included."""
+        return self.flow.distribution.event_shape
 
     def dequantize(self, images: tf.Tensor, keys: RowKeys) -> tf.Tensor:
         """`v`, in the dtype of the flow, of uint8 images `[B, H, W, C]`, with noise keyed by `keys`."""
@@ -201,9 +208,13 @@ class DequantizedFlow(ImageModel):
             return self.flow.encode(v, keys, condition)
         return self.flow.bijector.inverse(tf.identity(v), **self._kwargs(condition))
 
-    def decode(self, latents: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        """uint8 images `[B, H, W, C]` of whitened latents."""
-        return to_images(self.decode_values(latents, condition), self.num_bits)
+    def decode_and_check(
+        self, latents: tf.Tensor, condition: Any = None, keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(images, finite)` of whitened latents, which leave nothing to be drawn: `keys` are not used."""
+        del keys
+        values = self.decode_values(latents, condition)
+        return to_images(values, self.num_bits), tf.reduce_all(tf.math.is_finite(values), axis=[1, 2, 3])
 
     def decode_values(self, latents: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Continuous images `v` of whitened latents, before rounding."""
@@ -215,9 +226,15 @@ class DequantizedFlow(ImageModel):
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tf.Tensor:
         """uint8 images `[num_samples, H, W, C]`; the base noise is multiplied by `temperature` (Glow, section 6)."""
+        return self.sample_and_check(num_samples, keys, temperature, condition)[0]
+
+    def sample_and_check(
+        self, num_samples: int | tf.Tensor, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(images, finite)` of samples; arguments as for `sample`."""
         shape = self.flow.distribution.event_shape
         noise = normal_rows(fold_in(keys, "sample"), num_samples, shape, self.flow.dtype)
-        return self.decode(tf.cast(temperature, noise.dtype) * noise, condition)
+        return self.decode_and_check(tf.cast(temperature, noise.dtype) * noise, condition)
 
     def _kwargs(self, condition):
         return {} if condition is None else {"condition": condition}

@@ -107,10 +107,16 @@ class DiscretizedLogistic(tfd.Distribution):
 
     def _sample_n(self, n, seed=None):
         shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
-        least = 2.0**-24 if self.dtype == tf.float32 else 2.0**-53
-        uniforms = samplers.uniform(shape, least, 1.0, dtype=self.dtype, seed=seed)
+        return self.levels_of(samplers.uniform(shape, self._least_uniform(), 1.0, dtype=self.dtype, seed=seed))
+
+    def levels_of(self, uniforms: tf.Tensor) -> tf.Tensor:
+        """Samples from uniform numbers in [0, 1), such as keyed ones: the lower edges of the bins of the logistic's quantiles."""
+        uniforms = tf.maximum(uniforms, self._least_uniform())
         values = discretized_logistic.quantile(uniforms, self._loc, self._log_scale)
         return discretized_logistic.lower_edges(tf.clip_by_value(values, 0.0, 255.0), self._num_levels)
+
+    def _least_uniform(self):
+        return 2.0**-24 if self.dtype == tf.float32 else 2.0**-53
 
     def _default_event_space_bijector(self):
         return None

@@ -161,6 +161,11 @@ class TopDownBlock(keras.layers.Layer):
         flow = self._flow.initialize_and_log_derivatives
         return self._run(initialize_layer, flow, h, evidence, noise, from_prior=True)
 
+    def encode(self, h: tf.Tensor, evidence: tuple[tf.Tensor, ...], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(h', e)` of a draw from the posterior: e is the noise from which `decode` makes that latent."""
+        flow = self._flow.inverse_and_log_derivatives
+        return self._run(call_layer, flow, h, evidence, noise, from_prior=False, whiten=True)
+
     def decode(self, h: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """`h'` of a latent drawn from the prior."""
         prior_mean, prior_log_scale, *_, e = self._split(call_layer, h)
@@ -170,7 +175,7 @@ class TopDownBlock(keras.layers.Layer):
         *gaussians, context, e = tf.split(run(self.first, tf.nn.elu(h)), self._sizes, axis=-1)
         return [*(tf.cast(part, self.variable_dtype) for part in gaussians), context, e]
 
-    def _run(self, run, flow, h, evidence, noise, from_prior):
+    def _run(self, run, flow, h, evidence, noise, from_prior, whiten=False):
         prior_mean, prior_log_scale, mean, log_scale, context, e = self._split(run, h)
         evidence = Evidence(*evidence)
         mean, log_scale = mean + evidence.mean, log_scale + evidence.log_scale
@@ -178,8 +183,11 @@ class TopDownBlock(keras.layers.Layer):
         start = start_mean + tf.exp(start_log_scale) * noise
         log_posterior = log_normal(start, mean, log_scale)
         z, log_derivatives = flow(start, {"context": context + evidence.context})
-        kl = log_posterior - log_derivatives - log_normal(z, prior_mean, prior_log_scale)
-        pair = self._output(run, h, z, e), kl
+        if whiten:
+            of_latent = (z - prior_mean) * tf.exp(-prior_log_scale)
+        else:
+            of_latent = log_posterior - log_derivatives - log_normal(z, prior_mean, prior_log_scale)
+        pair = self._output(run, h, z, e), of_latent
         check_finite(self, pair, (h, tuple(evidence), noise), "posterior")
         return pair
 
@@ -274,6 +282,9 @@ class IAFLadder(keras.layers.Layer):
         self._prior = SharedLayers(
             lambda unit, h, noise: unit[0].decode(h, noise), [[block] for block in self.top_down]
         )
+        self._whiten = SharedLayers(
+            lambda unit, h, evidence, noise: unit[0].encode(h, evidence, noise), [[block] for block in self.top_down]
+        )
         self.built = True
 
     def latent_shapes(self, image_shape: Sequence[int]) -> list[list[int]]:
@@ -303,13 +314,23 @@ class IAFLadder(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, noise: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(features, kl)`: `[B, H / 2, W / 2, width]`, and for each block nats `[B, H_l, W_l, Z]`."""
-        last = len(self.bottom_up) - 1
+        return self._run(call_layer, self._up_to, self._down, x, noise)
 
-        def up(number, h):
-            # Only the first convolution of the topmost block is used.
-            return self._up(number, h) if number < last else self.bottom_up[number](h)
+    def encode(self, x: tf.Tensor, noise: list[tf.Tensor]) -> list[tf.Tensor]:
+        """What a draw from the posterior is under the prior: the noise from which `decode` makes the same latents.
 
-        return self._run(call_layer, up, self._down, x, noise)
+        Args:
+          x: Images, as in the call.
+          noise: Noise of the draw, as in the call.
+
+        Returns:
+          For each block `[B, H_l, W_l, Z]`, from the top down.
+        """
+        return self._run(call_layer, self._up_to, self._whiten, x, noise)[1]
+
+    def _up_to(self, number, h):
+        # Only the first convolution of the topmost block is used.
+        return self._up(number, h) if number < len(self.bottom_up) - 1 else self.bottom_up[number](h)
 
     def initialize(self, x: tf.Tensor, noise: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Data-dependent init from a batch, layer after layer; returns what the call returns."""
@@ -329,11 +350,11 @@ class IAFLadder(keras.layers.Layer):
             h, own = up(number, h)
             evidence.append(own)
         h = self._top(tf.shape(h)[0], h.shape[1:3]) + self._unused()
-        kl = []
+        of_latents = []
         for number, noise_of_block in zip(reversed(range(len(self.top_down))), noise, strict=True):
             h, own = down(number, h, evidence[number], noise_of_block)
-            kl.append(own)
-        return h, kl
+            of_latents.append(own)
+        return h, of_latents
 
     def decode(self, noise: list[tf.Tensor]) -> tf.Tensor:
         """Features of latents drawn from the prior; the noise is that of the call."""

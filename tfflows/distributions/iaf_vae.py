@@ -11,7 +11,7 @@ from tfflows.distributions.discretized_logistic import DiscretizedLogistic
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
 from tfflows.math.auxiliary import area_mean, enlarge
-from tfflows.math.random import RowKeys, fold_in
+from tfflows.math.random import RowKeys, fold_in, uniform_rows
 from tfflows.networks.iaf import ImageHead
 from tfflows.tracing.variables import variables_of_layers
 
@@ -46,6 +46,7 @@ class IAFVAE(ImageModel):
     """
 
     metric_names = ("bits_per_dim", "kl")
+    has_latent = True
     has_encoder = True
 
     def __init__(
@@ -99,6 +100,14 @@ class IAFVAE(ImageModel):
         """Number of dimensions of y."""
         return self.auxiliary_shape.num_elements()
 
+    @property
+    def latent_shape(self) -> tf.TensorShape:
+        """Static shape of the latents of an image: a vector, those of the topmost block first."""
+        return tf.TensorShape([sum(map(math.prod, self._latent_shapes()))])
+
+    def _latent_shapes(self):
+        return self.ladder.latent_shapes(self.image_shape.as_list())
+
     def posterior(self, images: tf.Tensor, keys: RowKeys) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Draws latents from `q(z | x)` and decodes them.
 
@@ -114,6 +123,35 @@ class IAFVAE(ImageModel):
         h, kl = self.ladder(_centered(images, self.ladder.variable_dtype), self._noise(tf.shape(images)[0], keys))
         return self.head(h), kl
 
+    def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
+        """Whitened latents `[B, *latent_shape]` drawn from `q(z | x)`: numbers that are standard normal under the prior."""
+        del condition
+        images = self._checked(images)
+        num_images = tf.shape(images)[0]
+        parts = self.ladder.encode(_centered(images, self.ladder.variable_dtype), self._noise(num_images, keys))
+        return tf.concat([tf.reshape(part, [num_images, math.prod(part.shape[1:])]) for part in parts], axis=1)
+
+    def means_of(self, latents: tf.Tensor) -> tf.Tensor:
+        """Means of y, `[B, h, w, C]` in [-1/2, 1/2], of whitened latents."""
+        shapes = self._latent_shapes()
+        parts = tf.split(latents, list(map(math.prod, shapes)), axis=1)
+        noise = [tf.reshape(part, [-1, *shape]) for part, shape in zip(parts, shapes, strict=True)]
+        return self.head(self.ladder.decode(noise))
+
+    def decode_and_check(
+        self, latents: tf.Tensor, condition: Any = None, keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(images, finite)` of whitened latents: the means of y, or with keys levels of y drawn given them; enlarged to x."""
+        del condition
+        means = self.means_of(latents)
+        images = self.to_images(means) if keys is None else self._drawn(means, keys)
+        return images, tf.reduce_all(tf.math.is_finite(means), axis=[1, 2, 3])
+
+    def _drawn(self, means, keys):
+        """uint8 images whose y is drawn from the logistics of the means."""
+        uniforms = uniform_rows(fold_in(keys, "pixels"), tf.shape(means)[0], self.auxiliary_shape, means.dtype)
+        return tf.cast(self.enlarged(self._logistic(means).levels_of(uniforms)), tf.uint8)
+
     def prior_means(
         self, num_samples: int | tf.Tensor, keys: RowKeys, temperature: float | tf.Tensor = 1.0
     ) -> tf.Tensor:
@@ -127,10 +165,12 @@ class IAFVAE(ImageModel):
     def log_prob_given(self, images: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
         """`ln P(y | z)`, nats `[B]`, of the y that belongs to `images`, given the means of y that z is decoded to."""
         y = tf.cast(area_mean(self._checked(images), self._factor), means.dtype)
-        logistic = DiscretizedLogistic(
+        return tf.reduce_sum(self._logistic(means).log_prob(y), axis=[1, 2, 3])
+
+    def _logistic(self, means):
+        return DiscretizedLogistic(
             256 * (means + 0.5), self.log_scale + math.log(256), self._num_levels, self._open_edges
         )
-        return tf.reduce_sum(logistic.log_prob(y), axis=[1, 2, 3])
 
     def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
         """`ln P(y | z) - ln q(z | x) + ln p(z)`, nats `[B]`: a bound on `ln P(y)`."""

@@ -17,12 +17,15 @@ tfd = tfp.distributions
 class ImageModel(CopiedWithoutLayers, tf.Module):
     """Base class of image models: log-probabilities of uint8 images `[B, H, W, C]`, or lower bounds on them, in nats.
 
-    A subclass implements `elbo`, `training_loss`, `initialize` and `sample`; one with an encoder also `reconstruct`.
-    `has_encoder`, `has_terms` and `condition_of` tell what a model can do and what it needs.
+    A subclass implements `elbo`, `training_loss`, `initialize` and `sample`; one with latents also `encode` and `decode`, one
+    with an encoder also `reconstruct`. `has_latent`, `has_encoder`, `has_terms`, `is_exact` and `condition_of` tell what a model
+    can do and what it needs.
 
     Attributes:
       metric_names: Names of the metrics of `training_loss`; `bits_per_dim` is among them.
-      has_encoder: Whether the model draws latents for an image, and so has `reconstruct`.
+      has_latent: Whether images have latents, and so the model has `latent_shape`, `encode` and `decode`.
+      has_encoder: Whether the model draws latents for an image from a distribution of its own, and so has `reconstruct`.
+      is_exact: Whether `elbo` is the log-probability itself instead of a bound on it.
       has_terms: Whether the bound has `terms`, as that of `AGAVE` has.
 
     Example:
@@ -44,8 +47,10 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
     """
 
     metric_names = ("bits_per_dim",)
+    has_latent = False
     has_encoder = False
     has_terms = False
+    is_exact = False
 
     def __init__(self, image_shape: Sequence[int], name: str) -> None:
         """Creates the model.
@@ -66,6 +71,15 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
     def num_dimensions(self) -> int:
         """Number of dimensions that bits are counted over, `H * W * C`."""
         return self.image_shape.num_elements()
+
+    @property
+    def latent_shape(self) -> tf.TensorShape:
+        """Static shape of the latents of an image.
+
+        Raises:
+          TypeError: If the model has no latents.
+        """
+        raise self._lacks("latents")
 
     def condition_of(self, labels: tf.Tensor) -> Any:
         """The `condition` of `elbo` and `sample` that labels, int32 `[B]`, make; None if the model takes no labels."""
@@ -130,11 +144,45 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
         """uint8 images `[num_samples, H, W, C]`; all noise, keyed by `keys`, is multiplied by `temperature`."""
         raise self._lacks("sample")
 
+    def sample_and_check(
+        self, num_samples: int | tf.Tensor, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `sample`, and whether all values of an image were finite before they were rounded: `(images, finite [N])`."""
+        images = self.sample(num_samples, keys, temperature, condition)
+        return images, tf.ones([num_samples], tf.bool)
+
     def sample_with_means(
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0
     ) -> tuple[tf.Tensor, ...]:
         """Samples, preceded by the images they were drawn given, if any: a tuple of uint8 `[num_samples, H, W, C]`."""
         return (self.sample(num_samples, keys, temperature),)
+
+    def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
+        """Latents `[B, *latent_shape]` of uint8 images, standard normal under the model; `keys` are those of all noise.
+
+        Raises:
+          TypeError: If the model has no latents.
+        """
+        raise self._lacks("latents, so it has no encode")
+
+    def decode(self, latents: tf.Tensor, condition: Any = None, keys: RowKeys | None = None) -> tf.Tensor:
+        """uint8 images `[B, H, W, C]` of latents.
+
+        Args:
+          latents: `[B, *latent_shape]`.
+          condition: As returned by `condition_of`.
+          keys: Where latents leave the pixels open, keys of the noise that pixels are drawn with; None for their means.
+
+        Raises:
+          TypeError: If the model has no latents.
+        """
+        return self.decode_and_check(latents, condition, keys)[0]
+
+    def decode_and_check(
+        self, latents: tf.Tensor, condition: Any = None, keys: RowKeys | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `decode`, and whether all values of an image were finite before they were rounded: `(images, finite [B])`."""
+        raise self._lacks("latents, so it has no decode")
 
     def reconstruct(self, images: tf.Tensor, keys: RowKeys) -> tuple[tf.Tensor, ...]:
         """Tuple of uint8 images `[B, H, W, C]`, decoded from latents that are drawn for `images`.
@@ -146,6 +194,14 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
 
     def _lacks(self, method):
         return TypeError(f"{type(self).__name__} has no {method}.")
+
+    def check_images(self, images: tf.Tensor) -> tf.Tensor:
+        """Images as a tensor.
+
+        Raises:
+          ValueError: If they are not uint8 `[B, H, W, C]` of the model's shape.
+        """
+        return self._checked(images)
 
     def _checked(self, images):
         images = tf.convert_to_tensor(images)

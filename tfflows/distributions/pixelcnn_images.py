@@ -40,6 +40,8 @@ class PixelCNNImages(ImageModel):
       Conditioned on features: Lucas & Verbeek 2018, section 3, https://arxiv.org/abs/1711.11479.
     """
 
+    is_exact = True
+
     def __init__(
         self, network: PixelCNN, num_components: int, image_shape: Sequence[int], name: str = "pixelcnn"
     ) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
 from tfflows.evaluation.samples import image_grid, write_png
 
 
 def interpolate(
-    model: DequantizedFlow,
+    model: ImageModel,
     images_a: np.ndarray,
     images_b: np.ndarray,
     num_steps: int = 5,
@@ -23,19 +23,21 @@ def interpolate(
 ) -> np.ndarray:
     """Decodes `e(alpha) = e_a + alpha (e_b - e_a)`, `alpha = i / (num_steps - 1)`, between pairs of images.
 
-    Both are encoded with dequantization noise; that of a pair depends only on the seed and the pair's position. The end points
-    are the images at the model's bits, up to rounding of the flow. Given labels, each image is encoded under its own label, and
+    Both are encoded with noise that depends only on the seed and the pair's position. The end points of a flow are the images at
+    the model's bits, up to rounding; those of a VAE are what it decodes for the images.
+
+    Given labels, each image is encoded under its own label, and
     each step is decoded under that of the nearer end, or of the first one in the middle.
 
     Args:
-      model: Flow whose latents are used.
+      model: Model that `has_latent`.
       images_a: uint8 `[P, H, W, C]`.
       images_b: uint8 `[P, H, W, C]`.
       num_steps: Number of images per pair, at least 2, counting both ends.
-      seed: Seed of the dequantization noise.
+      seed: Seed of the noise.
       labels: Pair of int `[P]`, labels of `images_a` and `images_b`; needed by conditional models, not used otherwise.
       batch_size: Images encoded or decoded at once.
-      jit_compile: Whether XLA compiles the flow.
+      jit_compile: Whether XLA compiles the model.
 
     Returns:
       uint8 `[P, num_steps, H, W, C]`. Warns of images that are not finite.
@@ -83,7 +85,7 @@ def interpolate(
 
 
 def write_interpolation(
-    model: DequantizedFlow,
+    model: ImageModel,
     path: str | os.PathLike,
     images_a: np.ndarray,
     images_b: np.ndarray,

@@ -4,8 +4,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.distributions.dequantizers import to_images
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
 from tfflows.networks import TopPrior
@@ -20,7 +18,7 @@ def is_conditional(model: ImageModel) -> bool:
     return model.condition_of(tf.zeros([1], tf.int32)) is not None
 
 
-def _num_classes(model):
+def num_classes_of(model: ImageModel) -> int:
     """The number of classes that a model was built for; 0 if it has no prior of labels."""
     found = []
 
@@ -57,33 +55,32 @@ class LatentCodec:
       (3, 2, 2, 1) True
     """
 
-    def __init__(self, model: DequantizedFlow, batch_size: int = DEFAULT_BATCH_SIZE, jit_compile: bool = False) -> None:
+    def __init__(self, model: ImageModel, batch_size: int = DEFAULT_BATCH_SIZE, jit_compile: bool = False) -> None:
         """Creates the codec.
 
         Args:
-          model: Flow whose latents are used.
+          model: Model that `has_latent`.
           batch_size: Images encoded or decoded at once.
-          jit_compile: Whether XLA compiles the flow.
+          jit_compile: Whether XLA compiles the model.
 
         Raises:
+          TypeError: If the model has no latents.
           ValueError: If `batch_size` is not positive.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         self.model = model
         self.batch_size = batch_size
-        self.latent_shape = tuple(model.flow.distribution.event_shape.as_list())
+        self.latent_shape = tuple(model.latent_shape.as_list())
         self.conditional = is_conditional(model)
-        self._num_classes = _num_classes(model) or 2**31
+        self._num_classes = num_classes_of(model) or 2**31
 
         def encode(images, labels, seed, start):
             keys = fold_in(row_keys(seed, 0, start), "encode")
             return model.encode(images, keys, model.condition_of(labels))
 
         def decode(latents, labels):
-            values = model.decode_values(latents, model.condition_of(labels))
-            finite = tf.reduce_all(tf.math.is_finite(values), axis=[1, 2, 3])
-            return to_images(values, model.num_bits), finite
+            return model.decode_and_check(latents, model.condition_of(labels))
 
         # Noise stays outside XLA, whose normal numbers may round differently.
         def noise(seed, start):

@@ -204,6 +204,21 @@ class Checkpoints:
         self._assign(self._best, step, partial)
         return step
 
+    def restore_step(self, step: int) -> None:
+        """Restores the checkpoint of a step, which may hold more names than the variables.
+
+        Raises:
+          FileNotFoundError: If there is none.
+          CheckpointError: If it is damaged, or does not match the variables in names, shapes or dtypes.
+        """
+        if step not in self.steps:
+            have = ", ".join(map(str, self.steps)) or "none"
+            raise FileNotFoundError(f"No checkpoint of step {step} in {self._newest.path}; its steps: {have}.")
+        reason = self._newest.find_damage(step)
+        if reason is not None:
+            raise CheckpointError(f"The checkpoint {self._newest.prefix(step)} is damaged: {reason}. Choose another.")
+        self._assign(self._newest, step, partial=True)
+
     def _describe(self, step, reason):
         return f"{self._newest.prefix(step)} ({reason})"
 

@@ -13,6 +13,21 @@ def average_name(name: str) -> str:
     return f"{PREFIX}{name}"
 
 
+def evaluated_names(variables: Mapping[str, tf.Variable]) -> dict[str, tf.Variable]:
+    """The names in checkpoints of what is evaluated: averages for the trained variables, the other variables as they are.
+
+    Args:
+      variables: Variables by their own names in checkpoints, such as `model/levels/0/...`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.training.moving_average import evaluated_names
+      >>> sorted(evaluated_names({"model/bias": tf.Variable(0.0), "model/done": tf.Variable(0, trainable=False)}))
+      ['average/model/bias', 'model/done']
+    """
+    return {average_name(name) if variable.trainable else name: variable for name, variable in variables.items()}
+
+
 class MovingAverage:
     """`average <- decay * average + (1 - decay) * parameter` once per step, with constant decay and starting at the parameter.
 

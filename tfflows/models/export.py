@@ -1,0 +1,134 @@
+"""Exports a model as a SavedModel that loads with TensorFlow alone."""
+
+import inspect
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfflows.distributions.dequantizers import bits_per_dim
+from tfflows.distributions.image_model import ImageModel
+from tfflows.math.random import fold_in, row_keys
+from tfflows.tracing.variables import named_variables
+
+_FUNCTIONS = ("bits_per_dim", "sample", "encode", "decode", "reconstruct")
+_SEED = tf.TensorSpec([], tf.int64, "seed")
+
+
+class ExportedModel(tf.Module):
+    """What a SavedModel of an image model holds: its functions, each also a signature by its name, and its variables.
+
+    All take tensors, with any number of images. Those of a conditional model also take `labels`, int32 `[B]`, or in `sample` one
+    `label` for all images.
+
+    - `bits_per_dim(images, seed)`: uint8 `[B, H, W, C]` to bits `[B]`.
+    - `sample(num, seed, temperature)`: uint8 `[num, H, W, C]`.
+    - `encode(images, seed)`: latents `[B, *latent_shape]`, where the model has latents.
+    - `decode(latents)`: uint8 `[B, H, W, C]`, where it has latents.
+    - `reconstruct(images, seed)`: what is decoded for the latents of images, where it has an encoder.
+
+    Numbers are those of `tfflows.models.Model` with the same seeds.
+    """
+
+    def __init__(self, model: ImageModel, conditional: bool) -> None:
+        """Traces nothing yet; saving does.
+
+        Args:
+          model: The model.
+          conditional: Whether it takes labels.
+        """
+        super().__init__(name="exported")
+        self.variables_by_name = named_variables(model)  # what is not an attribute is not saved
+        images = tf.TensorSpec([None, *model.image_shape], tf.uint8, "images")
+        labels = [tf.TensorSpec([None], tf.int32, "labels")] if conditional else []
+
+        def condition(given, num_rows):
+            labels = tf.broadcast_to(given[0], [num_rows]) if conditional else tf.zeros([num_rows], tf.int32)
+            return model.condition_of(labels)
+
+        def keys_of(seed, stream):
+            return fold_in(row_keys(seed), stream)
+
+        def measure(images, seed, *labels):
+            elbo = model.elbo(images, keys_of(seed, "evaluation"), condition(labels, tf.shape(images)[0]))
+            return {"bits_per_dim": bits_per_dim(elbo, model.num_dimensions)}
+
+        def sample(num, seed, temperature, *label):
+            return {"images": model.sample(num, row_keys(seed), temperature, condition(label, num))}
+
+        def encode(images, seed, *labels):
+            latents = model.encode(images, keys_of(seed, "encode"), condition(labels, tf.shape(images)[0]))
+            return {"latents": latents}
+
+        def decode(latents, *labels):
+            return {"images": model.decode(latents, condition(labels, tf.shape(latents)[0]))}
+
+        def reconstruct(images, seed, *labels):
+            return decode(encode(images, seed, *labels)["latents"], *labels)
+
+        self.bits_per_dim = _traced(measure, images, _SEED, *labels)
+        self.sample = _traced(
+            sample,
+            tf.TensorSpec([], tf.int32, "num"),
+            _SEED,
+            tf.TensorSpec([], tf.float32, "temperature"),
+            *([tf.TensorSpec([], tf.int32, "label")] if conditional else []),
+        )
+        if model.has_latent:
+            latents = tf.TensorSpec([None, *model.latent_shape], _latent_dtype(model), "latents")
+            self.encode = _traced(encode, images, _SEED, *labels)
+            self.decode = _traced(decode, latents, *labels)
+        if model.has_encoder:
+            self.reconstruct = _traced(reconstruct, images, _SEED, *labels)
+
+    @property
+    def functions(self) -> dict[str, Callable]:
+        """Its functions by name."""
+        return {name: getattr(self, name) for name in _FUNCTIONS if hasattr(self, name)}
+
+
+def _traced(function: Callable, *signature: tf.TensorSpec) -> Callable:
+    """A `tf.function` whose arguments have the names of the signature."""
+    parameters = [inspect.Parameter(spec.name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for spec in signature]
+
+    def named(*arguments):
+        return function(*arguments)
+
+    named.__signature__ = inspect.Signature(parameters)  # a signature has no name for `*labels`
+    return tf.function(named, input_signature=signature, autograph=False)
+
+
+def _latent_dtype(model):
+    return next(iter(named_variables(model).values())).dtype
+
+
+def export(model: ImageModel, directory: str | os.PathLike, conditional: bool = False) -> pathlib.Path:
+    """Writes a SavedModel of an image model; an existing directory is replaced when the new one is whole.
+
+    Args:
+      model: The model.
+      directory: Directory to write; its parents are made.
+      conditional: Whether the model takes labels.
+
+    Returns:
+      Path of the directory.
+
+    Raises:
+      FileExistsError: If the directory holds something that is no SavedModel.
+    """
+    directory = pathlib.Path(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / "saved_model.pb").exists():
+        raise FileExistsError(f"{directory} holds files that are no SavedModel. Give another directory.")
+    exported = ExportedModel(model, conditional)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as temporary:
+        written = pathlib.Path(temporary) / "saved"
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(exported, str(written), signatures=exported.functions, options=options)
+        if directory.exists():
+            shutil.rmtree(directory)
+        os.replace(written, directory)
+    return directory
