@@ -98,8 +98,10 @@ def trained_elsewhere(reproduction: Reproduction, flags: Any, workdir: pathlib.P
     stored = read_experiment(workdir)
     if stored.get("paper") != reproduction.paper:
         return None
-    trained_on = reproduction.experiment_of(stored).dataset
-    return None if trained_on == canonical_name(flags.dataset, flags.data_dir) else stored
+    own, asked = (
+        canonical_name(name, flags.data_dir) for name in (reproduction.experiment_of(stored).dataset, flags.dataset)
+    )
+    return None if own == asked else stored
 
 
 def _on_other_data(experiment, dataset):
@@ -143,6 +145,7 @@ class Session:
         stored = trained_elsewhere(reproduction, flags, base)
         if stored is not None:
             selected = override(reproduction.experiment_of(stored), flags.set)
+            selected = dataclasses.replace(selected, dataset=canonical_name(selected.dataset, flags.data_dir))
             self.seed, self._init_from = stored["seed"], stored["init_from"]
         self.overrides = overrides(reproduction, selected)
         self._stages = reproduction.stages(selected)
