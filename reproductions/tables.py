@@ -1,4 +1,4 @@
-"""Regenerates the Markdown tables and the figures of a results directory from its data.
+"""Regenerates the Markdown tables and the figures of a results directory from its data and what the papers print.
 
 python -m reproductions.tables results/           # write them
 python -m reproductions.tables results/ --check   # only list stale files; exit status 1 if there are any
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reproductions.published import PAPERS, PARAMETERS
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
 from reproductions.reporting.benchmarks_page import benchmarks_page
 from reproductions.reporting.claims import CLAIMS_DIRECTORY, load_claims
@@ -38,22 +39,22 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
       results_directory: The results directory.
 
     Raises:
-      FileNotFoundError: If a file of expected values is missing.
+      FileNotFoundError: If a file of the directory is missing.
       ValueError: If a record, a claim, a benchmark or an expected value is not valid.
     """
     directory = pathlib.Path(results_directory)
-    expected = load_expected(directory)
+    expected = load_expected()
     records = load_records(directory / OBTAINED_DIRECTORY)
     figures = _figures(directory, records)
-    papers = _read(directory, "papers.csv")
+    papers = _read(PAPERS)
     pages = {
         f"{paper.paper}.md": paper_page(paper, papers, expected, records, figures) for paper in papers.itertuples()
     }
-    pages["parameters.md"] = parameters_page(_read(directory, "parameters.csv"), papers)
-    pages["unverified.md"] = unverified_page(_read(directory, "unverified.csv"), papers)
+    pages["parameters.md"] = parameters_page(_read(PARAMETERS), papers)
+    pages["unverified.md"] = unverified_page(_read(directory / "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
     pages["claims.md"] = claims_page(claims, papers)
-    order = _read(directory, "benchmarks.csv").topic
+    order = _read(directory / "benchmarks.csv").topic
     benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:
         pages["benchmarks.md"] = benchmarks_page(benchmarks)
@@ -120,8 +121,8 @@ def _figures(directory: pathlib.Path, records: Sequence[Record]) -> tuple[Figure
     return (*collect_figures(directory, records), *collect_sweeps(directory, records, FIGURES_DIRECTORY))
 
 
-def _read(directory: pathlib.Path, name: str) -> "pd.DataFrame":
-    return require("pandas", "reproductions").read_csv(directory / name, dtype=str, keep_default_na=False)
+def _read(path: pathlib.Path) -> "pd.DataFrame":
+    return require("pandas", "reproductions").read_csv(path, dtype=str, keep_default_na=False)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The package that `pip install .` makes: the library and the reproductions, and nothing else; what it asks for."""
 
 import configparser
+import importlib.metadata
 import re
 import sys
 
 import pytest
 
 import tfflows
+from reproductions import command
 
 PACKAGES = ["tfflows", "reproductions"]
 # What bijectors, distributions, networks, and training from arrays and TFDS need.
@@ -73,6 +75,22 @@ def test_no_file_of_the_library_is_left_behind(setup, pytestconfig):
     others = [path for path in files if "__pycache__" not in path.parts and path.suffix != ".py"]
     assert [path.name for path in others] == ["py.typed"]
     assert setup["options.package_data"]["tfflows"] == "py.typed"
+
+
+def test_every_data_file_of_the_reproductions_is_packaged(setup, pytestconfig):
+    patterns = setup["options.package_data"]["reproductions"].split()
+    directory = pytestconfig.rootpath / "reproductions"
+    others = [path for path in directory.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".md")]
+    packaged = {path for pattern in patterns for path in directory.glob(pattern)}
+    assert packaged == set(others)
+    names = {str(path.relative_to(directory)) for path in packaged}
+    assert names == {"driver/counts.csv", *(f"published/{name}.csv" for name in ("expected", "papers", "parameters"))}
+
+
+def test_the_installed_command(setup):
+    name, _, value = setup["options.entry_points"]["console_scripts"].strip().partition(" = ")
+    assert name == "tfflows"
+    assert importlib.metadata.EntryPoint(name, value, "console_scripts").load() is command.main
 
 
 def test_the_core_asks_for_few_packages(setup):

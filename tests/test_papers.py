@@ -30,6 +30,7 @@ def test_an_installed_paper_is_listed_and_loaded(install):
     install("first", "ours", "paper_of_test:PAPER")
     assert "ours" in papers.list_papers()
     assert "paper_of_test" not in sys.modules
+    assert papers.package_of("glow") == "reproductions.glow"
     assert papers.load_paper("ours") == {"paper": "ours"}
 
 
@@ -44,6 +45,8 @@ def test_an_unknown_name_is_an_error_that_lists_those_there_are(install):
     install("first", "ours", "paper_of_test:PAPER")
     with pytest.raises(ValueError, match=r"by the name 'theirs'; installed are: .*ours"):
         papers.load_paper("theirs")
+    with pytest.raises(ValueError, match=r"by the name 'theirs'; installed are: .*ours"):
+        papers.package_of("theirs")
 
 
 def test_two_different_papers_of_one_name_are_an_error(install):

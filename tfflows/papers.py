@@ -59,6 +59,22 @@ def load_paper(name: str) -> Paper:
       ValueError: If none is installed by that name (the message lists those that are), or if two packages registered different
         ones.
     """
+    return _entry_point(name).load()
+
+
+def package_of(name: str) -> str:
+    """Name of the package that holds a reproduction. Imports nothing.
+
+    Args:
+      name: One of `list_papers()`.
+
+    Raises:
+      ValueError: Like `load_paper`.
+    """
+    return _entry_point(name).module.rpartition(".")[0]
+
+
+def _entry_point(name):
     entry_points = _entry_points()
     if name not in entry_points:
         known = ", ".join(sorted(entry_points)) or "none (install a package that has reproductions)"
@@ -67,7 +83,7 @@ def load_paper(name: str) -> Paper:
     if len(values) > 1:
         raise ValueError(f"Several packages have a reproduction {name!r}: {', '.join(sorted(values))}. Uninstall one.")
     (entry_point,) = values.values()
-    return entry_point.load()
+    return entry_point
 
 
 def _entry_points():

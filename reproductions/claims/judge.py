@@ -8,14 +8,13 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from reproductions.checkout import results_directory
 from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
 from reproductions.claims.arms import ARMS
 from reproductions.claims.comparisons import LEAST, MEAN, Comparison, GapComparison, TermComparison
 from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim
 from reproductions.reporting.records import Record, load_records
 from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
 
@@ -200,7 +199,7 @@ def judge_seeds(differences: Sequence[float]) -> tuple[float, float, str]:
 def main() -> None:
     """Judges every comparison of all papers or of one; comparisons with missing runs are left as they are."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
+    parser.add_argument("--results", default=str(results_directory()), help="the results directory")
     parser.add_argument("--paper", choices=list(PAPERS), default=None, help="judge only the claims of this paper")
     arguments = parser.parse_args()
     results = arguments.results

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from reproductions.checkout import results_directory
 from reproductions.claims import glow
 from reproductions.glow import model as glow_model
 from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment
@@ -20,8 +21,6 @@ from tfflows.tracing.variables import count_parameters, named_variables
 from tfflows.training.parameters import build_flat
 from tfflows.training.schedules import LinearWarmup
 from tfflows.training.train_step import make_train_step
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 ROUNDS = 5
 
@@ -73,7 +72,7 @@ def time_in_turn(runs: Sequence[Callable[[], float]], steps: int) -> list[dict[i
 def main() -> None:
     """Measures every cost and writes `results/claims/<paper>/*.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", default=str(ROOT / "results"), help="the results directory")
+    parser.add_argument("--results", default=str(results_directory()), help="the results directory")
     parser.add_argument("--steps", type=int, default=20, help="number of steps per round")
     arguments = parser.parse_args()
     strategy = make_strategy()

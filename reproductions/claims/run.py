@@ -19,13 +19,12 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import tfflows
+from reproductions.checkout import ROOT, in_checkout
 from reproductions.claims import estimates, outcomes, unfinished
 from reproductions.claims.arms import ArmRun
 from reproductions.claims.rates import choose_rate, rate_of
 from reproductions.claims.study import PAPERS, RUNS, TRIALS, is_trial, side_by_side
 from reproductions.reporting.provenance import git_commit
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 # For models this small, one thread per kernel, side by side, is faster (0.20 instead of 0.23 s per step of Flow++).
 THREADS = {"TF_NUM_INTRAOP_THREADS": "1"}
@@ -228,6 +227,8 @@ def main() -> None:
         "queue on another machine can continue them, and exit",
     )
     arguments = parser.parse_args()
+    if not in_checkout():
+        parser.error("the queue needs a checkout of the repository, with its results; an installed package has none.")
     os.chdir(ROOT)
     runs = [run for run in RUNS if arguments.paper in (None, run.paper)]
     if arguments.list:

@@ -12,7 +12,7 @@ from reproductions.driver.checks import check_request, why_not_writable
 from reproductions.driver.flags import EXECUTION_FLAGS
 from reproductions.driver.session import Session
 from reproductions.experiment import Experiment
-from reproductions.reporting.expected import Expected, compare_with, format_comparison, load_expected
+from reproductions.reporting.expected import compare_with, format_comparison, load_expected
 from reproductions.reporting.provenance import collect_provenance
 from reproductions.reporting.records import (
     Record,
@@ -191,7 +191,7 @@ def _terms(session):
 
 def _keep(session, result, record, writable):
     """Prints the comparison of a result with the paper, then writes the result; not to the workdir if that is not writable."""
-    print(format_comparison(compare_with(record, printed_values())), flush=True)
+    print(format_comparison(compare_with(record, load_expected())), flush=True)
     if writable:
         np.save(session.workdir / f"{_per_image_name(session)}.npy", result.per_image)
         write_record(record, session.workdir / "results", overwrite=True)
@@ -306,9 +306,3 @@ def describe_execution(session: Session) -> dict[str, object]:
         "tf32": session.experiment.tf32,
         **{name: getattr(session.flags, name) for name in EXECUTION_FLAGS},
     }
-
-
-def printed_values() -> tuple[Expected, ...]:
-    """Returns the rows of results/expected.csv of this repository; none if the package was installed without it."""
-    directory = pathlib.Path(__file__).parents[2] / "results"
-    return load_expected(directory) if (directory / "expected.csv").exists() else ()

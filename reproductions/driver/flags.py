@@ -133,7 +133,11 @@ def define_flags() -> None:
         "Directory for checkpoints, logs, samples and results. Default: workdirs/PAPER/EXPERIMENT-SCALE-seedN.",
     )
     text("data_dir", None, "TFDS directory, or the directory of the LSUN archives. Default: $TFDS_DATA_DIR.")
-    text("results_dir", None, "Second directory to write the result record to, such as results/obtained.")
+    text(
+        "results_dir",
+        None,
+        "Second directory to write the result record to, such as results/obtained. Default: only WORKDIR/results.",
+    )
     text(
         "attributes",
         None,

@@ -10,7 +10,7 @@ from reproductions.driver import evaluate, train
 from reproductions.driver.flags import define_flags
 from reproductions.driver.session import Session, select_experiment
 from reproductions.experiment import Reproduction
-from reproductions.reporting.expected import find_expected
+from reproductions.reporting.expected import find_expected, load_expected
 from tfflows.data.sources import DatasetNotFoundError
 from tfflows.devices.strategies import cluster_size
 from tfflows.extras import MissingExtraError
@@ -125,10 +125,8 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     if values.list:
         from reproductions.driver.listing import experiment_table
 
-        printed = {
-            name: find_expected(evaluate.printed_values(), reproduction.paper, name)
-            for name in reproduction.experiments
-        }
+        expected = load_expected()
+        printed = {name: find_expected(expected, reproduction.paper, name) for name in reproduction.experiments}
         printed = {name: row.value for name, row in printed.items() if row is not None}
         print(experiment_table(reproduction, values.scale == "small", printed))
         return

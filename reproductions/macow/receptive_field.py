@@ -11,11 +11,11 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from reproductions.checkout import results_directory
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS
 from reproductions.macow.model import masked_conv, unit_form
 from reproductions.reporting.plots import new_figure
 
-ROOT = pathlib.Path(__file__).parents[2]
 SIDE = 21
 CHANNELS = 2
 # Each panel composes masked convolutions of these orders, data to latent.
@@ -68,7 +68,7 @@ def draw(variant: str, path: str | os.PathLike, side: int = SIDE) -> None:
 def main() -> None:
     """Draws the pictures of both variants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", default=str(ROOT / "results/pictures"), help="directory for the pictures")
+    parser.add_argument("--directory", default=str(results_directory() / "pictures"), help="directory for the pictures")
     directory = pathlib.Path(parser.parse_args().directory)
     directory.mkdir(parents=True, exist_ok=True)
     for variant in VARIANTS:

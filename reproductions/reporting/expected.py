@@ -1,14 +1,14 @@
-"""The values printed in the papers, read from the data in `results/`, and the obtained ones compared with them."""
+"""The values printed in the papers, read from `reproductions/published`, and the obtained ones compared with them."""
 
 import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from reproductions.published import EXPECTED
 from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_records
 from reproductions.reporting.rows import read_rows
 
-EXPECTED_FILE = "expected.csv"
 BITS_PER_DIM = "bits_per_dim"
 WITHIN, BETTER, OUTSIDE = "within", "better", "outside"
 
@@ -54,22 +54,17 @@ class Expected:
         return self.note.partition(";")[0].strip() == "own"
 
 
-def load_expected(results_directory: str | os.PathLike) -> tuple[Expected, ...]:
-    """Reads `expected.csv` of a results directory, with rows in the order of the file.
+def load_expected(path: str | os.PathLike = EXPECTED) -> tuple[Expected, ...]:
+    """Reads the values printed in the papers, in the order of the file.
 
     Args:
-      results_directory: The results directory.
+      path: A file like `reproductions/published/expected.csv`, the default.
 
     Raises:
-      FileNotFoundError: If the directory has no such file.
+      FileNotFoundError: If there is no such file.
       ValueError: If the file is garbled, the value of a row is not a number, or its note starts with neither 'own' nor 'cited'.
         The message names the line.
     """
-    path = pathlib.Path(results_directory) / EXPECTED_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no {EXPECTED_FILE} in {path.parent}; give the results directory of the repository."
-        )
     return tuple(_parse(row, where) for where, row in read_rows(path, _COLUMNS))
 
 
@@ -261,7 +256,7 @@ def find_regressions(results_directory: str | os.PathLike) -> tuple[Comparison, 
     Args:
       results_directory: The results directory.
     """
-    expected = load_expected(results_directory)
+    expected = load_expected()
     records = load_records(pathlib.Path(results_directory) / OBTAINED_DIRECTORY)
     comparisons = (compare_with(record, expected) for record in records)
     return tuple(item for item in comparisons if item.leaves_tolerance)

@@ -33,10 +33,18 @@ def collect_provenance() -> dict[str, object]:
             **{name: _version(package) for name, package in _PACKAGES.items()},
         },
         "commit": git_commit(pathlib.Path(tfflows.__file__).parent),
-        "command": shlex.join([pathlib.Path(sys.executable).name, *sys.argv]),
+        "command": command_line(),
         "hardware": _hardware(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def command_line() -> str:
+    """Returns the command that started this process, for a shell."""
+    program, *arguments = sys.argv
+    if program.startswith("tfflows "):  # the installed command, which is no file of Python's
+        return f"{program} {shlex.join(arguments)}".rstrip()
+    return shlex.join([pathlib.Path(sys.executable).name, *sys.argv])
 
 
 def git_commit(package: str | os.PathLike) -> str | None:

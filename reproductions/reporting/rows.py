@@ -1,4 +1,4 @@
-"""Rows of the CSV files in `results/`."""
+"""Rows of the CSV files in `results/` and `reproductions/published`."""
 
 import csv
 import os

@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from reproductions.published import EXPECTED, PARAMETERS
 from reproductions.reporting.expected import (
     BITS_PER_DIM,
     find_expected,
@@ -26,12 +27,12 @@ def directory(pytestconfig):
 
 
 @pytest.fixture(scope="module")
-def expected(directory):
-    return load_expected(directory)
+def expected():
+    return load_expected()
 
 
-def test_printed_values_are_the_ones_copied(directory, expected):
-    lines = (directory / "expected.csv").read_bytes().splitlines(keepends=True)
+def test_printed_values_are_the_ones_copied(expected):
+    lines = EXPECTED.read_bytes().splitlines(keepends=True)
     printed = b"".join(line.rsplit(b",", ADDED_COLUMNS)[0] + b"\r\n" for line in lines)
     assert hashlib.sha256(printed).hexdigest() == PRINTED_SHA256
     assert len(expected) == 146
@@ -68,12 +69,12 @@ def test_what_is_unverified_is_not_expected(directory, expected, experiment):
         assert (experiment, BITS_PER_DIM) in {(row["experiment"], row["item"]) for row in csv.DictReader(file)}
 
 
-def test_parameter_counts_are_the_sum_of_their_parts(directory):
+def test_parameter_counts_are_the_sum_of_their_parts():
     parts = (
         "invertible_conv", "coupling_networks", "masked_convs", "actnorm", "split_priors", "top_prior", "classifier",
         "dequantizer", "augmenter",
     )  # fmt: skip
-    with open(directory / "parameters.csv", newline="") as file:
+    with open(PARAMETERS, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len({(row["paper"], row["experiment"], row["variant"]) for row in rows}) == len(rows) == 105
     for row in rows:
@@ -89,7 +90,7 @@ def test_no_result_leaves_its_tolerance(directory):
 
 
 def test_records_count_the_paper_scale_parameters(directory):
-    with open(directory / "parameters.csv", newline="") as file:
+    with open(PARAMETERS, newline="") as file:
         published = {
             (row["paper"], row["experiment"]): int(row["parameters"])
             for row in csv.DictReader(file)

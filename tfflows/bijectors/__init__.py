@@ -6,7 +6,16 @@ from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.bijectors.actnorm import ActNorm
-    from tfflows.bijectors.base import Bijector
+    from tfflows.bijectors.base import (
+        Bijector,
+        broadcast_log_det,
+        forward_and_log_det,
+        inverse_and_log_det,
+        rebuild_and_gradient,
+        takes_condition,
+        value_and_log_det,
+    )
+    from tfflows.bijectors.cache import OnePassCache
     from tfflows.bijectors.chain import Chain
     from tfflows.bijectors.checkerboard import CheckerboardMerge, CheckerboardSplit
     from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
@@ -22,6 +31,14 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.bijectors.masked_conv import MaskedConv
     from tfflows.bijectors.multiscale import Level, MultiScale
     from tfflows.bijectors.on_data import OnData
+    from tfflows.bijectors.parts import (
+        at_place,
+        check_bijectors,
+        check_network_dtype,
+        common_dtype,
+        flat_condition,
+        map_condition,
+    )
     from tfflows.bijectors.permutation import Permutation, Reverse
     from tfflows.bijectors.squeeze import Squeeze, Unsqueeze
 
@@ -29,7 +46,16 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "actnorm": ["ActNorm"],
-        "base": ["Bijector"],
+        "base": [
+            "Bijector",
+            "broadcast_log_det",
+            "forward_and_log_det",
+            "inverse_and_log_det",
+            "rebuild_and_gradient",
+            "takes_condition",
+            "value_and_log_det",
+        ],
+        "cache": ["OnePassCache"],
         "chain": ["Chain"],
         "checkerboard": ["CheckerboardMerge", "CheckerboardSplit"],
         "coupling": ["AdditiveCoupling", "AffineCoupling", "Coupling"],
@@ -45,6 +71,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "masked_conv": ["MaskedConv"],
         "multiscale": ["Level", "MultiScale"],
         "on_data": ["OnData"],
+        "parts": [
+            "at_place",
+            "check_bijectors",
+            "check_network_dtype",
+            "common_dtype",
+            "flat_condition",
+            "map_condition",
+        ],
         "permutation": ["Permutation", "Reverse"],
         "squeeze": ["Squeeze", "Unsqueeze"],
     },

@@ -1,36 +1,119 @@
 """Data sets of the papers: what they are, how they are prepared, and batches as a function of (seed, step)."""
 
-from tfflows.data.augmentation import AUGMENTATIONS
-from tfflows.data.celeba import load_celeba_hq_attributes
-from tfflows.data.pipeline import evaluation_batches, training_batches
-from tfflows.data.registry import DATASETS, DatasetSpec, canonical_name, dataset_spec, load_dataset
-from tfflows.data.sources import (
-    ArraySource,
-    DatasetFingerprintError,
-    DatasetNotFoundError,
-    ImageSource,
-    OnDemandSource,
-    RecordSource,
-    array_source,
-    as_source,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AUGMENTATIONS",
-    "DATASETS",
-    "ArraySource",
-    "DatasetFingerprintError",
-    "DatasetNotFoundError",
-    "DatasetSpec",
-    "ImageSource",
-    "OnDemandSource",
-    "RecordSource",
-    "array_source",
-    "as_source",
-    "canonical_name",
-    "dataset_spec",
-    "evaluation_batches",
-    "load_celeba_hq_attributes",
-    "load_dataset",
-    "training_batches",
-]
+from tfflows.lazy import lazy_exports
+
+if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.data.augmentation import (
+        AUGMENTATIONS,
+        affine_matrices,
+        augment,
+        check_augmentation,
+        crop_reflected,
+        flip_columns,
+        transform_bilinear,
+        translate_bilinear,
+    )
+    from tfflows.data.celeba import (
+        image_numbers,
+        load_celeba_hq_attributes,
+        read_attribute_names,
+        read_celeba_attributes,
+        read_index_map,
+    )
+    from tfflows.data.embedded import digits, photographs
+    from tfflows.data.folders import real_directory
+    from tfflows.data.images import read_image
+    from tfflows.data.lsun import decode, square
+    from tfflows.data.pipeline import evaluation_batches, training_batches, without_tuner
+    from tfflows.data.preprocessing import (
+        average_2x2,
+        average_box,
+        celeba_square,
+        centre_square,
+        crop_at,
+        imagenet_pyramid,
+        pad_mnist,
+        reduce_short_side,
+    )
+    from tfflows.data.registry import DATASETS, DatasetSpec, canonical_name, dataset_spec, folder_spec, load_dataset
+    from tfflows.data.sources import (
+        ArraySource,
+        DatasetFingerprintError,
+        DatasetNotFoundError,
+        ImageSource,
+        OnDemandSource,
+        RecordFile,
+        RecordSource,
+        array_source,
+        as_source,
+        file_table,
+        find_damage,
+        naming_damage,
+        read_file,
+        read_in_order,
+        reading,
+        stored_name,
+        stretch,
+    )
+    from tfflows.data.tfds_sets import open_builder
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "augmentation": [
+            "AUGMENTATIONS",
+            "affine_matrices",
+            "augment",
+            "check_augmentation",
+            "crop_reflected",
+            "flip_columns",
+            "transform_bilinear",
+            "translate_bilinear",
+        ],
+        "celeba": [
+            "image_numbers",
+            "load_celeba_hq_attributes",
+            "read_attribute_names",
+            "read_celeba_attributes",
+            "read_index_map",
+        ],
+        "embedded": ["digits", "photographs"],
+        "folders": ["real_directory"],
+        "images": ["read_image"],
+        "lsun": ["decode", "square"],
+        "pipeline": ["evaluation_batches", "training_batches", "without_tuner"],
+        "preprocessing": [
+            "average_2x2",
+            "average_box",
+            "celeba_square",
+            "centre_square",
+            "crop_at",
+            "imagenet_pyramid",
+            "pad_mnist",
+            "reduce_short_side",
+        ],
+        "registry": ["DATASETS", "DatasetSpec", "canonical_name", "dataset_spec", "folder_spec", "load_dataset"],
+        "sources": [
+            "ArraySource",
+            "DatasetFingerprintError",
+            "DatasetNotFoundError",
+            "ImageSource",
+            "OnDemandSource",
+            "RecordFile",
+            "RecordSource",
+            "array_source",
+            "as_source",
+            "file_table",
+            "find_damage",
+            "naming_damage",
+            "read_file",
+            "read_in_order",
+            "reading",
+            "stored_name",
+            "stretch",
+        ],
+        "tfds_sets": ["open_builder"],
+    },
+)

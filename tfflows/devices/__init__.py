@@ -1,1 +1,65 @@
 """Computing on several devices: strategies, their shares of a batch, parts of a batch side by side."""
+
+from typing import TYPE_CHECKING
+
+from tfflows.lazy import lazy_exports
+
+if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.devices.agreement import (
+        WorkersDisagree,
+        check_workers_agree,
+        differences,
+        gather_texts,
+        settings_of_optimizer,
+        settings_of_variables,
+        source_fingerprint,
+    )
+    from tfflows.devices.stopping import StopRequest, make_any_worker, stop_on_sigterm
+    from tfflows.devices.strategies import (
+        check_batch_divides,
+        cluster_size,
+        distributed_evaluation_batches,
+        distributed_training_batches,
+        is_chief,
+        make_strategy,
+        num_local_replicas,
+        num_workers,
+        process_options,
+        round_up_to_replicas,
+        side_by_side,
+        trim_graph_optimizer,
+        use_cores,
+        worker_index,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "agreement": [
+            "WorkersDisagree",
+            "check_workers_agree",
+            "differences",
+            "gather_texts",
+            "settings_of_optimizer",
+            "settings_of_variables",
+            "source_fingerprint",
+        ],
+        "stopping": ["StopRequest", "make_any_worker", "stop_on_sigterm"],
+        "strategies": [
+            "check_batch_divides",
+            "cluster_size",
+            "distributed_evaluation_batches",
+            "distributed_training_batches",
+            "is_chief",
+            "make_strategy",
+            "num_local_replicas",
+            "num_workers",
+            "process_options",
+            "round_up_to_replicas",
+            "side_by_side",
+            "trim_graph_optimizer",
+            "use_cores",
+            "worker_index",
+        ],
+    },
+)

@@ -1,1 +1,65 @@
 """What trained models are measured by: bits/dim, bounds, samples, and what their latents do."""
+
+from typing import TYPE_CHECKING
+
+from tfflows.lazy import lazy_exports
+
+if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
+    from tfflows.evaluation.directions import (
+        Directions,
+        attribute_directions,
+        cached_directions,
+        class_directions,
+        load_directions,
+        save_directions,
+    )
+    from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
+    from tfflows.evaluation.interpolation import interpolate, write_interpolation
+    from tfflows.evaluation.latent_use import describe_terms, measure_terms
+    from tfflows.evaluation.latents import LatentCodec, is_conditional
+    from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
+    from tfflows.evaluation.manipulation import manipulate, write_manipulation
+    from tfflows.evaluation.reconstructions import write_reconstructions
+    from tfflows.evaluation.sample_distance import frechet_distance
+    from tfflows.evaluation.samples import (
+        image_grid,
+        near_square_columns,
+        sample_images,
+        sample_path,
+        write_image_model_samples,
+        write_png,
+        write_sample_grids,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "bits_per_dim": ["BitsPerDim", "Evaluator"],
+        "directions": [
+            "Directions",
+            "attribute_directions",
+            "cached_directions",
+            "class_directions",
+            "load_directions",
+            "save_directions",
+        ],
+        "importance": ["ImportanceBitsPerDim", "ImportanceEvaluator"],
+        "interpolation": ["interpolate", "write_interpolation"],
+        "latent_use": ["describe_terms", "measure_terms"],
+        "latents": ["LatentCodec", "is_conditional"],
+        "log_weights": ["LogWeights", "load_log_weights", "save_log_weights"],
+        "manipulation": ["manipulate", "write_manipulation"],
+        "reconstructions": ["write_reconstructions"],
+        "sample_distance": ["frechet_distance"],
+        "samples": [
+            "image_grid",
+            "near_square_columns",
+            "sample_images",
+            "sample_path",
+            "write_image_model_samples",
+            "write_png",
+            "write_sample_grids",
+        ],
+    },
+)

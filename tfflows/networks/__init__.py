@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING
 from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
-    from tfflows.networks.flowpp import ContextNetwork, GatedAttention, GatedConditioner, GatedConvolution, GatedMaximum
-    from tfflows.networks.glow import ActNormConv2D, CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense
+    from tfflows.networks.flowpp import (
+        ContextNetwork,
+        GatedAttention,
+        GatedConditioner,
+        GatedConvolution,
+        GatedMaximum,
+        LayerNorm,
+    )
+    from tfflows.networks.glow import ActNormConv2D, CouplingNetwork, TopPrior, ZeroConv2D, ZeroDense, one_hot_labels
     from tfflows.networks.iaf import (
         AutoregressiveConv2D,
         AutoregressiveNetwork,
@@ -14,24 +21,61 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         ExponentialGainConv2DTranspose,
         ImageHead,
     )
-    from tfflows.networks.layers import DataDependentConv2D, MaskedConv2D, WeightNormConv2D, WeightNormConv2DTranspose
+    from tfflows.networks.layers import (
+        DataDependentConv2D,
+        MaskedConv2D,
+        WeightNormConv2D,
+        WeightNormConv2DTranspose,
+        WeightNormLayer,
+        call_layer,
+        initialize_layer,
+        unbiased_moments,
+    )
     from tfflows.networks.macow import (
         EluCouplingNetwork,
         MaskedNetwork,
         ResidualBlock,
         ResidualContextNetwork,
         WindowAttentionNetwork,
+        context_of,
+        cut_windows,
+        default_width,
+        join_windows,
+        sinusoidal_code,
     )
     from tfflows.networks.pixelcnn.feature_stream import FeatureStream
     from tfflows.networks.pixelcnn.gated_residual import GatedResidual
-    from tfflows.networks.pixelcnn.network import PixelCNN
-    from tfflows.networks.pixelcnn.shifted_convolution import ShiftedConv2D, ShiftedConv2DTranspose
+    from tfflows.networks.pixelcnn.kernels import (
+        Doubling,
+        FirstLayers,
+        Halving,
+        HorizontalUnit,
+        Kernels,
+        Level,
+        VerticalUnit,
+        by_column,
+    )
+    from tfflows.networks.pixelcnn.network import PixelCNN, Step, u_shape
+    from tfflows.networks.pixelcnn.sampling import cached_sample, naive_sample
+    from tfflows.networks.pixelcnn.shifted_convolution import (
+        ShiftedConv2D,
+        ShiftedConv2DTranspose,
+        shift_down,
+        shift_right,
+    )
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "flowpp": ["ContextNetwork", "GatedAttention", "GatedConditioner", "GatedConvolution", "GatedMaximum"],
-        "glow": ["ActNormConv2D", "CouplingNetwork", "TopPrior", "ZeroConv2D", "ZeroDense"],
+        "flowpp": [
+            "ContextNetwork",
+            "GatedAttention",
+            "GatedConditioner",
+            "GatedConvolution",
+            "GatedMaximum",
+            "LayerNorm",
+        ],
+        "glow": ["ActNormConv2D", "CouplingNetwork", "TopPrior", "ZeroConv2D", "ZeroDense", "one_hot_labels"],
         "iaf": [
             "AutoregressiveConv2D",
             "AutoregressiveNetwork",
@@ -39,17 +83,42 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "ExponentialGainConv2DTranspose",
             "ImageHead",
         ],
-        "layers": ["DataDependentConv2D", "MaskedConv2D", "WeightNormConv2D", "WeightNormConv2DTranspose"],
+        "layers": [
+            "DataDependentConv2D",
+            "MaskedConv2D",
+            "WeightNormConv2D",
+            "WeightNormConv2DTranspose",
+            "WeightNormLayer",
+            "call_layer",
+            "initialize_layer",
+            "unbiased_moments",
+        ],
         "macow": [
             "EluCouplingNetwork",
             "MaskedNetwork",
             "ResidualBlock",
             "ResidualContextNetwork",
             "WindowAttentionNetwork",
+            "context_of",
+            "cut_windows",
+            "default_width",
+            "join_windows",
+            "sinusoidal_code",
         ],
         "pixelcnn.feature_stream": ["FeatureStream"],
         "pixelcnn.gated_residual": ["GatedResidual"],
-        "pixelcnn.network": ["PixelCNN"],
-        "pixelcnn.shifted_convolution": ["ShiftedConv2D", "ShiftedConv2DTranspose"],
+        "pixelcnn.kernels": [
+            "Doubling",
+            "FirstLayers",
+            "Halving",
+            "HorizontalUnit",
+            "Kernels",
+            "Level",
+            "VerticalUnit",
+            "by_column",
+        ],
+        "pixelcnn.network": ["PixelCNN", "Step", "u_shape"],
+        "pixelcnn.sampling": ["cached_sample", "naive_sample"],
+        "pixelcnn.shifted_convolution": ["ShiftedConv2D", "ShiftedConv2DTranspose", "shift_down", "shift_right"],
     },
 )

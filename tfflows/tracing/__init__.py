@@ -1,1 +1,59 @@
 """Equal blocks traced once, recomputed or rebuilt in the backward pass; the names and places of their variables."""
+
+from typing import TYPE_CHECKING
+
+from tfflows.lazy import lazy_exports
+
+if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.tracing.finite import NotFiniteError, check_finite, described, find_not_finite, is_finite, refuse
+    from tfflows.tracing.gradients import GradientSums, add, gradients_of, is_differentiable, opposite, pull_back, watch
+    from tfflows.tracing.memory import memory_mode, memory_scope, reversible_value_and_log_det
+    from tfflows.tracing.shared_blocks import SharedBlocks, are_traced_apart, traces_apart
+    from tfflows.tracing.shared_layers import SharedLayers
+    from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
+    from tfflows.tracing.variables import (
+        CopiedWithoutLayers,
+        as_variable,
+        check_built,
+        copied_by_attributes,
+        count_parameters,
+        is_module,
+        named_variables,
+        own_children,
+        parameter_table,
+        public_children,
+        share_variables,
+        short_variable_names,
+        unlisted_variables,
+        variables_of_layers,
+        walk,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "finite": ["NotFiniteError", "check_finite", "described", "find_not_finite", "is_finite", "refuse"],
+        "gradients": ["GradientSums", "add", "gradients_of", "is_differentiable", "opposite", "pull_back", "watch"],
+        "memory": ["memory_mode", "memory_scope", "reversible_value_and_log_det"],
+        "shared_blocks": ["SharedBlocks", "are_traced_apart", "traces_apart"],
+        "shared_layers": ["SharedLayers"],
+        "stateless": ["Derived", "Structure", "is_assignment", "pure"],
+        "variables": [
+            "CopiedWithoutLayers",
+            "as_variable",
+            "check_built",
+            "copied_by_attributes",
+            "count_parameters",
+            "is_module",
+            "named_variables",
+            "own_children",
+            "parameter_table",
+            "public_children",
+            "share_variables",
+            "short_variable_names",
+            "unlisted_variables",
+            "variables_of_layers",
+            "walk",
+        ],
+    },
+)

@@ -1,27 +1,117 @@
 """Training: `Trainer` and its parts, optimizers, schedules, checkpoints."""
 
-import importlib
 from typing import TYPE_CHECKING
 
-from tfflows.devices.strategies import process_options
+from tfflows.lazy import lazy_exports
 
-if TYPE_CHECKING:
-    from tfflows.training.loop import LoopSettings
-    from tfflows.training.train_step import Execution
+if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.devices.strategies import process_options
+    from tfflows.training.checkpoints import CheckpointError, Checkpoints
+    from tfflows.training.divergence import describe_not_finite, described_or_not
+    from tfflows.training.logs import LogError, MetricLogger, cut_metrics, cut_tensorboard, read_metrics
+    from tfflows.training.loop import (
+        Evaluation,
+        Loop,
+        LoopSettings,
+        RunCheckpoints,
+        StateVariables,
+        StepMetrics,
+        TrainingDiverged,
+        TrainingState,
+    )
+    from tfflows.training.moving_average import MovingAverage, average_name
+    from tfflows.training.optimizers import (
+        Adam,
+        GlowAdamax,
+        IAFAdamax,
+        PixelCNNAdam,
+        UpdateRule,
+        global_norm,
+        optimizer_variables,
+    )
+    from tfflows.training.parameters import (
+        FlatParameters,
+        Part,
+        TrainedParameters,
+        build_flat,
+        equalize_replicas,
+        initialize_from_data,
+    )
+    from tfflows.training.schedules import (
+        Constant,
+        GeometricDecay,
+        Linear,
+        LinearWarmup,
+        Piecewise,
+        StepFactors,
+        learning_rate_of,
+        warmup_constant_cooldown,
+    )
+    from tfflows.training.train_step import Execution, make_several_steps, make_train_step, steps_before
     from tfflows.training.trainer import Trainer, TrainingSummary
+    from tfflows.training.workdir import (
+        WorkdirError,
+        described_workdir,
+        lock_workdir,
+        make_workdir,
+        prepare_workdir,
+        read_experiment,
+    )
 
-__all__ = ["Execution", "LoopSettings", "Trainer", "TrainingSummary", "process_options"]
-
-# Imported when they are asked for: data sets and distributions would make importing an optimizer take a quarter longer.
-_MODULES = {
-    "Execution": "train_step",
-    "LoopSettings": "loop",
-    "Trainer": "trainer",
-    "TrainingSummary": "trainer",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        ".devices.strategies": ["process_options"],
+        "checkpoints": ["CheckpointError", "Checkpoints"],
+        "divergence": ["describe_not_finite", "described_or_not"],
+        "logs": ["LogError", "MetricLogger", "cut_metrics", "cut_tensorboard", "read_metrics"],
+        "loop": [
+            "Evaluation",
+            "Loop",
+            "LoopSettings",
+            "RunCheckpoints",
+            "StateVariables",
+            "StepMetrics",
+            "TrainingDiverged",
+            "TrainingState",
+        ],
+        "moving_average": ["MovingAverage", "average_name"],
+        "optimizers": [
+            "Adam",
+            "GlowAdamax",
+            "IAFAdamax",
+            "PixelCNNAdam",
+            "UpdateRule",
+            "global_norm",
+            "optimizer_variables",
+        ],
+        "parameters": [
+            "FlatParameters",
+            "Part",
+            "TrainedParameters",
+            "build_flat",
+            "equalize_replicas",
+            "initialize_from_data",
+        ],
+        "schedules": [
+            "Constant",
+            "GeometricDecay",
+            "Linear",
+            "LinearWarmup",
+            "Piecewise",
+            "StepFactors",
+            "learning_rate_of",
+            "warmup_constant_cooldown",
+        ],
+        "train_step": ["Execution", "make_several_steps", "make_train_step", "steps_before"],
+        "trainer": ["Trainer", "TrainingSummary"],
+        "workdir": [
+            "WorkdirError",
+            "described_workdir",
+            "lock_workdir",
+            "make_workdir",
+            "prepare_workdir",
+            "read_experiment",
+        ],
+    },
+)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import flags
 
+from reproductions.checkout import in_checkout
 from reproductions.vflow.toy.cells import ITERATIONS, NUM_SEEDS, parse_cells
 from reproductions.vflow.toy.study import DATASET, run_cells
 from tfflows.extras import MissingExtraError
@@ -30,9 +31,17 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "workdir", "workdirs/vflow/checkerboard", "Directory with one folder per cell.", flag_values=values
     )
-    flags.DEFINE_string("results_dir", "results/obtained", "Directory for the records.", flag_values=values)
     flags.DEFINE_string(
-        "pictures_dir", "results/pictures", "Directory for the pictures of --mode=figures.", flag_values=values
+        "results_dir",
+        None,
+        "Directory for the records. Default: results/obtained in a checkout of the repository, otherwise the workdir.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "pictures_dir",
+        None,
+        "Directory for the pictures of --mode=figures. Default: results/pictures in a checkout, otherwise the workdir.",
+        flag_values=values,
     )
     flags.DEFINE_integer(
         "threads", 1, "Threads per process. The matrices are too small for two; start two processes instead.",
@@ -61,14 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if values.mode == "figures":
             from reproductions.vflow.toy.figures import draw_figures
 
-            for path in draw_figures(values.iterations, values.seeds, values.workdir, values.pictures_dir):
+            for path in draw_figures(values.iterations, values.seeds, values.workdir, _directory(values, "pictures")):
                 print(path)
             return 0
-        diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, values.results_dir)
+        diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, _directory(values, "results"))
     except (flags.Error, ValueError, FileNotFoundError, FileExistsError, MissingExtraError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 1 if diverged else 0
+
+
+def _directory(values, kind):
+    """The value of --results_dir or --pictures_dir, or its default."""
+    in_results = {"results": "results/obtained", "pictures": "results/pictures"}[kind]
+    return getattr(values, f"{kind}_dir") or (in_results if in_checkout() else values.workdir)
 
 
 def _set_threads(count):

@@ -5,7 +5,6 @@ Models are built as graphs: shapes, no memory. `-m slow` builds those of publish
 
 import csv
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
@@ -14,12 +13,12 @@ import tensorflow as tf
 from reproductions.agave import model as agave
 from reproductions.agave.counts import count_parameters
 from reproductions.agave.experiments import EXPERIMENTS
+from reproductions.published import PARAMETERS
 from tests.slow import slow_but
 from tfflows.networks import AutoregressiveConv2D
 from tfflows.tracing import variables as named_variables
 
-RESULTS = pathlib.Path(__file__).parents[3] / "results"
-with open(RESULTS / "parameters.csv", newline="") as file:
+with open(PARAMETERS, newline="") as file:
     ROWS = {row["experiment"]: row for row in csv.DictReader(file) if row["paper"] == "agave"}
 NARROW = {"width": 6, "num_blocks": 2, "num_components": 3, "vae_width": 8, "latent_channels": 4, "vae_blocks": 2}
 

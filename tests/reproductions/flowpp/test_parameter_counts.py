@@ -7,20 +7,19 @@ models with one and two; `-m slow` builds the models with all.
 import csv
 import dataclasses
 import functools
-import pathlib
 
 import pytest
 import tensorflow as tf
 
 from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.experiments import EXPERIMENTS, FlowPPExperiment
+from reproductions.published import PARAMETERS
 from reproductions.reporting.expected import load_expected
 from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
 from tfflows.tracing.variables import count_parameters
 
-RESULTS = pathlib.Path(__file__).parents[3] / "results"
 KINDS = ("invertible_conv", "coupling_networks", "actnorm", "dequantizer")
 # What the counts depend on; experiments that share it are built once.
 ARCHITECTURE = [
@@ -40,7 +39,7 @@ BLOCKS = ((1, 1), (2, 1), (1, 2))
 
 
 def rows():
-    with open(RESULTS / "parameters.csv", newline="") as file:
+    with open(PARAMETERS, newline="") as file:
         return {row["experiment"]: row for row in csv.DictReader(file) if row["paper"] == "flowpp"}
 
 
@@ -115,7 +114,7 @@ def test_counts_are_those_that_the_paper_prints():
     """Table 2, in millions."""
     printed = {
         row.experiment: row.printed
-        for row in load_expected(RESULTS)
+        for row in load_expected()
         if row.paper == "flowpp" and row.metric == "parameters_millions"
     }
     assert len(printed) == 4

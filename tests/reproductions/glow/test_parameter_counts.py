@@ -7,17 +7,16 @@ the counts at depth K follow from those at depths 1 and 2; `-m slow` builds ever
 import csv
 import dataclasses
 import functools
-import pathlib
 
 import pytest
 import tensorflow as tf
 
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS
+from reproductions.published import PARAMETERS
 from tests.slow import slow_but
 from tfflows.tracing.variables import count_parameters, named_variables
 
-TABLE = pathlib.Path(__file__).parents[3] / "results" / "parameters.csv"
 VARIANTS = {
     "": {},
     "1x1 convolution in its LU form": {"permutation": "invertible_lu"},
@@ -30,7 +29,7 @@ KINDS = ("invertible_conv", "coupling_networks", "actnorm", "split_priors", "top
 
 
 def rows():
-    with open(TABLE, newline="") as file:
+    with open(PARAMETERS, newline="") as file:
         return [row for row in csv.DictReader(file) if row["paper"] == "glow"]
 
 

@@ -6,7 +6,6 @@ step a part, where every width and every split is there; `-m slow` builds the mo
 
 import csv
 import dataclasses
-import pathlib
 
 import pytest
 import tensorflow as tf
@@ -14,19 +13,19 @@ import tensorflow as tf
 from reproductions.macow import model as macow
 from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS
+from reproductions.published import PARAMETERS
 from tests.slow import slow_but
 from tfflows.bijectors import ActNorm, Chain, InvertibleConv, MaskedConv, OnFirstChannels
 from tfflows.bijectors.coupling import Coupling
 from tfflows.tracing import variables as named_variables
 
-RESULTS = pathlib.Path(__file__).parents[3] / "results"
 # Settings that no authors' configuration is known of.
 OURS = {"cifar10_org", "imagenet64_org", "imagenet64_var"}
 OURS |= {f"lsun_{category}_128_var" for category in ("bedroom", "tower", "church")}
 OURS |= {f"lsun_{category}_var" for category in ("bedroom", "tower", "church")}
 OURS |= {"cifar10_org_release", "imagenet64_org_release"}
 OURS |= {f"lsun_{category}_var_release" for category in ("bedroom", "tower", "church")}
-with open(RESULTS / "parameters.csv", newline="") as file:
+with open(PARAMETERS, newline="") as file:
     ROWS = {row["experiment"]: row for row in csv.DictReader(file) if row["paper"] == "macow"}
 
 

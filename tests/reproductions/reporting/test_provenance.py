@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.reporting.provenance import collect_provenance, git_commit, short_commit
+from reproductions.reporting.provenance import collect_provenance, command_line, git_commit, short_commit
 
 
 @pytest.fixture
@@ -79,3 +79,10 @@ def test_provenance_has_what_a_record_asks_for(make_record, monkeypatch):
 )
 def test_short_commit(commit, text):
     assert short_commit(commit) == text
+
+
+def test_the_installed_command_is_not_run_by_python(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tfflows glow", "--set", "a b=1"])
+    assert command_line() == "tfflows glow --set 'a b=1'"
+    monkeypatch.setattr(sys, "argv", ["tfflows glow"])
+    assert command_line() == "tfflows glow"

@@ -7,12 +7,12 @@ Models are built as graphs: shapes, no memory. All steps and blocks are alike, s
 import csv
 import dataclasses
 import math
-import pathlib
 
 import pytest
 import tensorflow as tf
 
 from reproductions.fields import override
+from reproductions.published import PARAMETERS
 from reproductions.reporting.expected import load_expected
 from reproductions.vflow import model as vflow
 from reproductions.vflow.counts import KINDS, count_by_kind, count_parameters, has_closed_form
@@ -21,8 +21,7 @@ from tfflows.bijectors import ActNorm, Chain, OnHalves
 from tfflows.bijectors.coupling import Coupling
 from tfflows.tracing import variables as named_variables
 
-RESULTS = pathlib.Path(__file__).parents[3] / "results"
-with open(RESULTS / "parameters.csv", newline="") as file:
+with open(PARAMETERS, newline="") as file:
     ROWS = {(row["experiment"], row["variant"]): row for row in csv.DictReader(file) if row["paper"] == "vflow"}
 PUBLISHED = [name for name, experiment in EXPERIMENTS.items() if experiment.scale == "paper"]
 FEW = {
@@ -116,7 +115,7 @@ def test_beside_the_sizes_that_the_paper_prints():
     """In units of 2^20, which the released code prints and cuts off; widths alone do not make table 3's models so small."""
     printed = {
         row.experiment: row.printed
-        for row in load_expected(RESULTS)
+        for row in load_expected()
         if row.paper == "vflow" and row.own and row.metric == "parameters_millions"
     }
     sizes = {name: int(ROWS[name, ""]["parameters"]) / 2**20 for name in printed}
