@@ -10,6 +10,7 @@ from tensorflow_probability.python.bijectors.invert import _Invert
 
 from tfflows.bijectors.cache import OnePassCache
 from tfflows.bijectors.parts import map_condition
+from tfflows.bijectors.recording import noting
 from tfflows.math.shapes import shape_of
 from tfflows.tracing.finite import NotFiniteError, check_finite
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
@@ -204,6 +205,9 @@ class Bijector(CopiedWithoutLayers, tfb.Bijector):
         return function(shape)
 
     def _run(self, direction, x, condition):
+        return noting(self._run_pass, self, direction, x, self._event_ndims(direction), condition)
+
+    def _run_pass(self, direction, x, condition):
         x, condition = self._checked_input(direction, x, condition)
         if x.shape.rank is None:
             return self._run_on_unknown_rank(direction, x, condition)
@@ -231,7 +235,7 @@ class Bijector(CopiedWithoutLayers, tfb.Bijector):
         )
         batch_shape, event_shape = shape[: tf.size(shape) - event_ndims], shape[tf.size(shape) - event_ndims :]
         flat = tf.reshape(x, tf.concat([[tf.reduce_prod(batch_shape)], event_shape], axis=0))
-        value, log_det = self._run(direction, tf.ensure_shape(flat, [None] * (1 + event_ndims)), condition)
+        value, log_det = self._run_pass(direction, tf.ensure_shape(flat, [None] * (1 + event_ndims)), condition)
         return tf.reshape(value, tf.concat([batch_shape, tf.shape(value)[1:]], axis=0)), tf.reshape(
             log_det, batch_shape
         )
@@ -458,12 +462,16 @@ def inverse_and_log_det(
     """
     if isinstance(bijector, Bijector) and bijector.inverse_min_event_ndims == event_ndims:
         return bijector.inverse_and_log_det(y, condition)
-    kwargs = {} if condition is None else {"condition": condition}
-    y = tf.identity(y)  # TFP's cache knows nothing of a new tensor
-    log_det = bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **kwargs)
-    pair = bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
-    check_finite(bijector, pair, (y, condition), INVERSE)
-    return pair
+
+    def run(direction, y, condition):
+        kwargs = {} if condition is None else {"condition": condition}
+        y = tf.identity(y)  # TFP's cache knows nothing of a new tensor
+        log_det = bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **kwargs)
+        pair = bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
+        check_finite(bijector, pair, (y, condition), direction)
+        return pair
+
+    return noting(run, bijector, INVERSE, y, event_ndims, condition)
 
 
 def forward_and_log_det(
@@ -472,12 +480,16 @@ def forward_and_log_det(
     """Computes `(y, log |det dy/dx|)` with any TFP bijector; the arguments are as for `inverse_and_log_det`."""
     if isinstance(bijector, Bijector) and bijector.forward_min_event_ndims == event_ndims:
         return bijector.forward_and_log_det(x, condition)
-    kwargs = {} if condition is None else {"condition": condition}
-    x = tf.identity(x)  # TFP's cache knows nothing of a new tensor
-    log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
-    pair = bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
-    check_finite(bijector, pair, (x, condition), FORWARD)
-    return pair
+
+    def run(direction, x, condition):
+        kwargs = {} if condition is None else {"condition": condition}
+        x = tf.identity(x)  # TFP's cache knows nothing of a new tensor
+        log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
+        pair = bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
+        check_finite(bijector, pair, (x, condition), direction)
+        return pair
+
+    return noting(run, bijector, FORWARD, x, event_ndims, condition)
 
 
 def value_and_log_det(

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.parts import flat_condition
+from tfflows.bijectors.recording import noting
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.gradients import INVERSE
 from tfflows.tracing.variables import variables_of_layers
@@ -74,7 +75,12 @@ class InverseAutoregressive(Bijector):
 
     def inverse_and_log_derivatives(self, y: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes `x` and, for each number, its term `-s` of the log-determinant, both of shape `[B, H, W, C]`."""
-        return self._whitened(y, self.network(y, *self._conditions(y, condition)))
+
+        def run(direction, y, condition):
+            del direction
+            return self._whitened(y, self.network(y, *self._conditions(y, condition)))
+
+        return noting(run, self, INVERSE, y, 3, condition)
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the network from a batch and returns the latent, in one call of the network.
