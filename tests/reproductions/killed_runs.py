@@ -215,13 +215,18 @@ def killed(paper, directory, name, phases, seconds, generator):
     workdir = directory / name
     for phase in phases:
         delay = generator.uniform(0, 0.9 * seconds[phase])
-        # The first checkpoint would be step 2 each time: one more of each start.
-        number = 2 if phase == "checkpoint" else 1
+        # The first checkpoint would be step 2 each time: one more of each start, as long as there are two to come.
+        number = 2 if phase == "checkpoint" and last_step(workdir) < STEPS - 2 else 1
         status = wait(start(paper, directory, workdir, lambda: killed_in(phase, number, delay)))  # noqa: B023 (forked at once)
         assert status == -signal.SIGKILL, f"{name}, {phase}: ended with {status}: {tail(directory, workdir)}"
         print(f"{name}: killed {delay:.3f} s into {phase}, of {seconds[phase]:.3f} s", flush=True)
     status = wait(start(paper, directory, workdir, lambda: None))
     assert status == 0, tail(directory, workdir)
+
+
+def last_step(workdir):
+    """Step of the newest checkpoint, 0 if there is none; without TensorFlow, after which a process cannot be forked."""
+    return max((int(path.stem.removeprefix("step-")) for path in workdir.glob("checkpoints/step-*.index")), default=0)
 
 
 def tail(directory, workdir):

@@ -240,3 +240,16 @@ def test_a_workdir_that_cannot_be_written_to_says_so(tmp_path, monkeypatch):
         WorkdirError, match=r"Cannot write .*experiment.json: .*No space left.*Give a workdir with space"
     ):
         prepare_workdir(tmp_path, EXPERIMENT)
+
+
+def test_what_killed_writers_left_is_removed(tmp_path):
+    own = [tmp_path / ".experiment.json.abc.tmp", tmp_path / "results" / "glow" / ".record.json.abc.tmp"]
+    of_a_stage = tmp_path / "vae" / "pictures" / ".samples.png.abc.tmp"  # another process may be writing there
+    kept = [tmp_path / "results" / "glow" / "record.json", tmp_path / "mine.tmp", of_a_stage]
+    for path in [*own, *kept]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "vae" / ".lock").touch()
+    with lock_workdir(tmp_path):
+        assert not any(path.exists() for path in own)
+        assert all(path.exists() for path in kept)

@@ -158,9 +158,17 @@ def lock_workdir(path: str | os.PathLike) -> Iterator[None]:
             ) from error
         except OSError:
             pass  # a file system without locks: continue as if there were none
-        for leftover in pathlib.Path(path).glob(".*.tmp"):  # of an atomic_write that was killed
-            leftover.unlink(missing_ok=True)
+        _remove_leftovers(path)
         yield
+
+
+def _remove_leftovers(path):
+    """Removes what an `atomic_write` leaves when it is killed; but nothing in folders that have locks of their own."""
+    for directory, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not os.path.exists(os.path.join(directory, name, ".lock"))]
+        for name in files:
+            if name.startswith(".") and name.endswith(".tmp"):
+                pathlib.Path(directory, name).unlink(missing_ok=True)
 
 
 def _check_same(path, stored, wanted, free_fields):
