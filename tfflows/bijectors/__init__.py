@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         map_condition,
     )
     from tfflows.bijectors.permutation import Permutation, Reverse
+    from tfflows.bijectors.recording import Call, noting, recorded_calls
     from tfflows.bijectors.squeeze import Squeeze, Unsqueeze
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -80,6 +81,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "map_condition",
         ],
         "permutation": ["Permutation", "Reverse"],
+        "recording": ["Call", "noting", "recorded_calls"],
         "squeeze": ["Squeeze", "Unsqueeze"],
     },
 )

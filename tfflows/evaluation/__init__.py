@@ -6,6 +6,7 @@ from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
+    from tfflows.evaluation.checks import CheckReport, Finding, check_model
     from tfflows.evaluation.directions import (
         Directions,
         attribute_directions,
@@ -16,8 +17,9 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     )
     from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
     from tfflows.evaluation.interpolation import interpolate, write_interpolation
+    from tfflows.evaluation.jacobians import estimated_log_abs_det, log_abs_det
     from tfflows.evaluation.latent_use import describe_terms, measure_terms
-    from tfflows.evaluation.latents import LatentCodec, is_conditional
+    from tfflows.evaluation.latents import LatentCodec, is_conditional, num_classes_of
     from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
     from tfflows.evaluation.manipulation import manipulate, write_manipulation
     from tfflows.evaluation.reconstructions import write_reconstructions
@@ -36,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "bits_per_dim": ["BitsPerDim", "Evaluator"],
+        "checks": ["CheckReport", "Finding", "check_model"],
         "directions": [
             "Directions",
             "attribute_directions",
@@ -46,8 +49,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ],
         "importance": ["ImportanceBitsPerDim", "ImportanceEvaluator"],
         "interpolation": ["interpolate", "write_interpolation"],
+        "jacobians": ["estimated_log_abs_det", "log_abs_det"],
         "latent_use": ["describe_terms", "measure_terms"],
-        "latents": ["LatentCodec", "is_conditional"],
+        "latents": ["LatentCodec", "is_conditional", "num_classes_of"],
         "log_weights": ["LogWeights", "load_log_weights", "save_log_weights"],
         "manipulation": ["manipulate", "write_manipulation"],
         "reconstructions": ["write_reconstructions"],

@@ -1,12 +1,23 @@
 """Trained models in hand: load, use, go on training, export."""
 
+from typing import TYPE_CHECKING
+
 from tfflows.lazy import lazy_exports
+
+if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
+    from tfflows.models.export import ExportedModel
+    from tfflows.models.fitting import continue_training
+    from tfflows.models.loading import ModelEntry, find_run, list_models, load, load_run, load_weights
+    from tfflows.models.model import Model
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "description": ["ModelDescription"],
-        "loading": ["ModelEntry", "list_models", "load"],
+        "description": ["ModelDescription", "describe_from_experiment", "read_description"],
+        "export": ["ExportedModel"],
+        "fitting": ["continue_training"],
+        "loading": ["ModelEntry", "find_run", "list_models", "load", "load_run", "load_weights"],
         "model": ["Model"],
     },
 )

@@ -18,7 +18,7 @@ from tfflows.training.workdir import described_workdir
 _NO_DATASET = "array"
 
 
-def fit(
+def continue_training(
     model: Any,
     images: Images,
     num_steps: int,

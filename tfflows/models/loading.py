@@ -142,7 +142,7 @@ def load(
     description = _describe(path, stored, image_shape, num_classes, data_dir)
     if not any((path / place).exists() for place in (WEIGHTS_FILE, "checkpoints", "best")):
         raise FileNotFoundError(_no_checkpoint(path, checkpoint))
-    image_model = build_model(paper, experiment, description)
+    image_model = _build(paper, experiment, description)
     averaged = bool(experiment.ema_decay) and not raw
     step = _restore(path, image_model, checkpoint, averaged)
     return Model(
@@ -157,7 +157,7 @@ def load(
     )
 
 
-def build_model(paper: Paper, experiment: object, description: ModelDescription) -> ImageModel:
+def _build(paper: Paper, experiment: object, description: ModelDescription) -> ImageModel:
     """Builds the `ImageModel` of an experiment, with any parameters: a checkpoint is to replace them."""
     with short_variable_names():
         return paper.build_model(experiment, list(description.image_shape), description.num_classes, 0)

@@ -413,7 +413,7 @@ class Model:
         from tfflows.models import fitting
 
         options = {"settings": settings, "execution": execution, "callbacks": callbacks}
-        return fitting.fit(
+        return fitting.continue_training(
             self,
             images,
             num_steps,

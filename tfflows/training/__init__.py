@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         TrainingDiverged,
         TrainingState,
     )
-    from tfflows.training.moving_average import MovingAverage, average_name
+    from tfflows.training.moving_average import MovingAverage, average_name, evaluated_names
     from tfflows.training.optimizers import (
         Adam,
         GlowAdamax,
@@ -75,7 +75,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "TrainingDiverged",
             "TrainingState",
         ],
-        "moving_average": ["MovingAverage", "average_name"],
+        "moving_average": ["MovingAverage", "average_name", "evaluated_names"],
         "optimizers": [
             "Adam",
             "GlowAdamax",
