@@ -31,6 +31,8 @@ class Command:
 
 
 COMMANDS = {
+    "export": Command("reproductions.export_model", "Write a trained model as a SavedModel."),
+    "import": Command("reproductions.import_weights", "Make a workdir of weights under the authors' names."),
     "list": Command("reproductions.list_papers", "List the papers and the trained models."),
 }
 

@@ -150,6 +150,11 @@ def _one_stage(experiment):
     return {"joint": experiment}
 
 
+def _no_config(directory):
+    del directory
+    return {}
+
+
 def _no_parts(model):
     del model
     return {}
@@ -174,6 +179,8 @@ class Reproduction:
       stages: Function `experiment -> {stage: experiment}`, in the order of training. The last stage is the experiment itself.
       parts_of_stages: Function `model -> {stage: {name in the model of that stage: tf.Variable}}`: what the model of the last
         stage takes over from the earlier ones.
+      read_config: Function `directory -> {field: value}` that reads the hyper-parameters that the authors' code left beside its
+        weights; nothing if there are none.
       unused_by_stages: `{stage: fields}` of the earlier stages: fields of the experiment on which the training of the stage does
         not depend. The last stage may take over from a stage that was trained with other values of them.
       variants: Variants of the whole paper, if it has more than one, the default first. They are the values of the field
@@ -191,6 +198,7 @@ class Reproduction:
     build_schedule: Callable = _linear_warmup
     stages: Callable = _one_stage
     parts_of_stages: Callable = _no_parts
+    read_config: Callable = _no_config
     unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     variants: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 from reproductions.experiment import Reproduction
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS, small
+from reproductions.glow.released import read_config
 from reproductions.glow.study import STUDY
 from tfflows.interop.glow import load_weights
 
@@ -14,5 +15,6 @@ GLOW = Reproduction(
     build_model=model.build,
     build_optimizer=model.optimizer,
     load_weights=load_weights,
+    read_config=read_config,
     extend_count=model.extend_count,
 )

@@ -4,6 +4,7 @@ from reproductions.experiment import Reproduction
 from reproductions.macow import model
 from reproductions.macow.counts import count_parameters
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small
+from reproductions.macow.released import read_config
 from reproductions.macow.study import STUDY
 from tfflows.interop.macow import load_weights
 
@@ -16,6 +17,7 @@ MACOW = Reproduction(
     build_optimizer=model.optimizer,
     build_schedule=model.build_schedule,
     load_weights=load_weights,
+    read_config=read_config,
     extend_count=count_parameters,
     variants=VARIANTS,
 )

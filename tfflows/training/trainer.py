@@ -290,6 +290,27 @@ class Trainer:
             self._take_over()
         return step
 
+    def save(self) -> int:
+        """Writes a checkpoint of what was trained so far; of step 0 if nothing was, so that `fit` does not initialize from data.
+
+        Returns:
+          Its step.
+
+        Raises:
+          ValueError: If there is no workdir.
+          CheckpointError: If it cannot be written, or the workdir holds a later step.
+        """
+        if self.workdir is None:
+            raise ValueError("There is nowhere to save to without a workdir.")
+        state = self._state or TrainingState()
+        if not self._touched:
+            self._take_over()
+            self.parameters.restart_average()
+        with self.locked():
+            self._checkpoints().save(state)
+        self._state = state
+        return state.step
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the workdir for this process, beyond one `fit`; see `lock_workdir`."""
