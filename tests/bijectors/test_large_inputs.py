@@ -146,6 +146,13 @@ def test_a_singular_matrix(direction, matrix):
         getattr(conv, direction)(tf.ones([1, 2, 2, 2]))
 
 
+def test_a_singular_matrix_in_a_graph():
+    conv = InvertibleConv(2, name="third")
+    conv.weight.assign([[1.0, 2.0], [2.0, 4.0]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="weight_of_third"):
+        tf.function(conv.forward, autograph=False)(tf.ones([1, 2, 2, 2]))
+
+
 @pytest.mark.parametrize("direction", BOTH)
 def test_singular_factors(direction):
     conv = InvertibleConvLU(2, diagonal="direct", name="third")
