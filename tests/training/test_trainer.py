@@ -215,6 +215,18 @@ def test_after_an_error_only_a_checkpoint_is_gone_on_from(tmp_path):
             assert_equal(values_of(trained), before)
 
 
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_keras_own_optimizers_leave_the_layer_to_be_found(strategy):
+    trained = make_trainer(make_strategy(strategy), lambda: keras.optimizers.Adam(0.01))
+    trained.fit(IMAGES, 1, batch_size=8)
+    name, variable = next((name, value) for name, value in trained.parameters.trained.items() if "bias" in name)
+    variable.assign(tf.fill(variable.shape, np.nan))
+    before, layer = values_of(trained), name.removeprefix("model/").rpartition("/")[0]
+    with pytest.raises(TrainingDiverged, match=rf"The first output that is not finite is that of .*\({layer}\)"):
+        trained.fit(IMAGES, 3, batch_size=8)
+    assert_equal(values_of(trained), before)
+
+
 @pytest.mark.slow
 def test_two_replicas_train_as_one():
     results = []
