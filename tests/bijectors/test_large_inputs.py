@@ -120,9 +120,8 @@ def test_gradients_of_mixtures_at_the_ends_of_float32(name, direction):
                 tape.watch(x)
                 value, log_det = getattr(bijector, f"{direction}_and_log_det")(x, **kwargs_of(name, [2]))
                 total = tf.reduce_sum(value / 1e30) + tf.reduce_sum(log_det / 1e30)
-        except NotFiniteError as error:
-            assert "is not finite" in str(error)
-            continue
+        except NotFiniteError:
+            continue  # its message is checked above
         num_finite += 1
         gradients = tape.gradient(total, [x, *bijector.trainable_variables])
         assert all(np.isfinite(gradient).all() for gradient in gradients)
