@@ -90,6 +90,44 @@ def test_large_outputs_of_a_network(name):
             finite_or_named(bijector, direction, tf.random.stateless_normal(SHAPE, [0, 1]))
 
 
+MIXTURES = [name for name in CASES if name.startswith("logistic_mixture_coupling")]
+
+
+def ends_of_float32(shape):
+    """Events whose first half, second half or both are at the ends of float32, of one sign or of both."""
+    normal = np.random.default_rng(0).normal(size=[2, *shape]).astype(np.float32)
+    first = np.arange(shape[-1]) < shape[-1] // 2
+    for value in (-3e38, 1e37, 3e38):
+        for half in (first, ~first, first | ~first):
+            yield np.where(half, np.float32(value), normal)
+        yield np.where(normal > 0, np.float32(value), np.float32(-value))
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    slow_but(
+        [("logistic_mixture_coupling", "inverse")],
+        [(name, direction) for name in MIXTURES for direction in BOTH],
+        rows=True,
+    ),
+)
+def test_gradients_of_mixtures_at_the_ends_of_float32(name, direction):
+    """Also those of what the network computes from the half that passes unchanged."""
+    bijector, case, num_finite = build(name), CASES[name], 0
+    for x in map(tf.constant, ends_of_float32(case.data if direction == "inverse" else case.latent)):
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value, log_det = getattr(bijector, f"{direction}_and_log_det")(x, **kwargs_of(name, [2]))
+                total = tf.reduce_sum(value / 1e30) + tf.reduce_sum(log_det / 1e30)
+        except NotFiniteError:
+            continue  # its message is checked above
+        num_finite += 1
+        gradients = tape.gradient(total, [x, *bijector.trainable_variables])
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+    assert num_finite
+
+
 def test_the_scalar_mixture_at_the_ends_of_float32():
     narrow, wide = (LogisticMixtureLogitCDF([0.0, 0.0], [-1.0, 1.0], [log_scale] * 2) for log_scale in (-1.0, 1.0))
     for direction, finite, other in (("inverse", wide, narrow), ("forward", narrow, wide)):
@@ -105,6 +143,13 @@ def test_a_singular_matrix(direction, matrix):
     conv.weight.assign(matrix)
     with pytest.raises(NotFiniteError, match="weight of InvertibleConv 'third' has no inverse"):
         getattr(conv, direction)(tf.ones([1, 2, 2, 2]))
+
+
+def test_a_singular_matrix_in_a_graph():
+    conv = InvertibleConv(2, name="third")
+    conv.weight.assign([[1.0, 2.0], [2.0, 4.0]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="weight_of_third"):
+        tf.function(conv.forward, autograph=False)(tf.ones([1, 2, 2, 2]))
 
 
 @pytest.mark.parametrize("direction", BOTH)

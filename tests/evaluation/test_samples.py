@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tests.evaluation.tiny_models import (
     assert_same_up_to_rounding,
@@ -9,10 +10,15 @@ from tests.evaluation.tiny_models import (
     random_images,
     tiny_model,
 )
+from tfflows.bijectors import ActNorm, Chain, InvertibleConv
+from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.latents import LatentCodec
 from tfflows.evaluation.samples import BACKGROUND, image_grid, sample_images, write_png, write_sample_grids
 from tfflows.math.random import row_keys
+from tfflows.tracing.finite import NotFiniteError
 from tfflows.tracing.variables import named_variables
+
+tfd = tfp.distributions
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +270,12 @@ def test_png_refuses_what_is_no_image(tmp_path, image):
     with pytest.raises(ValueError, match="uint8 image"):
         write_png(tmp_path / "image.png", image)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_singular_matrix_is_named():
+    conv = InvertibleConv(1, seed=0, name="third")
+    conv.weight.assign([[0.0]])
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), [2, 2, 1])
+    model = DequantizedFlow(tfd.TransformedDistribution(base, Chain([ActNorm([1]), conv])))
+    with pytest.raises(NotFiniteError, match=r"InvertibleConv 'third' has no inverse.*It is bijectors/1 of Chain"):
+        sample_images(model, num_samples=2, seed=0)

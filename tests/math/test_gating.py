@@ -42,6 +42,15 @@ def test_values_and_gradients_are_those_of_keras(graph):
         np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-5)
 
 
+def test_gradients_where_the_variance_overflows():
+    values = [1e37 * inputs("float32")[0], *inputs("float32")[1:]]
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        total = tf.reduce_sum(1e7 * norm(*values))
+    for gradient in tape.gradient(total, values):
+        assert np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("graph", [False, True])
 def test_second_derivatives_are_those_of_finite_differences(graph):
     values = inputs("float64")

@@ -83,8 +83,3 @@ class Model(ImageModel):
 def test_what_is_no_layer(scale, weight, sentence):
     model = Model(scale, weight)
     assert described(model, named_variables(model), num_parts=3) == sentence
-
-
-def test_parameters_that_the_step_has_spoiled():
-    model = Model(np.nan, np.nan)
-    assert described(model, named_variables(model), keeps_parameters=False).startswith("The step has spoiled")

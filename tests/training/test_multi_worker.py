@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfflows.data import array_source
 from tfflows.devices import agreement
 from tfflows.devices.agreement import check_workers_agree, differences, gather_texts
 from tfflows.devices.strategies import make_strategy
@@ -18,6 +19,14 @@ def test_two_workers_stop_together_and_end_with_the_figures_of_one_process(inter
 def test_workers_that_cannot_train_together_say_why(interrupted_runs, scenario):
     """See interrupted_runs.py."""
     interrupted_runs(scenario)
+
+
+def test_images_are_read_for_their_fingerprint_once(monkeypatch):
+    """The command line and the Trainer that it calls both compare them."""
+    source = array_source(np.zeros([2, 4, 4, 1], np.uint8))
+    first = agreement.source_fingerprint(source)
+    monkeypatch.setattr(agreement, "_compute_fingerprint", None)
+    assert agreement.source_fingerprint(source) == first
 
 
 def test_what_differs_is_named_for_each_worker():

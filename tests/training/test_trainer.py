@@ -15,6 +15,7 @@ from tfflows.devices import agreement
 from tfflows.devices.agreement import differences, settings_of_optimizer
 from tfflows.devices.strategies import make_strategy
 from tfflows.evaluation.bits_per_dim import BitsPerDim
+from tfflows.tracing.variables import named_variables
 from tfflows.training import Execution, LoopSettings, Trainer, trainer
 from tfflows.training.loop import Loop, TrainingDiverged
 from tfflows.training.optimizers import Adam
@@ -213,6 +214,28 @@ def test_after_an_error_only_a_checkpoint_is_gone_on_from(tmp_path):
         else:
             assert trained.fit(IMAGES, 2, batch_size=8).step == 2
             assert_equal(values_of(trained), before)
+
+
+@pytest.mark.parametrize("strategy", ["one_device", pytest.param("mirrored", marks=pytest.mark.slow)])
+def test_keras_own_optimizers_leave_the_layer_to_be_found(strategy):
+    trained = make_trainer(make_strategy(strategy), lambda: keras.optimizers.Adam(0.01))
+    trained.fit(IMAGES, 1, batch_size=8)
+    name, variable = next((name, value) for name, value in trained.parameters.trained.items() if "bias" in name)
+    variable.assign(tf.fill(variable.shape, np.nan))
+    before, layer = values_of(trained), name.removeprefix("model/").rpartition("/")[0]
+    with pytest.raises(TrainingDiverged, match=rf"The first output that is not finite is that of .*\({layer}\)"):
+        trained.fit(IMAGES, 3, batch_size=8)
+    assert_equal(values_of(trained), before)
+
+
+def test_initialization_names_a_layer_that_cannot_be_initialized():
+    trained = make_trainer()
+    name, weight = next(
+        (name, value) for name, value in named_variables(trained.model).items() if name.endswith("bijectors/1/weight")
+    )
+    weight.assign(tf.zeros_like(weight))
+    with pytest.raises(ValueError, match=rf"^The weight of InvertibleConv .*{name.removesuffix('/weight')} of .*\.$"):
+        trained.fit(IMAGES, 1, batch_size=8)
 
 
 @pytest.mark.slow

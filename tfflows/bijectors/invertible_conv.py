@@ -91,7 +91,10 @@ class InvertibleConv(Bijector):
 
     def _forward_and_log_det(self, x):
         weight = self._checked_weight()
-        y = invertible_conv.matmul_channels(x, invertible_conv.inverse_matrix(weight))
+        # In a graph, TensorFlow's error about a singular matrix holds the name of the scope and says no more.
+        with tf.name_scope(f"weight_of_{self.name}"):
+            inverse = invertible_conv.inverse_matrix(weight)
+        y = invertible_conv.matmul_channels(x, inverse)
         return y, -self._log_det(x, weight)
 
 

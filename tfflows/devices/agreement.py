@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+import weakref
 from collections.abc import Mapping
 
 import keras
@@ -13,6 +14,9 @@ from tfflows.data import ArraySource, ImageSource, evaluation_batches
 from tfflows.devices.strategies import num_local_replicas, num_workers, worker_index
 
 _FINGERPRINT_IMAGES = 64
+
+# What is known of sources that still exist: a command and the Trainer that it calls both ask, and reading takes time.
+_fingerprints = weakref.WeakKeyDictionary()
 
 
 class WorkersDisagree(ValueError):
@@ -118,7 +122,7 @@ def settings_of_variables(variables: Mapping[str, tf.Variable]) -> dict[str, str
 
 
 def source_fingerprint(source: ImageSource) -> str:
-    """Hash of the form and the images of a split: all of them in memory, the first ones elsewhere.
+    """Hash of the form and the images of a split: all of them in memory, the first ones elsewhere. Computed once a source.
 
     Example:
       >>> import numpy as np
@@ -128,6 +132,12 @@ def source_fingerprint(source: ImageSource) -> str:
       >>> source_fingerprint(array_source(black)) == source_fingerprint(array_source(grey))
       False
     """
+    if source not in _fingerprints:
+        _fingerprints[source] = _compute_fingerprint(source)
+    return _fingerprints[source]
+
+
+def _compute_fingerprint(source):
     digest = hashlib.sha256(f"{source.split} {source.num_images} {source.image_shape} {source.num_classes}".encode())
     if isinstance(source, ArraySource):
         digest.update(np.ascontiguousarray(source.images).tobytes() + source.labels.tobytes())

@@ -1,5 +1,7 @@
 """Maps images to latents and back in batches of one size: traced once, in bounded memory."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -7,6 +9,7 @@ from absl import logging
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
 from tfflows.networks import TopPrior
+from tfflows.tracing.finite import naming_singular
 from tfflows.tracing.variables import own_children, walk
 
 DEFAULT_BATCH_SIZE = 64
@@ -133,6 +136,7 @@ class LatentCodec:
           uint8 `[N, H, W, C]`.
 
         Raises:
+          NotFiniteError: If a matrix of the flow is singular; the message names the layer.
           ValueError: If the latents do not have the model's shape, or there is not a valid label for each image.
         """
         latents = np.asarray(latents, np.float32)
@@ -173,7 +177,9 @@ class LatentCodec:
         images = np.empty([num_images, *self.model.image_shape.as_list()], np.uint8)
         finite = np.empty([num_images], bool)
         for start, stop in self._batches(num_images):
-            decoded = self._decode(latents_of(start, stop), self._padded(labels[start:stop]))
+            rows = latents_of(start, stop), self._padded(labels[start:stop])
+            with naming_singular(functools.partial(self._decode.python_function, *rows)):
+                decoded = self._decode(*rows)
             images[start:stop], finite[start:stop] = (part.numpy()[: stop - start] for part in decoded)
         bad = num_images - int(finite.sum())
         if bad:

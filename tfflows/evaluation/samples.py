@@ -1,5 +1,6 @@
 """Samples of a model at several temperatures, as grids."""
 
+import functools
 import math
 import os
 import pathlib
@@ -14,6 +15,7 @@ from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec, is_conditional
 from tfflows.files import atomic_write
 from tfflows.math.random import row_keys
+from tfflows.tracing.finite import naming_singular
 
 BACKGROUND = 255
 """Grey value between the images and in empty cells."""
@@ -236,10 +238,11 @@ def write_image_model_samples(
 
     paths = []
     for temperature in temperatures:
-        batches = [
-            draw(tf.constant(start, tf.int64), tf.constant(temperature, tf.float32)).numpy()
-            for start in range(0, num_samples, size)
-        ]
+        batches = []
+        for start in range(0, num_samples, size):
+            arguments = tf.constant(start, tf.int64), tf.constant(temperature, tf.float32)
+            with naming_singular(functools.partial(draw.python_function, *arguments)):
+                batches.append(draw(*arguments).numpy())
         images = np.concatenate(batches)[:num_samples]
         columns = images.shape[1] * near_square_columns(num_samples)
         images = images.reshape([-1, *images.shape[2:]])

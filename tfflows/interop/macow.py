@@ -115,13 +115,18 @@ def _part(bijector, scope):
         return _masked_conv(bijector, scope)
     if isinstance(bijector, Coupling):
         return _coupling(bijector, scope)
-    if bijector.name == "step":
+    if _kind(bijector) == "step":
         return _step(bijector, scope)
-    if bijector.name == "prior":
+    if _kind(bijector) == "prior":
         return _prior(bijector, scope)
-    if bijector.name == "unit":
+    if _kind(bijector) == "unit":
         return _unit(bijector.bijectors, scope)
     return _blocks(bijector, scope)
+
+
+def _kind(chain):
+    """The name of a chain, without the number that a graph appends where others have the same name."""
+    return re.sub(r"_\d+$", "", chain.name)
 
 
 def _blocks(chain, scope):
@@ -136,7 +141,7 @@ def _blocks(chain, scope):
             # The channels that stay in the flow: another part of this level, or the next one.
             todo = list(bijector.bijector.bijectors)
             part, step = part + 1, 0
-        elif isinstance(bijector, Chain) and bijector.name == "prior":
+        elif isinstance(bijector, Chain) and _kind(bijector) == "prior":
             places += _prior(bijector, f"{scope}blocks.{level}.priors.{prior}.")
             prior += 1
         elif isinstance(bijector, Chain):
@@ -151,7 +156,7 @@ def _has_parts(following):
     for bijector in following:
         if isinstance(bijector, Squeeze):
             return False
-        if isinstance(bijector, Chain) and bijector.name == "prior":
+        if isinstance(bijector, Chain) and _kind(bijector) == "prior":
             return True
     return False
 

@@ -58,7 +58,9 @@ def layer_norm(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor, epsilon: float) 
         return squares, lambda upstream: 2.0 * upstream * (x - mean)
 
     variance = tf.reduce_mean(squared_distance(x), axis=-1, keepdims=True)
-    inverse = tf.math.rsqrt(variance + epsilon) * scale
+    # Where the variance overflows its root has no part in the gradient, however large what comes from above is.
+    root = tf.where(tf.math.is_inf(variance), tf.zeros_like(variance), tf.math.rsqrt(variance + epsilon))
+    inverse = tf.math.multiply_no_nan(scale, root)
     return x * inverse + (-mean * inverse + bias)
 
 

@@ -79,7 +79,9 @@ def mixture_logit(
             density_weights - below_weights - above_weights + pi
         )
         d_shifts = d_z * inverse_scales
-        return tf.reduce_sum(d_shifts, axis=0), d_logits, -d_shifts, -d_z * z - d_log_derivative * density_weights
+        # A component without weight may have a z that overflows.
+        d_log_scales = tf.math.multiply_no_nan(z, -d_z) - d_log_derivative * density_weights
+        return tf.reduce_sum(d_shifts, axis=0), d_logits, -d_shifts, d_log_scales
 
     return (y, log_derivative), gradient
 

@@ -14,6 +14,9 @@ from tfflows.tracing.variables import own_children, walk
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
+# What TensorFlow raises for a singular matrix, without its name.
+SINGULAR = "not invertible"
+
 # In `find_not_finite`: the first part whose output is not finite, at most one.
 _found = contextvars.ContextVar("found_not_finite", default=None)
 
@@ -115,6 +118,27 @@ def find_not_finite(module: Any, run: Callable[[], Any]) -> str | None:
         return None
     path = _path(module, found[0])
     return described(found[0]) + (f" ({path})" if path else "")
+
+
+@contextlib.contextmanager
+def naming_singular(run_eagerly: Callable[[], Any]) -> Iterator[None]:
+    """A context in which a graph's error about a singular matrix, which does not say whose it is, becomes that of eager mode.
+
+    Args:
+      run_eagerly: Computes in eager mode what failed in the graph.
+
+    Raises:
+      NotFiniteError: If a matrix is singular.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if SINGULAR in str(error):
+            try:
+                run_eagerly()
+            except NotFiniteError as named:
+                raise named from None
+        raise
 
 
 def described(part: Any) -> str:

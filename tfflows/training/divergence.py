@@ -19,7 +19,6 @@ def describe_not_finite(
     batch: Mapping[str, Any],
     *,
     seed: int,
-    keeps_parameters: bool = True,
     num_parts: int = 1,
     memory: str = "plain",
 ) -> str:
@@ -30,19 +29,16 @@ def describe_not_finite(
 
     Args:
       strategy: Strategy of the model.
-      model: With the parameters as the step left them.
+      model: With the parameters from before the step.
       variables: The trained variables by name.
       batch: Of `distributed_training_batches`.
       seed: Seed of the training step.
-      keeps_parameters: Whether the step has left the parameters as they were before it.
       num_parts: Number of parts into which the batch of a replica is cut.
       memory: What is kept for the gradients, see `tfflows.tracing.memory`.
 
     Returns:
       A sentence.
     """
-    if not keeps_parameters and not all(is_finite(variable.read_value()) for variable in variables.values()):
-        return "The step has spoiled the parameters, so which layer was behind it is unknown."
     rows = [strategy.experimental_local_results(batch[name]) for name in ("image", "label", "index", "step")]
     parts = [part for replica in zip(*rows, strict=True) for part in _parts(replica, num_parts)]
 

@@ -16,12 +16,10 @@ from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.devices.strategies import is_chief
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.progress import Progress
+from tfflows.tracing.finite import SINGULAR
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.logs import MetricLogger
 from tfflows.training.train_step import make_several_steps, steps_before
-
-# What TensorFlow raises for a singular matrix, without its name.
-_SINGULAR = "not invertible"
 
 
 class TrainingDiverged(RuntimeError):
@@ -368,7 +366,7 @@ class Loop:
                 except (TrainingDiverged, tf.errors.InvalidArgumentError) as error:
                     message = str(error)
                     if not isinstance(error, TrainingDiverged):
-                        if _SINGULAR not in message:
+                        if SINGULAR not in message:
                             raise
                         message = f"After step {state.step}, a matrix became singular."
                     sentences = [message, self._where_not_finite(batches), checkpoints.where_to_go_on()]

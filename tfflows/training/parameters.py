@@ -11,6 +11,7 @@ from absl import logging
 from tfflows.data import ImageSource, training_batches
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, row_keys
+from tfflows.tracing.finite import NotFiniteError
 from tfflows.tracing.variables import named_variables
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import UpdateRule, optimizer_variables
@@ -261,10 +262,17 @@ def initialize_from_data(
       batch_size: Number of images in the batch.
       seed: Integer in [0, 2**31).
       augmentation: As in training.
+
+    Raises:
+      NotFiniteError: If a layer gives values that are not finite from finite ones; the message names it.
     """
     batches = training_batches(source, global_batch_size=batch_size, seed=seed, augmentation=augmentation)
     batch = next(iter(batches))
-    latents = model.initialize(batch["image"], batch["label"], fold_in(row_keys(seed), "initialize"))
+    try:
+        latents = model.initialize(batch["image"], batch["label"], fold_in(row_keys(seed), "initialize"))
+    except NotFiniteError as error:
+        error.locate(model)
+        raise
     if not bool(tf.reduce_all(tf.math.is_finite(latents))):
         logging.warning("The data-dependent initialization gave latents that are not finite.")
     equalize_replicas(strategy, model.variables)

@@ -132,8 +132,8 @@ def make_train_step(
         norm = global_norm(gradients)
         metrics = {**metrics, "gradient_norm": norm}
         if isinstance(optimizer, UpdateRule):
-            # Each replica its own copy of the sums. A step that is not finite leaves the parameters as they were, so that the
-            # layer behind it can be found.
+            # Each replica its own copy of the sums. A step that is not finite leaves the parameters as they were, here and
+            # below, so that the layer behind it can be found.
             tf.cond(_all_finite(metrics), lambda: optimizer.apply_sums(gradients, updated, norm), lambda: None)
             return metrics, ()
         return metrics, gradients
@@ -147,7 +147,7 @@ def make_train_step(
         metrics, gradients = strategy.run(replica_step, args=(batch,))
         if gradients:
             # Keras' own optimizers would sum once more inside a replica, and clip what is not summed yet.
-            optimizer.apply(first(gradients), updated)
+            tf.cond(_all_finite(first(metrics)), lambda: optimizer.apply(first(gradients), updated), lambda: None)
         if flat_parameters is not None:
             strategy.run(flat_parameters.spread)
         if moving_average is not None:

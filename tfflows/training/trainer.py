@@ -26,7 +26,6 @@ from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.training.divergence import described_or_not
 from tfflows.training.logs import MetricLogger
 from tfflows.training.loop import Evaluation, Loop, LoopSettings, RunCheckpoints, StateVariables, TrainingState
-from tfflows.training.optimizers import UpdateRule
 from tfflows.training.parameters import TrainedParameters, initialize_from_data
 from tfflows.training.schedules import learning_rate_of
 from tfflows.training.train_step import Execution, make_train_step
@@ -389,7 +388,6 @@ class Trainer:
             variables=self.parameters.trained,
             batch=batch,
             seed=self._seed,
-            keeps_parameters=isinstance(self.parameters.optimizer, UpdateRule),
             num_parts=self._execution.accumulate * self._execution.num_side_by_side,
             memory=self._execution.memory,
         )
