@@ -33,7 +33,10 @@ def test_version(capsys):
 
 def test_an_unknown_command_names_those_there_are(capsys):
     assert command.main(["glwo", "--dataset=cifar10"]) == 2
-    assert "no command 'glwo'; choose one of: agave, flowpp, glow, list, macow, vflow." in capsys.readouterr().err
+    assert (
+        "no command 'glwo'; choose one of: agave, export, flowpp, glow, import, list, macow, vflow."
+        in capsys.readouterr().err
+    )
 
 
 def test_a_papers_command_is_its_package(monkeypatch):
