@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.models.fitting import continue_training
     from tfflows.models.loading import ModelEntry, find_run, list_models, load, load_run, load_weights
     from tfflows.models.model import Model
+    from tfflows.models.saving import save
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -19,5 +20,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "fitting": ["continue_training"],
         "loading": ["ModelEntry", "find_run", "list_models", "load", "load_run", "load_weights"],
         "model": ["Model"],
+        "saving": ["save"],
     },
 )

@@ -7,18 +7,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tfflows.distributions.image_model import ImageModel
+from tfflows.extras import require
 from tfflows.files import read_json
 from tfflows.interop.sources import read_source
 from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
 from tfflows.models.model import Model
+from tfflows.models.saving import RECORD_FILE, WEIGHTS_FILE
 from tfflows.papers import Paper, load_paper
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import evaluated_names
 from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, read_experiment
 
-WEIGHTS_FILE = "weights.safetensors"
-RECORD_FILE = "record.json"
 CHECKPOINTS = ("latest", "best")
 _STEP = re.compile(r"step-(\d+)(\.index)?")
 # The models of a checkout of the repository; an installed package has none.
@@ -54,7 +54,7 @@ class ModelEntry:
 
 
 def list_models(models_dir: str | os.PathLike | None = None) -> tuple[ModelEntry, ...]:
-    """The trained models that `load` finds by name, in alphabetical order.
+    """The trained models that `load` finds by name and that were measured, in alphabetical order.
 
     Args:
       models_dir: Directory with one folder a model; default: `results/models` of the checkout that this package is part of.
@@ -76,6 +76,8 @@ def list_models(models_dir: str | os.PathLike | None = None) -> tuple[ModelEntry
 def _entries(directory) -> Iterator[ModelEntry]:
     for weights in sorted(directory.glob(f"*/{WEIGHTS_FILE}")):
         path = weights.parent
+        if not (path / RECORD_FILE).exists():
+            continue
         record = read_json(path / RECORD_FILE)
         yield ModelEntry(
             path.name,
@@ -196,8 +198,7 @@ def _restore(path, model, checkpoint, averaged):
     """Gives a model its weights; returns their step."""
     variables = {f"model/{name}": variable for name, variable in named_variables(model).items()}
     if (path / WEIGHTS_FILE).exists():
-        load_weights(path / WEIGHTS_FILE, variables)
-        return read_json(path / RECORD_FILE)["steps"]
+        return load_weights(path / WEIGHTS_FILE, variables)
     named = evaluated_names(variables) if averaged else variables
     checkpoints = Checkpoints(path / "checkpoints", named, chief=False)
     step = checkpoints.restore_best(partial=True) if checkpoint == "best" else checkpoints.restore_latest(partial=True)
@@ -262,8 +263,11 @@ def _no_checkpoint(path, checkpoint):
     return f"No {checkpoint} checkpoint in {path}; {advice}."
 
 
-def load_weights(path: str | os.PathLike, variables: Mapping[str, object]) -> None:
-    """Assigns the tensors of a file to variables of the same names; nothing is assigned if a name or a shape differs.
+def load_weights(path: str | os.PathLike, variables: Mapping[str, object]) -> int:
+    """Assigns the tensors of a `.safetensors` file to variables of the same names; none if a name or a shape differs.
+
+    Returns:
+      The number of training steps that the file says, 0 if it says none.
 
     Raises:
       ValueError: If the file does not fit, or is damaged.
@@ -278,6 +282,8 @@ def load_weights(path: str | os.PathLike, variables: Mapping[str, object]) -> No
         raise ValueError(f"{path} does not fit the model: {name!r} is {there} there, {here} in the model.")
     for name, variable in variables.items():
         variable.assign(tensors[name])
+    with require("safetensors", "checkpoints").safe_open(os.fspath(path), "numpy") as file:
+        return int((file.metadata() or {}).get("step", 0))
 
 
 def _record(path, step):

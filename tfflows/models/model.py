@@ -442,6 +442,28 @@ class Model:
 
         return export(self.distribution, directory, self.is_conditional)
 
+    def save(self, directory: str | os.PathLike) -> pathlib.Path:
+        """Writes weights, experiment and record as a folder that `tfflows.load` reads, by its path or by its name.
+
+        Args:
+          directory: A new directory, or one that `save` has written.
+
+        Returns:
+          Its path.
+
+        Raises:
+          ValueError: If the model belongs to no experiment, so that nothing could say how to build it.
+          MissingExtraError: If safetensors is not installed.
+          FileExistsError: If the directory holds other files.
+        """
+        from tfflows.models.saving import save
+
+        if self.settings is None:
+            raise ValueError(
+                "The model belongs to no experiment: save its variables by tf.train.Checkpoint, or export it."
+            )
+        return save(self.distribution, directory, self.settings, self.description, self.record, self.step)
+
     # -------------------------------------------------------------------------------------------------------- inside
 
     def _check_latents(self, method):

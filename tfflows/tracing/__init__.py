@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
-    from tfflows.tracing.finite import NotFiniteError, check_finite, described, find_not_finite, is_finite, refuse
+    from tfflows.tracing.finite import (
+        NotFiniteError,
+        check_finite,
+        described,
+        find_not_finite,
+        is_finite,
+        naming_singular,
+        refuse,
+    )
     from tfflows.tracing.gradients import GradientSums, add, gradients_of, is_differentiable, opposite, pull_back, watch
     from tfflows.tracing.memory import memory_mode, memory_scope, reversible_value_and_log_det
     from tfflows.tracing.shared_blocks import SharedBlocks, are_traced_apart, traces_apart
@@ -32,7 +40,15 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "finite": ["NotFiniteError", "check_finite", "described", "find_not_finite", "is_finite", "refuse"],
+        "finite": [
+            "NotFiniteError",
+            "check_finite",
+            "described",
+            "find_not_finite",
+            "is_finite",
+            "naming_singular",
+            "refuse",
+        ],
         "gradients": ["GradientSums", "add", "gradients_of", "is_differentiable", "opposite", "pull_back", "watch"],
         "memory": ["memory_mode", "memory_scope", "reversible_value_and_log_det"],
         "shared_blocks": ["SharedBlocks", "are_traced_apart", "traces_apart"],
