@@ -72,6 +72,8 @@ class ImageLoss:
         if labels is None:
             raise ValueError("The model is conditional: give labels [B] as y, or to predict as [images, labels].")
         labels = tf.convert_to_tensor(labels)
+        if labels.shape.rank is None:  # Keras has seen labels of two ranks
+            labels = tf.reshape(labels, tf.shape(images)[:1])
         if labels.shape.rank == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.shape.rank != 1 or not labels.dtype.is_integer:
