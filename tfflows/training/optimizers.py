@@ -102,7 +102,7 @@ class UpdateRule(keras.optimizers.Optimizer):
         if not grads:
             return
         strategy = self._distribution_strategy
-        if tf.distribute.in_cross_replica_context() or not tf.distribute.has_strategy():
+        if tf.distribute.in_cross_replica_context() or strategy is not tf.distribute.get_strategy():
             strategy.run(lambda *sums: self.apply_sums(sums, variables), args=tuple(grads))
         else:
             context = tf.distribute.get_replica_context()

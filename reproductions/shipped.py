@@ -1,0 +1,112 @@
+"""The small trained models of `results/models/`: how each is trained, and how it gets there.
+
+    python -m reproductions.shipped train NAME [--data_dir=DIR]     trains, or goes on; the workdir is workdirs/models/NAME
+    python -m reproductions.shipped publish NAME                    saves what the workdir holds to results/models/NAME
+
+A run that has ended is published only if it measures less than the model that is there.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import tfflows
+from reproductions.checkout import results_directory
+
+WORKDIRS = pathlib.Path("workdirs") / "models"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShippedModel:
+    """How a model is trained.
+
+    Attributes:
+      paper: Short name of the paper.
+      arguments: Command-line arguments of its `run.py`.
+    """
+
+    paper: str
+    arguments: tuple[str, ...]
+
+
+def _small(dataset, steps, cooldown, *settings, experiment="cifar10"):
+    return (
+        f"--experiment={experiment}",
+        f"--dataset={dataset}",
+        "--scale=small",
+        f"--steps={steps}",
+        f"--set=cooldown_steps={cooldown}",
+        "--set=evaluate_every=0",
+        *(f"--set={each}" for each in settings),
+        "--checkpoint_every=250",
+        "--samples=64",
+    )
+
+
+# About an hour each on two cores; the learning rate falls to 0 over the last third.
+MODELS = {
+    "glow_cifar10": ShippedModel("glow", _small("cifar10", 12_000, 4_000, "width=72", "depth=6")),
+    "flowpp_cifar10": ShippedModel("flowpp", _small("cifar10", 8_000, 2_700)),
+    "macow_cifar10": ShippedModel("macow", _small("cifar10", 8_000, 2_700, experiment="cifar10_fine_grained")),
+    "vflow_cifar10": ShippedModel("vflow", _small("cifar10", 6_000, 2_000)),
+    "agave_cifar10": ShippedModel("agave", _small("cifar10", 6_000, 2_000)),
+    "pixelcnn_cifar10": ShippedModel("agave", _small("cifar10", 6_000, 2_000, experiment="cifar10_pixelcnn")),
+}
+
+
+def command(name: str, data_dir: str | None = None) -> list[str]:
+    """Returns the command line that trains a model, or goes on training it.
+
+    Args:
+      name: One of `MODELS`.
+      data_dir: Directory of the data sets.
+    """
+    model = MODELS[name]
+    own = [f"--workdir={WORKDIRS / name}", "--side_by_side=2", *([f"--data_dir={data_dir}"] if data_dir else [])]
+    return [sys.executable, "-m", f"reproductions.{model.paper}", *model.arguments, *own]
+
+
+def publish(name: str, directory: pathlib.Path | None = None) -> bool:
+    """Saves the model of a workdir among the shipped ones, unless the one that is there measures less.
+
+    Args:
+      name: One of `MODELS`.
+      directory: Directory of the shipped models; default: `results/models`.
+
+    Returns:
+      Whether it was saved.
+
+    Raises:
+      ValueError: If its run has not ended with a record of all test images.
+    """
+    directory = results_directory() / "models" if directory is None else directory
+    model = tfflows.load(WORKDIRS / name)
+    if model.record is None or model.record["evaluation_images"] is not None or model.record["split"] != "test":
+        raise ValueError(f"{WORKDIRS / name} has no record of step {model.step} on all test images: let its run end.")
+    there = {entry.name: entry.bits_per_dim for entry in tfflows.list_models(directory)}
+    if there.get(name, float("inf")) <= model.record["value"]:
+        return False
+    model.save(directory / name)
+    return True
+
+
+def main() -> int:
+    """Does what the command line asks for; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["train", "publish"])
+    parser.add_argument("name", choices=list(MODELS))
+    parser.add_argument("--data_dir")
+    options = parser.parse_args()
+    if options.action == "train":
+        status = subprocess.run(command(options.name, options.data_dir)).returncode
+        if status:
+            return status
+    saved = publish(options.name)
+    print(f"{options.name}: {'published' if saved else 'the model that is there measures less'}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
