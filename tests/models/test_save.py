@@ -25,7 +25,9 @@ def test_a_saved_model_is_found_by_name(name, tmp_path):
     model = tfflows.load(WORKDIRS / name, data_dir=GOLDEN)
     model.save(tmp_path / "mine")
     (entry,) = tfflows.list_models(tmp_path)
-    assert entry.name == "mine" and entry.steps == 3 and str(entry).startswith(f"mine: {entry.paper} on {entry.dataset}")
+    assert (
+        entry.name == "mine" and entry.steps == 3 and str(entry).startswith(f"mine: {entry.paper} on {entry.dataset}")
+    )
     assert entry.bits_per_dim == model.record["value"]
     again = tfflows.load("mine", models_dir=tmp_path)
     np.testing.assert_array_equal(again.bits_per_dim(images_for(model)), model.bits_per_dim(images_for(model)))

@@ -1,0 +1,44 @@
+"""The small trained models: how they are trained, and what is in `results/models/`."""
+
+import json
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+import tfflows
+from reproductions import shipped
+from reproductions.fields import override
+from tfflows.papers import load_paper
+from tfflows.tracing.variables import count_parameters
+
+LARGEST = 750_000
+
+
+def experiment_of(name):
+    model = shipped.MODELS[name]
+    reproduction = load_paper(model.paper)
+    flags = dict(argument.removeprefix("--").split("=", 1) for argument in model.arguments if "--set=" not in argument)
+    settings = [argument.removeprefix("--set=") for argument in model.arguments if argument.startswith("--set=")]
+    small = reproduction.small(reproduction.named_experiment(flags["experiment"]))
+    return reproduction, override(small, [*settings, f"num_steps={flags['steps']}", f"dataset={flags['dataset']}"])
+
+
+@pytest.mark.parametrize("name", shipped.MODELS)
+def test_recipes(name):
+    reproduction, experiment = experiment_of(name)
+    with tf.Graph().as_default():
+        shape = [experiment.image_size, experiment.image_size, 3]
+        model = reproduction.build_model(experiment, shape, 10, 0)
+        assert count_parameters(model) <= LARGEST
+    assert experiment.cooldown_steps >= experiment.num_steps // 4 > 0
+
+
+def test_models_that_are_there():
+    """Each has a recipe and a record of all test images; its files are small."""
+    for entry in tfflows.list_models():
+        assert entry.name in shipped.MODELS and entry.parameters <= LARGEST
+        record = json.loads((entry.path / "record.json").read_text())
+        assert record["commit"] and record["evaluation_images"] is None
+        assert record["paper"] == shipped.MODELS[entry.name].paper
+        assert sum(path.stat().st_size for path in pathlib.Path(entry.path).iterdir()) < 4e6
