@@ -59,8 +59,9 @@ MODELS = {
     "pixelcnn_cifar10": ShippedModel(
         "agave", _small("cifar10", 6_000, 2_000, _NO_DROPOUT, experiment="cifar10_pixelcnn")
     ),
-    "flowpp_photos": ShippedModel(
-        "flowpp", _small("folder:photos_cc64", 6_000, 2_000, _NO_DROPOUT, "image_size=64", "num_bits=8")
+    "macow_photos": ShippedModel(
+        "macow",
+        _small("folder:photos_cc64", 6_000, 2_000, *_MACOW, "image_size=64", experiment="cifar10_fine_grained_release"),
     ),
 }
 
