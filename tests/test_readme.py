@@ -2,8 +2,13 @@
 
 import doctest
 import pathlib
+import re
+import shutil
 
 import pytest
+
+from tests.golden.runs import WORKDIRS
+from tfflows.models.description import ModelDescription
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -12,3 +17,19 @@ ROOT = pathlib.Path(__file__).parents[1]
 def test_examples(name):
     failures, tried = doctest.testfile(str(ROOT / name), module_relative=False)
     assert tried and not failures
+
+
+def test_a_trained_model_in_a_few_lines(tmp_path, monkeypatch, capsys):
+    """The first example, with a smaller model in place of the demonstration's."""
+    (code,) = re.findall(
+        r"```python\n(import tfflows\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    shutil.copytree(WORKDIRS / "glow", tmp_path / "workdirs" / "demo")
+    ModelDescription((16, 16, 3)).write(tmp_path / "workdirs" / "demo")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["restored"].shape == names["samples"].shape == [16, 16, 16, 3] and names["bits"].shape == [16]
+    assert names["frames"].shape == (9, 16, 16, 3) and names["model"].step == 10
+    assert (tmp_path / "saved" / "saved_model.pb").exists() and (tmp_path / "workdirs" / "mine" / "model.json").exists()
+    assert "grey levels" in capsys.readouterr().out
