@@ -1,7 +1,7 @@
 """Configurations of the released MaCow code, which its training copies beside its checkpoints."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tfflows.files import read_json
@@ -27,16 +27,23 @@ def read_config(directory: pathlib.Path) -> dict[str, Any]:
 def fields_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of an experiment from a configuration of the released code.
 
+    Whether the dequantization is variational is not among them: the released commands say it, and one configuration serves both.
+
     Args:
-      config: Its content: a `flow`, and a `dequant` that is uniform or has a flow of its own.
+      config: Its content: a `flow`, and the sizes of the dequantizer's flow as `dequant`.
+
+    Raises:
+      ValueError: If the couplings are not convolutional; the released form with attention is not built here.
 
     Example:
       >>> from reproductions.macow.released import fields_of
       >>> flow = {"num_steps": [1, [2, 2], 2], "factors": [4], "hidden_channels": [24, 64, 64], "kernel_size": [2, 3]}
-      >>> fields_of({"flow": flow, "dequant": {"type": "uniform"}})["steps"]
+      >>> fields_of({"flow": flow})["steps"]
       ((1,), (2, 2), (2,))
     """
     flow = config["flow"]
+    if flow.get("coupling_type", "conv") != "conv":
+        raise ValueError(f"Couplings of the type {flow['coupling_type']!r} are not built here; only 'conv' is.")
     fields = {
         "variant": "release",
         **_sizes(flow, ""),
@@ -44,12 +51,8 @@ def fields_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "kernel_width": flow["kernel_size"][1],
         "coupling": _form(flow.get("scale", True)),
         "prior_coupling": _form(flow.get("prior_scale", True)),
-        "dequantization": "uniform",
     }
-    inner = next(_flows(config.get("dequant", {})), None)
-    if inner is not None:
-        fields |= {"dequantization": "variational", **_sizes(inner, "dequantization_")}
-    return fields
+    return fields | (_sizes(config["dequant"], "dequantization_") if "num_steps" in config.get("dequant", {}) else {})
 
 
 def _sizes(flow, prefix):
@@ -63,12 +66,3 @@ def _sizes(flow, prefix):
 
 def _form(scales):
     return "affine" if scales else "additive"
-
-
-def _flows(content) -> Iterator[Mapping[str, Any]]:
-    """All objects within `content` that describe a flow."""
-    if isinstance(content, Mapping):
-        if "num_steps" in content:
-            yield content
-        for value in content.values():
-            yield from _flows(value)

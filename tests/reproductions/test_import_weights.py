@@ -1,5 +1,6 @@
 """`tfflows import` and `export`: weights under the authors' names become a workdir like that of a run, and a SavedModel."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ import tfflows
 from reproductions import export_model, import_weights
 from reproductions.fields import override
 from reproductions.glow.reproduction import GLOW
+from reproductions.macow.released import fields_of
 from reproductions.macow.reproduction import MACOW
 from tests.reproductions.driver.running import record_of, run
 from tfflows.interop import glow, macow
@@ -101,6 +103,24 @@ def test_hyper_parameters_are_read_from_the_authors_own_file(tmp_path, capsys):
     (tmp_path / "train.txt").write_text("epoch 1\n")
     assert import_weights.main([*own, f"--workdir={tmp_path / 'other'}"]) == 1
     assert "does not begin with the hyper-parameters" in capsys.readouterr().err
+
+
+def test_configurations_of_the_released_macow():
+    flow = {
+        "num_steps": [4, [24, 24], 2],
+        "factors": [4],
+        "kernel_size": [2, 5],
+        "scale": False,
+        "hidden_channels": [24, 256, 512],
+    }
+    inner = {"num_steps": [2, [4], 4], "factors": [2], "kernel_size": [2, 3], "hidden_channels": [24, 256, 256]}
+    fields = fields_of({"flow": flow, "dequant": inner})
+    experiment = dataclasses.replace(MACOW.named_experiment("celeba_hq_var_release"), **fields)
+    assert experiment.steps == ((4,), (24, 24), (2,)) and experiment.coupling == "additive"
+    assert experiment.prior_coupling == "affine" and (experiment.kernel_height, experiment.kernel_width) == (2, 5)
+    assert experiment.dequantization_steps == ((2,), (4,), (4,)) and experiment.dequantization_factors == (2,)
+    with pytest.raises(ValueError, match="'self_attn' are not built"):
+        fields_of({"flow": {**flow, "coupling_type": "self_attn"}})
 
 
 @pytest.mark.parametrize(
