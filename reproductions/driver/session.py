@@ -20,7 +20,6 @@ from tfflows.devices.agreement import check_workers_agree, gather_texts, source_
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
 from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
-from tfflows.models.loading import find_run, load_run
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import evaluated_names
@@ -433,6 +432,8 @@ class Session:
 
     def _load_init_from(self):
         """Gives the model the weights of --init_from: those of a run, or of a file under the authors' names."""
+        from tfflows.models.loading import find_run, load_run  # only such a run needs all of a model in hand
+
         path = pathlib.Path(self.flags.init_from)
         if find_run(path) is None:
             if self.flags.init_raw:
