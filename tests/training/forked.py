@@ -5,6 +5,7 @@ The import takes longer than all the rest, and a process that has used its devic
 
 import json
 import os
+import socket
 import sys
 import traceback
 
@@ -31,6 +32,15 @@ def fork(function, *arguments):
 def wait(process):
     """The exit code of a process; minus the number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def cluster(num_workers):
+    """The values of TF_CONFIG of workers on this machine, at ports that were free a moment ago."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(num_workers)]
+    hosts = [f"localhost:{own.getsockname()[1]}" for own in sockets]
+    for own in sockets:
+        own.close()
+    return [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}} for index in range(num_workers)]
 
 
 def run_scenarios(scenarios, arguments_of):

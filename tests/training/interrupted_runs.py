@@ -11,7 +11,6 @@ import pathlib
 import random
 import resource
 import signal
-import socket
 import sys
 import time
 
@@ -21,7 +20,7 @@ from PIL import Image
 
 from reproductions.driver import main as cli
 from reproductions.glow.reproduction import GLOW
-from tests.training.forked import fork, run_scenarios, wait
+from tests.training.forked import cluster, fork, run_scenarios, wait
 from tfflows.training.checkpoints import Checkpoints
 
 STEPS = 60
@@ -181,19 +180,9 @@ def full_disk(directory, expected):
 
 
 def start_workers(directory, workdir, more=((), ()), workdirs=None):
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
-    hosts = [f"localhost:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
     return [
-        start(
-            directory,
-            workdir if workdirs is None else workdirs[i],
-            SEVERAL,
-            *more[i],
-            tf_config={"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}},
-        )
-        for i in range(2)
+        start(directory, workdir if workdirs is None else workdirs[i], SEVERAL, *more[i], tf_config=config)
+        for i, config in enumerate(cluster(2))
     ]
 
 

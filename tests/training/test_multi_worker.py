@@ -1,8 +1,16 @@
 """Two processes that TF_CONFIG names train as one process with the same global batch."""
 
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from tests.training.forked import cluster
 from tfflows.data import array_source
 from tfflows.devices import agreement
 from tfflows.devices.agreement import check_workers_agree, differences, gather_texts
@@ -19,6 +27,54 @@ def test_two_workers_stop_together_and_end_with_the_figures_of_one_process(inter
 def test_workers_that_cannot_train_together_say_why(interrupted_runs, scenario):
     """See interrupted_runs.py."""
     interrupted_runs(scenario)
+
+
+# SEED, BATCH_SIZE and GREY_LEVEL of python_worker.py: those of the first worker, and of the second one by what differs.
+FIRST = (0, 8, 100)
+SECOND = {
+    "nothing": (FIRST, None),
+    "seed": ((1, 8, 100), r"do not agree: seed is 0 on worker 0 and 1 on worker 1\."),
+    "batch_size": ((0, 4, 100), r"do not agree: batch_size is 8 on worker 0 and 4 on worker 1\."),
+    "images": ((0, 8, 101), r'do not agree: the training images is "\w{12}" on worker 0 and "\w{12}" on worker 1\.'),
+}
+
+
+def run_python_workers(workdir, settings):
+    """Runs python_worker.py once for each element of `settings`; returns the statuses and the standard errors."""
+    root = pathlib.Path(__file__).parents[2]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(root / "tests/training/python_worker.py"), str(workdir), *map(str, own)],
+            env={**os.environ, "PYTHONPATH": str(root), "TF_CONFIG": json.dumps(config)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for own, config in zip(settings, cluster(len(settings)), strict=True)
+    ]
+    try:
+        errors = [worker.communicate(timeout=240)[1] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    return [worker.returncode for worker in workers], errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", SECOND)
+def test_workers_whose_calls_of_fit_differ_end_before_anything_is_written(tmp_path, field):
+    """Without the command line, which compares its flags by itself."""
+    second, message = SECOND[field]
+    statuses, errors = run_python_workers(tmp_path / "run", [FIRST, second])
+    if message is None:
+        assert statuses == [0, 0], errors
+        assert (tmp_path / "run" / "checkpoints" / "step-3.index").exists()
+        return
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir()), errors
+    for status, error in zip(statuses, errors, strict=True):
+        assert status == 1, error
+        (line,) = [line for line in error.splitlines() if "WorkersDisagree: " in line]
+        assert re.search(message, line), line
 
 
 def test_images_are_read_for_their_fingerprint_once(monkeypatch):
