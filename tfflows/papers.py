@@ -30,15 +30,19 @@ class Paper(Protocol):
         Raises:
           ValueError: If it is no experiment of the paper.
         """
+        ...
 
     def build_model(self, experiment: Any, image_shape: Sequence[int], num_classes: int, seed: int) -> Any:
         """Builds the `ImageModel` of an experiment, with initial parameters drawn from the seed."""
+        ...
 
     def build_optimizer(self, experiment: Any, learning_rate: Any) -> Any:
         """Builds the Keras optimizer of an experiment."""
+        ...
 
     def schedule_of(self, experiment: Any) -> Any:
         """The Keras learning-rate schedule of an experiment."""
+        ...
 
 
 def list_papers() -> tuple[str, ...]:

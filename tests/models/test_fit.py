@@ -33,6 +33,7 @@ def test_a_model_goes_on_in_a_new_workdir(name, tmp_path):
     assert again.settings["init_from"] == str(WORKDIRS / name)
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on(tmp_path):
     def begin():
         return load(WORKDIRS / "glow", data_dir=GOLDEN)

@@ -100,6 +100,7 @@ def test_a_model_of_pixels_has_no_latents():
             call()
 
 
+@pytest.mark.slow
 def test_in_batches_and_in_a_graph():
     model, (images, _) = loaded("glow"), images_of("glow")
     small = Model(model.distribution, batch_size=2)

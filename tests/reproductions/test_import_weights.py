@@ -65,6 +65,7 @@ def test_an_imported_model_is_like_a_run(paper, tmp_path, capsys):
     loaded.fit(np.repeat(images, 4, axis=0), 1, workdir=tmp_path / "further", batch_size=2, warmup_steps=1000)
 
 
+@pytest.mark.slow
 def test_an_imported_run_goes_on_by_the_same_command(tmp_path):
     model, workdir = tiny_model("glow"), tmp_path / "imported"
     flags = stored("glow", tmp_path / "weights.npz", model)

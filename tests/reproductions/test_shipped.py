@@ -9,6 +9,7 @@ import tensorflow as tf
 import tfflows
 from reproductions import shipped
 from reproductions.fields import override
+from tests.slow import slow_but
 from tfflows.papers import load_paper
 from tfflows.tracing.variables import count_parameters
 
@@ -24,7 +25,7 @@ def experiment_of(name):
     return reproduction, override(small, [*settings, f"num_steps={flags['steps']}", f"dataset={flags['dataset']}"])
 
 
-@pytest.mark.parametrize("name", shipped.MODELS)
+@pytest.mark.parametrize("name", slow_but(("pixelcnn_cifar10",), shipped.MODELS))
 def test_recipes(name):
     reproduction, experiment = experiment_of(name)
     with tf.Graph().as_default():

@@ -169,8 +169,8 @@ def check_model(model: ImageModel, images: Any, *, labels: Any = None, seed: int
       >>> check_model(model, images).ok
       True
       >>> _ = flow.bijectors[0].log_scale.assign([0.0, -7.0, 0.0])  # exp(3 * -7)
-      >>> [(finding.layer, finding.measure) for finding in check_model(model, images).failures]
-      [('flow/bijector/bijectors/0', 'largest scale')]
+      >>> check_model(model, images).failures[0].layer, check_model(model, images).failures[0].measure
+      ('flow/bijector/bijectors/0', 'largest scale')
     """
     images = tf.convert_to_tensor(images)
     condition = _condition(model, labels, images.shape[0])

@@ -370,6 +370,7 @@ class FlowModel(HoldsVariables, keras.Model):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing is left to build. Keras would take a batch for it, and average it over the replicas."""
+        del iterator, data_batch
 
 
 class _Place:
