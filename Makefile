@@ -28,7 +28,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:
 	@sed -n 's/^# //p' Makefile | head -n 8
 
+# Samples of a model that is trained already, then training.
 demo: $(INSTALLED)
+	$(BIN)/python -m reproductions.shipped show
 	$(DEMO)
 
 test: lint

@@ -2,6 +2,7 @@
 
     python -m reproductions.shipped train NAME [--data_dir=DIR]     trains, or goes on; the workdir is workdirs/models/NAME
     python -m reproductions.shipped publish NAME                    saves what the workdir holds to results/models/NAME
+    python -m reproductions.shipped show [NAME]                     writes samples of a model of results/models
 
 A run that has ended is published only if it measures less than the model that is there.
 """
@@ -14,7 +15,9 @@ import sys
 
 import tfflows
 from reproductions.checkout import results_directory
+from tfflows.evaluation.samples import image_grid, write_png
 
+NUM_SHOWN = 36
 WORKDIRS = pathlib.Path("workdirs") / "models"
 
 
@@ -93,7 +96,7 @@ def publish(name: str, directory: pathlib.Path | None = None) -> bool:
     """
     directory = results_directory() / "models" if directory is None else directory
     model = tfflows.load(WORKDIRS / name)
-    if model.record is None or model.record["evaluation_images"] is not None or model.record["split"] != "test":
+    if model.record is None or model.record.get("evaluation_images") is not None or model.record["split"] != "test":
         raise ValueError(f"{WORKDIRS / name} has no record of step {model.step} on all test images: let its run end.")
     there = {entry.name: entry.bits_per_dim for entry in tfflows.list_models(directory)}
     if there.get(name, float("inf")) <= model.record["value"]:
@@ -102,13 +105,38 @@ def publish(name: str, directory: pathlib.Path | None = None) -> bool:
     return True
 
 
+def show(name: str | None = None, directory: pathlib.Path | None = None) -> pathlib.Path | None:
+    """Writes a grid of samples of a shipped model to `workdirs/models/NAME-samples.png`, and says what it shows.
+
+    Args:
+      name: Name of the model; None: a Glow, or the first one that is there.
+      directory: Directory of the shipped models; default: `results/models`.
+
+    Returns:
+      Path of the picture; None if there is no model.
+    """
+    entries = {entry.name: entry for entry in tfflows.list_models(directory)}
+    name = name or next((own for own in entries if own.startswith("glow")), next(iter(entries), None))
+    if name is None:
+        return None
+    samples = tfflows.load(name, models_dir=directory).sample(NUM_SHOWN, temperature=0.8, seed=0)
+    path = write_png(WORKDIRS / f"{name}-samples.png", image_grid(samples))
+    print(f"Samples of the trained model {entries[name]}: {path}")
+    return path
+
+
 def main() -> int:
     """Does what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["train", "publish"])
-    parser.add_argument("name", choices=list(MODELS))
+    parser.add_argument("action", choices=["train", "publish", "show"])
+    parser.add_argument("name", nargs="?", choices=list(MODELS))
     parser.add_argument("--data_dir")
     options = parser.parse_args()
+    if options.action == "show":
+        show(options.name)
+        return 0
+    if options.name is None:
+        parser.error(f"{options.action} needs a NAME: {', '.join(MODELS)}.")
     if options.action == "train":
         status = subprocess.run(command(options.name, options.data_dir)).returncode
         if status:

@@ -11,6 +11,8 @@ from tests.slow import slow_but
 from tfflows.data import load_dataset
 from tfflows.evaluation.samples import image_grid
 from tfflows.models import Model, load
+from tfflows.tracing.finite import NotFiniteError
+from tfflows.tracing.variables import named_variables
 from tfflows.training.moving_average import evaluated_names
 
 PATHS = {run.name: run.workdir(WORKDIRS) for run in RUNS}
@@ -130,6 +132,20 @@ def test_more_samples_give_a_tighter_bound():
     model, (images, _) = loaded("agave_vae"), images_of("agave_vae")
     one, many = model.log_prob(images[:5]), model.log_prob(images[:5], num_samples=50)
     assert np.mean(many) > np.mean(one)
+
+
+def test_a_singular_layer_is_named():
+    model = loaded("glow")
+    (weight,) = [
+        v for name, v in named_variables(model.distribution).items() if name.endswith("/weight") and v.shape.rank == 2
+    ][:1]
+    before = tf.identity(weight)
+    weight.assign(tf.zeros_like(weight))
+    try:
+        with pytest.raises(NotFiniteError, match="InvertibleConv"):
+            model.sample(2)
+    finally:
+        weight.assign(before)
 
 
 def test_latents_are_not_served_from_a_cache():

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -9,7 +10,9 @@ import tensorflow as tf
 import tfflows
 from reproductions import shipped
 from reproductions.fields import override
+from tests.golden.runs import WORKDIRS
 from tests.slow import slow_but
+from tfflows.models import ModelDescription
 from tfflows.papers import load_paper
 from tfflows.tracing.variables import count_parameters
 
@@ -43,3 +46,19 @@ def test_models_that_are_there():
         assert record["commit"] and record["evaluation_images"] is None
         assert record["paper"] == shipped.MODELS[entry.name].paper
         assert sum(path.stat().st_size for path in pathlib.Path(entry.path).iterdir()) < 4e6
+
+
+def test_publishing_and_showing(tmp_path, monkeypatch, capsys):
+    """A model is published if it measures less than the one that is there; samples of it are shown."""
+    name = "glow_cifar10"
+    monkeypatch.chdir(tmp_path)
+    assert shipped.show(directory=tmp_path / "models") is None
+    shutil.copytree(WORKDIRS / "glow", shipped.WORKDIRS / name)
+    ModelDescription((16, 16, 3)).write(shipped.WORKDIRS / name)
+    assert shipped.publish(name, tmp_path / "models") and not shipped.publish(name, tmp_path / "models")
+    path = shipped.show(directory=tmp_path / "models")
+    assert path.exists() and f"{name}: glow on" in capsys.readouterr().out
+    (record,) = (shipped.WORKDIRS / name / "results").rglob("*.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "evaluation_images": 5}))
+    with pytest.raises(ValueError, match="no record of step 3 on all test images"):
+        shipped.publish(name, tmp_path / "models")

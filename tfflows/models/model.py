@@ -18,6 +18,7 @@ from tfflows.evaluation.interpolation import interpolate
 from tfflows.evaluation.latents import is_conditional, num_classes_of
 from tfflows.math.random import fold_in, row_keys, uniform_rows
 from tfflows.models.description import ModelDescription
+from tfflows.tracing.finite import naming_singular
 
 if TYPE_CHECKING:
     from tfflows.evaluation.checks import CheckReport
@@ -514,11 +515,12 @@ class Model:
         if not tf.executing_eagerly():
             return function(*rows, seed, tf.constant(0, tf.int64), *rest)
         num_rows = len(rows[0])
-        compiled = self._compiled(name)
-        parts = [
-            compiled(*(row[start : start + self.batch_size] for row in rows), seed, tf.constant(start, tf.int64), *rest)
-            for start in range(0, num_rows, self.batch_size)
-        ]
+        compiled, parts = self._compiled(name), []
+        for start in range(0, num_rows, self.batch_size):
+            batch = [row[start : start + self.batch_size] for row in rows]
+            arguments = (*batch, seed, tf.constant(start, tf.int64), *rest)
+            with naming_singular(functools.partial(function, *arguments)):
+                parts.append(compiled(*arguments))
         if not parts:
             raise ValueError("Give at least one image, got none.")
         return tf.nest.map_structure(lambda *part: tf.concat(part, axis=0), *parts)
