@@ -19,7 +19,7 @@ from tfflows.tracing.variables import named_variables
 from tfflows.training import Trainer
 from tfflows.training.optimizers import PixelCNNAdam
 
-NUM_CLASSES, NUM_UNITS, WIDTH = 3, 16, 4
+NUM_CLASSES, NUM_UNITS, WIDTH = 3, 4, 4
 KEYS = row_keys(0)
 
 
@@ -28,8 +28,8 @@ def images():
     return tf.cast(values, tf.uint8)
 
 
-def make(num_classes=NUM_CLASSES, **options):
-    network = PixelCNN(WIDTH, 10, num_blocks=1, num_classes=num_classes, seed=1, **options)
+def make(num_classes=NUM_CLASSES, num_blocks=0, **options):
+    network = PixelCNN(WIDTH, 10, num_blocks, num_classes=num_classes, seed=1, **options)
     return PixelCNNImages(network, 1, [4, 4, 3])
 
 
@@ -92,9 +92,9 @@ def test_weights_go_out_and_in_by_the_names_of_the_released_code():
     assert names == {f"conditional_weights_{number}/hw" for number in range(NUM_UNITS)}
     assert weights.keys() - names == export_weights(make(num_classes=0)).keys()
     # Units of the vertical stream have even numbers, in the order of the positions.
-    vertical, horizontal = model.network.positions[3]
-    np.testing.assert_array_equal(weights["conditional_weights_6/hw"], vertical.class_weights)
-    np.testing.assert_array_equal(weights["conditional_weights_7/hw"], horizontal.class_weights)
+    vertical, horizontal = model.network.positions[1]
+    np.testing.assert_array_equal(weights["conditional_weights_2/hw"], vertical.class_weights)
+    np.testing.assert_array_equal(weights["conditional_weights_3/hw"], horizontal.class_weights)
     load_weights(other, {f"model/{name}": value for name, value in weights.items()})
     labels = tf.constant([2, 1])
     np.testing.assert_array_equal(other.log_prob(images(), labels=labels), model.log_prob(images(), labels=labels))
@@ -105,9 +105,9 @@ def test_weights_go_out_and_in_by_the_names_of_the_released_code():
 
 
 def test_training_moves_the_weights_of_the_classes_it_sees():
-    model = make(dropout_rate=0.5)
+    model = make(num_blocks=1, dropout_rate=0.5)
     before = {name: variable.numpy() for name, variable in class_weights(model).items()}
-    assert len(before) == NUM_UNITS
+    assert len(before) == 2 * 8
     Trainer(model, PixelCNNAdam(1e-3)).fit((images().numpy(), np.array([0, 1])), 2, batch_size=2, init_batch_size=2)
     for name, variable in class_weights(model).items():
         moved = np.abs(variable - before[name]).max(axis=1)
