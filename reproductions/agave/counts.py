@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from reproductions.agave.experiments import IAF_VAE, PIXELCNN, AgaveExperiment
+from tfflows.data import dataset_spec
 
 COLOURS = 3
 
@@ -17,7 +18,8 @@ def count_parameters(experiment: AgaveExperiment, count: Callable[[AgaveExperime
     del count
     width = experiment.width
     if experiment.model == PIXELCNN:
-        return pixelcnn(width, experiment.num_blocks, experiment.num_components, 0, experiment.injection)
+        num_classes = dataset_spec(experiment.dataset).num_classes if experiment.conditional else 0
+        return pixelcnn(width, experiment.num_blocks, experiment.num_components, 0, experiment.injection, num_classes)
     latent = vae(experiment)
     if experiment.model == IAF_VAE:
         return latent
@@ -37,8 +39,13 @@ def unit(width: int, taps: int, skip: int, feature: int, kind: str = "gated") ->
     return own + (convolution(taps, 2 * width, 2 * width) if kind == "gated" else 0)
 
 
-def pixelcnn(width: int, num_blocks: int, num_components: int, feature: int, injection: str) -> int:
-    """Counts a PixelCNN++: two streams with `3 R` units on the way down and `3 R + 2` on the way up, for R blocks."""
+def pixelcnn(
+    width: int, num_blocks: int, num_components: int, feature: int, injection: str, num_classes: int = 0
+) -> int:
+    """Counts a PixelCNN++: two streams with `3 R` units on the way down and `3 R + 2` on the way up, for R blocks.
+
+    Each unit of width F has `2 F` weights for each class.
+    """
     vertical_feature = feature if injection == "both" else 0
     first, second = 3 * num_blocks, 3 * num_blocks + 2
     total = sum(convolution(taps, COLOURS + 1, width) for taps in (6, 3, 2))
@@ -46,6 +53,7 @@ def pixelcnn(width: int, num_blocks: int, num_components: int, feature: int, inj
     total += second * (unit(width, 6, width, vertical_feature) + unit(width, 4, 2 * width, feature))
     # Two halvings and two doublings, with kernels of the same size.
     total += 4 * (convolution(6, width, width) + convolution(4, width, width))
+    total += 2 * (first + second) * num_classes * 2 * width
     return total + convolution(1, width, 10 * num_components)
 
 

@@ -98,6 +98,15 @@ _CIFAR10 = {
     "ema_decay": 0.9995,
     "evaluate_every": 10 * _EPOCH,
 }
+_PIXELCNN = {
+    "model": PIXELCNN,
+    "init_batch_size": 16,
+    "pretraining_steps": 0,
+    "num_steps": 1500 * _EPOCH,
+    "learning_rate": 1e-3,
+    "decay": 0.999995,
+    "optimizer": "adam",
+}
 _LAMBDAS = (1, 2, 4, 8, 16)  # table 1 has 12
 _LEVELS = (128, 64, 32, 16, 8)
 
@@ -116,17 +125,14 @@ _PUBLISHED = [
         for value in _LEVELS
     ),
     _cifar10("cifar10_no_auxiliary", "eq. 6", kl_weight=1.0, auxiliary=False, note="the two networks without the loss"),
+    _cifar10("cifar10_pixelcnn", "Salimans et al. 2017; released code", note="PixelCNN++, 2.92", **_PIXELCNN),
+    # 53,659,080 parameters as without classes, and 64 units of 10 x 320 weights: 53,863,880, derived, not printed.
     _cifar10(
-        "cifar10_pixelcnn",
-        "Salimans et al. 2017; released code",
-        model=PIXELCNN,
-        init_batch_size=16,
-        pretraining_steps=0,
-        num_steps=1500 * _EPOCH,
-        learning_rate=1e-3,
-        decay=0.999995,
-        optimizer="adam",
-        note="PixelCNN++, 2.92",
+        "cifar10_pixelcnn_conditional",
+        "Salimans et al. 2017; released code, class_conditional",
+        conditional=True,
+        note="class-conditional PixelCNN++",
+        **_PIXELCNN,
     ),
     _cifar10(
         "cifar10_iaf_vae",

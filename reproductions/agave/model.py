@@ -26,24 +26,31 @@ def build(
     Args:
       experiment: The experiment.
       image_shape: Shape `[H, W, 3]` of the images.
-      num_classes: Unused, because no model of the paper is conditional.
+      num_classes: Number of classes, for a conditional PixelCNN++.
       seed: Seed of the initial parameters.
 
     Returns:
       The model. Its loss is in nats per image.
 
     Raises:
-      ValueError: If the experiment is conditional, or the image's sides do not fit its networks.
+      ValueError: If the experiment is conditional and not of a PixelCNN++ on its own, or there are no classes, or the image's
+        sides do not fit its networks.
     """
-    del num_classes
-    if experiment.conditional:
-        raise ValueError(f"{experiment.name} is conditional, but no AGAVE is.")
+    if experiment.conditional and experiment.model != PIXELCNN:
+        raise ValueError(
+            f"{experiment.name} is conditional, but no AGAVE or IAF-VAE is, only a PixelCNN++ on its own (model={PIXELCNN})."
+        )
+    if experiment.conditional and num_classes < 1:
+        raise ValueError(
+            f"{experiment.name} is conditional and needs labels: num_classes must be positive, got {num_classes}."
+        )
     if experiment.model != IAF_VAE:
         check_sides(image_shape, 2, "--set model=iaf_vae")
     if experiment.model != PIXELCNN:
         check_sides(image_shape, experiment.vae_depth, "--set vae_depth=N")
     if experiment.model == PIXELCNN:
-        return pixelcnn(experiment, image_shape, derive_seed(seed, "pixelcnn"))
+        classes = num_classes if experiment.conditional else 0
+        return pixelcnn(experiment, image_shape, derive_seed(seed, "pixelcnn"), num_classes=classes)
     latent = vae(experiment, image_shape, derive_seed(seed, "vae"))
     if experiment.model == IAF_VAE:
         return latent
@@ -87,9 +94,13 @@ def vae(experiment: AgaveExperiment, image_shape: Sequence[int], seed: int) -> I
 
 
 def pixelcnn(
-    experiment: AgaveExperiment, image_shape: Sequence[int], seed: int, feature_channels: int = 0
+    experiment: AgaveExperiment,
+    image_shape: Sequence[int],
+    seed: int,
+    feature_channels: int = 0,
+    num_classes: int = 0,
 ) -> PixelCNNImages:
-    """Builds the autoregressive decoder (Salimans et al. 2017), conditioned on features if there are any."""
+    """Builds the autoregressive decoder (Salimans et al. 2017), conditioned on features or labels if there are any."""
     network = PixelCNN(
         experiment.width,
         10 * experiment.num_components,
@@ -101,6 +112,7 @@ def pixelcnn(
         dropout_rate=experiment.dropout_rate,
         channels=image_shape[-1],
         seed=seed,
+        num_classes=num_classes,
         dtype=experiment.precision,
     )
     return PixelCNNImages(network, experiment.num_components, image_shape)

@@ -59,17 +59,17 @@ def _dead_of_macow(experiment):
         return 0
     dead_taps = experiment.kernel_height * experiment.kernel_width
     dead_taps -= dead_taps // 2
-    total = dead_taps * _masked_sizes(experiment.levels, 3 + experiment.augment_channels)
+    total = dead_taps * _masked_sizes(experiment.levels, 3 + experiment.augment_channels, experiment.bottom)
     if experiment.dequantization == "variational":
-        total += 5 * _masked_sizes(experiment.dequantization_levels, 3)
+        total += 5 * _masked_sizes(experiment.dequantization_levels, 3, experiment.dequantization_bottom)
     return total
 
 
-def _masked_sizes(levels, channels):
+def _masked_sizes(levels, channels, bottom):
     """Sum of input times hidden channels over the masked convolutions of a flow, eight per step."""
     total = 0
     for number, level in enumerate(levels):
-        channels *= 4 if number else 1
+        channels *= 4 if number or not bottom else 1
         leaving = channels // level.factor
         for steps in level.steps:
             total += 8 * steps * channels * default_width(channels)

@@ -122,16 +122,8 @@ def write_samples(session: Session) -> list[pathlib.Path]:
     flags = session.flags
     if not session.chief:
         return []
+    arguments = (session.model, session.workdir / PICTURES, flags.samples, temperatures(), flags.sample_seed)
+    classes = {"label": flags.label, "num_classes": session.num_classes if session.experiment.conditional else 0}
     if not isinstance(session.model, DequantizedFlow):
-        directory = session.workdir / PICTURES
-        return write_image_model_samples(session.model, directory, flags.samples, temperatures(), flags.sample_seed)
-    return write_sample_grids(
-        session.model,
-        session.workdir / PICTURES,
-        flags.samples,
-        temperatures(),
-        flags.sample_seed,
-        label=flags.label,
-        num_classes=session.num_classes if session.experiment.conditional else 0,
-        jit_compile=flags.jit,
-    )
+        return write_image_model_samples(*arguments, **classes)
+    return write_sample_grids(*arguments, **classes, jit_compile=flags.jit)

@@ -18,15 +18,24 @@ def count_parameters(experiment: MaCowExperiment, count: Callable[[MaCowExperime
     if experiment.augment_channels:
         return count(experiment)
     form = (experiment.variant, experiment.kernel_height * experiment.kernel_width)
-    total = flow(form, experiment.levels, experiment.coupling == "affine", experiment.prior_coupling == "affine", 0)
+    affine, affine_prior = experiment.coupling == "affine", experiment.prior_coupling == "affine"
+    total = flow(form, experiment.levels, affine, affine_prior, 0, experiment.bottom)
     if experiment.dequantization == "variational":
         own_form = (experiment.variant, 9 if experiment.variant == "paper" else 6)
-        total += flow(own_form, experiment.dequantization_levels, True, True, experiment.context_filters)
-        total += encoder(experiment.context_planes, experiment.context_filters)
+        bottom = experiment.dequantization_bottom
+        total += flow(own_form, experiment.dequantization_levels, True, True, experiment.context_filters, bottom)
+        total += encoder(experiment.context_planes, experiment.context_filters, bottom)
     return total
 
 
-def flow(form: tuple[str, int], levels: Sequence[LevelSizes], affine: bool, affine_prior: bool, context: int) -> int:
+def flow(
+    form: tuple[str, int],
+    levels: Sequence[LevelSizes],
+    affine: bool,
+    affine_prior: bool,
+    context: int,
+    bottom: bool = True,
+) -> int:
     """Counts a flow on images of three channels.
 
     Args:
@@ -35,11 +44,12 @@ def flow(form: tuple[str, int], levels: Sequence[LevelSizes], affine: bool, affi
       affine: Whether the couplings are affine.
       affine_prior: Whether the priors are affine.
       context: Channels of the context at full resolution.
+      bottom: Whether the first level works on the unsqueezed image.
     """
-    channels = 3
-    total = levels[0].steps[0] * step(form, channels, levels[0].width, affine, context)
-    for level in levels[1:]:
-        channels, context = 4 * channels, 4 * context
+    channels, total = 3, 0
+    for number, level in enumerate(levels):
+        if number or not bottom:
+            channels, context = 4 * channels, 4 * context
         leaving = channels // level.factor
         for part, num_steps in enumerate(level.steps):
             total += num_steps * step(form, channels, level.width, affine, context)
@@ -75,14 +85,15 @@ def prior(variant: str, channels: int, factor: int, width: int, affine: bool, co
     return before + coupling(channels, factor, width, affine, context)
 
 
-def encoder(planes: Sequence[int], filters: int) -> int:
+def encoder(planes: Sequence[int], filters: int, bottom: bool = True) -> int:
     """Counts the network that computes the context of a dequantizer."""
 
     def convolution(size, channels, out):
         return size * channels * out + 2 * out
 
-    total = 4 * convolution(9, planes[0], planes[0]) + convolution(1, 3, planes[0])
-    total += convolution(9, 3, planes[0]) - convolution(9, planes[0], planes[0])
+    total = convolution(9, 3, planes[0])
+    if bottom:
+        total += 3 * convolution(9, planes[0], planes[0]) + convolution(1, 3, planes[0])
     for before, width in itertools.pairwise(planes):
         total += convolution(9, before, width) + 4 * convolution(9, width, width) + convolution(9, width, before)
     return total + convolution(1, planes[0], filters)

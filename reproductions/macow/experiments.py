@@ -22,12 +22,12 @@ class MaCowExperiment(AugmentedExperiment):
         single coupling) or `release` (shifted kernels, four directions, two units of four, priors with actnorm and 1x1
         convolution).
       steps: Flow steps of each level. A level whose parts are factored out in between has several numbers:
-        `((4,), (12, 12), (12, 12), (12,))`, as text `4, 12+12, 12+12, 12`. The first level works on the unsqueezed image; each of
-        the others begins with a squeeze.
+        `((4,), (12, 12), (12, 12), (12,))`, as text `4, 12+12, 12+12, 12`. The first level works on the unsqueezed image (but see
+        `bottom`); each of the others begins with a squeeze.
       widths: Hidden channels of the couplings and priors of each level.
-      factors: For each level between the first and the last, the number of parts of its channels. One part is factored out after
-        each of its numbers of steps. A factor of 4 with two numbers of steps is the fine-grained architecture, a factor of 2 with
-        one is the original architecture.
+      factors: For each level between the first and the last (without `bottom`: for each but the last), the number of parts of its
+        channels. One part is factored out after each of its numbers of steps. A factor of 4 with two numbers of steps is the
+        fine-grained architecture, a factor of 2 with one is the original architecture.
       kernel_height: Size of the masked convolutions across the lines.
       kernel_width: Size of the masked convolutions along the lines.
       coupling: Form of couplings and masked convolutions, `affine` or `additive`.
@@ -39,6 +39,9 @@ class MaCowExperiment(AugmentedExperiment):
       context_planes: Channels, at each resolution, of the network that computes the dequantizer's context.
       context_filters: Channels of the context.
       decay: Factor of the learning rate per step after warm-up.
+      bottom: Whether the first level works on the unsqueezed image; otherwise it begins with a squeeze like the others.
+      dequantization_bottom: The same for the dequantizer, whose context network then begins with a single convolution. The
+        released one has 8 channels there, and for two levels `context_planes` are `8, 40, 72`.
     """
 
     variant: str = setting("paper", choices=VARIANTS)
@@ -56,6 +59,8 @@ class MaCowExperiment(AugmentedExperiment):
     context_planes: tuple[int, ...] = setting((32, 64), at_least=1)
     context_filters: int = setting(4, at_least=1)
     decay: float = setting(1.0, above=0, at_most=1)
+    bottom: bool = True
+    dequantization_bottom: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,13 +73,13 @@ class MaCowExperiment(AugmentedExperiment):
     @property
     def levels(self) -> list["LevelSizes"]:
         """Sizes of each level of the flow."""
-        return level_sizes(self.steps, self.widths, self.factors, "")
+        return level_sizes(self.steps, self.widths, self.factors, "", self.bottom)
 
     @property
     def dequantization_levels(self) -> list["LevelSizes"]:
         """Sizes of each level of the dequantizer."""
         fields = (self.dequantization_steps, self.dequantization_widths, self.dequantization_factors)
-        return level_sizes(*fields, "dequantization_")
+        return level_sizes(*fields, "dequantization_", self.dequantization_bottom)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +98,11 @@ class LevelSizes:
 
 
 def level_sizes(
-    steps: tuple[tuple[int, ...], ...], widths: tuple[int, ...], factors: tuple[int, ...], prefix: str
+    steps: tuple[tuple[int, ...], ...],
+    widths: tuple[int, ...],
+    factors: tuple[int, ...],
+    prefix: str,
+    bottom: bool = True,
 ) -> list[LevelSizes]:
     """Returns the sizes of each level.
 
@@ -102,29 +111,36 @@ def level_sizes(
       widths: As in `MaCowExperiment`.
       factors: As in `MaCowExperiment`.
       prefix: Prefix of the names of these fields, for error messages.
+      bottom: Whether the first level works on the unsqueezed image, so that no part is factored out there.
 
     Raises:
       ValueError: If their lengths do not match, or if a level would factor out more parts than it has.
     """
-    if len(widths) != len(steps) or len(factors) != max(len(steps) - 2, 0) or len(steps) < 2:
+    num_whole = 2 if bottom else 1  # levels whose channels all go on
+    if len(widths) != len(steps) or len(factors) != max(len(steps) - num_whole, 0) or len(steps) < 2:
+        split = (
+            "per level between the first and the last"
+            if bottom
+            else f"per level but the last, as {prefix}bottom is false"
+        )
         raise ValueError(
             f"{prefix}steps={text_of(steps)!r} has {len(steps)} levels, and at least 2 are needed. "
             f"{prefix}widths needs one entry per level, got {text_of(widths)!r}, and "
-            f"{prefix}factors one per level between the first and the last, got "
+            f"{prefix}factors one {split}, got "
             f"{text_of(factors)!r}."
         )
     if not all(steps):
         raise ValueError(f"Each level needs a number of steps; got {prefix}steps={text_of(steps)!r}.")
-    for own, cut in zip(steps[1:-1], factors, strict=True):
+    for own, cut in zip(steps[num_whole - 1 : -1], factors, strict=True):
         if len(own) >= cut:
             raise ValueError(
                 f"A level with {cut} parts can factor out fewer than {cut}; got {prefix}steps={text_of(steps)!r}."
             )
-    if len(steps[0]) > 1 or len(steps[-1]) > 1:
-        raise ValueError(
-            f"The first and the last level need a single number of steps; got {prefix}steps={text_of(steps)!r}."
-        )
-    return [LevelSizes(*sizes) for sizes in zip(steps, widths, (1, *factors, 1), strict=True)]
+    if (bottom and len(steps[0]) > 1) or len(steps[-1]) > 1:
+        which = "The first and the last level need" if bottom else "The last level needs"
+        raise ValueError(f"{which} a single number of steps; got {prefix}steps={text_of(steps)!r}.")
+    cuts = (1, *factors, 1) if bottom else (*factors, 1)
+    return [LevelSizes(*sizes) for sizes in zip(steps, widths, cuts, strict=True)]
 
 
 _DECAY = {"paper": 0.999998, "release": 0.999997}

@@ -82,6 +82,7 @@ def dequantizer(
         experiment.context_planes,
         experiment.context_filters,
         input_scale=2.0,
+        bottom=experiment.dequantization_bottom,
         seed=derive_seed(seed, "context"),
         dtype=experiment.precision,
     )
@@ -101,6 +102,7 @@ class _Flow:
     affine_prior: bool
     context_filters: int
     precision: str
+    bottom: bool
 
     @classmethod
     def main(cls, experiment):
@@ -111,12 +113,21 @@ class _Flow:
             experiment.prior_coupling == "affine",
             0,
             experiment.precision,
+            experiment.bottom,
         )
 
     @classmethod
     def dequantizer(cls, experiment):
         kernel_size = (3, 3) if experiment.variant == "paper" else (2, 3)
-        return cls(experiment.variant, kernel_size, True, True, experiment.context_filters, experiment.precision)
+        return cls(
+            experiment.variant,
+            kernel_size,
+            True,
+            True,
+            experiment.context_filters,
+            experiment.precision,
+            experiment.dequantization_bottom,
+        )
 
     def squeezed(self):
         """The settings after a squeeze, which also squeezes the context."""
@@ -141,11 +152,14 @@ def flow(form: _Flow, levels: Sequence[LevelSizes], image_shape: Sequence[int], 
       ValueError: If the image has a single channel, or cannot be halved or split as the levels ask.
     """
     channels = image_shape[-1]
-    if channels < 2:
+    if form.bottom and channels < 2:
         raise ValueError(
             f"The couplings of the first level split the channels of the image, so it needs 2, got {channels}."
         )
-    check_sides(image_shape, len(levels) - 1, f"fewer levels than the {len(levels)} of --set steps, widths and factors")
+    num_squeezes = len(levels) - 1 if form.bottom else len(levels)
+    check_sides(image_shape, num_squeezes, f"fewer levels than the {len(levels)} of --set steps, widths and factors")
+    if not form.bottom:
+        return _level(form.squeezed(), levels, 0, 4 * channels, seed)
     first = _steps(form, levels[0], 0, channels, derive_seed(seed, "level", 0))
     return [*first, *_level(form.squeezed(), levels, 1, 4 * channels, seed)]
 

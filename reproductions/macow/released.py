@@ -61,6 +61,7 @@ def _sizes(flow, prefix):
         f"{prefix}steps": steps,
         f"{prefix}widths": tuple(flow["hidden_channels"]),
         f"{prefix}factors": tuple(flow.get("factors", ())),
+        f"{prefix}bottom": flow.get("bottom", True),
     }
 
 

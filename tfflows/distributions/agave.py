@@ -189,9 +189,10 @@ class AGAVE(ImageModel):
         return self.sample_with_means(num_samples, keys, temperature)[1]
 
     def sample_with_means(
-        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tuple[tf.Tensor, ...]:
         """`(f(z), x)`, both uint8 `[num_samples, H, W, C]`: what the VAE decodes, and the sample given it (figure 1)."""
+        del condition
         means = self.vae.prior_means(num_samples, keys, temperature)
         return self.vae.to_images(means), self._sample_given(means, num_samples, keys, temperature)
 

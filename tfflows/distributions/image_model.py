@@ -152,10 +152,10 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
         return images, tf.ones([num_samples], tf.bool)
 
     def sample_with_means(
-        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0
+        self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tuple[tf.Tensor, ...]:
         """Samples, preceded by the images they were drawn given, if any: a tuple of uint8 `[num_samples, H, W, C]`."""
-        return (self.sample(num_samples, keys, temperature),)
+        return (self.sample(num_samples, keys, temperature, condition),)
 
     def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
         """Latents `[B, *latent_shape]` of uint8 images, standard normal under the model; `keys` are those of all noise.

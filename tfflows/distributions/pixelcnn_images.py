@@ -21,7 +21,8 @@ _MIN_UNIFORM = 1e-5
 class PixelCNNImages(ImageModel):
     """`ln P(x) = sum_i ln P(x_i | x_<i)`: each pixel under a mixture of discretized logistics given those before it.
 
-    It is exact, so `elbo` is the log-probability itself. The model may be conditioned on the features of another image.
+    It is exact, so `elbo` is the log-probability itself. The model may be conditioned on the features of another image, or, if
+    its network has `num_classes`, on labels.
 
     Example:
       >>> import tensorflow as tf
@@ -67,20 +68,34 @@ class PixelCNNImages(ImageModel):
         self._num_components = num_components
 
     def log_prob(
-        self, images: tf.Tensor, features: list[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+        self,
+        images: tf.Tensor,
+        features: list[tf.Tensor] | None = None,
+        dropout_keys: RowKeys | None = None,
+        labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """`ln P(images | features)`, nats `[B]`.
+        """`ln P(images | features, labels)`, nats `[B]`.
 
         Args:
           images: uint8 `[B, H, W, 3]`.
           features: Maps for the positions of the network, or None if it takes none.
           dropout_keys: Keys of the dropout masks, or None for no dropout.
+          labels: int32 `[B]`, or None if the network takes none.
 
         Returns:
           The log-probability of each image.
+
+        Raises:
+          ValueError: If features or labels are missing, are not taken, or a label is out of range. In a graph that does not know
+            the labels, the log-probability of an image whose label is out of range is NaN.
         """
         images = self._checked(images)
-        return self._log_prob(images, self.network(self.seen(images), features, dropout_keys))
+        labels = None if labels is None else tf.convert_to_tensor(labels)
+        return self._log_prob(images, self.network(self.seen(images), features, dropout_keys, labels))
+
+    def condition_of(self, labels: tf.Tensor) -> tf.Tensor | None:
+        """The condition that labels make: the labels themselves if the network takes them, otherwise None."""
+        return labels if self.network.num_classes else None
 
     def seen(self, images: tf.Tensor) -> tf.Tensor:
         """uint8 images as the network sees them: in [-1, 1], in the dtype of its variables."""
@@ -91,30 +106,29 @@ class PixelCNNImages(ImageModel):
         return tf.reduce_sum(pixels.log_prob(images), axis=[1, 2])
 
     def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
-        """`ln P(images)`, nats `[B]`; keys and condition are not used."""
-        del keys, condition
-        return self.log_prob(images)
+        """`ln P(images)`, nats `[B]`; keys are not used, nor is the condition of an unconditional model."""
+        del keys
+        return self.log_prob(images, labels=self.condition_of(condition))
 
     def training_loss(
         self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Minus the log-probability under dropout, in nats per image, and the metrics, all `[B]`."""
-        del labels
         refuse_reversible()
-        log_prob = self.log_prob(images, dropout_keys=fold_in(keys, "dropout"))
+        dropout_keys = fold_in(keys, "dropout")
+        log_prob = self.log_prob(images, dropout_keys=dropout_keys, labels=self.condition_of(labels))
         return -log_prob, {"bits_per_dim": bits_per_dim(log_prob, self.num_dimensions)}
 
     def initialize(self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys) -> tf.Tensor:
         """Data-dependent init from one batch, under dropout as in the released code; returns the network's output for it."""
-        del labels
-        return self.network.initialize(self.seen(images), None, fold_in(keys, "dropout"))
+        dropout_keys = fold_in(keys, "dropout")
+        return self.network.initialize(self.seen(images), None, dropout_keys, self.condition_of(labels))
 
     def sample(
         self, num_samples: int, keys: RowKeys, temperature: float | tf.Tensor = 1.0, condition: Any = None
     ) -> tf.Tensor:
         """uint8 images `[num_samples, H, W, 3]`; `temperature` is the factor of all noise."""
-        del condition
-        return self.sample_given(None, num_samples, keys, temperature)
+        return self.sample_given(None, num_samples, keys, temperature, self.condition_of(condition))
 
     def sample_given(
         self,
@@ -122,8 +136,9 @@ class PixelCNNImages(ImageModel):
         num_samples: int,
         keys: RowKeys,
         temperature: float | tf.Tensor = 1.0,
+        labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """As `sample`, given features; each colour is rounded to a level before the next one sees it, so draws are exact."""
+        """As `sample`, given features and labels; each colour is rounded before the next one sees it, so draws are exact."""
         height, width, _ = self.image_shape
         shape = [height, width, self._num_components + 3]
         uniforms = uniform_rows(fold_in(keys, "pixels"), num_samples, shape)
@@ -139,5 +154,6 @@ class PixelCNNImages(ImageModel):
             features,
             tf.cast(temperature, tf.float32),
             rounded=True,
+            labels=labels,
         )
         return to_levels(pixels)

@@ -8,7 +8,7 @@ from absl import logging
 
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
-from tfflows.networks import TopPrior
+from tfflows.networks import PixelCNN, TopPrior
 from tfflows.tracing.finite import naming_singular
 from tfflows.tracing.variables import own_children, walk
 
@@ -22,12 +22,12 @@ def is_conditional(model: ImageModel) -> bool:
 
 
 def num_classes_of(model: ImageModel) -> int:
-    """The number of classes that a model was built for; 0 if it has no prior of labels."""
+    """The number of classes that a model was built for; 0 if it has neither a prior nor a `PixelCNN` that takes labels."""
     found = []
 
     def visit(value, path, place, number):
         del path, place, number
-        if isinstance(value, TopPrior):
+        if isinstance(value, TopPrior | PixelCNN):
             found.append(value.num_classes)
         return True
 

@@ -184,13 +184,7 @@ def write_sample_grids(
     """
     temperatures = list(temperatures)
     _check_counts(num_samples, temperatures)
-    conditional = is_conditional(model)
-    _check_label(conditional, label, num_classes)
-    labels, num_columns = None, near_square_columns(num_samples)
-    if conditional and label is None:
-        labels, num_columns = _labels_by_row(num_samples, num_classes)
-    elif conditional:
-        labels = np.full([num_samples], label, np.int32)
+    labels, num_columns = _labels_of_grid(model, num_samples, label, num_classes)
     num_images = num_samples if labels is None else len(labels)
     codec = LatentCodec(model, min(batch_size, num_images), jit_compile)
     paths = []
@@ -209,10 +203,13 @@ def write_image_model_samples(
     seed: int,
     batch_size: int = IMAGE_MODEL_BATCH_SIZE,
     padding: int = 2,
+    label: int | None = None,
+    num_classes: int = 0,
 ) -> list[pathlib.Path]:
     """Writes a grid of samples for each temperature, such as `samples_temperature_1.00.png`; all show the same noise.
 
-    Each sample stands to the right of the `f(z)` that it was drawn given, if any.
+    Each sample stands to the right of the `f(z)` that it was drawn given, if any. Rows and columns of a conditional model are
+    those of `write_sample_grids`.
 
     Args:
       model: Model to sample from.
@@ -222,33 +219,54 @@ def write_image_model_samples(
       seed: Seed of the noise.
       batch_size: Images drawn at once.
       padding: Margin around each image in pixels.
+      label: The only class to sample, for conditional models only; None: all classes.
+      num_classes: Number of classes of a conditional model.
 
     Returns:
       Paths of the files, one per temperature.
 
+    Raises:
+      ValueError: If `label` or `num_classes` do not fit the model.
+
     References:
       Lucas & Verbeek 2018, figure 1, https://arxiv.org/abs/1711.11479.
     """
-    size = min(batch_size, num_samples)
+    labels, num_columns = _labels_of_grid(model, num_samples, label, num_classes)
+    num_images = num_samples if labels is None else len(labels)
+    size = min(batch_size, num_images)
+    # The last batch is filled up.
+    rows = np.zeros([num_images], np.int32) if labels is None else labels
+    rows = np.pad(rows, [0, -num_images % size], mode="edge")
 
     @tf.function(autograph=False)
-    def draw(start, temperature):
+    def draw(start, labels, temperature):
         keys = row_keys(seed, 0, start)
-        return tf.stack(model.sample_with_means(size, keys, temperature), axis=1)
+        return tf.stack(model.sample_with_means(size, keys, temperature, model.condition_of(labels)), axis=1)
 
     paths = []
     for temperature in temperatures:
         batches = []
-        for start in range(0, num_samples, size):
-            arguments = tf.constant(start, tf.int64), tf.constant(temperature, tf.float32)
+        for start in range(0, num_images, size):
+            labels = tf.constant(rows[start : start + size])
+            arguments = tf.constant(start, tf.int64), labels, tf.constant(temperature, tf.float32)
             with naming_singular(functools.partial(draw.python_function, *arguments)):
                 batches.append(draw(*arguments).numpy())
-        images = np.concatenate(batches)[:num_samples]
-        columns = images.shape[1] * near_square_columns(num_samples)
+        images = np.concatenate(batches)[:num_images]
+        columns = images.shape[1] * num_columns
         images = images.reshape([-1, *images.shape[2:]])
         path = sample_path(directory, temperature)
         paths.append(write_png(path, image_grid(images, columns, padding)))
     return paths
+
+
+def _labels_of_grid(model, num_samples, label, num_classes):
+    """Labels of the images of a grid, None for an unconditional model, and its number of columns."""
+    conditional = is_conditional(model)
+    _check_label(conditional, label, num_classes)
+    if conditional and label is None:
+        return _labels_by_row(num_samples, num_classes)
+    labels = np.full([num_samples], label, np.int32) if conditional else None
+    return labels, near_square_columns(num_samples)
 
 
 def _labels_by_row(num_samples, num_classes):

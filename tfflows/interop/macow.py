@@ -136,7 +136,8 @@ def _blocks(chain, scope):
     while todo:
         bijector = todo.pop(0)
         if isinstance(bijector, Squeeze):
-            level, part, step, prior = level + 1, 0, 0, 0
+            # Without a level on the unsqueezed image, the first one that squeezes has the number 0.
+            level, part, step, prior = level + 1 if places else 0, 0, 0, 0
         elif isinstance(bijector, OnFirstChannels):
             # The channels that stay in the flow: another part of this level, or the next one.
             todo = list(bijector.bijector.bijectors)
@@ -257,7 +258,11 @@ def _linear(layer, scope, bias_rank):
 
 
 def _encoder(network, scope):
-    places = _residual(network.blocks[0], f"{scope}resnet_bottom.")
+    first, *others = network.blocks[0]
+    if others:
+        places = _residual(network.blocks[0], f"{scope}resnet_bottom.")
+    else:
+        places = _convolution(first, f"{scope}nin_bottom.conv.")
     for level, layer in enumerate(network.down):
         places += _convolution(layer, f"{scope}down{level}.conv.")
         places += _residual(network.blocks[level + 1], f"{scope}resnet{level}.")

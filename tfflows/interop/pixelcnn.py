@@ -24,7 +24,8 @@ def load_weights(
 
     Layers are numbered by kind in the order in which the released code creates them, `conv2d_0`, `dense_0`, `deconv2d_0`, ...,
     each with `V`, `g` and `b`. With a feature stream, its unit comes first at each position, and within a unit the layer that
-    sees the feature comes after the one that sees the skip connection.
+    sees the feature comes after the one that sees the skip connection. The class weights of units are
+    `conditional_weights_0/hw`, ...
 
     Args:
       network: A `PixelCNN`, a `GatedResidual` or a single layer.
@@ -97,16 +98,22 @@ def _layers(network, stream):
 
 
 def _unit(unit):
-    return (layer for layer in (unit.first, unit.skip, unit.feature, unit.second) if layer is not None)
+    yield from (layer for layer in (unit.first, unit.skip, unit.feature, unit.second) if layer is not None)
+    if unit.class_weights is not None:
+        yield unit
 
 
 def _kind(layer):
+    if isinstance(layer, GatedResidual):
+        return "conditional_weights"
     if isinstance(layer, ShiftedConv2DTranspose):
         return "deconv2d"
     return "dense" if layer.kernel_size == (1, 1) else "conv2d"
 
 
 def _places(layer, scope):
+    if isinstance(layer, GatedResidual):
+        return [whole(layer.class_weights, f"{scope}/hw")]
     direction = whole(layer.direction, f"{scope}/V")
     if _kind(layer) == "dense":
         direction = Place(

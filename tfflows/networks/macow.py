@@ -161,7 +161,8 @@ class ResidualContextNetwork(keras.layers.Layer):
 
     Two residual blocks at full size; for each further entry of `planes` a convolution of stride 2 and two more blocks; then
     transposed convolutions back up to full size and a 1x1 convolution. There are no skip connections and there is no dropout:
-    the network is called with `(x, dropout_keys)` and ignores the keys.
+    the network is called with `(x, dropout_keys)` and ignores the keys. Without `bottom`, one 3x3 convolution stands in for the
+    blocks at full size.
 
     Example:
       >>> import tensorflow as tf
@@ -174,7 +175,13 @@ class ResidualContextNetwork(keras.layers.Layer):
     """
 
     def __init__(
-        self, planes: Sequence[int] = (32, 64), filters: int = 4, input_scale: float = 1.0, seed: int = 0, **kwargs: Any
+        self,
+        planes: Sequence[int] = (32, 64),
+        filters: int = 4,
+        input_scale: float = 1.0,
+        seed: int = 0,
+        bottom: bool = True,
+        **kwargs: Any,
     ) -> None:
         """Creates the layers.
 
@@ -183,6 +190,7 @@ class ResidualContextNetwork(keras.layers.Layer):
           filters: Number of output channels.
           input_scale: Factor of the inputs.
           seed: Seed of the initial parameters.
+          bottom: Whether there are residual blocks at full size; otherwise there is a 3x3 convolution.
           **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
@@ -194,9 +202,13 @@ class ResidualContextNetwork(keras.layers.Layer):
         for level, width in enumerate(planes):
             if level:
                 self.down.append(WeightNormConv2D(width, strides=2, seed=derive_seed(seed, "down", level), **policy))
-            self.blocks.append(
-                [ResidualBlock(width, derive_seed(seed, "block", level, number), **policy) for number in range(2)]
-            )
+            if level or bottom:
+                blocks = [
+                    ResidualBlock(width, derive_seed(seed, "block", level, number), **policy) for number in range(2)
+                ]
+            else:
+                blocks = [WeightNormConv2D(width, seed=derive_seed(seed, "first"), **policy)]
+            self.blocks.append(blocks)
         for level in reversed(range(len(planes) - 1)):
             self.up.append(WeightNormConv2DTranspose(planes[level], seed=derive_seed(seed, "up", level), **policy))
         self.last = WeightNormConv2D(filters, 1, seed=derive_seed(seed, "last"), **policy)

@@ -25,11 +25,15 @@ NARROW = {"width": 6, "num_blocks": 2, "num_components": 3, "vae_width": 8, "lat
 
 def built(experiment):
     with tf.Graph().as_default():
-        return agave.build(experiment, [experiment.image_size, experiment.image_size, 3], 0, seed=0)
+        return agave.build(experiment, [experiment.image_size, experiment.image_size, 3], 10, seed=0)
 
 
 def test_every_published_experiment_has_its_count():
-    assert set(ROWS) == {name for name, experiment in EXPERIMENTS.items() if experiment.scale == "paper"}
+    conditional = "cifar10_pixelcnn_conditional"
+    assert {*ROWS, conditional} == {name for name, experiment in EXPERIMENTS.items() if experiment.scale == "paper"}
+    # No paper prints it: 10 classes, 3 x 5 + 3 x 5 + 2 positions of two units, two weights for each of 160 channels.
+    without = int(ROWS["cifar10_pixelcnn"]["parameters"])
+    assert count_parameters(EXPERIMENTS[conditional]) == without + 10 * 2 * 32 * 2 * 160 == 53_863_880
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -44,6 +48,7 @@ def test_closed_forms_are_the_counts(name):
         pytest.param({"features": "plain", "injection": "horizontal", "auxiliary_size": 8}, marks=pytest.mark.slow),
         {"model": "iaf_vae", "vae_depth": 2, "scale_per_colour": False, "auxiliary_size": 16},
         pytest.param({"model": "pixelcnn"}, marks=pytest.mark.slow),
+        {"model": "pixelcnn", "conditional": True, "num_blocks": 1},
     ],
 )
 def test_closed_forms_are_those_of_built_models(changes):

@@ -17,7 +17,7 @@ from tfflows.evaluation.samples import sample_path, write_png
 from tfflows.training.workdir import WorkdirError
 
 # What a graph depends on. Experiments that share it are one test by default.
-FIELDS = ("image_size", "model", "auxiliary", "auxiliary_size")
+FIELDS = ("image_size", "model", "conditional", "auxiliary", "auxiliary_size")
 NUM_IMAGES = 8
 SMALL = {
     "width": 2,

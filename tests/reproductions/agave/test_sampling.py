@@ -16,38 +16,58 @@ def uniform(*shape, seed):
     return tf.random.stateless_uniform(shape, [seed, 1], 1e-5, 1 - 1e-5)
 
 
-def network_and_features(injection, num_blocks):
+def network_and_features(injection, num_blocks, num_classes=0):
     """Scattered weights, so that biases and gains count."""
-    options = {} if injection is None else {"feature_channels": CHANNELS, "injection": injection}
+    options = {"num_classes": num_classes}
+    options |= {} if injection is None else {"feature_channels": CHANNELS, "injection": injection}
     network = PixelCNN(CHANNELS, 10 * COMPONENTS, num_blocks, seed=3, **options)
     features = None
     if injection is not None:
         stream = FeatureStream(CHANNELS, num_blocks, seed=4)
         features = stream.initialize(uniform(BATCH, HEIGHT, WIDTH, 3, seed=5))
-    network.initialize(2 * uniform(BATCH, HEIGHT, WIDTH, 3, seed=6) - 1, features)
+    labels = tf.range(BATCH) if num_classes else None
+    network.initialize(2 * uniform(BATCH, HEIGHT, WIDTH, 3, seed=6) - 1, features, labels=labels)
     for index, variable in enumerate(network.trainable_variables):
         variable.assign(variable + 0.1 * tf.random.stateless_normal(variable.shape, [index, 2]))
     return network, features
 
 
 @pytest.mark.parametrize(
-    ("injection", "num_blocks"),
+    ("injection", "num_blocks", "num_classes"),
     [
-        ("both", 1),
-        pytest.param(None, 2, marks=pytest.mark.slow),
-        pytest.param("horizontal", 1, marks=pytest.mark.slow),
+        ("both", 1, 3),
+        pytest.param("both", 1, 0, marks=pytest.mark.slow),
+        pytest.param(None, 2, 0, marks=pytest.mark.slow),
+        pytest.param("horizontal", 1, 0, marks=pytest.mark.slow),
     ],
 )
-def test_cached_samples_are_the_naive_ones(injection, num_blocks):
-    network, features = network_and_features(injection, num_blocks)
+def test_cached_samples_are_the_naive_ones(injection, num_blocks, num_classes):
+    network, features = network_and_features(injection, num_blocks, num_classes)
+    labels = tf.constant([2, 0]) if num_classes else None
     uniforms = uniform(BATCH, HEIGHT, WIDTH, COMPONENTS, seed=1), uniform(BATCH, HEIGHT, WIDTH, 3, seed=2)
 
     def run(sampler):
-        return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features), autograph=False)()
+        return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features, labels=labels), autograph=False)()
 
     naive = run(naive_sample)
     assert np.abs(naive).max() <= 1 and np.std(naive) > 0.2
     np.testing.assert_allclose(run(cached_sample), naive, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_cached_samples_given_labels_are_the_naive_ones():
+    network, _ = network_and_features(None, 1, num_classes=3)
+    uniforms = uniform(BATCH, 4, 4, COMPONENTS, seed=1), uniform(BATCH, 4, 4, 3, seed=2)
+
+    def sample(sampler):
+        return tf.function(lambda labels: sampler(network, COMPONENTS, *uniforms, labels=labels), autograph=False)
+
+    cached, labels = sample(cached_sample), tf.constant([2, 0])
+    np.testing.assert_allclose(cached(labels), sample(naive_sample)(labels), atol=1e-4)
+    differences = np.abs(cached(labels) - cached(tf.constant([1, 0]))).max(axis=(1, 2, 3))
+    assert differences[0] > 0.1 and differences[1] == 0
+    with pytest.raises(ValueError, match="Labels must be 0 to 2, got 3"):
+        cached_sample(network, COMPONENTS, *uniforms, labels=[3, 0])
 
 
 @pytest.mark.slow

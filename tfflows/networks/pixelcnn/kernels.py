@@ -27,6 +27,7 @@ class VerticalUnit:
         before: Sequence[tf.Tensor],
         skip: tf.Tensor | None,
         feature: tf.Tensor | None,
+        class_term: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
         """Computes a row and what its convolutions see.
 
@@ -35,6 +36,7 @@ class VerticalUnit:
           before: What the two convolutions saw in the row before, `[B, 1, W, 2 F]` each.
           skip: The skip connection in this row, or None.
           feature: The feature's term in this row, or None.
+          class_term: The class's term, `[B, 2 F]`, or None.
 
         Returns:
           `(out, (first, second))`; the pair is `before` of the next row.
@@ -46,7 +48,10 @@ class VerticalUnit:
         if feature is not None:
             hidden += feature
         second = concat_elu(hidden)
-        return x + gate(self._second.of_rows(before[1], second)), (first, second)
+        gated = self._second.of_rows(before[1], second)
+        if class_term is not None:
+            gated += class_term[:, tf.newaxis, tf.newaxis]
+        return x + gate(gated), (first, second)
 
 
 class HorizontalUnit:
@@ -69,13 +74,20 @@ class HorizontalUnit:
             self._own_skip = tf.concat([own, minus_own], axis=0)
         self._vertical_skip = kernel
 
-    def row_terms(self, above: tf.Tensor, vertical: tf.Tensor, feature: tf.Tensor | None) -> tf.Tensor:
+    def row_terms(
+        self,
+        above: tf.Tensor,
+        vertical: tf.Tensor,
+        feature: tf.Tensor | None,
+        class_term: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Computes what is added to the two convolutions of each pixel.
 
         Args:
           above: `[W, B, 4 F]`, what the two convolutions saw in the row before.
           vertical: `[W, B, F]`, the output of the vertical stream's unit at this position.
           feature: `[W, B, F]`, the feature's term, or None.
+          class_term: `[B, 2 F]`, the class's term, or None.
 
         Returns:
           `[W, B, 3 F]`, the terms of the first and of the second convolution joined on the channels.
@@ -86,7 +98,10 @@ class HorizontalUnit:
         )
         if feature is not None:
             first += feature
-        return tf.concat([first, self._second.from_above(above_second)], axis=-1)
+        second = self._second.from_above(above_second)
+        if class_term is not None:
+            second += class_term
+        return tf.concat([first, second], axis=-1)
 
     def __call__(
         self, x: tf.Tensor, left: tf.Tensor, terms: tf.Tensor, skip: tf.Tensor | None

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfflows.math.random import RowKeys, derive_seed, fold_in
+from tfflows.networks.glow import one_hot_labels
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.networks.pixelcnn.gated_residual import GatedResidual
 from tfflows.networks.pixelcnn.shifted_convolution import (
@@ -32,7 +33,10 @@ class PixelCNN(keras.layers.Layer):
     horizontal stream (2x2) that sees the output of the former.
 
     With `feature_channels` the units of a position also see a map that does not depend on the pixels. Called with
-    `(x, features, dropout_keys)`, where `features` is a list of `[B, H_l, W_l, feature_channels]`, one for each position.
+    `(x, features, dropout_keys, labels)`, where `features` is a list of `[B, H_l, W_l, feature_channels]`, one for each position.
+
+    With `num_classes` every unit also sees the label of the image. Labels, int32 `[B]`, other than `0 ... num_classes - 1` raise
+    a `ValueError`; in a graph that does not know them, the outputs are NaN.
 
     The sides of the images must be multiples of 4.
 
@@ -71,6 +75,7 @@ class PixelCNN(keras.layers.Layer):
         dropout_rate: float = 0.0,
         channels: int = 3,
         seed: int = 0,
+        num_classes: int = 0,
         **kwargs: Any,
     ) -> None:
         """Creates and builds the layers.
@@ -85,6 +90,7 @@ class PixelCNN(keras.layers.Layer):
           dropout_rate: Probability that a number is dropped.
           channels: Number of channels of the images.
           seed: Seed of the initial parameters.
+          num_classes: Number of classes of the labels that the network is conditioned on, 0 for none.
           **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
         Raises:
@@ -98,8 +104,14 @@ class PixelCNN(keras.layers.Layer):
         self.num_blocks = num_blocks
         self.channels = channels
         self.feature_channels = feature_channels
+        self.num_classes = num_classes
         policy = {"dtype": self.dtype_policy}
-        options = {"feature_init_scale": feature_init_scale, "dropout_rate": dropout_rate, **policy}
+        options = {
+            "feature_init_scale": feature_init_scale,
+            "dropout_rate": dropout_rate,
+            "num_classes": num_classes,
+            **policy,
+        }
 
         def built(layer, channels):
             layer.build([None, None, None, channels])
@@ -148,23 +160,35 @@ class PixelCNN(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+        self,
+        x: tf.Tensor,
+        features: Sequence[tf.Tensor] | None = None,
+        dropout_keys: RowKeys | None = None,
+        labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Computes the output that the class describes."""
-        return self._run(call_layer, self._shared, x, features, dropout_keys)
+        return self._run(call_layer, self._shared, x, features, dropout_keys, labels)
 
     def initialize(
-        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None = None, dropout_keys: RowKeys | None = None
+        self,
+        x: tf.Tensor,
+        features: Sequence[tf.Tensor] | None = None,
+        dropout_keys: RowKeys | None = None,
+        labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Initializes the layers one after another from a batch and returns the output for it."""
 
         def run_position(number, *inputs):
             return _run_position(initialize_layer, self.positions[number], *inputs)
 
-        return self._run(initialize_layer, run_position, x, features, dropout_keys)
+        return self._run(initialize_layer, run_position, x, features, dropout_keys, labels)
 
     def initialize_features(
-        self, x: tf.Tensor, features: Sequence[tf.Tensor] | None, dropout_keys: RowKeys | None = None
+        self,
+        x: tf.Tensor,
+        features: Sequence[tf.Tensor] | None,
+        dropout_keys: RowKeys | None = None,
+        labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Like `initialize`, but only for the layers that see the features; the others stay as they are."""
 
@@ -174,10 +198,11 @@ class PixelCNN(keras.layers.Layer):
         def run_position(number, *inputs):
             return _run_position(run, self.positions[number], *inputs)
 
-        return self._run(call_layer, run_position, x, features, dropout_keys)
+        return self._run(call_layer, run_position, x, features, dropout_keys, labels)
 
-    def _run(self, run, run_position, x, features, dropout_keys):
+    def _run(self, run, run_position, x, features, dropout_keys, labels):
         self._check(x, features)
+        classes = self.classes_of(labels)
         x = tf.cast(x, self.compute_dtype)
         x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
         streams = (
@@ -192,7 +217,7 @@ class PixelCNN(keras.layers.Layer):
                 skips = kept.pop() if step.is_second else (None, None)
                 keys = None if dropout_keys is None else fold_in(dropout_keys, step.number)
                 feature = None if features is None else features[step.number]
-                streams = run_position(step.number, *streams, *skips, feature, keys)
+                streams = run_position(step.number, *streams, *skips, feature, keys, classes)
             else:
                 layers = (self.halvings if step.kind == HALVE else self.doublings)[step.number]
                 streams = tuple(run(layer, stream) for layer, stream in zip(layers, streams, strict=True))
@@ -210,20 +235,37 @@ class PixelCNN(keras.layers.Layer):
             )
             raise ValueError(f"{self.name} needs {needed}; got {'none' if features is None else len(features)}.")
 
+    def classes_of(self, labels: tf.Tensor | None) -> tf.Tensor | None:
+        """One-hot labels `[B, num_classes]`, or None if the network takes no labels.
+
+        Raises:
+          ValueError: If there are none and the network needs them, there are some and it takes none, or one is out of range.
+        """
+        if (labels is None) != (not self.num_classes):
+            needed = (
+                f"labels, 0 to {self.num_classes - 1}"
+                if self.num_classes
+                else "no labels, because its num_classes is 0"
+            )
+            raise ValueError(f"{self.name} needs {needed}; got {'none' if labels is None else labels}.")
+        return None if labels is None else one_hot_labels(labels, self.num_classes, self.variable_dtype)
+
     def compute_output_shape(self, input_shape: Sequence[int | None], *rest: Any) -> tuple[int | None, ...]:
         """Returns the shape of the output for inputs of `input_shape`."""
         return (*input_shape[:-1], self.filters)
 
 
-def _run_position(run, blocks, vertical, horizontal, vertical_skip, horizontal_skip, feature, dropout_keys):
+def _run_position(
+    run, blocks, vertical, horizontal, vertical_skip, horizontal_skip, feature, dropout_keys, classes=None
+):
     """The unit of the vertical stream, then that of the horizontal stream, each by `run`."""
     vertical_block, horizontal_block = blocks
     vertical_keys, horizontal_keys = (
         None if dropout_keys is None else fold_in(dropout_keys, name) for name in ("vertical", "horizontal")
     )
-    vertical = run(vertical_block, vertical, vertical_skip, feature, vertical_keys)
+    vertical = run(vertical_block, vertical, vertical_skip, feature, vertical_keys, classes)
     skip = vertical if horizontal_skip is None else tf.concat([vertical, horizontal_skip], axis=-1)
-    return vertical, run(horizontal_block, horizontal, skip, feature, horizontal_keys)
+    return vertical, run(horizontal_block, horizontal, skip, feature, horizontal_keys, classes)
 
 
 def _call_position(blocks, *inputs):

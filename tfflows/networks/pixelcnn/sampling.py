@@ -30,6 +30,7 @@ def cached_sample(
     features: Sequence[tf.Tensor] | None = None,
     temperature: float | tf.Tensor = 1.0,
     rounded: bool = False,
+    labels: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Samples images from given uniform numbers; each activation of the network is computed once.
 
@@ -43,6 +44,7 @@ def cached_sample(
       features: The features that the network takes, or None.
       temperature: Factor of all noise.
       rounded: Whether each colour is rounded to a level before the next one sees it.
+      labels: The labels that the network takes, int32 `[B]`, or None.
 
     Returns:
       Float32 images `[B, H, W, 3]` in [-1, 1].
@@ -50,14 +52,16 @@ def cached_sample(
     References:
       Ramachandran et al. 2017, https://arxiv.org/abs/1704.06001.
     """
+    classes = network.classes_of(labels)
 
-    def draw(component_uniforms, uniforms, features):
-        return _Sampler(network, num_components, features, temperature, rounded).run(component_uniforms, uniforms)
+    def draw(component_uniforms, uniforms, features, classes):
+        sampler = _Sampler(network, num_components, features, classes, temperature, rounded)
+        return sampler.run(component_uniforms, uniforms)
 
     if tf.executing_eagerly():
         # Rows and pixels are loops of a graph: which levels are active in them is known when it is made.
         draw = tf.function(draw, autograph=False)
-    return draw(component_uniforms, uniforms, features)
+    return draw(component_uniforms, uniforms, features, classes)
 
 
 def naive_sample(
@@ -67,6 +71,7 @@ def naive_sample(
     uniforms: tf.Tensor,
     features: Sequence[tf.Tensor] | None = None,
     num_pixels: int | None = None,
+    labels: tf.Tensor | None = None,
     **options: Any,
 ) -> tf.Tensor:
     """Like `cached_sample`, but calls the whole network for each pixel.
@@ -78,6 +83,7 @@ def naive_sample(
       uniforms: As in `cached_sample`.
       features: As in `cached_sample`.
       num_pixels: If given, only the first `num_pixels` pixels in raster order are sampled; the others are 0.
+      labels: As in `cached_sample`.
       **options: `temperature` and `rounded` as in `cached_sample`.
 
     Returns:
@@ -87,7 +93,7 @@ def naive_sample(
     by_pixel = [_by_pixel(tensor) for tensor in (component_uniforms, uniforms)]
 
     def body(number, images):
-        out = tf.reshape(network(images, features), [batch, height * width, network.filters])
+        out = tf.reshape(network(images, features, None, labels), [batch, height * width, network.filters])
         drawn = sample(out[:, number], num_components, by_pixel[0][number], by_pixel[1][number], **options)
         here = tf.reshape(tf.one_hot(number, height * width), [1, height, width, 1])
         return number + 1, images + here * tf.reshape(drawn, [batch, 1, 1, 3])
@@ -107,14 +113,18 @@ def _with_shape_of(tensor, like):
 
 
 class _Sampler:
-    """State of one call: the folded kernels, and each unit's feature terms, which no pixel changes, for the whole image."""
+    """State of one call: the folded kernels, and each unit's terms of features and class, which no pixel changes."""
 
-    def __init__(self, network, num_components, features, temperature, rounded):
+    def __init__(self, network, num_components, features, classes, temperature, rounded):
         self._network = network
         self._kernels = Kernels(network)
         self._num_components = num_components
         self._options = {"temperature": temperature, "rounded": rounded}
         self._features = [self._feature_terms(number, features) for number in range(len(network.positions))]
+        self._classes = [
+            [None if classes is None else tf.cast(unit.class_term(classes), tf.float32) for unit in units]
+            for units in network.positions
+        ]
         self._num_levels = len(self._kernels.levels)
 
     def _feature_terms(self, number, features):
@@ -212,12 +222,14 @@ class _Sampler:
         def run(place, unit, x, skip):
             vertical, horizontal, number = unit
             vertical_feature, horizontal_feature = self._features[number]
+            vertical_class, horizontal_class = self._classes[number]
             at_row = None if vertical_feature is None else tf.gather(vertical_feature, row)[:, tf.newaxis]
-            x, before[place] = vertical(x, before[place], skip, at_row)
+            x, before[place] = vertical(x, before[place], skip, at_row, vertical_class)
             terms[number] = horizontal.row_terms(
                 carried["horizontal"][level][place],
                 by_column(x),
                 None if horizontal_feature is None else tf.gather(horizontal_feature, row),
+                horizontal_class,
             )
             return x
 
