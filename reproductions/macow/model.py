@@ -102,7 +102,7 @@ class _Flow:
     affine_prior: bool
     context_filters: int
     precision: str
-    bottom: bool
+    bottom: bool = True
 
     @classmethod
     def main(cls, experiment):
