@@ -98,6 +98,17 @@ def read_json(path: str | os.PathLike) -> Any:
         raise ValueError(f"{path}: not JSON of any use: {first_line(error)}.") from None
 
 
+def check_is_directory(path: str | os.PathLike) -> None:
+    """Checks that a path is a directory, or can become one.
+
+    Raises:
+      NotADirectoryError: If it, or a parent of it, is a file.
+    """
+    for place in (pathlib.Path(path), *pathlib.Path(path).parents):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(f"{path} cannot be a directory: {place} is a file. Give another path.")
+
+
 # TensorFlow looks for checkpoints by pattern.
 _PATTERN_CHARACTERS = re.compile(r"[\[\]*?\\]")
 

@@ -244,3 +244,51 @@ def test_refused_directories(tmp_path):
         load(tmp_path, image_shape=(16, 16, 3))
     with pytest.raises(ValueError, match="checkpoint must be one of"):
         load(PATHS["glow"], checkpoint="newest")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model, images: model.sample(2.5), "num_samples must be an integer"),
+        (lambda model, images: model.sample("2"), "num_samples must be an integer"),
+        (lambda model, images: model.sample(True), "num_samples must be an integer"),
+        (lambda model, images: model.log_prob(images, num_samples=2.5), "num_samples must be an integer"),
+        (lambda model, images: model.sample(2, seed=1.5), "seed must be an integer"),
+        (lambda model, images: model.sample(2, seed=2**63), "seed must be an integer"),
+        (lambda model, images: model.sample(2, seed=[0, 1]), "seed must be an integer"),
+        (lambda model, images: model.sample(2, "1"), "temperature must be a number"),
+        (lambda model, images: model.interpolate(images[0], images[1], num_frames=1), "num_frames must be an integer"),
+        (lambda model, images: model.interpolate(images[0], images[:2]), "in pairs of one shape"),
+        (lambda model, images: model.interpolate(images[0], images[1], labels=1), "labels must be a pair"),
+        (lambda model, images: model.bits_per_dim(None), "got None"),
+        (lambda model, images: model.check(images[:0]), "at least one image"),
+        (lambda model, images: model.fit(images, 1, labels=np.zeros([20], int)), "takes no labels"),
+    ],
+)
+def test_refused_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(loaded("glow"), images_of("glow")[0])
+
+
+def test_directories_that_are_files(tmp_path):
+    (tmp_path / "file").write_text("keep")
+    for write in (loaded("glow").export, loaded("glow").save):
+        for path in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(NotADirectoryError, match="is a file"):
+                write(path)
+
+
+def test_numbers_of_other_types():
+    model, (images, _) = loaded("glow"), images_of("glow")
+    np.testing.assert_array_equal(
+        model.sample(np.int64(2), np.float32(0.5), seed=np.uint8(3)), model.sample(2, 0.5, seed=3)
+    )
+    latents = model.encode(images[:2]).numpy()
+    np.testing.assert_array_equal(model.decode(latents.astype(np.float64)), images[:2])
+
+
+def test_images_of_unknown_shape_in_a_graph():
+    model, (images, _) = loaded("glow"), images_of("glow")
+    for shape in ([None, None, None, 3], None):
+        traced = tf.function(model.encode, input_signature=[tf.TensorSpec(shape, tf.uint8)], autograph=False)
+        np.testing.assert_allclose(traced(images[:2]), model.encode(images[:2]), atol=1e-4)

@@ -205,6 +205,8 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
 
     def _checked(self, images):
         images = tf.convert_to_tensor(images)
+        if images.shape.rank is None or not images.shape[1:].is_fully_defined():
+            images = tf.ensure_shape(images, [None, *self.image_shape])  # such as after tf.io.decode_png
         if images.dtype != tf.uint8 or not images.shape[1:].is_compatible_with(self.image_shape):
             raise ValueError(
                 f"The model takes batches of uint8 images {self.image_shape}, got a batch of {images.dtype.name} of shape "

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
+from tfflows.files import check_is_directory
 from tfflows.math.random import fold_in, row_keys
 from tfflows.tracing.variables import named_variables
 
@@ -118,8 +119,10 @@ def export(model: ImageModel, directory: str | os.PathLike, conditional: bool = 
 
     Raises:
       FileExistsError: If the directory holds something that is no SavedModel.
+      NotADirectoryError: If it, or a parent of it, is a file.
     """
     directory = pathlib.Path(directory)
+    check_is_directory(directory)
     if directory.exists() and any(directory.iterdir()) and not (directory / "saved_model.pb").exists():
         raise FileExistsError(f"{directory} holds files that are no SavedModel. Give another directory.")
     exported = ExportedModel(model, conditional)

@@ -32,6 +32,8 @@ def continue_training(
     changes: dict[str, Any],
 ) -> TrainingSummary:
     """Trains a `tfflows.models.Model`; see its `fit`."""
+    if labels is not None and not model.is_conditional:
+        raise ValueError("The model takes no labels, got some; leave them out.")
     source = as_source(images, labels, split="train")
     experiment, optimizer = _experiment(model, optimizer, num_steps, changes)
     trainer = Trainer(

@@ -144,6 +144,8 @@ def load(
     description = _describe(path, stored, image_shape, num_classes, data_dir)
     if not any((path / place).exists() for place in (WEIGHTS_FILE, "checkpoints", "best")):
         raise FileNotFoundError(_no_checkpoint(path, checkpoint))
+    if getattr(experiment, "conditional", False) and not description.num_classes:
+        raise WorkdirError(f"The model in {path} takes labels: give num_classes=N with image_shape, or data_dir.")
     image_model = _build(paper, experiment, description)
     averaged = bool(experiment.ema_decay) and not raw
     step = _restore(path, image_model, checkpoint, averaged)
@@ -179,6 +181,8 @@ def _find(model, models_dir):
             f"{path} is not the working directory of a run: it has no {EXPERIMENT_FILE}. Check its path, or train first."
         )
     there = f"the models in {directory} are: {', '.join(names)}" if names else f"there are no models in {directory}"
+    if not names and models_dir is None:
+        there = "an installed package brings no models: give the directory of a run, or models_dir"
     raise FileNotFoundError(f"No working directory and no model {str(model)!r}; {there}.")
 
 

@@ -14,7 +14,6 @@ from absl import logging
 
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
-from tfflows.evaluation.interpolation import interpolate
 from tfflows.evaluation.latents import is_conditional, num_classes_of
 from tfflows.math.random import fold_in, row_keys, uniform_rows
 from tfflows.models.description import ModelDescription
@@ -200,10 +199,11 @@ class Model:
         images, labels = self._images(images), self._labels(labels, images)
         if num_samples is None:
             return self._run("log_prob", (images, labels), seed)
+        num_samples = _integer("num_samples", num_samples)
         static = tf.get_static_value(num_samples)
         if static is not None and static < 1:
             raise ValueError(f"num_samples must be at least 1, got {static}.")
-        return self._run("importance_log_prob", (images, labels), seed, tf.cast(num_samples, tf.int32))
+        return self._run("importance_log_prob", (images, labels), seed, num_samples)
 
     # ------------------------------------------------------------------------------------------------ samples, latents
 
@@ -228,7 +228,8 @@ class Model:
         Raises:
           ValueError: If a number is out of range, or the model takes no labels.
         """
-        number, degree = tf.get_static_value(num_samples), tf.get_static_value(temperature)
+        num_samples = _integer("num_samples", num_samples)
+        number, degree = tf.get_static_value(num_samples), _number("temperature", temperature)
         if number is not None and number < 1:
             raise ValueError(f"num_samples must be at least 1, got {number}.")
         if degree is not None and not (math.isfinite(degree) and degree >= 0):
@@ -263,6 +264,9 @@ class Model:
     def decode(self, latents: Images, labels: Labels | None = None, seed: int | tf.Tensor | None = None) -> tf.Tensor:
         """Images of latents: of flows the images that were encoded, at the model's bits per colour.
 
+        An image that the model finds all but impossible may come back wrong: where a coupling saturates, float32 cannot tell its
+        values apart. `check(images)` measures by how many grey levels.
+
         Args:
           latents: float `[B, *latent_shape]`.
           labels: As in `bits_per_dim`.
@@ -276,7 +280,7 @@ class Model:
           ValueError: If the latents do not have the model's shape, or there is not a valid label for each image.
         """
         self._check_latents("decode")
-        latents = tf.convert_to_tensor(latents)
+        latents = tf.cast(tf.convert_to_tensor(latents), self._dtype)
         shape = latents.shape
         if shape.rank is not None and not shape[1:].is_compatible_with(self.latent_shape):
             raise ValueError(f"The model decodes latents [B, {_listed(self.latent_shape)}], got shape {shape}.")
@@ -336,16 +340,32 @@ class Model:
           Kingma & Dhariwal 2018, figure 5, https://arxiv.org/abs/1807.03039.
         """
         self._check_latents("interpolate")
+        if not isinstance(num_frames, int | np.integer) or num_frames < 2:
+            raise ValueError(f"num_frames must be an integer of at least 2, counting both ends, got {num_frames!r}.")
         ends = [np.asarray(images_a), np.asarray(images_b)]
-        single = all(end.ndim == 3 for end in ends)
+        if ends[0].shape != ends[1].shape:
+            raise ValueError(
+                "Images to interpolate must come in pairs of one shape, got "
+                f"{list(ends[0].shape)} and {list(ends[1].shape)}."
+            )
+        single = ends[0].ndim == 3
         if single:
             ends = [end[np.newaxis] for end in ends]
-        if labels is None and not self.is_conditional:
-            own = None
-        else:
-            first, second = labels if labels is not None else (None, None)
-            own = [np.asarray(self._labels(one, end)) for one, end in ((first, ends[0]), (second, ends[1]))]
-        frames = interpolate(self.distribution, *ends, num_frames, seed, own, self.batch_size)
+        if labels is not None and (isinstance(labels, str | int) or len(labels) != 2):
+            raise ValueError(f"labels must be a pair, those of images_a and those of images_b, got {labels!r}.")
+        # a and b of a pair lie side by side, so that their noise does not depend on how many pairs follow.
+        rows = np.stack(ends, axis=1).reshape(-1, *ends[0].shape[1:])
+        first, second = (None, None) if labels is None else labels
+        pairs = np.stack([self._labels(first, ends[0]), self._labels(second, ends[1])], axis=1)
+        latents = self._run("encode", (self._images(rows), tf.constant(pairs.reshape(-1))), seed).numpy()
+        latents = latents.reshape(len(pairs), 2, 1, *self.latent_shape)
+        alphas = np.linspace(0.0, 1.0, num_frames, dtype=latents.dtype)
+        weights = alphas.reshape(-1, *[1] * len(self.latent_shape))
+        # Not a + alpha (b - a): this form gives b itself at alpha = 1.
+        line = ((1 - weights) * latents[:, 0] + weights * latents[:, 1]).reshape(-1, *self.latent_shape)
+        nearer = pairs[:, (alphas > 0.5).astype(int)].reshape(-1)
+        frames = self._finite(self._run("decode", (tf.constant(line), tf.constant(nearer)), 0)).numpy()
+        frames = frames.reshape(len(pairs), num_frames, *self.image_shape)
         return frames[0] if single else frames
 
     # -------------------------------------------------------------------------------------------- checks, training, export
@@ -367,6 +387,8 @@ class Model:
         from tfflows.evaluation.checks import check_model
 
         images = self._images(images)
+        if not len(images):
+            raise ValueError("Give at least one image, got none.")
         return check_model(self.distribution, images, labels=self._labels(labels, images), seed=seed)
 
     def fit(
@@ -472,7 +494,14 @@ class Model:
             raise TypeError(f"{type(self.distribution).__name__} has no latents, so it has no {method}.")
 
     def _images(self, images):
+        if images is None:
+            raise ValueError(f"Give uint8 images [B, {_listed(self.image_shape)}], got None.")
         return self.distribution.check_images(images)
+
+    @functools.cached_property
+    def _dtype(self):
+        variables = self.distribution.variables
+        return variables[0].dtype if variables else tf.float32
 
     def _labels(self, labels, like=None, num_rows=None):
         """int32 labels, one for each row of `like`, or `num_rows` of them; zeros for a model that takes none."""
@@ -485,6 +514,8 @@ class Model:
             raise ValueError("The model is conditional: it needs a label for each image, got none.")
         if isinstance(labels, str):
             labels = self._class_number(labels)
+        elif isinstance(labels, list | tuple):
+            labels = [self._class_number(label) if isinstance(label, str) else label for label in labels]
         labels = tf.convert_to_tensor(labels)
         if not labels.dtype.is_integer or labels.shape.rank not in (0, 1):
             raise ValueError(f"Labels must be integers [B], or one for all, got {labels.dtype.name} {labels.shape}.")
@@ -510,7 +541,7 @@ class Model:
 
     def _run(self, name, rows, seed, *rest):
         """Calls one of `_FUNCTIONS` on rows: in batches if eager, else as it is."""
-        seed = tf.cast(seed, tf.int64)
+        seed = _integer("seed", seed, tf.int64)
         function = functools.partial(_FUNCTIONS[name], self.distribution)
         if not tf.executing_eagerly():
             return function(*rows, seed, tf.constant(0, tf.int64), *rest)
@@ -584,6 +615,35 @@ _FUNCTIONS = {
     "decode": _decode,
     "decode_drawn": _decode_drawn,
 }
+
+
+def _integer(name, value, dtype=tf.int32):
+    """A scalar integer tensor of the type.
+
+    Raises:
+      ValueError: If the value is something else, or does not fit the type.
+    """
+    if tf.is_tensor(value) or isinstance(value, np.ndarray | np.generic):
+        given = tf.convert_to_tensor(value)
+        if given.dtype.is_integer and given.shape.rank in (0, None):
+            return tf.cast(given, dtype)
+    elif isinstance(value, int) and not isinstance(value, bool) and dtype.min <= value <= dtype.max:
+        return tf.constant(value, dtype)
+    raise ValueError(f"{name} must be an integer from {dtype.min} to {dtype.max}, got {value!r}.")
+
+
+def _number(name, value):
+    """The value of a scalar number as far as it is known: None for a tensor of a graph.
+
+    Raises:
+      ValueError: If it is no number.
+    """
+    known = tf.get_static_value(value) if tf.is_tensor(value) else value
+    if known is None and tf.is_tensor(value):
+        return None
+    if np.ndim(known) or isinstance(known, str | bytes | bool) or not np.isreal(known) or known is None:
+        raise ValueError(f"{name} must be a number, got {value!r}.")
+    return float(known)
 
 
 def _listed(values):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfflows.distributions.image_model import ImageModel
 from tfflows.extras import require
-from tfflows.files import atomic_write
+from tfflows.files import atomic_write, check_is_directory
 from tfflows.models.description import ModelDescription
 from tfflows.tracing.variables import named_variables
 from tfflows.training.workdir import EXPERIMENT_FILE
@@ -41,9 +41,11 @@ def save(
     Raises:
       MissingExtraError: If safetensors is not installed.
       FileExistsError: If the directory holds other files.
+      NotADirectoryError: If it, or a parent of it, is a file.
     """
     save_file = require("safetensors.numpy", "checkpoints").save
     directory = pathlib.Path(directory)
+    check_is_directory(directory)
     if directory.is_dir() and any(directory.iterdir()) and not (directory / WEIGHTS_FILE).exists():
         raise FileExistsError(f"{directory} holds files of another kind. Give another directory.")
     directory.mkdir(parents=True, exist_ok=True)
