@@ -146,6 +146,7 @@ def test_frozen_layers_stay_as_they_are_and_regularizers_count():
     assert np.all(network.bias.numpy() == 0.0) and np.any(network.kernel.numpy() != kernel)
 
 
+@pytest.mark.slow
 def test_variables_that_are_made_later_are_refused():
     network = keras.layers.Dense(2)
 
@@ -261,6 +262,7 @@ def test_evaluations_do_not_depend_on_batches_or_on_what_ran_before(trained):
     np.testing.assert_allclose(model(IMAGES), expected.per_image, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_callbacks(tmp_path):
     model = adapted(optimizer=keras.optimizers.SGD(-0.1))  # it gets worse
     best = str(tmp_path / "best.weights.h5")
@@ -410,6 +412,7 @@ def test_a_flow_layer_and_its_inverse_share_variables(tmp_path):
         model.save(str(tmp_path / "model.keras"))
 
 
+@pytest.mark.slow
 def test_a_flow_layer_trains_all_its_variables():
     bijector = Chain(glow_step())
     inputs, layer = keras.Input(SHAPE), FlowLayer(bijector)

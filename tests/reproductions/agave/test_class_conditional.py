@@ -104,6 +104,7 @@ def test_weights_go_out_and_in_by_the_names_of_the_released_code():
         load_weights(make(), export_weights(make(num_classes=0)))
 
 
+@pytest.mark.slow
 def test_training_moves_the_weights_of_the_classes_it_sees():
     model = make(num_blocks=1, dropout_rate=0.5)
     before = {name: variable.numpy() for name, variable in class_weights(model).items()}
