@@ -462,16 +462,7 @@ def inverse_and_log_det(
     """
     if isinstance(bijector, Bijector) and bijector.inverse_min_event_ndims == event_ndims:
         return bijector.inverse_and_log_det(y, condition)
-
-    def run(direction, y, condition):
-        kwargs = {} if condition is None else {"condition": condition}
-        y = tf.identity(y)  # TFP's cache knows nothing of a new tensor
-        log_det = bijector.inverse_log_det_jacobian(y, event_ndims=event_ndims, **kwargs)
-        pair = bijector.inverse(y, **kwargs), broadcast_log_det(log_det, y, event_ndims)
-        check_finite(bijector, pair, (y, condition), direction)
-        return pair
-
-    return noting(run, bijector, INVERSE, y, event_ndims, condition)
+    return _foreign_pair(bijector, INVERSE, y, event_ndims, condition)
 
 
 def forward_and_log_det(
@@ -480,16 +471,23 @@ def forward_and_log_det(
     """Computes `(y, log |det dy/dx|)` with any TFP bijector; the arguments are as for `inverse_and_log_det`."""
     if isinstance(bijector, Bijector) and bijector.forward_min_event_ndims == event_ndims:
         return bijector.forward_and_log_det(x, condition)
+    return _foreign_pair(bijector, FORWARD, x, event_ndims, condition)
+
+
+def _foreign_pair(bijector, direction, x, event_ndims, condition):
+    """The pair of a bijector whose primitive it is not: TFP's two methods, one after the other."""
+    value_of = bijector.inverse if direction == INVERSE else bijector.forward
+    log_det_of = bijector.inverse_log_det_jacobian if direction == INVERSE else bijector.forward_log_det_jacobian
 
     def run(direction, x, condition):
         kwargs = {} if condition is None else {"condition": condition}
         x = tf.identity(x)  # TFP's cache knows nothing of a new tensor
-        log_det = bijector.forward_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
-        pair = bijector.forward(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
+        log_det = log_det_of(x, event_ndims=event_ndims, **kwargs)
+        pair = value_of(x, **kwargs), broadcast_log_det(log_det, x, event_ndims)
         check_finite(bijector, pair, (x, condition), direction)
         return pair
 
-    return noting(run, bijector, FORWARD, x, event_ndims, condition)
+    return noting(run, bijector, direction, x, event_ndims, condition)
 
 
 def value_and_log_det(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         save_directions,
     )
     from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
-    from tfflows.evaluation.interpolation import interpolate, write_interpolation
+    from tfflows.evaluation.interpolation import interpolate, interpolate_with, write_interpolation
     from tfflows.evaluation.jacobians import estimated_log_abs_det, log_abs_det
     from tfflows.evaluation.latent_use import describe_terms, measure_terms
     from tfflows.evaluation.latents import LatentCodec, is_conditional, num_classes_of
@@ -48,7 +48,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "save_directions",
         ],
         "importance": ["ImportanceBitsPerDim", "ImportanceEvaluator"],
-        "interpolation": ["interpolate", "write_interpolation"],
+        "interpolation": ["interpolate", "interpolate_with", "write_interpolation"],
         "jacobians": ["estimated_log_abs_det", "log_abs_det"],
         "latent_use": ["describe_terms", "measure_terms"],
         "latents": ["LatentCodec", "is_conditional", "num_classes_of"],

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -59,6 +59,36 @@ def interpolate(
       >>> print(interpolate(model, black, white, num_steps=2).reshape(-1))  # at 1 bit
       [  0 128]
     """
+    codec = LatentCodec(model, min(batch_size, max(1, len(images_a) * num_steps)), jit_compile)
+    return interpolate_with(
+        lambda images, labels: codec.encode(images, seed, labels), codec.decode, images_a, images_b, num_steps, labels
+    )
+
+
+def interpolate_with(
+    encode: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    decode: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    images_a: np.ndarray,
+    images_b: np.ndarray,
+    num_steps: int = 5,
+    labels: Sequence[np.ndarray] | None = None,
+) -> np.ndarray:
+    """As `interpolate`, with functions that encode and decode any number of images.
+
+    Args:
+      encode: Function `(images, labels) -> latents`.
+      decode: Function `(latents, labels) -> images`.
+      images_a: As in `interpolate`.
+      images_b: As in `interpolate`.
+      num_steps: As in `interpolate`.
+      labels: As in `interpolate`.
+
+    Returns:
+      uint8 `[P, num_steps, H, W, C]`.
+
+    Raises:
+      ValueError: As for `interpolate`.
+    """
     images_a, images_b = np.asarray(images_a), np.asarray(images_b)
     if images_a.shape != images_b.shape:
         raise ValueError(
@@ -69,18 +99,18 @@ def interpolate(
     if num_steps < 2:
         raise ValueError(f"num_steps must be at least 2, counting both ends, got {num_steps}.")
     num_pairs = len(images_a)
-    codec = LatentCodec(model, min(batch_size, num_pairs * num_steps), jit_compile)
     label_pairs = _label_pairs(labels, num_pairs)
     # a and b of a pair lie side by side, so that their noise does not depend on how many pairs follow.
     ends = np.stack([images_a, images_b], axis=1).reshape(-1, *images_a.shape[1:])
-    latents = codec.encode(ends, seed, None if labels is None else label_pairs.reshape(-1))
-    latents = latents.reshape(num_pairs, 2, 1, *codec.latent_shape)
-    alphas = np.linspace(0.0, 1.0, num_steps, dtype=np.float32)
-    weights = alphas.reshape(-1, *[1] * len(codec.latent_shape))
+    latents = encode(ends, None if labels is None else label_pairs.reshape(-1))
+    shape = latents.shape[1:]
+    latents = latents.reshape(num_pairs, 2, 1, *shape)
+    alphas = np.linspace(0.0, 1.0, num_steps, dtype=latents.dtype)
+    weights = alphas.reshape(-1, *[1] * len(shape))
     # Not e_a + alpha (e_b - e_a): this form gives e_b itself at alpha = 1.
     line = (1 - weights) * latents[:, 0] + weights * latents[:, 1]
     step_labels = None if labels is None else label_pairs[:, (alphas > 0.5).astype(int)].reshape(-1)
-    images = codec.decode(line.reshape(-1, *codec.latent_shape), step_labels)
+    images = decode(line.reshape(-1, *shape), step_labels)
     return images.reshape(num_pairs, num_steps, *images.shape[1:])
 
 

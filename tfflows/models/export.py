@@ -12,10 +12,10 @@ import tensorflow as tf
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
 from tfflows.files import check_is_directory
-from tfflows.math.random import fold_in, row_keys
+from tfflows.models.functions import FUNCTIONS
 from tfflows.tracing.variables import named_variables
 
-_FUNCTIONS = ("bits_per_dim", "sample", "encode", "decode", "reconstruct")
+_NAMES = ("bits_per_dim", "sample", "encode", "decode", "reconstruct")
 _SEED = tf.TensorSpec([], tf.int64, "seed")
 
 
@@ -46,26 +46,25 @@ class ExportedModel(tf.Module):
         images = tf.TensorSpec([None, *model.image_shape], tf.uint8, "images")
         labels = [tf.TensorSpec([None], tf.int32, "labels")] if conditional else []
 
-        def condition(given, num_rows):
-            labels = tf.broadcast_to(given[0], [num_rows]) if conditional else tf.zeros([num_rows], tf.int32)
-            return model.condition_of(labels)
+        start = tf.constant(0, tf.int64)
 
-        def keys_of(seed, stream):
-            return fold_in(row_keys(seed), stream)
+        def labels_of(given, num_rows):
+            return tf.broadcast_to(given[0], [num_rows]) if conditional else tf.zeros([num_rows], tf.int32)
 
         def measure(images, seed, *labels):
-            elbo = model.elbo(images, keys_of(seed, "evaluation"), condition(labels, tf.shape(images)[0]))
-            return {"bits_per_dim": bits_per_dim(elbo, model.num_dimensions)}
+            log_prob = FUNCTIONS["log_prob"](model, images, labels_of(labels, tf.shape(images)[0]), seed, start)
+            return {"bits_per_dim": bits_per_dim(log_prob, model.num_dimensions)}
 
         def sample(num, seed, temperature, *label):
-            return {"images": model.sample(num, row_keys(seed), temperature, condition(label, num))}
+            images, _ = FUNCTIONS["sample"](model, labels_of(label, num), seed, start, temperature)
+            return {"images": images}
 
         def encode(images, seed, *labels):
-            latents = model.encode(images, keys_of(seed, "encode"), condition(labels, tf.shape(images)[0]))
-            return {"latents": latents}
+            return {"latents": FUNCTIONS["encode"](model, images, labels_of(labels, tf.shape(images)[0]), seed, start)}
 
         def decode(latents, *labels):
-            return {"images": model.decode(latents, condition(labels, tf.shape(latents)[0]))}
+            images, _ = FUNCTIONS["decode"](model, latents, labels_of(labels, tf.shape(latents)[0]), None, start)
+            return {"images": images}
 
         def reconstruct(images, seed, *labels):
             return decode(encode(images, seed, *labels)["latents"], *labels)
@@ -88,7 +87,7 @@ class ExportedModel(tf.Module):
     @property
     def functions(self) -> dict[str, Callable]:
         """Its functions by name."""
-        return {name: getattr(self, name) for name in _FUNCTIONS if hasattr(self, name)}
+        return {name: getattr(self, name) for name in _NAMES if hasattr(self, name)}
 
 
 def _traced(function: Callable, *signature: tf.TensorSpec) -> Callable:

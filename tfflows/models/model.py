@@ -14,9 +14,11 @@ from absl import logging
 
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
+from tfflows.evaluation.interpolation import interpolate_with
 from tfflows.evaluation.latents import is_conditional, num_classes_of
 from tfflows.math.random import fold_in, row_keys, uniform_rows
 from tfflows.models.description import ModelDescription
+from tfflows.models.functions import FUNCTIONS
 from tfflows.tracing.finite import naming_singular
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 
 Images = np.ndarray | tf.Tensor
 Labels = np.ndarray | tf.Tensor | Sequence[int] | int | str
-
-# Streams of noise, as in the evaluation of runs and in their pictures: the same seeds give the same numbers there and here.
-_EVALUATION, _IMPORTANCE, _ENCODE, _LABELS = "evaluation", "importance", "encode", "labels"
 
 
 class Model:
@@ -343,29 +342,21 @@ class Model:
         if not isinstance(num_frames, int | np.integer) or num_frames < 2:
             raise ValueError(f"num_frames must be an integer of at least 2, counting both ends, got {num_frames!r}.")
         ends = [np.asarray(images_a), np.asarray(images_b)]
-        if ends[0].shape != ends[1].shape:
-            raise ValueError(
-                "Images to interpolate must come in pairs of one shape, got "
-                f"{list(ends[0].shape)} and {list(ends[1].shape)}."
-            )
-        single = ends[0].ndim == 3
+        single = all(end.ndim == 3 for end in ends)
         if single:
             ends = [end[np.newaxis] for end in ends]
         if labels is not None and (isinstance(labels, str | int) or len(labels) != 2):
             raise ValueError(f"labels must be a pair, those of images_a and those of images_b, got {labels!r}.")
-        # a and b of a pair lie side by side, so that their noise does not depend on how many pairs follow.
-        rows = np.stack(ends, axis=1).reshape(-1, *ends[0].shape[1:])
-        first, second = (None, None) if labels is None else labels
-        pairs = np.stack([self._labels(first, ends[0]), self._labels(second, ends[1])], axis=1)
-        latents = self._run("encode", (self._images(rows), tf.constant(pairs.reshape(-1))), seed).numpy()
-        latents = latents.reshape(len(pairs), 2, 1, *self.latent_shape)
-        alphas = np.linspace(0.0, 1.0, num_frames, dtype=latents.dtype)
-        weights = alphas.reshape(-1, *[1] * len(self.latent_shape))
-        # Not a + alpha (b - a): this form gives b itself at alpha = 1.
-        line = ((1 - weights) * latents[:, 0] + weights * latents[:, 1]).reshape(-1, *self.latent_shape)
-        nearer = pairs[:, (alphas > 0.5).astype(int)].reshape(-1)
-        frames = self._finite(self._run("decode", (tf.constant(line), tf.constant(nearer)), 0)).numpy()
-        frames = frames.reshape(len(pairs), num_frames, *self.image_shape)
+        if labels is not None or self.is_conditional:
+            given = (None, None) if labels is None else labels
+            labels = [self._labels(own, end).numpy() for own, end in zip(given, ends, strict=True)]
+        frames = interpolate_with(
+            lambda images, labels: self.encode(images, labels, seed).numpy(),
+            lambda latents, labels: self.decode(latents, labels).numpy(),
+            *ends,
+            num_frames,
+            labels,
+        )
         return frames[0] if single else frames
 
     # -------------------------------------------------------------------------------------------- checks, training, export
@@ -536,13 +527,13 @@ class Model:
         return names.index(name)
 
     def _random_labels(self, num_samples, seed):
-        uniforms = uniform_rows(fold_in(row_keys(seed), _LABELS), num_samples, [])
+        uniforms = uniform_rows(fold_in(row_keys(seed), "labels"), num_samples, [])
         return tf.cast(uniforms * self.num_classes, tf.int32)
 
     def _run(self, name, rows, seed, *rest):
-        """Calls one of `_FUNCTIONS` on rows: in batches if eager, else as it is."""
+        """Calls one of `FUNCTIONS` on rows: in batches if eager, else as it is."""
         seed = _integer("seed", seed, tf.int64)
-        function = functools.partial(_FUNCTIONS[name], self.distribution)
+        function = functools.partial(FUNCTIONS[name], self.distribution)
         if not tf.executing_eagerly():
             return function(*rows, seed, tf.constant(0, tf.int64), *rest)
         num_rows = len(rows[0])
@@ -558,7 +549,7 @@ class Model:
 
     def _compiled(self, name):
         if name not in self._traced:
-            function = functools.partial(_FUNCTIONS[name], self.distribution)
+            function = functools.partial(FUNCTIONS[name], self.distribution)
             self._traced[name] = tf.function(function, autograph=False, reduce_retracing=True)
         return self._traced[name]
 
@@ -577,44 +568,6 @@ class Model:
                 len(images),
             )
         return images
-
-
-def _log_prob(model, images, labels, seed, start):
-    return model.elbo(images, fold_in(row_keys(seed, 0, start), _EVALUATION), model.condition_of(labels))
-
-
-def _importance_log_prob(model, images, labels, seed, start, num_samples):
-    keys = fold_in(row_keys(seed, 0, start), _IMPORTANCE)
-    return model.importance_weighted_log_prob(images, keys, num_samples, model.condition_of(labels))
-
-
-def _sample(model, labels, seed, start, temperature):
-    return model.sample_and_check(
-        tf.shape(labels)[0], row_keys(seed, 0, start), temperature, model.condition_of(labels)
-    )
-
-
-def _encode(model, images, labels, seed, start):
-    return model.encode(images, fold_in(row_keys(seed, 0, start), _ENCODE), model.condition_of(labels))
-
-
-def _decode(model, latents, labels, seed, start):
-    del seed, start
-    return model.decode_and_check(latents, model.condition_of(labels))
-
-
-def _decode_drawn(model, latents, labels, seed, start):
-    return model.decode_and_check(latents, model.condition_of(labels), row_keys(seed, 0, start))
-
-
-_FUNCTIONS = {
-    "log_prob": _log_prob,
-    "importance_log_prob": _importance_log_prob,
-    "sample": _sample,
-    "encode": _encode,
-    "decode": _decode,
-    "decode_drawn": _decode_drawn,
-}
 
 
 def _integer(name, value, dtype=tf.int32):
