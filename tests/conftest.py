@@ -19,6 +19,9 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration() for _ in range(NUM_LOGICAL_DEVICES)],
 )
 
+# As `process_options` does: nearly every graph of the tests runs once, which is not worth optimizing it.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
 
 def pytest_collection_modifyitems(items):
     """Tests that start processes of their own first: begun last, one of them would keep one core waiting for the other."""

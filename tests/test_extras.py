@@ -1,11 +1,14 @@
 """Optional packages: the library imports without them, and says which extra has the one that is missing."""
 
+import ast
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import tfflows
 from tfflows.data import load_dataset
 from tfflows.extras import MissingExtraError, require
 from tfflows.interop.sources import read_source
@@ -65,6 +68,27 @@ def test_progress_on_a_terminal_without_tqdm_writes_lines(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("train 1/2, bits/dim 3.5")
 
 
+def imported_with(module):
+    """Names of the packages that are imported when the module is, from its source."""
+    statements = list(ast.parse(module.read_text(encoding="utf-8")).body)
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            yield statement.module.partition(".")[0]
+        elif isinstance(statement, ast.Try | ast.With | ast.ClassDef) or (
+            isinstance(statement, ast.If) and "TYPE_CHECKING" not in ast.dump(statement.test)
+        ):
+            statements += [child for child in ast.walk(statement) if isinstance(child, ast.Import | ast.ImportFrom)]
+
+
+def test_no_module_of_the_library_imports_an_extra_first_thing():
+    modules = list(pathlib.Path(tfflows.__file__).parent.rglob("*.py"))
+    found = {(module.name, name) for module in modules for name in imported_with(module)}
+    assert len(modules) > 100 and ("base.py", "tensorflow") in found
+    assert [(module, name) for module, name in found if name in OPTIONAL] == []
+
+
 IMPORT_ALL = f"""
 import sys
 sys.modules.update(dict.fromkeys({OPTIONAL}))
@@ -75,6 +99,7 @@ for module in pkgutil.walk_packages(tfflows.__path__, "tfflows."):
 """
 
 
+@pytest.mark.slow
 def test_no_module_of_the_library_needs_an_extra_to_be_imported():
     # tensorflow-datasets brings tqdm itself: it is hidden after that import.
     code = "import tensorflow_datasets\n" + IMPORT_ALL

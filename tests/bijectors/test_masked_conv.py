@@ -59,7 +59,7 @@ def test_parts_equal_the_whole_and_so_do_gradients(two_threads, context_filters)
             total = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(log_det)
         return [y, log_det, *tape.gradient(total, [x, *bijector.trainable_variables])]
 
-    in_parts = tf.function(result_and_gradients)
+    in_parts = tf.function(result_and_gradients, autograph=False)
     graph = in_parts.get_concrete_function(x).graph
     assert any(operation.type == "Split" and len(operation.outputs) == 2 for operation in graph.get_operations())
     for part, whole in zip(in_parts(x), result_and_gradients(x), strict=True):

@@ -47,9 +47,18 @@ def noise(num_samples, seed=0):
     return np.stack(rows).astype(np.float64)
 
 
-@pytest.mark.parametrize("replicas", slow_but([1, 3], [1, 2, 3]))
-@pytest.mark.parametrize(("batch_size", "samples_per_call"), [(4, 16), (11, 3), (100, 10), (3, 1)])
-def test_the_bound_is_that_of_the_weights(replicas, batch_size, samples_per_call):
+SIZES = [(4, 16), (11, 3), (100, 10), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "samples_per_call", "replicas"),
+    slow_but(
+        [*((*sizes, 1) for sizes in SIZES), (3, 1, 3)],
+        [(*sizes, replicas) for sizes in SIZES for replicas in (1, 2, 3)],
+        rows=True,
+    ),
+)
+def test_the_bound_is_that_of_the_weights(batch_size, samples_per_call, replicas):
     result = evaluator(
         NoisyLevels(), replicas=replicas, batch_size=batch_size, samples_per_call=samples_per_call
     ).evaluate()

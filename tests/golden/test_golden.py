@@ -39,18 +39,8 @@ def values_of(workdir):
 
 
 @pytest.fixture(autouse=True)
-def quick_graphs(without_graph_optimization, monkeypatch):
+def quick_graphs(monkeypatch):
     monkeypatch.chdir(ROOT)
-
-
-@pytest.fixture
-def without_graph_optimization():
-    """As `trim_graph_optimizer` leaves it, put back afterwards."""
-    import tensorflow as tf
-
-    before = tf.config.optimizer.get_experimental_options()
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **before})
 
 
 @pytest.mark.parametrize("paper", [*project.PAPERS, project.TOY])

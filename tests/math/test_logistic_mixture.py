@@ -82,7 +82,7 @@ def test_inverse(dtype, tolerance, compiled):
     _, raw_scale, shift, logits, means, log_scales = inputs(dtype)
     scale = tf.tanh(raw_scale)
     query = (tf.constant(np.asarray(arrays()["in/y_query"], np.float64), dtype) - shift) * tf.exp(-scale)
-    run = tf.function(mixture_logit_inverse, jit_compile=compiled)
+    run = tf.function(mixture_logit_inverse, jit_compile=compiled, autograph=False)
     least = tf.cast(MIN_LOG_SCALE, log_scales.dtype)
     x, log_det = run(query, logits, means, tf.maximum(log_scales, least))
     assert_near(x, reference("x_of_yq"), tolerance)
@@ -104,7 +104,7 @@ def random_mixture(spread, dtype, size=4096, components=32):
 def test_evaluations_and_error_of_the_inverse(spread, compiled):
     mixture = random_mixture(spread, tf.float32)
     y = 3 * tf.random.stateless_normal([4096], [4, 0])
-    x, count = tf.function(solve, jit_compile=compiled)(y, *mixture)
+    x, count = tf.function(solve, jit_compile=compiled, autograph=False)(y, *mixture)
     exact, _ = solve(tf.cast(y, tf.float64), *(tf.cast(value, tf.float64) for value in mixture))
     residual, _ = mixture_logit(exact, *(tf.cast(value, tf.float64) for value in mixture))
     assert_near(residual, y, 1e-12)
@@ -193,7 +193,7 @@ def test_second_derivatives_of_the_inverse(mode):
     mixture = [tf.constant(values, tf.float64)[:, tf.newaxis] for values in ([0.0, 1.0], [-1.0, 2.0], [0.0, -1.0])]
     run = functools.partial(derivatives, mixture_logit_inverse)
     if mode != "eager":
-        run = tf.function(run, jit_compile=mode == "jit")
+        run = tf.function(run, jit_compile=mode == "jit", autograph=False)
     value, log_derivative = run(tf.constant([0.3], tf.float64), *mixture)
     np.testing.assert_allclose(value[2], [-0.14600], atol=1e-5)
     np.testing.assert_allclose(log_derivative[2], [0.38674], atol=1e-5)

@@ -140,7 +140,7 @@ def test_gradients_flow_through():
 def test_the_graph_does_not_grow_with_the_image():
     kernel = kernel_of("masked", "A", (3, 3))
 
-    @tf.function
+    @tf.function(autograph=False)
     def inverse(latents):
         return sequential_inverse(latents, kernel, "masked", "A", decode)
 
@@ -154,7 +154,9 @@ def test_the_graph_does_not_grow_with_the_image():
 def test_needs_a_static_size():
     kernel = kernel_of("shifted", "A", (2, 3))
     signature = [tf.TensorSpec([None, None, 4, CHANNELS], tf.float64)]
-    inverse = tf.function(lambda x: sequential_inverse(x, kernel, "shifted", "A", decode), input_signature=signature)
+    inverse = tf.function(
+        lambda x: sequential_inverse(x, kernel, "shifted", "A", decode), input_signature=signature, autograph=False
+    )
     with pytest.raises(ValueError, match="static image size"):
         inverse.get_concrete_function()
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests.golden.runs import GOLDEN, RUNS, WORKDIRS
-from tests.slow import slow_but
 from tfflows.models import load
 
 PATHS = {run.name: run.workdir(WORKDIRS) for run in RUNS}
@@ -37,7 +36,9 @@ print(json.dumps([sorted(model.signatures), [name for name in sys.modules if nam
 """
 
 
-@pytest.mark.parametrize("name", slow_but(("glow",), PATHS))
+# By default the README's example of an exported model runs alone.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PATHS)
 def test_in_a_process_without_this_library(name, tmp_path):
     model = load(PATHS[name], data_dir=GOLDEN)
     images = np.random.default_rng(0).integers(90, 170, [3, *model.image_shape], dtype=np.uint8)

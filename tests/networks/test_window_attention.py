@@ -234,7 +234,9 @@ def test_context_is_joined_behind_the_input():
 @pytest.mark.parametrize("shape", [[5, 4, 6, 3], [None, 4, 6, 3], [None, None, None, 3]])
 def test_graphs(jit_compile, shape):
     network, x = disturbed_network(dtype="float64"), images(dtype=tf.float64)
-    run = tf.function(network, jit_compile=jit_compile, input_signature=[tf.TensorSpec(shape, tf.float64)])
+    run = tf.function(
+        network, jit_compile=jit_compile, input_signature=[tf.TensorSpec(shape, tf.float64)], autograph=False
+    )
     np.testing.assert_allclose(run(x), network(x), rtol=0, atol=1e-12)
     assert run.get_concrete_function().structured_outputs.shape.as_list() == [*shape[:-1], 4]
     assert network.compute_output_shape(shape) == (*shape[:-1], 4)
@@ -244,7 +246,7 @@ def test_graphs(jit_compile, shape):
 def test_every_parameter_has_a_gradient(jit_compile):
     network, x = disturbed_network(dtype="float64"), images(dtype=tf.float64)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def gradients():
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(network(x) ** 2)
@@ -296,7 +298,7 @@ def test_windows_must_fit(height, width):
 
 def test_windows_must_fit_where_the_sides_are_known_late():
     network = disturbed_network(window=4)
-    run = tf.function(network, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    run = tf.function(network, input_signature=[tf.TensorSpec([None, None, None, 3])], autograph=False)
     with pytest.raises(tf.errors.InvalidArgumentError):
         run(images(height=4, width=6))
 

@@ -81,7 +81,7 @@ def train_on_one_batch(model, make_optimizer, learning_rate, num_steps=6):
     optimizer = make_optimizer(learning_rate)
     optimizer.build(list(variables.values()))
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(number):
         with tf.GradientTape() as tape:
             loss, _ = model.training_loss(images(), LABELS, row_keys(1, number))

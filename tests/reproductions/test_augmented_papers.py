@@ -16,8 +16,6 @@ from tfflows.distributions.augmenters import AUGMENTERS, make_augmenter
 from tfflows.math.random import row_keys
 from tfflows.tracing.variables import count_parameters
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimization")
-
 SHAPE = [8, 8, 3]
 AUGMENTED = {"augment_channels": 3, "augmenter_width": 4, "augmenter_steps": 2}
 PAPERS = {

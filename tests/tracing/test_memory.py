@@ -189,7 +189,9 @@ def test_every_mode_gives_the_plain_gradients(case):
     expected = value_and_gradients(bijector, "inverse", condition, "plain")
     assert all(gradient is not None for gradient in expected[1])
     for mode in ("recompute", "reversible"):
-        found = tf.function(lambda mode=mode: value_and_gradients(bijector, "inverse", condition, mode))()
+        found = tf.function(
+            lambda mode=mode: value_and_gradients(bijector, "inverse", condition, mode), autograph=False
+        )()
         assert_same(found, expected, rtol=1e-9)
 
 
@@ -208,15 +210,19 @@ def test_shared_traces_give_what_eager_mode_gives(case):
     bijector, condition = built(case)
     expected = value_and_gradients(bijector, "inverse", condition, "plain")
     assert_same(
-        tf.function(lambda: value_and_gradients(bijector, "inverse", condition, "plain"))(), expected, rtol=1e-10
+        tf.function(lambda: value_and_gradients(bijector, "inverse", condition, "plain"), autograph=False)(),
+        expected,
+        rtol=1e-10,
     )
 
 
-@pytest.mark.parametrize("mode", slow_but(["reversible"], list(MODES)))
+@pytest.mark.parametrize("mode", slow_but([], list(MODES)))
 def test_modes_under_xla(mode):
     bijector, _ = built("glow")  # XLA draws other dropout masks
     expected = value_and_gradients(bijector, "inverse", None, "plain")
-    compiled = tf.function(lambda: value_and_gradients(bijector, "inverse", None, mode), jit_compile=True)
+    compiled = tf.function(
+        lambda: value_and_gradients(bijector, "inverse", None, mode), jit_compile=True, autograph=False
+    )
     assert_same(compiled(), expected, rtol=1e-8)
 
 
@@ -268,7 +274,7 @@ def test_blocks_are_traced_once_a_kind(halves, kinds):
     x = tf.random.stateless_normal([2, 3, 3, 4], [0, 1], dtype=DTYPE)
     expected = tf.identity(bijector.inverse(x))
     Conditioner.runs = 0
-    traced = tf.function(bijector.inverse)
+    traced = tf.function(bijector.inverse, autograph=False)
     np.testing.assert_allclose(traced(x), expected, rtol=1e-12)
     assert Conditioner.runs == kinds
     bijector.trainable_variables[0].assign_add(tf.ones([4], DTYPE))
@@ -280,10 +286,10 @@ def test_traces_apart_for_what_xla_compiles():
     x = tf.random.stateless_normal([2, 3, 3, 4], [0, 1], dtype=DTYPE)
     Conditioner.runs = 0
     with traces_apart():
-        apart = tf.function(bijector.inverse).get_concrete_function(x)
+        apart = tf.function(bijector.inverse, autograph=False).get_concrete_function(x)
     assert Conditioner.runs == 3
     assert not [node for node in apart.graph.as_graph_def().node if "PartitionedCall" in node.op]
-    together = tf.function(bijector.inverse).get_concrete_function(x)
+    together = tf.function(bijector.inverse, autograph=False).get_concrete_function(x)
     assert [node for node in together.graph.as_graph_def().node if "PartitionedCall" in node.op]
     np.testing.assert_allclose(apart(x), together(x), rtol=1e-12)
 
@@ -305,7 +311,7 @@ def test_networks_with_a_state_run_as_they_are():
     networks = [Counting(2, 4, seed) for seed in range(3)]
     bijector = Chain([AffineCoupling(network, dtype=DTYPE) for network in networks])
     x = tf.random.stateless_normal([2, 3, 3, 4], [0, 1], dtype=DTYPE)
-    tf.function(bijector.inverse)(x)
+    tf.function(bijector.inverse, autograph=False)(x)
     assert [int(network.count) for network in networks] == [1, 1, 1]
     for mode in ("recompute", "reversible"):
         with pytest.raises(ValueError, match="assigns to a variable while it computes"), memory_scope(mode):

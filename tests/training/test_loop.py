@@ -128,7 +128,7 @@ def test_other_settings_of_watching_change_nothing(trainer, unbroken, tmp_path):
     assert_equal(trainer.values(), unbroken[0])
 
 
-@pytest.mark.parametrize("steps_per_execution", [2, 3, 100])
+@pytest.mark.parametrize("steps_per_execution", slow_but([3], [2, 3, 100]))
 def test_several_steps_a_call_change_nothing(trainer, unbroken, tmp_path, steps_per_execution):
     trainer.run(tmp_path, NUM_STEPS, steps_per_execution=steps_per_execution)
     assert_equal(trainer.values(), unbroken[0])
@@ -214,7 +214,10 @@ def test_a_truncated_newest_checkpoint_falls_back_with_a_warning(trainer, unbrok
     assert log_of(tmp_path) == unbroken[1]
 
 
-@pytest.mark.parametrize(("value", "steps_per_execution"), [(math.nan, 1), (math.inf, 1), (math.nan, 3)])
+@pytest.mark.parametrize(
+    ("value", "steps_per_execution"),
+    slow_but([(math.inf, 1), (math.nan, 3)], [(math.nan, 1), (math.inf, 1), (math.nan, 3)], rows=True),
+)
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint_before(
     trainer, unbroken, tmp_path, value, steps_per_execution
 ):

@@ -18,8 +18,6 @@ from tfflows.math.auxiliary import area_mean
 from tfflows.math.random import row_keys
 from tfflows.tracing.memory import memory_scope
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimization")
-
 CHOICES = own_choices(AgaveExperiment)
 SHAPE = [8, 8, 3]
 TINY = dataclasses.replace(

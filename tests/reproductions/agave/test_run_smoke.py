@@ -49,7 +49,7 @@ def arguments(name, workdir, **changes):
 
 
 @pytest.fixture(autouse=True)
-def few_images(monkeypatch, without_graph_optimization):
+def few_images(monkeypatch):
     monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
 
 

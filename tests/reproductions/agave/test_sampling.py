@@ -7,8 +7,6 @@ import tensorflow as tf
 from tfflows.networks import FeatureStream, PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample, naive_sample
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimization")
-
 BATCH, HEIGHT, WIDTH, COMPONENTS, CHANNELS = 2, 8, 12, 2, 4
 
 
@@ -16,7 +14,7 @@ def uniform(*shape, seed):
     return tf.random.stateless_uniform(shape, [seed, 1], 1e-5, 1 - 1e-5)
 
 
-def network_and_features(injection, num_blocks, num_classes=0):
+def network_and_features(injection, num_blocks, num_classes=0, height=HEIGHT, width=WIDTH):
     """Scattered weights, so that biases and gains count."""
     options = {"num_classes": num_classes}
     options |= {} if injection is None else {"feature_channels": CHANNELS, "injection": injection}
@@ -24,27 +22,28 @@ def network_and_features(injection, num_blocks, num_classes=0):
     features = None
     if injection is not None:
         stream = FeatureStream(CHANNELS, num_blocks, seed=4)
-        features = stream.initialize(uniform(BATCH, HEIGHT, WIDTH, 3, seed=5))
+        features = stream.initialize(uniform(BATCH, height, width, 3, seed=5))
     labels = tf.range(BATCH) if num_classes else None
-    network.initialize(2 * uniform(BATCH, HEIGHT, WIDTH, 3, seed=6) - 1, features, labels=labels)
+    network.initialize(2 * uniform(BATCH, height, width, 3, seed=6) - 1, features, labels=labels)
     for index, variable in enumerate(network.trainable_variables):
         variable.assign(variable + 0.1 * tf.random.stateless_normal(variable.shape, [index, 2]))
     return network, features
 
 
+FORMS = [("both", 1, 3), ("both", 1, 0), (None, 2, 0), ("horizontal", 1, 0)]
+
+
 @pytest.mark.parametrize(
-    ("injection", "num_blocks", "num_classes"),
+    ("injection", "num_blocks", "num_classes", "height", "width"),
     [
-        ("both", 1, 3),
-        pytest.param("both", 1, 0, marks=pytest.mark.slow),
-        pytest.param(None, 2, 0, marks=pytest.mark.slow),
-        pytest.param("horizontal", 1, 0, marks=pytest.mark.slow),
+        ("both", 1, 3, 4, 4),
+        *(pytest.param(*form, HEIGHT, WIDTH, marks=pytest.mark.slow) for form in FORMS),
     ],
 )
-def test_cached_samples_are_the_naive_ones(injection, num_blocks, num_classes):
-    network, features = network_and_features(injection, num_blocks, num_classes)
+def test_cached_samples_are_the_naive_ones(injection, num_blocks, num_classes, height, width):
+    network, features = network_and_features(injection, num_blocks, num_classes, height, width)
     labels = tf.constant([2, 0]) if num_classes else None
-    uniforms = uniform(BATCH, HEIGHT, WIDTH, COMPONENTS, seed=1), uniform(BATCH, HEIGHT, WIDTH, 3, seed=2)
+    uniforms = uniform(BATCH, height, width, COMPONENTS, seed=1), uniform(BATCH, height, width, 3, seed=2)
 
     def run(sampler):
         return tf.function(lambda: sampler(network, COMPONENTS, *uniforms, features, labels=labels), autograph=False)()

@@ -10,17 +10,15 @@ from reproductions.driver import session
 from reproductions.flowpp.experiments import EXPERIMENTS
 from reproductions.flowpp.reproduction import FLOWPP
 from tests.reproductions.driver.running import record_of, run, small_source
-from tests.slow import slow_but
-
-# A model of CIFAR-10, one of ImageNet, and what training images measure.
-BY_DEFAULT = ("cifar10",)
 
 # Actnorm takes the moments of each activation from the init batch: with few images some come out near 0.
 NUM_IMAGES = 16
 
 
-@pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
-def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
+# By default VFlow's run alone, which is of the same flow with more channels.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_one_step(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
     experiment = EXPERIMENTS[name]
     # Layer norm leaves nothing of one channel, and init would divide by that.

@@ -290,7 +290,7 @@ def loss_and_gradients(name):
     model = model_of(name)
     trained = {key: v for key, v in released_variables(model).items() if v.trainable}
 
-    @tf.function
+    @tf.function(autograph=False)
     def call(images, noise):
         with tf.GradientTape() as tape:
             v = model.dequantize_with(images, noise)

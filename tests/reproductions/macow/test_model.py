@@ -27,8 +27,6 @@ from tfflows.data import dataset_spec
 from tfflows.math.random import row_keys
 from tfflows.networks import EluCouplingNetwork, MaskedNetwork
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimization")
-
 CHOICES = own_choices(MaCowExperiment)
 SHAPE = [8, 8, 3]
 TINY = dataclasses.replace(

@@ -15,7 +15,7 @@ BY_DEFAULT = ()
 
 
 @pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
-def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
+def test_one_step(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(session, "load_dataset", small_source)
     experiment = EXPERIMENTS[name]
     small = {"init_batch_size": 2, "evaluation_batch_size": 2}

@@ -21,8 +21,6 @@ from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.math.random import row_keys
 from tfflows.networks import GatedConditioner
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimization")
-
 SHAPE = [8, 8, 3]
 TINY = dataclasses.replace(
     EXPERIMENTS["cifar10"],
@@ -76,9 +74,9 @@ def test_every_q_is_tried():
     assert {dataclasses.replace(TINY, **changes).augmenter for changes in FORMS.values()} == set(AUGMENTERS)
 
 
-@pytest.mark.parametrize(
-    "form", [form if form == "light" else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
-)
+# By default a run of the command trains one.
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
 def test_learns_and_every_variable_has_a_gradient(form):
     losses, gradients = train_on_one_batch(built(form), lambda rate: optimizer(TINY, rate), 0.01, num_steps=4)
     assert losses[-1] < losses[0]

@@ -33,7 +33,7 @@ def each_kind_once(stages):
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_one_step(name, tmp_path, monkeypatch, capsys, without_graph_optimization):
+def test_one_step(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(session, "load_dataset", source)
     experiment = EXPERIMENTS[name]
     # Layer norm leaves nothing of one channel, and init would divide by that.
