@@ -237,8 +237,8 @@ def second_derivatives(bijector, direction, mode):
     return total, tape.gradient(total, sources, unconnected_gradients="zero")
 
 
-@pytest.mark.parametrize("direction", ["inverse", "forward"])
-@pytest.mark.parametrize("case", slow_but(("flat",), ("affine", "flat", "glow", "lu", "nested", "multiscale")))
+@pytest.mark.parametrize("direction", slow_but(["inverse"], ["inverse", "forward"]))
+@pytest.mark.parametrize("case", slow_but(["flat"], ["affine", "flat", "glow", "lu", "nested", "multiscale"]))
 def test_every_mode_gives_the_plain_second_derivatives(case, direction):
     bijector, _ = built(case)
     expected = second_derivatives(bijector, direction, "plain")

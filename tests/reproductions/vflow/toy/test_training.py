@@ -46,6 +46,7 @@ def assert_same(first, second, **tolerance):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_figures_wherever_training_is_cut(train):
     state, losses = train([4, 2])
     again, losses_again = train([1, 3, 2])
