@@ -24,13 +24,20 @@ labels = {"labels": tf.repeat(label["label"], len(given["images"]))} if label el
 images, seed = given["images"], given["seed"]
 found = {"bits_per_dim": model.bits_per_dim(images, seed, **labels)}
 found["sample"] = model.sample(tf.constant(3), seed, tf.constant(0.7), **label)
+found["defaults"] = model.bits_per_dim(images, **labels)
+found["drawn"] = model.sample(tf.constant(2))
+try:
+    model.bits_per_dim(images, seed, labels=tf.fill([len(images)], 10**6)) if labels else model.bits_per_dim(images[0])
+    refused = False
+except (tf.errors.InvalidArgumentError, TypeError):
+    refused = True
 found["signature"] = model.signatures["bits_per_dim"](images=images, seed=seed, **labels)
 if hasattr(model, "encode"):
     found["encode"] = model.encode(images, seed, **labels)
     found["decode"] = model.decode(found["encode"]["latents"], **labels)
 if hasattr(model, "reconstruct"):
     found["reconstruct"] = model.reconstruct(images, seed, **labels)
-arrays = {name: next(iter(value.values())).numpy() for name, value in found.items()}
+arrays = {name: next(iter(value.values())).numpy() for name, value in found.items()} | {"refused": refused}
 np.savez(sys.argv[3], **arrays)
 print(json.dumps([sorted(model.signatures), [name for name in sys.modules if name.startswith(("tfflows", "reproductions"))]]))
 """
@@ -54,7 +61,9 @@ def test_in_a_process_without_this_library(name, tmp_path):
     own = label.get("label")
     np.testing.assert_allclose(found["bits_per_dim"], model.bits_per_dim(images, own, seed=5), atol=1e-5)
     np.testing.assert_array_equal(found["bits_per_dim"], found["signature"])
-    expected = {"sample": model.sample(3, 0.7, own, seed=5)}
+    np.testing.assert_allclose(found["defaults"], model.bits_per_dim(images, own), atol=1e-5)
+    assert found["refused"]
+    expected = {"sample": model.sample(3, 0.7, own, seed=5), "drawn": model.sample(2)}
     if model.has_latent:
         np.testing.assert_allclose(found["encode"], model.encode(images, own, seed=5), atol=1e-3)
         expected["decode"] = model.decode(found["encode"], own)
@@ -62,7 +71,9 @@ def test_in_a_process_without_this_library(name, tmp_path):
         expected["reconstruct"] = model.reconstruct(images, own, seed=5)
     for key, value in expected.items():
         assert (np.abs(found[key].astype(int) - value.numpy()) <= 1).mean() > 0.999, key
-    assert set(signatures) == {"bits_per_dim", "sample"} | ({"encode"} if model.has_latent else set()) | set(expected)
+    assert set(signatures) == {"bits_per_dim", "sample"} | ({"encode"} if model.has_latent else set()) | set(
+        expected
+    ) - {"drawn"}
 
 
 @pytest.mark.slow

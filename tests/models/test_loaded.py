@@ -197,6 +197,17 @@ def test_labels():
             model.bits_per_dim(images, wrong)
 
 
+def test_labels_that_a_graph_learns_when_it_runs():
+    model, (images, labels) = loaded("glow_conditional"), images_of("glow_conditional")
+    signature = [tf.TensorSpec([None, *model.image_shape], tf.uint8), tf.TensorSpec(None, tf.int32)]
+    measure = tf.function(model.bits_per_dim, input_signature=signature, autograph=False)
+    np.testing.assert_allclose(measure(images, labels), model.bits_per_dim(images, labels), rtol=1e-5)
+    np.testing.assert_allclose(measure(images, 3), model.bits_per_dim(images, 3), rtol=1e-5)
+    for wrong, message in [(10, "Labels must be 0 to 9"), (labels - 1, "0 to 9"), ([1, 2], "a label for each image")]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            measure(images, wrong)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,9 +16,8 @@ from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.interpolation import interpolate_with
 from tfflows.evaluation.latents import is_conditional, num_classes_of
-from tfflows.math.random import fold_in, row_keys, uniform_rows
 from tfflows.models.description import ModelDescription
-from tfflows.models.functions import FUNCTIONS
+from tfflows.models.functions import FUNCTIONS, random_labels, rows_of_labels
 from tfflows.tracing.finite import naming_singular
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ class Model:
         if degree is not None and not (math.isfinite(degree) and degree >= 0):
             raise ValueError(f"A temperature must be finite and at least 0, got {degree}.")
         if label is None and self.is_conditional:
-            labels = self._random_labels(num_samples, seed)
+            labels = random_labels(num_samples, self.num_classes, seed)
         else:
             labels = self._labels(label, num_rows=num_samples)
         return self._finite(self._run("sample", (labels,), seed, tf.cast(temperature, tf.float32)))
@@ -454,7 +453,7 @@ class Model:
         """
         from tfflows.models.export import export
 
-        return export(self.distribution, directory, self.is_conditional)
+        return export(self.distribution, directory, self.num_classes)
 
     def save(self, directory: str | os.PathLike) -> pathlib.Path:
         """Writes weights, experiment and record as a folder that `tfflows.load` reads, by its path or by its name.
@@ -508,7 +507,7 @@ class Model:
         elif isinstance(labels, list | tuple):
             labels = [self._class_number(label) if isinstance(label, str) else label for label in labels]
         labels = tf.convert_to_tensor(labels)
-        if not labels.dtype.is_integer or labels.shape.rank not in (0, 1):
+        if not labels.dtype.is_integer or labels.shape.rank not in (0, 1, None):
             raise ValueError(f"Labels must be integers [B], or one for all, got {labels.dtype.name} {labels.shape}.")
         values, rows = tf.get_static_value(labels), tf.get_static_value(num_rows)
         if values is not None:
@@ -517,7 +516,9 @@ class Model:
                 raise ValueError(f"Labels must be 0 to {self.num_classes - 1}, got {_listed(wrong[:5])}.")
             if np.ndim(values) and rows is not None and len(values) != rows:
                 raise ValueError(f"Expected a label for each of {rows} images, got {len(values)}.")
-        return tf.broadcast_to(tf.cast(labels, tf.int32), [num_rows])
+        if values is not None and (np.ndim(values) == 0 or rows is not None):
+            return tf.broadcast_to(tf.cast(labels, tf.int32), [num_rows])
+        return rows_of_labels(labels, num_rows, self.num_classes)
 
     def _class_number(self, name):
         names = self.description.class_names
@@ -525,10 +526,6 @@ class Model:
             known = f"its classes are {', '.join(names)}" if names else "its classes have no names: give a number"
             raise ValueError(f"The model knows no class {name!r}; {known}.")
         return names.index(name)
-
-    def _random_labels(self, num_samples, seed):
-        uniforms = uniform_rows(fold_in(row_keys(seed), "labels"), num_samples, [])
-        return tf.cast(uniforms * self.num_classes, tf.int32)
 
     def _run(self, name, rows, seed, *rest):
         """Calls one of `FUNCTIONS` on rows: in batches if eager, else as it is."""
