@@ -1,5 +1,7 @@
 """`tfflows.keras`: what Keras trains, saves and measures is what `Trainer` and `Evaluator` do."""
 
+import functools
+
 import h5py
 import keras
 import numpy as np
@@ -222,8 +224,10 @@ def test_fit_on_two_devices_is_that_of_the_trainer(optimizer):
         small_models.variational_flow,
         small_models.dequantized_augmented_flow,
         small_models.iaf_vae,
+        functools.partial(small_models.pixelcnn, num_blocks=1, num_classes=small_models.NUM_CLASSES),
+        functools.partial(small_models.agave, num_blocks=1),
     ],
-    ids=["classifying", "variational", "augmented", "vae"],
+    ids=["classifying", "variational", "augmented", "vae", "pixelcnn", "agave"],
 )
 def test_fit_of_other_models_is_that_of_the_trainer(build):
     assert set(build().metric_names) < set(compare_with_trainer(build))
