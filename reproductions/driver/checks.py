@@ -48,8 +48,8 @@ def check_label(session: Session) -> None:
             f"--label={label} needs a conditional model, and {session.experiment.name} is not one; remove the flag, or choose a "
             "conditional experiment."
         )
-    if label >= session.num_classes > 0:
-        raise ValueError(f"--label must be 0 to {session.num_classes - 1}, got {label}.")
+    if session.num_classes:
+        session.class_number(label)
 
 
 def check_attribute(session: Session) -> None:
@@ -71,12 +71,22 @@ def check_attribute(session: Session) -> None:
             raise ValueError(f"--attributes is for celeba_hq, not for {dataset}; remove the flag.")
         names = read_attribute_names(flags.attributes)
     elif manipulates or flags.attribute is not None:
-        names = [str(number) for number in range(session.num_classes)]
+        names = attribute_names(session)
         if not names:
             hint = "; give --attributes=list_attr_celeba.txt" if dataset == "celeba_hq" else ""
             raise ValueError(f"{dataset} has neither attributes nor classes to manipulate images along{hint}.")
-    if flags.attribute is not None and flags.attribute not in names:
+    if flags.attribute is None:
+        return
+    numbers = [] if flags.attributes is not None else [str(number) for number in range(session.num_classes)]
+    if flags.attribute not in (*names, *numbers):
         raise ValueError(f"There is no --attribute={flags.attribute} of {dataset}; valid: {', '.join(names)}.")
+
+
+def attribute_names(session: Session) -> list[str]:
+    """Returns what images can be moved along: the attributes of --attributes, or the classes, by name or else by number."""
+    if session.flags.attributes is not None:
+        return list(read_attribute_names(session.flags.attributes))
+    return list(session.class_names) or [str(number) for number in range(session.num_classes)]
 
 
 def check_images(session: Session, numbers: list[int]) -> None:

@@ -109,7 +109,12 @@ def define_flags() -> None:
         "With --mode=evaluate: number of noise draws per image for the importance-weighted bound.",
         lower_bound=1,
     )
-    integer("evaluation_images", None, "With --mode=evaluate: evaluate only the first N test images.", lower_bound=1)
+    integer(
+        "evaluation_images",
+        None,
+        "Evaluate only the first N test images. The record says so, and is not compared with the paper.",
+        lower_bound=1,
+    )
     integer(
         "seed",
         0,
@@ -167,7 +172,7 @@ def define_flags() -> None:
     flags.DEFINE_list("temperature", ["0.7", "1.0"], "Temperatures of the samples, comma-separated.")
     integer("samples", 64, "Number of samples.", lower_bound=1)
     integer("sample_seed", 0, "Seed of the samples' noise.", lower_bound=0, upper_bound=2**31 - 1)
-    integer("label", None, "Class of the samples of a conditional model. Default: one row per class.", lower_bound=0)
+    text("label", None, "Class of the samples of a conditional model, by name or number. Default: one row per class.")
     flags.DEFINE_list(
         "images", ["0", "1"], "Numbers of the test images to interpolate between (in pairs), manipulate or reconstruct."
     )

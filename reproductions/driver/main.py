@@ -114,10 +114,10 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     Raises:
       ValueError: If flags contradict each other, or name something unknown.
     """
-    if values.mode != "evaluate" and (values.importance_samples > 1 or values.evaluation_images is not None):
-        raise ValueError(
-            "--importance_samples and --evaluation_images need --mode=evaluate; train first, then evaluate."
-        )
+    if values.mode != "evaluate" and values.importance_samples > 1:
+        raise ValueError("--importance_samples needs --mode=evaluate; train first, then evaluate.")
+    if values.mode not in ("train", "evaluate") and values.evaluation_images is not None:
+        raise ValueError("--evaluation_images needs --mode=train or --mode=evaluate; nothing else evaluates images.")
     if values.side_by_side > 1 and (values.jit or values.mode not in ("train", "evaluate")):
         raise ValueError(
             "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reproductions.driver.checks import check_images, check_pictures_can_be_written, check_request
+from reproductions.driver.checks import attribute_names, check_images, check_pictures_can_be_written, check_request
 from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
 from reproductions.driver.train import PICTURES, write_samples
@@ -11,7 +11,7 @@ from tfflows.data.sources import reading
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
 from tfflows.evaluation.interpolation import write_interpolation
-from tfflows.evaluation.latents import is_conditional
+from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec, is_conditional
 from tfflows.evaluation.manipulation import write_manipulation
 from tfflows.evaluation.reconstructions import write_reconstructions
 
@@ -67,21 +67,24 @@ def run_manipulate(session: Session) -> None:
     step = session.restore()
     check_pictures_can_be_written(session)
     directions = _directions(session, step)
-    names = directions.names if session.flags.attribute is None else [session.flags.attribute]
+    names = dict(zip(attribute_names(session), directions.names, strict=True))
+    if session.flags.attribute is not None:
+        names = {name: own for name, own in names.items() if session.flags.attribute in (name, own)}
     images, labels = _test_images(session, numbers)
     strength = session.flags.strength
+    batch_size = min(DEFAULT_BATCH_SIZE, len(images) * session.flags.frames)
+    codec = LatentCodec(session.model, batch_size, session.flags.jit)
     paths = []
-    for name in names:
+    for name, own in names.items():
         path = session.workdir / PICTURES / f"manipulation_{name}.png"
         write_manipulation(
-            session.model,
+            codec,
             path,
             images,
-            directions.direction(name),
+            directions.direction(own),
             alphas=np.linspace(-strength, strength, session.flags.frames),
             seed=session.flags.sample_seed,
-            labels=labels if is_conditional(session.model) else None,
-            jit_compile=session.flags.jit,
+            labels=labels if codec.conditional else None,
         )
         paths.append(path)
     _announce(session, paths)

@@ -198,9 +198,7 @@ class Session:
     @property
     def model_description(self) -> ModelDescription:
         """What the model takes and gives."""
-        spec = dataset_spec(self.experiment.dataset)
-        names = self.test_source.class_names if spec.image_shape is None else spec.class_names
-        return ModelDescription(tuple(self.image_shape), self.num_classes, tuple(names), self.experiment.num_bits)
+        return ModelDescription(tuple(self.image_shape), self.num_classes, self.class_names, self.experiment.num_bits)
 
     def _description(self):
         kind = type(self.experiment)
@@ -400,6 +398,27 @@ class Session:
             return self._trained_as.num_classes
         spec = dataset_spec(self.experiment.dataset)
         return self.test_source.num_classes if spec.image_shape is None else spec.num_classes
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their numbers; empty if they have none."""
+        if self.is_elsewhere:
+            return tuple(self._trained_as.class_names)
+        spec = dataset_spec(self.experiment.dataset)
+        return tuple(self.test_source.class_names if spec.image_shape is None else spec.class_names)
+
+    def class_number(self, label: str) -> int:
+        """Returns the number of the class of --label, which may be a name.
+
+        Raises:
+          ValueError: If there is no such class.
+        """
+        if label in self.class_names:
+            return self.class_names.index(label)
+        if label.isdecimal() and int(label) < self.num_classes:
+            return int(label)
+        named = f", or a name: {', '.join(self.class_names)}" if 0 < len(self.class_names) <= 20 else ""
+        raise ValueError(f"--label must be 0 to {self.num_classes - 1}{named}; got {label!r}.")
 
     @functools.cached_property
     def model(self) -> ImageModel:

@@ -30,6 +30,10 @@ def run(session: Session) -> bool:
     check_batch_divides(experiment.batch_size, session.strategy, flags.accumulate)
     if flags.select == "best_test" and not experiment.evaluate_every:
         raise ValueError("--select=best_test needs evaluations during training; give --set evaluate_every=N.")
+    if flags.select == "best_test" and flags.evaluation_images is not None and not experiment.holdout:
+        raise ValueError(
+            "--select=best_test chooses by all test images; remove --evaluation_images, or give --holdout=N."
+        )
     source, validation = session.train_source, session.validation_source
     check_request(session)
     session.check_workers(lambda: [source, validation])
@@ -123,7 +127,8 @@ def write_samples(session: Session) -> list[pathlib.Path]:
     if not session.chief:
         return []
     arguments = (session.model, session.workdir / PICTURES, flags.samples, temperatures(), flags.sample_seed)
-    classes = {"label": flags.label, "num_classes": session.num_classes if session.experiment.conditional else 0}
+    label = None if flags.label is None else session.class_number(flags.label)
+    classes = {"label": label, "num_classes": session.num_classes if session.experiment.conditional else 0}
     if not isinstance(session.model, DequantizedFlow):
         return write_image_model_samples(*arguments, **classes)
     return write_sample_grids(*arguments, **classes, jit_compile=flags.jit)

@@ -14,7 +14,7 @@ DEFAULT_ALPHAS = (-1.0, -2 / 3, -1 / 3, 0.0, 1 / 3, 2 / 3, 1.0)
 
 
 def manipulate(
-    model: DequantizedFlow,
+    model: DequantizedFlow | LatentCodec,
     images: np.ndarray,
     direction: np.ndarray,
     alphas: Sequence[float] = DEFAULT_ALPHAS,
@@ -26,14 +26,14 @@ def manipulate(
     """Decodes `e + alpha d` for each image's latent e and each alpha; alpha = 0 gives the image back, up to rounding.
 
     Args:
-      model: Flow whose latents are used.
+      model: Flow whose latents are used, or a `LatentCodec` of it: several directions then share its traced functions.
       images: uint8 `[N, H, W, C]`, or one image `[H, W, C]`.
       direction: float `[M]`, or with the shape of the latents.
       alphas: Factors of the direction.
       seed: Seed of the dequantization noise.
       labels: int `[N]`; needed by conditional models, not used otherwise.
-      batch_size: Images encoded or decoded at once.
-      jit_compile: Whether XLA compiles the flow.
+      batch_size: Images encoded or decoded at once, unless the codec says so.
+      jit_compile: Whether XLA compiles the flow, unless the codec says so.
 
     Returns:
       uint8 `[N, len(alphas), H, W, C]`; without N for one image. Warns of images that are not finite.
@@ -63,7 +63,9 @@ def manipulate(
         return manipulate(model, images[None], direction, alphas, seed, labels, batch_size, jit_compile)[0]
     if alphas.ndim != 1 or not len(alphas) or not np.isfinite(alphas).all():
         raise ValueError(f"alphas must be a list of finite numbers, got {alphas.tolist()}.")
-    codec = LatentCodec(model, min(batch_size, max(1, len(images) * len(alphas))), jit_compile)
+    codec = model
+    if not isinstance(model, LatentCodec):
+        codec = LatentCodec(model, min(batch_size, max(1, len(images) * len(alphas))), jit_compile)
     num_dimensions = int(np.prod(codec.latent_shape))
     if direction.size != num_dimensions:
         raise ValueError(
@@ -82,7 +84,7 @@ def manipulate(
 
 
 def write_manipulation(
-    model: DequantizedFlow,
+    model: DequantizedFlow | LatentCodec,
     path: str | os.PathLike,
     images: np.ndarray,
     direction: np.ndarray,

@@ -231,6 +231,46 @@ def test_a_conditional_model_trains_and_samples_one_class_or_a_row_a_class(tmp_p
     assert height > 5 * one_class[1] and width < height
 
 
+def test_classes_go_by_their_names(tmp_path):
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 2)):
+        for name, level in (("cat", 60), ("ship", 180)):
+            (tmp_path / "images" / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = (level + generator.integers(0, 40, [8, 8])).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "images" / split / name / f"{number}.png")
+    arguments = (*TINY, f"--dataset=folder:{tmp_path / 'images'}", "--set=conditional=true", "--set=init_batch_size=12")
+    arguments += ("--set=class_weight=0.1", "--set=learning_rate=0.1", "--set=warmup_steps=1", "--steps=3")
+    arguments += (f"--workdir={tmp_path / 'run'}",)
+    picture = tmp_path / "run" / "pictures" / "samples_temperature_1.00.png"
+    run(*arguments, "--label=ship")
+    by_name = picture.read_bytes()
+    run(*arguments, "--mode=sample", "--label=cat")
+    assert picture.read_bytes() != by_name
+    run(*arguments, "--mode=sample", "--label=1")
+    assert picture.read_bytes() == by_name
+    run(*arguments, "--mode=manipulate", "--attribute=ship", "--frames=3", "--images=0")
+    one = (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes()
+    run(*arguments, "--mode=manipulate", "--frames=3", "--images=0")
+    names = sorted(path.name for path in (tmp_path / "run" / "pictures").glob("manipulation*"))
+    assert names == ["manipulation_cat.png", "manipulation_ship.png"]
+    assert (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes() == one
+    with pytest.raises(ValueError, match="--label must be 0 to 1, or a name: cat, ship; got 'dog'"):
+        run(*arguments, "--mode=sample", "--label=dog")
+
+
+def test_a_quick_trial_evaluates_few_images(tmp_path):
+    arguments = (*TINY, "--steps=2", "--set=evaluate_every=1", f"--workdir={tmp_path}", "--evaluation_images=20")
+    run(*arguments)
+    record = record_of(tmp_path)
+    assert (record["num_images"], record["evaluation_images"], record["curve"]) == (20, 20, None)
+    assert len(np.load(tmp_path / "test_bits_per_dim-images20.npy")) == 20
+    with pytest.raises(ValueError, match="--select=best_test chooses by all test images"):
+        run(*arguments, "--select=best_test")
+    run(*arguments, "--mode=evaluate")
+    assert record_of(tmp_path)["value"] == record["value"]
+
+
 def test_weights_of_the_authors_are_evaluated(tmp_path, capsys):
     run(
         "--experiment=demo",
