@@ -20,7 +20,7 @@ PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python; do \
 DEMO_WORKDIR := workdirs/demo
 DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DEMO_WORKDIR)
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint tables bench bench-flowpp bench-macow bench-vflow bench-agave clean

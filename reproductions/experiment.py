@@ -13,6 +13,7 @@ from tfflows.data import AUGMENTATIONS
 from tfflows.distributions.augmented_flow import AugmentedFlow
 from tfflows.distributions.augmenters import AUGMENTERS, make_augmenter
 from tfflows.math.random import derive_seed
+from tfflows.suggestions import did_you_mean
 from tfflows.training.schedules import LinearWarmup, StepFactors, warmup_constant_cooldown
 
 LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
@@ -266,7 +267,8 @@ class Reproduction:
                 name = f"{name}_{variant}"
         if name not in self.experiments:
             raise ValueError(
-                f"Unknown experiment {name!r} of {self.paper}; the valid ones are: {', '.join(self.experiments)}."
+                f"Unknown experiment {name!r} of {self.paper}.{did_you_mean(name, self.experiments)} The valid ones are: "
+                f"{', '.join(self.experiments)}."
             )
         return self.experiments[name]
 

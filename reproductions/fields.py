@@ -27,6 +27,8 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 
+from tfflows.suggestions import did_you_mean
+
 _KEY = "setting"
 _NONE = type(None)
 _ITS_DEFAULT = object()
@@ -239,8 +241,11 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
         if name == "scale" and name in annotations:
             raise ValueError("--set cannot change scale, which says how an experiment was sized; give --scale.")
         if name not in annotations or name == "name":
-            valid = ", ".join(sorted(set(annotations) - {"name", "scale"}))
-            raise ValueError(f"{type(experiment).__name__} has no field {name!r} to set; its fields are: {valid}.")
+            valid = sorted(set(annotations) - {"name", "scale"})
+            raise ValueError(
+                f"{type(experiment).__name__} has no field {name!r} to set.{did_you_mean(name, valid)} Its fields are: "
+                f"{', '.join(valid)}."
+            )
         changes[name] = _read(f"--set {name}", text, annotations[name])
     return dataclasses.replace(experiment, **changes)
 

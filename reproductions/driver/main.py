@@ -1,6 +1,7 @@
 """The entry point called by every reproduction's `run.py`."""
 
 import functools
+import logging as python_logging
 import sys
 
 import tensorflow as tf
@@ -51,6 +52,15 @@ _USER_ERRORS = (
 )
 
 
+class PlainFormatter(python_logging.Formatter):
+    """Lines of a log as a person reads them: no times, processes or line numbers."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        """Returns the message; that of a warning or an error begins with what it is."""
+        text = super().format(record)
+        return text if record.levelno <= python_logging.INFO else f"{record.levelname.capitalize()}: {text}"
+
+
 def main(reproduction: Reproduction) -> None:
     """Runs a reproduction from the command line.
 
@@ -77,7 +87,9 @@ def _parse(arguments):
 
 def _run(reproduction, arguments):
     logging.set_verbosity(logging.INFO)
-    logging.get_absl_handler().addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
+    handler = logging.get_absl_handler()
+    handler.addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
+    handler.setFormatter(PlainFormatter())
     tf.get_logger().setLevel("ERROR")
     try:
         if len(arguments) > 1:

@@ -106,7 +106,6 @@ def trained_elsewhere(reproduction: Reproduction, flags: Any, workdir: pathlib.P
 def _on_other_data(experiment, dataset):
     spec = dataset_spec(dataset)
     image_size = spec.image_size or experiment.image_size
-    logging.warning("Experiment %s is on %s; running it on %s.", experiment.name, experiment.dataset, dataset)
     return dataclasses.replace(experiment, dataset=dataset, image_size=image_size)
 
 
@@ -151,10 +150,18 @@ class Session:
         *self.earlier_stages, last = self._stages
         self.stage = stage or last
         self.experiment = self._stages[self.stage]
+        if stored is None and self.stage == next(iter(self._stages)):
+            self._say_what_runs()
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
         self.workdir = base if self.stage == last else base / self.stage
+
+    def _say_what_runs(self):
+        """Warns of another data set than the experiment's own."""
+        own, name = self.reproduction.named_experiment(self.experiment.name), self.experiment.dataset
+        if name != canonical_name(own.dataset, self.flags.data_dir):
+            logging.warning("Experiment %s is on %s; running it on %s.", own.name, own.dataset, name)
 
     def check_workdir(self) -> None:
         """Checks that the workdir holds this run or none, and no more steps than it asks for; changes nothing.

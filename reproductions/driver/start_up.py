@@ -1,7 +1,10 @@
-"""Lighter imports, so that a command reaches its first step sooner."""
+"""Lighter and quieter imports, so that a command reaches its first step sooner and says only what matters."""
 
+import contextlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 
 # Keras 2 and 3 import these if they are installed, for plots, wrappers and tables that nothing here uses.
 _OPTIONAL = ("matplotlib", "pandas", "sklearn")
@@ -10,7 +13,39 @@ _OPTIONAL = ("matplotlib", "pandas", "sklearn")
 def start_up() -> None:
     """Silences TensorFlow's log on standard error and imports its libraries. Call it before any other import of a command."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors are raised in Python
-    import_libraries()
+    with held_stderr():
+        import_libraries()
+
+
+@contextlib.contextmanager
+def held_stderr() -> Iterator[None]:
+    """A context whose standard error, also that of C++, is dropped; it is written after all if an exception leaves the context.
+
+    TensorFlow's libraries write a few lines when they are loaded, before any setting of a log level is read. Nothing is held if
+    TF_CPP_MIN_LOG_LEVEL asks for such lines, or if standard error is closed.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:
+        kept = None
+    if kept is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            held.seek(0)
+            while block := held.read(2**16):
+                os.write(kept, block)
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def import_libraries() -> None:

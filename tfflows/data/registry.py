@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 
 from tfflows.data.sources import SPLITS, ImageSource
+from tfflows.suggestions import did_you_mean
 
 CIFAR10_PAPER = "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images"
 IMAGENET_PAPER = "Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge"
@@ -276,7 +277,8 @@ def dataset_spec(name: str) -> DatasetSpec:
         return folder_spec(name[len(FOLDER_PREFIX) :])
     if name not in DATASETS:
         raise ValueError(
-            f"Unknown data set {name!r}; the valid ones are {', '.join(DATASETS)}, {FOLDER_PREFIX}DIRECTORY."
+            f"Unknown data set {name!r}.{did_you_mean(name, DATASETS)} The valid ones are {', '.join(DATASETS)}, "
+            f"{FOLDER_PREFIX}DIRECTORY."
         )
     return DATASETS[name]
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
     from tfflows.models.export import ExportedModel
     from tfflows.models.fitting import continue_training
+    from tfflows.models.functions import random_labels, rows_of_labels
     from tfflows.models.loading import ModelEntry, find_run, list_models, load, load_run, load_weights
     from tfflows.models.model import Model
     from tfflows.models.saving import save
@@ -18,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "description": ["ModelDescription", "describe_from_experiment", "read_description"],
         "export": ["ExportedModel"],
         "fitting": ["continue_training"],
+        "functions": ["random_labels", "rows_of_labels"],
         "loading": ["ModelEntry", "find_run", "list_models", "load", "load_run", "load_weights"],
         "model": ["Model"],
         "saving": ["save"],

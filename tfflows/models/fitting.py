@@ -11,6 +11,7 @@ import numpy as np
 
 from tfflows.data import as_source
 from tfflows.models.description import ModelDescription
+from tfflows.suggestions import did_you_mean
 from tfflows.tracing.variables import named_variables
 from tfflows.training.trainer import Images, Trainer, TrainingSummary
 from tfflows.training.workdir import described_workdir
@@ -82,7 +83,8 @@ def _experiment(model, optimizer, num_steps, changes):
     unknown = sorted(set(changes) - fields)
     if unknown:
         raise ValueError(
-            f"{type(model.experiment).__name__} has no field {unknown[0]!r}; its fields are: {', '.join(sorted(fields))}."
+            f"{type(model.experiment).__name__} has no field {unknown[0]!r}.{did_you_mean(unknown[0], fields)} Its fields are: "
+            f"{', '.join(sorted(fields))}."
         )
     experiment = dataclasses.replace(model.experiment, **{"dataset": _NO_DATASET, **changes, "num_steps": num_steps})
     if optimizer is None:

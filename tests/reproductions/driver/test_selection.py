@@ -8,7 +8,7 @@ import pytest
 from reproductions.driver.session import overrides, select_experiment
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
-from tests.reproductions.driver.running import exit_message
+from tests.reproductions.driver.running import exit_message, run
 
 
 def flags(**values):
@@ -191,3 +191,16 @@ def test_the_learning_rate_is_a_warm_up_unless_the_paper_has_its_own():
     assert float(GLOW.build_schedule(experiment)(5)) == 0.25
     other = dataclasses.replace(GLOW, build_schedule=lambda e: lambda step: e.learning_rate * step)
     assert other.build_schedule(experiment)(3) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["--experiment=cifar"], "cifar10"),
+        (["--dataset=imagenet46"], "imagenet64"),
+        (["--experiment=demo", "--set=learning_rat=1"], "learning_rate"),
+    ],
+)
+def test_a_near_name_is_suggested(arguments, near):
+    with pytest.raises(ValueError, match=rf"Did you mean '{near}'\? .* are:? "):
+        run(*arguments)

@@ -1,11 +1,14 @@
 """A command imports what training needs, and the rest only where it is used."""
 
+import logging
+import os
 import subprocess
 import sys
 
 import pytest
 
 from reproductions.driver import start_up
+from reproductions.driver.main import PlainFormatter
 
 IMPORTS = """
 import sys
@@ -28,3 +31,38 @@ def test_packages_that_are_there_stay():
 
     start_up.import_libraries()
     assert sys.modules["pandas"] is pandas
+
+
+QUIET = """
+import os, sys
+from reproductions.driver.start_up import held_stderr
+try:
+    with held_stderr():
+        os.write(2, b"held ")
+        print("back", file=sys.stderr)
+        if len(sys.argv) > 1:
+            raise ImportError("broken")
+except ImportError:
+    pass
+os.write(2, b"after")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level", "expected"),
+    [([], "3", "after"), (["fails"], "3", "held back\nafter"), ([], "0", "held back\nafter")],
+)
+def test_what_libraries_say_is_held_back_unless_they_fail(arguments, level, expected):
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": level},
+    )
+    assert done.returncode == 0 and done.stderr == expected
+
+
+@pytest.mark.parametrize(("level", "expected"), [(logging.INFO, "A b"), (logging.WARNING, "Warning: A b")])
+def test_lines_of_the_log_are_plain_text(level, expected):
+    assert PlainFormatter().format(logging.LogRecord("absl", level, "x.py", 1, "A %s", ("b",), None)) == expected
