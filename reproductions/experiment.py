@@ -1,22 +1,21 @@
 """What a paper gives to the shared driver: its experiments as data, and how to build their models."""
 
 import dataclasses
+import importlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-
-import keras
-import tensorflow_probability as tfp
+from typing import TYPE_CHECKING, Any
 
 from reproductions.fields import as_of_today, check_fields, setting, take_sequences
-from tfflows.data import AUGMENTATIONS
-from tfflows.distributions.augmented_flow import AugmentedFlow
-from tfflows.distributions.augmenters import AUGMENTERS, make_augmenter
-from tfflows.math.random import derive_seed
+from tfflows.choices import AUGMENTATIONS, AUGMENTERS
 from tfflows.suggestions import did_you_mean
-from tfflows.training.schedules import LinearWarmup, StepFactors, warmup_constant_cooldown
 
-LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
+if TYPE_CHECKING:
+    import keras
+    import tensorflow_probability as tfp
+
+    from tfflows.distributions.augmented_flow import AugmentedFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,11 +138,33 @@ class AugmentedExperiment(Experiment):
         return [*sides, channels + self.augment_channels]
 
 
+def deferred(module: str, name: str) -> Callable[..., Any]:
+    """Returns a function that imports a function at its first call: `--list` and `--help` then need no TensorFlow.
+
+    Args:
+      module: Name of the module.
+      name: Name of the function in it.
+
+    Example:
+      >>> from reproductions.experiment import deferred
+      >>> deferred("math", "sqrt")(4.0)
+      2.0
+    """
+
+    def call(*args, **kwargs):
+        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    call.__name__, call.__qualname__, call.__module__ = name, name, module
+    return call
+
+
 def _count_built(experiment, count):
     return count(experiment)
 
 
 def _linear_warmup(experiment):
+    from tfflows.training.schedules import LinearWarmup
+
     return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
 
 
@@ -220,8 +241,10 @@ class Reproduction:
             raise ValueError(f"This is no experiment of {self.paper}: it lacks {', '.join(missing)}.")
         return kind(**{name: content[name] for name in names})
 
-    def schedule_of(self, experiment: Experiment) -> keras.optimizers.schedules.LearningRateSchedule:
+    def schedule_of(self, experiment: Experiment) -> "keras.optimizers.schedules.LearningRateSchedule":
         """Returns the learning rate as a function of the step: the paper's schedule, or the common one with a cool-down."""
+        from tfflows.training.schedules import StepFactors, warmup_constant_cooldown
+
         if experiment.cooldown_steps:
             schedule = warmup_constant_cooldown(
                 experiment.learning_rate, experiment.warmup_steps, experiment.cooldown_steps, experiment.num_steps
@@ -278,9 +301,6 @@ class Reproduction:
             raise ValueError(f"Unknown variant {variant!r} of {self.paper}; {forms}.")
 
 
-tfd = tfp.distributions
-
-
 def check_sides(image_shape: Sequence[int], halvings: int, advice: str, width_halvings: int | None = None) -> None:
     """Checks that the sides of images can be halved as often as a model does.
 
@@ -308,8 +328,11 @@ def check_sides(image_shape: Sequence[int], halvings: int, advice: str, width_ha
 
 
 def with_augmenter(
-    flow: tfd.TransformedDistribution, experiment: AugmentedExperiment, image_shape: Sequence[int], seed: int
-) -> tfd.TransformedDistribution | AugmentedFlow:
+    flow: "tfp.distributions.TransformedDistribution",
+    experiment: AugmentedExperiment,
+    image_shape: Sequence[int],
+    seed: int,
+) -> "tfp.distributions.TransformedDistribution | AugmentedFlow":
     """Returns the `AugmentedFlow` of an experiment, or the flow itself if `augment_channels` is 0.
 
     Args:
@@ -320,6 +343,10 @@ def with_augmenter(
     """
     if not experiment.augment_channels:
         return flow
+    from tfflows.distributions.augmented_flow import AugmentedFlow
+    from tfflows.distributions.augmenters import make_augmenter
+    from tfflows.math.random import derive_seed
+
     augmenter = make_augmenter(
         experiment.augmenter,
         image_shape,

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from reproductions.agave.experiments import IAF_VAE, PIXELCNN, AgaveExperiment
-from reproductions.experiment import LearningRate, check_sides
+from reproductions.experiment import check_sides
 from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.iaf_vae import IAFVAE
@@ -140,7 +140,9 @@ def parts_of_stages(model: AGAVE) -> dict[str, dict[str, tf.Variable]]:
     }
 
 
-def optimizer(experiment: AgaveExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+def optimizer(
+    experiment: AgaveExperiment, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
     """Builds the optimizer: Adamax as in the released IAF, or Adam as in the released PixelCNN++."""
     return {"adamax": IAFAdamax, "adam": PixelCNNAdam}[experiment.optimizer](learning_rate)
 

@@ -11,19 +11,11 @@ import sys
 from collections.abc import Iterator
 
 from reproductions.driver.start_up import start_up
-
-if __name__ == "__main__":
-    start_up()
-
-import tensorflow as tf
-
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.published import PARAMETERS
 from reproductions.reporting.rows import read_rows
-from tfflows.data import dataset_spec
 from tfflows.files import atomic_write
 from tfflows.papers import list_papers, load_paper
-from tfflows.tracing.variables import count_parameters
 
 # Of the experiments that `parameters.csv` does not have: those that are not the paper's, and the small sizes of those that are.
 COUNTS = pathlib.Path(__file__).with_name("counts.csv")
@@ -50,6 +42,11 @@ def stored_counts() -> dict[tuple[str, str, str], int]:
 
 def built_parameters(reproduction: Reproduction, experiment: Experiment) -> int:
     """Returns the number of trained parameters of the experiment's model, counted without allocating their values."""
+    import tensorflow as tf  # what is stored is read without it
+
+    from tfflows.data import dataset_spec
+    from tfflows.tracing.variables import count_parameters
+
     spec = dataset_spec(experiment.dataset)
     shape = (experiment.image_size, experiment.image_size, spec.num_channels)
 
@@ -70,6 +67,7 @@ def all_sizes(reproduction: Reproduction) -> Iterator[Experiment]:
 
 def main() -> int:
     """Writes `counts.csv`, and returns the exit status."""
+    start_up()
     published = published_counts()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -7,7 +7,7 @@ from absl import flags
 
 from reproductions.experiment import Experiment
 from reproductions.fields import RENAMED, annotations_of, settings_of
-from tfflows.tracing import memory
+from tfflows.choices import MEMORY_MODES
 
 FLAGS = flags.FLAGS
 
@@ -38,7 +38,7 @@ EXECUTION_FLAGS = {
     "memory": functools.partial(
         flags.DEFINE_enum,
         default="plain",
-        enum_values=list(memory.MODES),
+        enum_values=list(MEMORY_MODES),
         help="recompute: keep only the input of each flow step and run its network again in the backward pass. reversible: keep "
         "only the latent and rebuild the rest through the inverse, in memory that does not grow with depth. Both take about a "
         "third more time.",

@@ -4,52 +4,15 @@ import functools
 import logging as python_logging
 import sys
 
-import tensorflow as tf
 from absl import app, flags, logging
 
-from reproductions.driver import evaluate, train
 from reproductions.driver.flags import define_flags
-from reproductions.driver.session import Session, select_experiment
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
-from tfflows.data.sources import DatasetNotFoundError
-from tfflows.devices.strategies import cluster_size
-from tfflows.extras import MissingExtraError
-from tfflows.files import first_line
-from tfflows.training.checkpoints import CheckpointError
-from tfflows.training.logs import LogError
-from tfflows.training.loop import TrainingDiverged
-from tfflows.training.workdir import WorkdirError
 
-# The library's messages name its arguments; these are the corresponding flags.
-_FLAGS_BEHIND = {
-    TrainingDiverged: "--set rate_factors=STEP:0.5 goes on from the checkpoint of STEP at half the rate. With another --workdir: "
-    "--set warmup_steps=N, --set learning_rate=X, --seed",
-    WorkdirError: "--workdir",
-    DatasetNotFoundError: "--data_dir",
-}
-
-# What collective operations raise when a worker is gone.
-_LOST_WORKER = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-)
+# --help and --list take no time: what computes is imported by the functions that need it, after `start_up`.
 
 _INTERRUPTED = 130  # the exit status of shells: 128 + SIGINT
-
-# Errors that a user can fix; all others keep their traceback.
-_USER_ERRORS = (
-    ValueError,
-    OSError,
-    CheckpointError,
-    LogError,
-    MissingExtraError,
-    TrainingDiverged,
-    WorkdirError,
-)
 
 
 class PlainFormatter(python_logging.Formatter):
@@ -86,23 +49,73 @@ def _parse(arguments):
 
 
 def _run(reproduction, arguments):
+    try:
+        if len(arguments) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}. Flags start with --; see --help.")
+        if flags.FLAGS.list:
+            list_experiments(reproduction, flags.FLAGS.scale == "small")
+        else:
+            _compute(reproduction)
+    except (ValueError, OSError) as error:
+        _exit_with(error)
+
+
+def _exit_with(error, hint=""):
+    """Ends with one line about an error that a user can mend; with -v=1 the traceback is shown."""
+    if logging.level_debug():
+        raise error
+    print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _compute(reproduction):
+    """Does what the flags ask for; exits with one line where that fails for a reason that a user can mend."""
+    import tensorflow as tf
+
+    from tfflows.data.sources import DatasetNotFoundError
+    from tfflows.devices.strategies import cluster_size
+    from tfflows.extras import MissingExtraError
+    from tfflows.files import first_line
+    from tfflows.training.checkpoints import CheckpointError
+    from tfflows.training.logs import LogError
+    from tfflows.training.loop import TrainingDiverged
+    from tfflows.training.workdir import WorkdirError
+
+    # The library's messages name its arguments; these are the corresponding flags.
+    flags_behind = {
+        TrainingDiverged: "--set rate_factors=STEP:0.5 goes on from the checkpoint of STEP at half the rate. With another "
+        "--workdir: --set warmup_steps=N, --set learning_rate=X, --seed",
+        WorkdirError: "--workdir",
+        DatasetNotFoundError: "--data_dir",
+    }
+    # What collective operations raise when a worker is gone.
+    lost_worker = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+    )
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
     handler.setFormatter(PlainFormatter())
     tf.get_logger().setLevel("ERROR")
     try:
-        if len(arguments) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}. Flags start with --; see --help.")
         run(reproduction, flags.FLAGS)
-    except _USER_ERRORS as error:
-        if logging.level_debug():
-            raise
-        flag_names = _FLAGS_BEHIND.get(type(error))
-        hint = f" (Flags: {flag_names}.)" if flag_names else ""
-        print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
-        sys.exit(1)
-    except _LOST_WORKER as error:
+    # Errors that a user can mend; all others keep their traceback.
+    except (
+        ValueError,
+        OSError,
+        CheckpointError,
+        LogError,
+        MissingExtraError,
+        TrainingDiverged,
+        WorkdirError,
+    ) as error:
+        behind = flags_behind.get(type(error))
+        _exit_with(error, f" (Flags: {behind}.)" if behind else "")
+    except lost_worker as error:
         if logging.level_debug() or cluster_size() < 2:
             raise
         print(
@@ -114,6 +127,21 @@ def _run(reproduction, arguments):
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
         sys.exit(_INTERRUPTED)
+
+
+def list_experiments(reproduction: Reproduction, small: bool = False) -> None:
+    """Prints the table of `--list`.
+
+    Args:
+      reproduction: The paper's reproduction.
+      small: Whether to size the experiments for two CPU cores.
+    """
+    from reproductions.driver.listing import experiment_table
+
+    expected = load_expected()
+    printed = {name: find_expected(expected, reproduction.paper, name) for name in reproduction.experiments}
+    printed = {name: row.value for name, row in printed.items() if row is not None}
+    print(experiment_table(reproduction, small, printed))
 
 
 def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
@@ -135,13 +163,11 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
             "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
         )
     if values.list:
-        from reproductions.driver.listing import experiment_table
-
-        expected = load_expected()
-        printed = {name: find_expected(expected, reproduction.paper, name) for name in reproduction.experiments}
-        printed = {name: row.value for name, row in printed.items() if row is not None}
-        print(experiment_table(reproduction, values.scale == "small", printed))
+        list_experiments(reproduction, values.scale == "small")
         return
+    from reproductions.driver import train
+    from reproductions.driver.session import Session, select_experiment
+
     only = _only_stage(reproduction, values)
     if values.mode != "train":
         _function_of(values.mode)(Session(reproduction, values, only))
@@ -158,6 +184,8 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
 def _function_of(mode):
     """Returns the function of a mode other than training."""
     if mode == "evaluate":
+        from reproductions.driver import evaluate
+
         return evaluate.run
     from reproductions.driver import pictures  # with what draws them, which no other mode needs
 
@@ -172,6 +200,8 @@ def _only_stage(reproduction, values):
     """
     if values.stage == "all":
         return None
+    from reproductions.driver.session import select_experiment
+
     stages = reproduction.stages(select_experiment(reproduction, values))
     if values.stage not in stages:
         raise ValueError(

@@ -4,17 +4,37 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 # Keras 2 and 3 import these if they are installed, for plots, wrappers and tables that nothing here uses.
 _OPTIONAL = ("matplotlib", "pandas", "sklearn")
 
 
 def start_up() -> None:
-    """Silences TensorFlow's log on standard error and imports its libraries. Call it before any other import of a command."""
+    """Silences TensorFlow's log on standard error and imports its libraries. Call it before any other import of a command.
+
+    A command line that asks for text alone imports nothing.
+    """
+    if asks_for_text(sys.argv[1:]):
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors are raised in Python
     with held_stderr():
         import_libraries()
+
+
+def asks_for_text(arguments: Sequence[str]) -> bool:
+    """Returns whether a command line asks for help or the list of experiments, which need no TensorFlow.
+
+    Args:
+      arguments: What follows the name of the program.
+
+    Example:
+      >>> from reproductions.driver.start_up import asks_for_text
+      >>> asks_for_text(["--list", "--scale=small"]), asks_for_text(["--dataset=cifar10"])
+      (True, False)
+    """
+    flags = {argument.lstrip("-") for argument in arguments if argument.startswith("-")}
+    return bool(flags & {"help", "helpshort", "helpfull", "list"})
 
 
 @contextlib.contextmanager

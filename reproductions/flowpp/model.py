@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.experiment import LearningRate, check_sides
+from reproductions.experiment import check_sides
 from reproductions.flowpp.experiments import FlowPPExperiment, parse_stages
 from tfflows.bijectors import (
     ActNorm,
@@ -241,6 +241,8 @@ def extend_count(experiment: FlowPPExperiment, count: Callable[[FlowPPExperiment
     return one + (experiment.num_blocks - 1) * (two - one)
 
 
-def optimizer(experiment: FlowPPExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+def optimizer(
+    experiment: FlowPPExperiment, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
     """Builds the optimizer: Adam with the norm of the gradient clipped (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, global_clipnorm=experiment.clip_norm)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.experiment import LearningRate, check_sides, with_augmenter
+from reproductions.experiment import check_sides, with_augmenter
 from reproductions.glow.experiments import GlowExperiment
 from tfflows.bijectors import (
     ActNorm,
@@ -173,7 +173,9 @@ def extend_count(experiment: GlowExperiment, count: Callable[[GlowExperiment], i
     return one + (experiment.depth - 1) * (two - one)
 
 
-def optimizer(experiment: GlowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+def optimizer(
+    experiment: GlowExperiment, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
     """Builds the optimizer of an experiment: the released Adamax, or Adam as in the paper's appendix."""
     if experiment.optimizer == "adam":
         return Adam(learning_rate, beta_1=experiment.beta_1, beta_2=experiment.beta_2, epsilon=1e-8)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow_probability as tfp
 
-from reproductions.experiment import LearningRate, check_sides, with_augmenter
+from reproductions.experiment import check_sides, with_augmenter
 from reproductions.macow.experiments import LevelSizes, MaCowExperiment
 from tfflows.bijectors import (
     ActNorm,
@@ -268,7 +268,9 @@ def prior(form: _Flow, channels: int, factor: int, width: int, seed: int) -> Cha
     return Chain([actnorm(channels), mixing, last], name="prior")
 
 
-def optimizer(experiment: MaCowExperiment, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+def optimizer(
+    experiment: MaCowExperiment, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
     """Builds the optimizer: Adam (released code)."""
     return Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
 

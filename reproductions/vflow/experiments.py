@@ -8,7 +8,7 @@ import dataclasses
 from reproductions.fields import setting
 from reproductions.flowpp import experiments as flowpp
 from reproductions.flowpp.experiments import MIXERS, FlowPPExperiment, parse_stages
-from tfflows.distributions.augmenters import AUGMENTERS
+from tfflows.choices import AUGMENTERS
 
 
 @dataclasses.dataclass(frozen=True)

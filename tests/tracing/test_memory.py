@@ -23,8 +23,9 @@ from tfflows.bijectors import (
     Squeeze,
     Unsqueeze,
 )
+from tfflows.choices import MEMORY_MODES
 from tfflows.networks import CouplingNetwork, MaskedNetwork, TopPrior, ZeroConv2D
-from tfflows.tracing.memory import MODES, memory_scope
+from tfflows.tracing.memory import memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
 
 tfb = tfp.bijectors
@@ -216,7 +217,7 @@ def test_shared_traces_give_what_eager_mode_gives(case):
     )
 
 
-@pytest.mark.parametrize("mode", slow_but([], list(MODES)))
+@pytest.mark.parametrize("mode", slow_but([], list(MEMORY_MODES)))
 def test_modes_under_xla(mode):
     bijector, _ = built("glow")  # XLA draws other dropout masks
     expected = value_and_gradients(bijector, "inverse", None, "plain")

@@ -11,10 +11,11 @@ from tensorflow_probability.python.bijectors.invert import _Invert
 from tfflows.bijectors.cache import OnePassCache
 from tfflows.bijectors.parts import map_condition
 from tfflows.bijectors.recording import noting
+from tfflows.choices import REVERSIBLE
 from tfflows.math.shapes import shape_of
 from tfflows.tracing.finite import NotFiniteError, check_finite
 from tfflows.tracing.gradients import FORWARD, INVERSE, gradients_of, opposite
-from tfflows.tracing.memory import REVERSIBLE, memory_mode, reversible_value_and_log_det
+from tfflows.tracing.memory import memory_mode, reversible_value_and_log_det
 from tfflows.tracing.variables import CopiedWithoutLayers, copied_by_attributes, share_variables
 
 tfb = tfp.bijectors

@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
+from tfflows.choices import AUGMENTATIONS
 
 NUM_UNIFORMS = 7  # numbers per image: rotation, row shift, column shift, shear, two zooms, flip
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Squeeze, Unsqueeze
+from tfflows.choices import AUGMENTERS
 from tfflows.distributions.conditional_noise import ConditionalNoise, log_standard_normal, noise_beside
 from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks import CouplingNetwork, EluCouplingNetwork, ResidualContextNetwork
@@ -17,7 +18,6 @@ from tfflows.tracing.variables import CopiedWithoutLayers, variables_of_layers
 tfb = tfp.bijectors
 
 STREAM = "augmentation"
-AUGMENTERS = ("normal", "gaussian", "flow")
 _CONTEXT_FILTERS = 4
 
 

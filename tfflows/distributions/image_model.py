@@ -7,8 +7,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.choices import REVERSIBLE
 from tfflows.math.random import RowKeys, fold_in
-from tfflows.tracing.memory import REVERSIBLE, memory_mode
+from tfflows.tracing.memory import memory_mode
 from tfflows.tracing.variables import CopiedWithoutLayers
 
 tfd = tfp.distributions

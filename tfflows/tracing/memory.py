@@ -8,11 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.choices import MEMORY_MODES, PLAIN
 from tfflows.tracing.stateless import Structure, pure
 
 tfb = tfp.bijectors
-
-PLAIN, RECOMPUTE, REVERSIBLE = MODES = ("plain", "recompute", "reversible")
 
 _mode = contextvars.ContextVar("memory_mode", default=PLAIN)
 
@@ -59,8 +58,8 @@ def memory_scope(mode: str) -> Iterator[None]:
       Recomputation: Chen et al. 2016, https://arxiv.org/abs/1604.06174. Reversible networks: Gomez et al. 2017,
       https://arxiv.org/abs/1707.04585.
     """
-    if mode not in MODES:
-        raise ValueError(f"The memory mode must be one of {', '.join(MODES)}, got {mode!r}.")
+    if mode not in MEMORY_MODES:
+        raise ValueError(f"The memory mode must be one of {', '.join(MEMORY_MODES)}, got {mode!r}.")
     token = _mode.set(mode)
     try:
         yield

@@ -9,8 +9,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.choices import RECOMPUTE
 from tfflows.tracing.gradients import gradients_of
-from tfflows.tracing.memory import RECOMPUTE, memory_mode
+from tfflows.tracing.memory import memory_mode
 from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
 
 tfb = tfp.bijectors

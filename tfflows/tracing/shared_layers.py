@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfflows.choices import RECOMPUTE
 from tfflows.tracing.gradients import gradients_of, is_differentiable
-from tfflows.tracing.memory import RECOMPUTE, memory_mode
+from tfflows.tracing.memory import memory_mode
 from tfflows.tracing.shared_blocks import are_traced_apart
 from tfflows.tracing.stateless import Derived, Structure
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from tfflows.choices import MEMORY_MODES
 from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import row_keys
-from tfflows.tracing.memory import MODES, memory_scope
+from tfflows.tracing.memory import memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import UpdateRule, global_norm
@@ -41,8 +42,8 @@ class Execution:
         for name in ("accumulate", "num_side_by_side"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.memory not in MODES:
-            raise ValueError(f"Unknown memory mode {self.memory!r}; the valid ones are {', '.join(MODES)}.")
+        if self.memory not in MEMORY_MODES:
+            raise ValueError(f"Unknown memory mode {self.memory!r}; the valid ones are {', '.join(MEMORY_MODES)}.")
         if self.jit_compile and self.num_side_by_side > 1:
             raise ValueError(
                 "XLA compiles a batch into one program, not into parts: leave num_side_by_side at 1 with jit_compile."

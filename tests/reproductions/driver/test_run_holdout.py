@@ -14,7 +14,7 @@ STEPS = ("--steps=4", "--log_every=1", "--set=evaluate_every=2", "--holdout=37")
 def test_images_held_out_are_measured_and_not_trained_on(tmp_path, monkeypatch, capsys):
     sessions = []
     monkeypatch.setattr(
-        "reproductions.driver.main.Session", lambda *rest: sessions.append(Session(*rest)) or sessions[-1]
+        "reproductions.driver.session.Session", lambda *rest: sessions.append(Session(*rest)) or sessions[-1]
     )
     run(*TINY, *STEPS, f"--workdir={tmp_path}", "--select=best_test")
     (session,) = sessions

@@ -80,8 +80,8 @@ def test_sums_of_other_parameters_are_refused(copied, capsys):
     [
         (("--evaluation_images=100000",), "remove the flag"),
         (("--importance_samples=2", "--evaluate_train"), "remove --evaluate_train"),
-        (("--importance_samples=2", "--mode=train"), "need --mode=evaluate"),
-        (("--evaluation_images=2", "--mode=sample"), "need --mode=evaluate"),
+        (("--importance_samples=2", "--mode=train"), "needs --mode=evaluate"),
+        (("--evaluation_images=2", "--mode=sample"), "needs --mode=train or --mode=evaluate"),
     ],
 )
 def test_what_cannot_be_measured_is_said(copied, capsys, arguments, message):

@@ -66,3 +66,17 @@ def test_what_libraries_say_is_held_back_unless_they_fail(arguments, level, expe
 @pytest.mark.parametrize(("level", "expected"), [(logging.INFO, "A b"), (logging.WARNING, "Warning: A b")])
 def test_lines_of_the_log_are_plain_text(level, expected):
     assert PlainFormatter().format(logging.LogRecord("absl", level, "x.py", 1, "A %s", ("b",), None)) == expected
+
+
+@pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "vflow"])
+@pytest.mark.parametrize("flag", ["--help", "--list"])
+def test_help_and_list_need_no_tensorflow(paper, flag):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['run.py', '{flag}']\n"
+        "sys.modules.update(dict.fromkeys(['tensorflow', 'keras', 'tensorflow_probability']))\n"
+        f"runpy.run_module('reproductions.{paper}', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "cifar10" in done.stdout if flag == "--list" else "--dataset" in done.stdout

@@ -1,0 +1,10 @@
+"""Names that arguments take, apart from what they stand for, so that a command can list them without TensorFlow."""
+
+# What `tfflows.data.augmentation.augment` can do to training images.
+AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
+
+# What `tfflows.distributions.augmenters.make_augmenter` can make.
+AUGMENTERS = ("normal", "gaussian", "flow")
+
+# What `tfflows.tracing.memory.memory_scope` can keep for the backward pass.
+PLAIN, RECOMPUTE, REVERSIBLE = MEMORY_MODES = ("plain", "recompute", "reversible")
