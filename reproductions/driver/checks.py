@@ -26,6 +26,11 @@ def check_request(session: Session) -> None:
     image_numbers()
     if not math.isfinite(flags.strength):
         raise ValueError(f"--strength must be finite, got {flags.strength}.")
+    if flags.image_files and session.experiment.num_bits != 8:
+        raise ValueError(
+            f"--image_files compares images of 8 bits, and {session.experiment.name} models {session.experiment.num_bits}; "
+            "remove the flag."
+        )
     check_label(session)
     check_attribute(session)
     check_results_dir(session)

@@ -35,6 +35,7 @@ PER_IMAGE_FILE = "test_bits_per_dim.npy"
 TRAIN_PER_IMAGE_FILE = "train_bits_per_dim.npy"
 VALIDATION_PER_IMAGE_FILE = "validation_bits_per_dim.npy"
 NUM_DISTANCE_IMAGES = 1000
+_FEW_EFFECTIVE = 2.0  # effective samples: with fewer, one sample carries most of the weight
 NOISE_SEED = 0  # the same evaluation noise for every training seed
 
 
@@ -191,13 +192,57 @@ def _terms(session):
 
 def _keep(session, result, record, writable):
     """Prints the comparison of a result with the paper, then writes the result; not to the workdir if that is not writable."""
-    print(format_comparison(compare_with(record, load_expected())), flush=True)
+    lines = [format_comparison(compare_with(record, load_expected()))]
+    lines += [f"  {kind:<10}  {value}" for kind, value in _image_files(session).items()]
+    lines += [f"  Warning: {caution}" for caution in cautions(record, session.experiment.warmup_steps)]
+    print("\n".join(lines), flush=True)
     if writable:
         np.save(session.workdir / f"{_per_image_name(session)}.npy", result.per_image)
-        write_record(record, session.workdir / "results", overwrite=True)
+        path = write_record(record, session.workdir / "results", overwrite=True)
+        print(f"record: {path}", flush=True)
     # Earlier stages are not experiments of the paper.
     if session.flags.results_dir and session.stage not in session.earlier_stages:
         write_record(record, session.flags.results_dir, overwrite=True)
+
+
+def cautions(record: Record, warmup_steps: int) -> list[str]:
+    """Returns what would mislead a reader of a result, one sentence each.
+
+    Args:
+      record: The result.
+      warmup_steps: Steps over which the learning rate of its run rose.
+    """
+    found = []
+    if record.num_images == 1:
+        found.append("One image says little about others, and has no standard error.")
+    if 0 < record.steps < warmup_steps:
+        found.append(
+            f"The run ended in the warm-up of its learning rate, after {record.steps:,} of {warmup_steps:,} steps."
+        )
+    importance = record.importance
+    if importance is not None and importance["effective_samples"] < _FEW_EFFECTIVE <= importance["samples"]:
+        found.append(
+            f"Of {importance['samples']:,} samples per image one decides nearly alone ({importance['effective_samples']:.1f} "
+            "effective): ln P is higher than this bound, and more samples will say by how much."
+        )
+    return found
+
+
+def _image_files(session):
+    """`{format: bits/dim}` of the test images as lossless files, if they were asked for."""
+    if not session.flags.image_files:
+        return {}
+    from tfflows.evaluation.image_files import FORMATS, file_bits_per_dim
+
+    source = session.test_source
+    images = [batch["image"][batch["mask"]].numpy() for batch in evaluation_batches(source, global_batch_size=256)]
+    values = {
+        file_format: np.concatenate([file_bits_per_dim(own, file_format) for own in images]) for file_format in FORMATS
+    }
+    return {
+        kind: f"{own.mean():.4f} (each test image as a lossless {kind.upper()} file of its own)"
+        for kind, own in values.items()
+    }
 
 
 def make_record(

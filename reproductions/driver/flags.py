@@ -115,6 +115,7 @@ def define_flags() -> None:
         "Evaluate only the first N test images. The record says so, and is not compared with the paper.",
         lower_bound=1,
     )
+    boolean("image_files", False, "Print the bits/dim of the test images as PNG and WebP files beside the model's.")
     integer(
         "seed",
         0,

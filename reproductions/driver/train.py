@@ -119,6 +119,11 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
         evaluate_and_record(session, evaluator, step, hours=trained.seconds / 3600)
         for path in write_samples(session):
             print(f"samples: {path}", flush=True)
+    if session.chief and session.stage not in session.earlier_stages:
+        print(
+            f"next: the same command with --mode=sample, or tfflows.load({str(session.workdir)!r}) in Python",
+            flush=True,
+        )
 
 
 def write_samples(session: Session) -> list[pathlib.Path]:

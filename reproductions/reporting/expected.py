@@ -194,24 +194,23 @@ def compare_with(record: Record, expected: Sequence[Expected]) -> Comparison:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """Returns a comparison as lines of text: metric, expected and obtained value, difference, verdict, then any extras."""
+    """Returns a comparison as lines of text: metric, expected and obtained value, difference, verdict, then any extras.
+
+    Expected value and difference are left out where the verdict says why they cannot be compared.
+    """
     record, expected = comparison.record, comparison.expected
     lines = [
         f"{record.metric} of {record.experiment} on {record.dataset}, {record.split} split, "
         f"{record.num_images:,} images, scale {record.scale}"
     ]
-    if expected is None:
-        lines.append("  expected    -")
-    else:
+    comparable = comparison.verdict in (WITHIN, BETTER, OUTSIDE)
+    if comparable:
         lines.append(f"  expected    {expected.printed} ({expected.paper}, {expected.source})")
     # A single image has no standard error.
     error = record.standard_error if record.num_images > 1 else None
     lines.append(f"  obtained    {format_value(record.value, error)}")
-    if comparison.difference is None:
-        lines.append("  difference  -")
-    else:
-        tolerance = "none" if expected.tolerance is None else f"{expected.tolerance:g}"
-        lines.append(f"  difference  {comparison.difference:+.4f} (tolerance {tolerance})")
+    if comparable:
+        lines.append(f"  difference  {comparison.difference:+.4f} (tolerance {expected.tolerance:g})")
     lines.append(f"  verdict     {comparison.verdict}")
     if record.importance is not None:
         importance = record.importance

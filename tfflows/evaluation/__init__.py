@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         load_directions,
         save_directions,
     )
+    from tfflows.evaluation.image_files import file_bits_per_dim
     from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
     from tfflows.evaluation.interpolation import interpolate, interpolate_with, write_interpolation
     from tfflows.evaluation.jacobians import estimated_log_abs_det, log_abs_det
@@ -47,6 +48,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "load_directions",
             "save_directions",
         ],
+        "image_files": ["file_bits_per_dim"],
         "importance": ["ImportanceBitsPerDim", "ImportanceEvaluator"],
         "interpolation": ["interpolate", "interpolate_with", "write_interpolation"],
         "jacobians": ["estimated_log_abs_det", "log_abs_det"],

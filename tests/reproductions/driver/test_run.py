@@ -8,8 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from reproductions.driver.evaluate import cautions
 from reproductions.reporting.records import load_records
 from tests.reproductions.driver.running import TINY, exit_message, record_of, run
+from tfflows.data import load_dataset
+from tfflows.evaluation.image_files import file_bits_per_dim
 from tfflows.training.logs import read_metrics
 from tfflows.training.workdir import WorkdirError
 
@@ -72,11 +75,11 @@ def test_evaluate_prints_the_comparison_and_writes_the_record(copied, capsys, tm
     run(*arguments, "--mode=evaluate", "--select=last", f"--results_dir={results}", "--set=evaluation_batch_size=90")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("bits_per_dim of demo on digits, test split, 360 images")
-    assert [line.split()[0] for line in lines[1:5]] == ["expected", "obtained", "difference", "verdict"]
+    assert [line.split()[0] for line in lines[1:5]] == ["obtained", "verdict", "Warning:", "record:"]
     (record,) = load_records(results)
     assert record.steps == 6 and record.select == "last" and record.hours > 0
     np.testing.assert_allclose(record.value, expected["test_bits_per_dim"], rtol=1e-5)
-    assert f"{record.value:.4f}" in lines[2]
+    assert f"{record.value:.4f}" in lines[1]
     assert len(list((workdir / "results" / "glow").glob("*.json"))) == 2
 
 
@@ -295,3 +298,37 @@ def test_a_run_with_a_cooldown_ends_at_rate_zero_and_keeps_its_length(tmp_path):
     np.testing.assert_allclose(rates, [0.0, 0.0015, 0.003, 0.003, 0.002, 0.001], rtol=1e-6)
     with pytest.raises(WorkdirError, match="num_steps: 6 there, 7 now"):
         run(*arguments, "--set=num_steps=7")
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({}, []),
+        ({"num_images": 1, "standard_error": 0.0}, ["One image"]),
+        ({"steps": 99}, ["99 of 100 steps"]),
+        ({"importance": {"samples": 64, "effective_samples": 1.5}}, ["64 samples per image"]),
+        ({"importance": {"samples": 64, "effective_samples": 3.2}}, []),
+    ],
+)
+def test_what_would_mislead_is_said(make_record, changes, parts):
+    importance = {
+        "noise_standard_error": 0.01,
+        "elbo": 3.4,
+        "elbo_standard_error": 0.1,
+        **changes.pop("importance", {}),
+    }
+    record = make_record(**changes, importance=importance if "samples" in importance else None)
+    found = cautions(record, warmup_steps=100)
+    assert len(found) == len(parts) and all(part in text for part, text in zip(parts, found, strict=True))
+
+
+def test_the_end_of_a_run_says_where_things_are_and_what_files_would_take(tmp_path, capsys):
+    run(*TINY, "--steps=1", "--evaluation_images=20", "--image_files", f"--workdir={tmp_path}")
+    out = capsys.readouterr().out
+    images = load_dataset("digits", "test", max_images=20).images
+    for kind in ("png", "webp"):
+        assert f"  {kind:<10}  {file_bits_per_dim(images, kind).mean():.4f} (each test image" in out
+    (record,) = (tmp_path / "results").glob("*/*.json")
+    assert f"record: {record}" in out and f"tfflows.load({str(tmp_path)!r})" in out and "Warning" in out
+    with pytest.raises(ValueError, match="--image_files compares images of 8 bits, and demo models 5"):
+        run(*TINY, "--set=num_bits=5", "--image_files", f"--workdir={tmp_path / 'other'}")

@@ -158,7 +158,12 @@ def test_the_printed_comparison_has_all_four(make_record, expected):
         "  verdict     outside",
     ]
     missing = format_comparison(compare_with(make_record(experiment="other"), expected))
-    assert "expected    -\n" in missing and missing.endswith("prints no value)")
+    assert missing.splitlines()[1:] == [
+        "  obtained    3.3550 ± 0.0040",
+        "  verdict     not comparable (the paper prints no value)",
+    ]
+    small = format_comparison(compare_with(make_record(scale="small"), expected)).splitlines()
+    assert small[1:] == ["  obtained    3.3550 ± 0.0040", "  verdict     not comparable (scale small)"]
 
 
 def test_a_single_image_has_no_error_to_print(make_record, expected):
