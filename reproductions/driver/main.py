@@ -7,6 +7,7 @@ import sys
 from absl import app, flags, logging
 
 from reproductions.driver.flags import define_flags
+from reproductions.driver.help import help_text
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
 
@@ -31,7 +32,10 @@ def main(reproduction: Reproduction) -> None:
       reproduction: The paper's reproduction.
     """
     define_flags()
-    # `--help` prints the documentation and the flags of the main module.
+    if {"--help", "-help", "-h"} & set(sys.argv[1:]):
+        print(help_text(reproduction.title, sys.argv[0]))
+        return
+    # `--helpfull` and `--helpshort` print the documentation and the flags of the main module.
     for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = reproduction.title

@@ -34,7 +34,7 @@ def asks_for_text(arguments: Sequence[str]) -> bool:
       (True, False)
     """
     flags = {argument.lstrip("-") for argument in arguments if argument.startswith("-")}
-    return bool(flags & {"help", "helpshort", "helpfull", "list"})
+    return bool(flags & {"h", "help", "helpshort", "helpfull", "list"})
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from absl import flags
 
 from reproductions.driver import main
 from reproductions.driver.flags import image_numbers, temperatures
+from reproductions.driver.help import GROUPS
 from reproductions.glow.reproduction import GLOW
 from tests.reproductions.driver.running import parsed
 
@@ -80,21 +81,29 @@ def test_temperatures_and_images():
             read()
 
 
-@pytest.mark.slow
-def test_help_shows_every_flag_with_a_sentence():
+def shown_by(flag):
+    """Standard output of `run.py FLAG`."""
     done = subprocess.run(
-        [sys.executable, "reproductions/glow/run.py", "--help"],
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
+        [sys.executable, "reproductions/glow/run.py", flag], cwd=ROOT, env=os.environ, capture_output=True, text=True
     )
-    assert done.stdout.startswith("\nGlow: ") or done.stdout.startswith("Glow: ")
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
-    shown = re.findall(r"^  --(?:\[no\])?(\w+): (?:<.*?>: )?(\S.*)$", done.stdout, re.MULTILINE)
-    assert sorted(name for name, _ in shown) == sorted(NAMES)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_full_help_shows_every_flag_with_a_sentence():
+    shown = re.findall(r"^  --(?:\[no\])?(\w+): (?:<.*?>: )?(\S.*)$", shown_by("--helpfull"), re.MULTILINE)
+    assert set(NAMES) <= {name for name, _ in shown}
     assert all(len(text) > 5 for _, text in shown)
+
+
+def test_help_shows_the_common_flags_in_groups():
+    text = shown_by("--help")
+    assert text.startswith("Glow: ") and max(map(len, text.splitlines())) <= 100
+    groups = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert groups == list(GROUPS)
+    names = re.findall(r"^  --(\w+)", text, re.MULTILINE)
+    assert names == [name for group in GROUPS.values() for name in group] and len(names) < 25
+    assert re.search(r"--temperature +Temperatures .*Default: 0\.7,1\.0\.", text)
 
 
 @pytest.mark.slow
