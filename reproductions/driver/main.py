@@ -10,6 +10,7 @@ from reproductions.driver.flags import define_flags
 from reproductions.driver.help import help_text
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
+from tfflows.extras import MissingExtraError
 
 # --help and --list take no time: what computes is imported by the functions that need it, after `start_up`.
 
@@ -60,7 +61,7 @@ def _run(reproduction, arguments):
             list_experiments(reproduction, flags.FLAGS.scale == "small")
         else:
             _compute(reproduction)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtraError) as error:
         _exit_with(error)
 
 
@@ -78,7 +79,6 @@ def _compute(reproduction):
 
     from tfflows.data.sources import DatasetNotFoundError
     from tfflows.devices.strategies import cluster_size
-    from tfflows.extras import MissingExtraError
     from tfflows.files import first_line
     from tfflows.training.checkpoints import CheckpointError
     from tfflows.training.logs import LogError

@@ -197,9 +197,7 @@ def test_every_mode_gives_the_plain_gradients(case):
 
 
 @pytest.mark.parametrize("mode", ["recompute", "reversible"])
-@pytest.mark.parametrize(
-    "case", slow_but(["flat", "spatially_conditional"], ["conditional", "flat", "spatially_conditional"])
-)
+@pytest.mark.parametrize("case", slow_but(["flat"], ["conditional", "flat", "spatially_conditional"]))
 def test_direction_of_samples_in_eager_mode(case, mode):
     bijector, condition = built(case)
     expected = value_and_gradients(bijector, "forward", condition, "plain")

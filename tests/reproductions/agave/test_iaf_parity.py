@@ -231,6 +231,7 @@ def test_export_is_the_inverse_of_load():
         np.testing.assert_array_equal(value, kept, err_msg=key)
 
 
+@pytest.mark.slow
 def test_steps_of_the_released_adamax():
     """The objective before each of three steps: its likelihood cancels, so most parameters are equal, not all."""
     data, (ladder, head, log_scale) = arrays(MODEL), model("var/")

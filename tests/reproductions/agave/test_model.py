@@ -98,6 +98,7 @@ def test_the_loss_is_the_objective():
     np.testing.assert_allclose(-loss, other.elbo(images(), keys), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_pixels_follow_the_latents():
     model, keys = initialized("guided"), row_keys(3)
     own, other = model.terms(images(), keys), model.terms(images(), keys, latents_of=images(5))
@@ -119,6 +120,7 @@ def test_free_bits():
     np.testing.assert_allclose(tf.reduce_mean(loss + elbo), excess, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_auxiliary_images_are_means_over_blocks():
     small = area_mean(images(), 2)
     blocks = images().numpy().astype(float).reshape([8, 4, 2, 4, 2, 3]).mean(axis=(2, 4))

@@ -126,6 +126,7 @@ def test_another_decay_is_refused(trained, capsys, decay):
     assert f"ema_decay: 0.8 there, {float(decay)} now" in message
 
 
+@pytest.mark.slow
 def test_a_workdir_of_before_there_were_averages_goes_on(tmp_path):
     arguments = (*TINY, *STEPS, f"--workdir={tmp_path}")
     run(*arguments)

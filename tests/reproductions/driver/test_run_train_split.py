@@ -56,9 +56,9 @@ def test_evaluate_measures_both_and_prints_the_gap(copied, capsys):
     record = check_train(workdir)
     np.testing.assert_allclose(np.load(workdir / "train_bits_per_dim.npy"), expected, rtol=1e-5)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[4:7]] == ["verdict", "train", "gap"]
-    assert f"{record.train['value']:.4f}" in lines[5] and "50 training images" in lines[5]
-    assert f"{record.train['gap']:+.4f}" in lines[6]
+    assert [line.split()[0] for line in lines[2:5]] == ["verdict", "train", "gap"]
+    assert f"{record.train['value']:.4f}" in lines[3] and "50 training images" in lines[3]
+    assert f"{record.train['gap']:+.4f}" in lines[4]
 
 
 def test_nothing_is_measured_that_was_not_asked_for(copied, capsys):

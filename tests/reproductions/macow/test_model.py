@@ -143,6 +143,7 @@ def test_the_original_architecture_is_the_fine_grained_one_cut_in_two(variant):
     np.testing.assert_allclose(found, squeeze.forward(tf.constant(expected)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_network_call_for_each_part(monkeypatch):
     model, calls = initialized("paper"), []
     for kind in (MaskedNetwork, EluCouplingNetwork):

@@ -264,6 +264,7 @@ def dequantizer():
     return made
 
 
+@pytest.mark.slow
 def test_dequantizer():
     name = "e_dequant_cifarlike"
     pixels = arrays(name)["image_uint8"].transpose(0, 2, 3, 1)

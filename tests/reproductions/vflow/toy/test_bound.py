@@ -70,6 +70,7 @@ def test_with_a_normal_posterior_the_noise_is_z_and_weights_are_divided_by_its_d
     np.testing.assert_allclose(log_weight(cell, parameters, x, noise), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_importance_weighted_bound_lies_above_the_elbo_beyond_its_error():
     cell = Cell(2, 4)
     parameters = random_model(cell, SEEDS, tf.float32)

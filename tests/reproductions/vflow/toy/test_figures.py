@@ -29,6 +29,7 @@ def test_states_begin_with_the_data_and_end_in_the_latent():
     assert np.abs(states[2] - states[1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_pictures_are_written(tmp_path):
     cells = (Cell(2, 2), Cell(2, 3))
     models = {cell: random_model(cell, [0], tf.float32) for cell in cells}
