@@ -58,7 +58,10 @@ def test_variables(paper, key):
     )
 
 
-@pytest.mark.parametrize("run", [pytest.param(run, id=run.name) for run in RUNS])
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(run, id=run.name, marks=[] if run.name == run.paper else [pytest.mark.slow]) for run in RUNS],
+)
 def test_variables_of_a_golden_run(run):
     stored = (LISTS / f"{run.name}.txt").read_text().splitlines()
     assert first_difference(project.variable_lines(run.paper, project.golden_experiment(run)), stored) is None

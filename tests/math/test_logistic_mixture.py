@@ -123,7 +123,7 @@ def test_inverse_of_far_targets(target, dtype):
     assert_near(log_det, -log_derivative, 1e-6)
 
 
-@pytest.mark.parametrize("x", [-1e4, -50.0, 0.0, 50.0, 1e4])
+@pytest.mark.parametrize("x", slow_but([-1e4, 0.0, 50.0], [-1e4, -50.0, 0.0, 50.0, 1e4]))
 @pytest.mark.parametrize("log_scale", [-7.0, 0.0, 7.0, 20.0])
 @pytest.mark.parametrize("min_weight", [1.0, 1e-30])
 @DTYPES

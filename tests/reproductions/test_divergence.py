@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.reproductions.killed_runs import PAPERS
 from tests.reproductions.steps import BATCH, LABELS, images
+from tests.slow import slow_but
 from tfflows.distributions.image_model import ImageModel
 from tfflows.tracing.variables import named_variables
 from tfflows.training.divergence import describe_not_finite
@@ -47,7 +48,7 @@ def check_named(paper, name):
     assert f"/{name}".startswith(f"/{path}/"), (name, sentence)
 
 
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("paper", slow_but(["glow", "vflow"], PAPERS))
 def test_the_layer_is_named(paper):
     names = list(built(paper)[1])
     check_named(paper, names[len(names) // 2])

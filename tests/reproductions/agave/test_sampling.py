@@ -36,7 +36,7 @@ FORMS = [("both", 1, 3), ("both", 1, 0), (None, 2, 0), ("horizontal", 1, 0)]
 @pytest.mark.parametrize(
     ("injection", "num_blocks", "num_classes", "height", "width"),
     [
-        (None, 1, 3, 4, 4),
+        pytest.param(None, 1, 3, 4, 4, marks=pytest.mark.slow),
         *(pytest.param(*form, HEIGHT, WIDTH, marks=pytest.mark.slow) for form in FORMS),
     ],
 )
