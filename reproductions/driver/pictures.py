@@ -69,7 +69,10 @@ def run_manipulate(session: Session) -> None:
     directions = _directions(session, step)
     names = dict(zip(attribute_names(session), directions.names, strict=True))
     if session.flags.attribute is not None:
-        names = {name: own for name, own in names.items() if session.flags.attribute in (name, own)}
+        chosen = session.flags.attribute
+        if session.flags.attributes is None:
+            chosen = list(names)[session.class_number(chosen)]
+        names = {chosen: names[chosen]}
     images, labels = _test_images(session, numbers)
     strength = session.flags.strength
     batch_size = min(DEFAULT_BATCH_SIZE, len(images) * session.flags.frames)

@@ -516,8 +516,6 @@ class Model:
                 raise ValueError(f"Labels must be 0 to {self.num_classes - 1}, got {_listed(wrong[:5])}.")
             if np.ndim(values) and rows is not None and len(values) != rows:
                 raise ValueError(f"Expected a label for each of {rows} images, got {len(values)}.")
-        if values is not None and (np.ndim(values) == 0 or rows is not None):
-            return tf.broadcast_to(tf.cast(labels, tf.int32), [num_rows])
         return rows_of_labels(labels, num_rows, self.num_classes)
 
     def _class_number(self, name):

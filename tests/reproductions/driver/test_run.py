@@ -258,6 +258,8 @@ def test_classes_go_by_their_names(tmp_path):
     names = sorted(path.name for path in (tmp_path / "run" / "pictures").glob("manipulation*"))
     assert names == ["manipulation_cat.png", "manipulation_ship.png"]
     assert (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes() == one
+    run(*arguments, "--mode=manipulate", "--frames=3", "--images=0", "--attribute=1")
+    assert (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes() == one
     with pytest.raises(ValueError, match="--label must be 0 to 1, or a name: cat, ship; got 'dog'"):
         run(*arguments, "--mode=sample", "--label=dog")
 
