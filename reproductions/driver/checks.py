@@ -7,6 +7,7 @@ import shutil
 from reproductions.driver.flags import image_numbers, temperatures
 from reproductions.driver.session import Session
 from tfflows.data.celeba import read_attribute_names
+from tfflows.extras import require
 from tfflows.files import available_memory, check_writable
 
 # Bytes of memory per byte of a picture: the images, their batches and the grid.
@@ -26,11 +27,13 @@ def check_request(session: Session) -> None:
     image_numbers()
     if not math.isfinite(flags.strength):
         raise ValueError(f"--strength must be finite, got {flags.strength}.")
-    if flags.image_files and session.experiment.num_bits != 8:
-        raise ValueError(
-            f"--image_files compares images of 8 bits, and {session.experiment.name} models {session.experiment.num_bits}; "
-            "remove the flag."
-        )
+    if flags.image_files:
+        require("PIL.Image", "images")
+        if session.experiment.num_bits != 8:
+            raise ValueError(
+                f"--image_files compares images of 8 bits, and {session.experiment.name} models "
+                f"{session.experiment.num_bits}; remove the flag."
+            )
     check_label(session)
     check_attribute(session)
     check_results_dir(session)

@@ -193,7 +193,6 @@ def _terms(session):
 def _keep(session, result, record, writable):
     """Prints the comparison of a result with the paper, then writes the result; not to the workdir if that is not writable."""
     lines = [format_comparison(compare_with(record, load_expected()))]
-    lines += [f"  {kind:<10}  {value}" for kind, value in _image_files(session).items()]
     lines += [f"  Warning: {caution}" for caution in cautions(record, session.experiment.warmup_steps)]
     print("\n".join(lines), flush=True)
     if writable:
@@ -203,6 +202,8 @@ def _keep(session, result, record, writable):
     # Earlier stages are not experiments of the paper.
     if session.flags.results_dir and session.stage not in session.earlier_stages:
         write_record(record, session.flags.results_dir, overwrite=True)
+    if session.flags.image_files:
+        _print_image_files(session)
 
 
 def cautions(record: Record, warmup_steps: int) -> list[str]:
@@ -228,21 +229,15 @@ def cautions(record: Record, warmup_steps: int) -> list[str]:
     return found
 
 
-def _image_files(session):
-    """`{format: bits/dim}` of the test images as lossless files, if they were asked for."""
-    if not session.flags.image_files:
-        return {}
+def _print_image_files(session):
+    """Prints the bits/dim of the test images as lossless files, when the model's are saved."""
     from tfflows.evaluation.image_files import FORMATS, file_bits_per_dim
 
-    source = session.test_source
-    images = [batch["image"][batch["mask"]].numpy() for batch in evaluation_batches(source, global_batch_size=256)]
-    values = {
-        file_format: np.concatenate([file_bits_per_dim(own, file_format) for own in images]) for file_format in FORMATS
-    }
-    return {
-        kind: f"{own.mean():.4f} (each test image as a lossless {kind.upper()} file of its own)"
-        for kind, own in values.items()
-    }
+    batches = evaluation_batches(session.test_source, global_batch_size=256)
+    images = [batch["image"][batch["mask"]].numpy() for batch in batches]
+    for file_format in FORMATS:
+        mean = np.concatenate([file_bits_per_dim(own, file_format) for own in images]).mean()
+        print(f"{file_format}: {mean:.4f} (each test image as a lossless file of its own)", flush=True)
 
 
 def make_record(

@@ -166,9 +166,6 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
         raise ValueError(
             "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
         )
-    if values.list:
-        list_experiments(reproduction, values.scale == "small")
-        return
     from reproductions.driver import train
     from reproductions.driver.session import Session, select_experiment
 

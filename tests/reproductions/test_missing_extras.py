@@ -27,6 +27,13 @@ def test_training_on_an_embedded_set_without_scikit_learn(monkeypatch, capsys, t
     assert not (tmp_path / "run").exists()
 
 
+def test_image_files_without_pillow(monkeypatch, capsys, tmp_path):
+    hide(monkeypatch, "PIL")
+    message = exit_message(capsys, *TINY, "--image_files", f"--workdir={tmp_path / 'run'}")
+    assert message.splitlines()[-1] == said("PIL").replace("[reproductions]", "[images]")
+    assert not (tmp_path / "run").exists()
+
+
 def test_list_without_pandas(monkeypatch, capsys):
     hide(monkeypatch, "pandas")
     assert exit_message(capsys, "--list").splitlines()[-1] == said("pandas")

@@ -120,7 +120,7 @@ def test_list_is_a_table_of_the_experiments(capsys):
     names = ("cifar10", "imagenet64", "demo")
     few = dataclasses.replace(GLOW, experiments={name: GLOW.experiments[name] for name in names})
     with parsed(["--list"]):
-        main.run(few, flags.FLAGS)
+        main.list_experiments(few, flags.FLAGS.scale == "small")
     header, *rows = capsys.readouterr().out.rstrip("\n").splitlines()
     for column in ("experiment", "data set", "bits", "parameters", "bits/dim"):
         assert column in header
@@ -128,7 +128,7 @@ def test_list_is_a_table_of_the_experiments(capsys):
     assert rows[0].split()[:6] == ["cifar10", "cifar10", "32", "8", "44,603,604", "3.35"]
     assert rows[1].split()[5] == "3.81"
     with parsed(["--list", "--scale=small"]):
-        main.run(few, flags.FLAGS)
+        main.list_experiments(few, flags.FLAGS.scale == "small")
     small = capsys.readouterr().out.rstrip("\n").splitlines()[1:]
     assert len(small) == 3 and small[2].split()[4] == rows[2].split()[4]
     # A smaller model has fewer parameters, and no number of the paper is its own.

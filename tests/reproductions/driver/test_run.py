@@ -329,7 +329,7 @@ def test_the_end_of_a_run_says_where_things_are_and_what_files_would_take(tmp_pa
     out = capsys.readouterr().out
     images = load_dataset("digits", "test", max_images=20).images
     for kind in ("png", "webp"):
-        assert f"  {kind:<10}  {file_bits_per_dim(images, kind).mean():.4f} (each test image" in out
+        assert f"{kind}: {file_bits_per_dim(images, kind).mean():.4f} (each test image" in out
     (record,) = (tmp_path / "results").glob("*/*.json")
     assert f"record: {record}" in out and f"tfflows.load({str(tmp_path)!r})" in out and "Warning" in out
     with pytest.raises(ValueError, match="--image_files compares images of 8 bits, and demo models 5"):

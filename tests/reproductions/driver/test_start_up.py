@@ -1,5 +1,6 @@
 """A command imports what training needs, and the rest only where it is used."""
 
+import importlib
 import logging
 import os
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from reproductions.driver import start_up
 from reproductions.driver.main import PlainFormatter
+from tfflows.papers import load_paper
 
 IMPORTS = """
 import sys
@@ -80,3 +82,12 @@ def test_help_and_list_need_no_tensorflow(paper, flag):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "cifar10" in done.stdout if flag == "--list" else "--dataset" in done.stdout
+
+
+@pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "vflow"])
+def test_functions_that_are_imported_when_they_are_called_exist(paper):
+    reproduction = load_paper(paper)
+    functions = [value for value in vars(reproduction).values() if callable(value)]
+    assert len(functions) > 5
+    for function in functions:
+        assert callable(getattr(importlib.import_module(function.__module__), function.__name__))
