@@ -3,17 +3,17 @@
 import contextlib
 import pathlib
 
+from reproductions.driver.captions import caption_of
 from reproductions.driver.checks import check_request
 from reproductions.driver.evaluate import evaluate_and_record
 from reproductions.driver.flags import temperatures
 from reproductions.driver.session import Session
 from tfflows.devices.strategies import check_batch_divides
-from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.evaluation.samples import sample_path, write_image_model_samples, write_sample_grids
+from tfflows.evaluation import samples
 from tfflows.training import Execution, LoopSettings, Trainer
 from tfflows.training.trainer import TrainingSummary
 
-# Folder of PNG files in the workdir.
+# Folder of pictures in the workdir.
 PICTURES = "pictures"
 
 
@@ -58,7 +58,8 @@ def run(session: Session) -> bool:
 def is_finished(session: Session) -> bool:
     """Whether an earlier stage was trained to its end, evaluated and sampled from, with the settings of today.
 
-    The record and the pictures must be later than the last checkpoint: a killed run may have left those of a shorter one.
+    The record and the samples must be later than the last checkpoint: a killed run may have left those of a shorter one. Samples
+    of any number, seed and form will do, also under the names of earlier versions.
 
     Raises:
       WorkdirError: If it was trained with other settings.
@@ -69,10 +70,8 @@ def is_finished(session: Session) -> bool:
         return False
     trained = (session.workdir / "checkpoints" / f"step-{steps[-1]}.index").stat().st_mtime_ns
     records = (session.workdir / "results").rglob("*.json")
-    pictures = [sample_path(session.workdir / PICTURES, temperature) for temperature in temperatures()]
-    return any(path.stat().st_mtime_ns >= trained for path in records) and all(
-        path.exists() and path.stat().st_mtime_ns >= trained for path in pictures
-    )
+    found = [samples.find_samples(session.workdir / PICTURES, temperature) for temperature in temperatures()]
+    return all(any(path.stat().st_mtime_ns >= trained for path in paths) for paths in (records, *found))
 
 
 def make_trainer(session: Session) -> Trainer:
@@ -117,7 +116,7 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
         contextlib.nullcontext() if best else trainer.averages()
     ):  # a restored best checkpoint holds the averages already
         evaluate_and_record(session, evaluator, step, hours=trained.seconds / 3600)
-        for path in write_samples(session):
+        for path in write_samples(session, step):
             print(f"samples: {path}", flush=True)
     if session.chief and session.stage not in session.earlier_stages:
         print(
@@ -126,14 +125,28 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
         )
 
 
-def write_samples(session: Session) -> list[pathlib.Path]:
-    """Writes grids of samples of the session's model with its current parameters, and returns their paths."""
+def write_samples(session: Session, step: int) -> list[pathlib.Path]:
+    """Writes samples of the session's model with its current parameters, as --samples_as says, and returns their paths.
+
+    Args:
+      session: The session.
+      step: Training step of the parameters.
+    """
     flags = session.flags
     if not session.chief:
         return []
-    arguments = (session.model, session.workdir / PICTURES, flags.samples, temperatures(), flags.sample_seed)
-    label = None if flags.label is None else session.class_number(flags.label)
-    classes = {"label": label, "num_classes": session.num_classes if session.experiment.conditional else 0}
-    if not isinstance(session.model, DequantizedFlow):
-        return write_image_model_samples(*arguments, **classes)
-    return write_sample_grids(*arguments, **classes, jit_compile=flags.jit)
+    conditional = session.experiment.conditional
+    return samples.write_samples(
+        session.model,
+        session.workdir / PICTURES,
+        flags.samples,
+        temperatures(),
+        flags.sample_seed,
+        flags.samples_as,
+        label=None if flags.label is None else session.class_number(flags.label),
+        num_classes=session.num_classes if conditional else 0,
+        class_names=session.class_names if conditional else (),
+        step=step,
+        caption=caption_of(session, step) if flags.samples_as == "grid" else None,
+        jit_compile=flags.jit,
+    )
