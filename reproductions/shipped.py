@@ -3,6 +3,7 @@
     python -m reproductions.shipped train NAME [--data_dir=DIR]     trains, or goes on; the workdir is workdirs/models/NAME
     python -m reproductions.shipped publish NAME                    saves what the workdir holds to results/models/NAME
     python -m reproductions.shipped show [NAME]                     writes samples of a model of results/models
+    python -m reproductions.shipped pictures NAME [--data_dir=DIR]  writes what results/pictures shows of it
 
 A run that has ended is published only if it measures less than the model that is there.
 """
@@ -13,12 +14,19 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
+
 import tfflows
 from reproductions.checkout import results_directory
+from tfflows.data import load_dataset
 from tfflows.evaluation.grids import captioned_grid, check_captions
 from tfflows.evaluation.samples import write_png
 
 NUM_SHOWN = 36
+# Of the pictures: rows of the same noise at each temperature, and test images to go between or to reconstruct.
+NUM_COLUMNS = 10
+TEMPERATURES = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)
+SHOWN_IMAGES = (0, 1, 8, 13)
 TEMPERATURE = 0.8
 WORKDIRS = pathlib.Path("workdirs") / "models"
 
@@ -132,10 +140,66 @@ def show(name: str | None = None, directory: pathlib.Path | None = None) -> path
     return path
 
 
+def pictures(
+    name: str, data_dir: str | None = None, models: pathlib.Path | None = None, directory: pathlib.Path | None = None
+) -> list[pathlib.Path]:
+    """Writes pictures of a shipped model: samples at several temperatures, and an interpolation or reconstructions.
+
+    Args:
+      name: Name of the model.
+      data_dir: Directory of the data sets.
+      models: Directory of the shipped models; default: `results/models`.
+      directory: Directory of the pictures; default: `results/pictures`.
+
+    Returns:
+      Paths of the pictures.
+
+    Raises:
+      MissingExtraError: If Pillow is not installed.
+    """
+    directory = results_directory() / "pictures" if directory is None else directory
+    entry = {entry.name: entry for entry in tfflows.list_models(models)}[name]
+    check_captions("")
+    model = tfflows.load(name, models_dir=models)
+    rows = [model.sample(NUM_COLUMNS, temperature, seed=0).numpy() for temperature in TEMPERATURES]
+    grid = captioned_grid(
+        np.concatenate(rows),
+        NUM_COLUMNS,
+        caption=f"{entry}, seed 0",
+        row_names=[f"{temperature:g}" for temperature in TEMPERATURES],
+        corner="temperature",
+    )
+    paths = [write_png(directory / f"{name}_samples.png", grid)]
+    test = load_dataset(model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1)
+    images = test.images[list(SHOWN_IMAGES)]
+    if model.distribution.has_encoder:
+        columns = [images, *(model.reconstruct(images, seed=0, drawn=drawn).numpy() for drawn in (False, True))]
+        grid = captioned_grid(
+            np.stack(columns, axis=1).reshape([-1, *images.shape[1:]]),
+            len(columns),
+            caption=f"{entry}, seed 0",
+            row_names=[f"test image {number}" for number in SHOWN_IMAGES],
+            column_names=["image", "f(z)", "sample"],
+        )
+        paths.append(write_png(directory / f"{name}_reconstructions.png", grid))
+    elif model.has_latent:
+        frames = np.concatenate([model.interpolate(images[pair], images[pair + 1], num_frames=9) for pair in (0, 2)])
+        grid = captioned_grid(
+            frames,
+            9,
+            caption=f"{entry}, between test images",
+            row_names=[f"{a} to {b}" for a, b in zip(SHOWN_IMAGES[::2], SHOWN_IMAGES[1::2], strict=True)],
+            column_names=[f"{number / 8:.3g}" for number in range(9)],
+            corner="alpha",
+        )
+        paths.append(write_png(directory / f"{name}_interpolation.png", grid))
+    return paths
+
+
 def main() -> int:
     """Does what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["train", "publish", "show"])
+    parser.add_argument("action", choices=["train", "publish", "show", "pictures"])
     parser.add_argument("name", nargs="?", choices=list(MODELS))
     parser.add_argument("--data_dir")
     options = parser.parse_args()
@@ -144,6 +208,9 @@ def main() -> int:
         return 0
     if options.name is None:
         parser.error(f"{options.action} needs a NAME: {', '.join(MODELS)}.")
+    if options.action == "pictures":
+        print(*pictures(options.name, options.data_dir), sep="\n")
+        return 0
     if options.action == "train":
         status = subprocess.run(command(options.name, options.data_dir)).returncode
         if status:

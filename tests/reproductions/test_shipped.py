@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from reproductions import shipped
 from reproductions.fields import override
 from tests.golden.runs import WORKDIRS
 from tests.slow import slow_but
+from tfflows.data import array_source
 from tfflows.models import ModelDescription
 from tfflows.papers import load_paper
 from tfflows.tracing.variables import count_parameters
@@ -62,3 +64,20 @@ def test_publishing_and_showing(tmp_path, monkeypatch, capsys):
     record.write_text(json.dumps({**json.loads(record.read_text()), "evaluation_images": 5}))
     with pytest.raises(ValueError, match="no record of step 3 on all test images"):
         shipped.publish(name, tmp_path / "models")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("workdir", "name", "kind"),
+    [("glow", "glow_cifar10", "interpolation"), ("agave", "agave_cifar10", "reconstructions")],
+)
+def test_pictures_of_a_model(tmp_path, monkeypatch, workdir, name, kind):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(WORKDIRS / workdir, shipped.WORKDIRS / name)
+    ModelDescription((16, 16, 3)).write(shipped.WORKDIRS / name)
+    shipped.publish(name, tmp_path / "models")
+    images = np.random.default_rng(0).integers(0, 256, [14, 16, 16, 3], np.uint8)
+    monkeypatch.setattr(shipped, "load_dataset", lambda *arguments, **options: array_source(images))
+    paths = shipped.pictures(name, models=tmp_path / "models", directory=tmp_path / "pictures")
+    assert [path.name for path in paths] == [f"{name}_samples.png", f"{name}_{kind}.png"]
+    assert all(min(tf.io.decode_png(path.read_bytes()).shape[:2]) > 100 for path in paths)
