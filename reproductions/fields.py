@@ -250,6 +250,16 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
     return dataclasses.replace(experiment, **changes)
 
 
+def assigned_fields(assignments: Sequence[str]) -> set[str]:
+    """Returns the names of the fields that `field=value` strings set, under their current names.
+
+    Args:
+      assignments: As for `override`.
+    """
+    names = {assignment.partition("=")[0] for assignment in assignments}
+    return {RENAMED.get(name, name) for name in names}
+
+
 def text_of(value: object) -> object:
     """Returns a sequence as text that `--set` takes, and any other value unchanged.
 

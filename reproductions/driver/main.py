@@ -173,7 +173,11 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     if values.mode != "train":
         _function_of(values.mode)(Session(reproduction, values, only))
         return
-    for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
+    stages = [only] if only else list(reproduction.stages(select_experiment(reproduction, values)))
+    if len(stages) > 1:
+        # What the last stage will refuse is refused before the first one trains.
+        Session(reproduction, values, stages[-1]).check_workdir()
+    for stage in stages:
         session = Session(reproduction, values, stage)
         # A finished stage is not evaluated again before the next one starts.
         if stage in session.earlier_stages and not only and train.is_finished(session):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from reproductions.driver.flags import FIELD_FLAGS, LOCAL_FLAGS, flag_names
+from reproductions.driver.stages import SHARES_STEPS, describe_stages, experiment_of_base, with_steps_of_stages
 from reproductions.experiment import Experiment, Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
 from tfflows.data import ImageSource, canonical_name, dataset_spec, load_dataset
@@ -66,9 +67,7 @@ def overrides(reproduction: Reproduction, chosen: Experiment) -> dict[str, Any]:
       reproduction: The paper's reproduction.
       chosen: The experiment from `select_experiment`.
     """
-    base = reproduction.named_experiment(chosen.name)
-    if chosen.scale == "small" and base.scale == "paper":
-        base = reproduction.small(base)
+    base = experiment_of_base(reproduction, chosen)
     watching = watching_fields(type(chosen))
     return {
         field.name: text_of(getattr(chosen, field.name))
@@ -145,21 +144,26 @@ class Session:
             selected = override(reproduction.experiment_of(stored), flags.set)
             selected = dataclasses.replace(selected, dataset=canonical_name(selected.dataset, flags.data_dir))
             self.seed, self._init_from = stored["seed"], stored["init_from"]
+            self._shares_steps = False
+        else:
+            selected, self._shares_steps = with_steps_of_stages(reproduction, flags, selected, base)
         self.overrides = overrides(reproduction, selected)
         self._stages = reproduction.stages(selected)
         *self.earlier_stages, last = self._stages
         self.stage = stage or last
         self.experiment = self._stages[self.stage]
         if stored is None and self.stage == next(iter(self._stages)):
-            self._say_what_runs()
+            self._say_what_runs(selected.name)
+            if flags.mode == "train" and flags.stage == "all" and self.earlier_stages:
+                logging.info(describe_stages(self._stages))
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
         self.workdir = base if self.stage == last else base / self.stage
 
-    def _say_what_runs(self):
-        """Warns of another data set than the experiment's own."""
-        own, name = self.reproduction.named_experiment(self.experiment.name), self.experiment.dataset
+    def _say_what_runs(self, experiment):
+        """Warns of another data set than that of the experiment of this name."""
+        own, name = self.reproduction.named_experiment(experiment), self.experiment.dataset
         if name != canonical_name(own.dataset, self.flags.data_dir):
             logging.warning("Experiment %s is on %s; running it on %s.", own.name, own.dataset, name)
 
@@ -173,9 +177,12 @@ class Session:
         prepare_workdir(self.workdir, **self._description(), create=False)
         steps, wanted = self.saved_steps(), self.experiment.num_steps
         if steps and steps[-1] > wanted:
+            more = f"--steps={steps[-1]} or more"
+            if self._shares_steps and self.flags.stage == "all":
+                more = "more --steps, which all stages share"
             raise ValueError(
-                f"The run in {self.workdir} is at step {steps[-1]}, beyond the {wanted} asked for. Give --steps={steps[-1]} or "
-                "more, or another --workdir."
+                f"The run in {self.workdir} is at step {steps[-1]}, beyond the {wanted} asked for. Give {more}, or another "
+                "--workdir."
             )
         self._check_rates(steps[-1] if steps else 0)
         for stage in self._earlier_experiments():
@@ -210,7 +217,7 @@ class Session:
     def _description(self):
         kind = type(self.experiment)
         # With a cool-down the schedule depends on the length of the run.
-        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
+        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set()) | {SHARES_STEPS}
         return {
             "experiment": self._described_as(self.experiment),
             "free_fields": free,
@@ -232,6 +239,7 @@ class Session:
             **dataclasses.asdict(experiment),
             "init_from": self._init_from,
             **({"init_raw": True} if self.flags.init_raw else {}),
+            **({SHARES_STEPS: True} if self._shares_steps else {}),
         }
 
     def _earlier_experiments(self):
@@ -252,7 +260,7 @@ class Session:
         """
         experiment = self._stages[stage]
         kind = type(experiment)
-        free = {*free_fields(kind), *self.reproduction.unused_by_stages.get(stage, ()), "init_from"}
+        free = {*free_fields(kind), *self.reproduction.unused_by_stages.get(stage, ()), "init_from", SHARES_STEPS}
         prepare_workdir(
             workdir,
             self._described_as(experiment),
