@@ -304,7 +304,9 @@ class Reproduction:
     def _check_variant(self, variant):
         if variant is not None and variant not in self.variants:
             forms = f"the valid ones are: {', '.join(self.variants)}" if self.variants else "it has none"
-            raise ValueError(f"Unknown variant {variant!r} of {self.paper}; {forms}.")
+            raise ValueError(
+                f"Unknown variant {variant!r} of {self.paper}; {forms}.{did_you_mean(variant, self.variants)}"
+            )
 
 
 def check_sides(image_shape: Sequence[int], halvings: int, advice: str, width_halvings: int | None = None) -> None:

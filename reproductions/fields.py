@@ -134,7 +134,10 @@ def check_fields(instance: object) -> None:
         if not _fits(value, annotation):
             raise ValueError(f"{name} must be {_described(annotation)}, got {value!r}.")
         if own.choices and value not in own.choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, own.choices))}, got {value!r}.")
+            choices = [str(choice) for choice in own.choices]
+            raise ValueError(
+                f"{name} must be one of {', '.join(choices)}, got {value!r}.{did_you_mean(str(value), choices)}"
+            )
         if not all(_within(number, own) for number in _numbers(value)):
             raise ValueError(f"{name} must be {_bounds(own)}, got {text_of(value)}.")
 

@@ -1,5 +1,8 @@
 """`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the `pictures/` folder of the workdir."""
 
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from reproductions.driver.checks import attribute_names, check_images, check_pictures_can_be_written, check_request
@@ -109,10 +112,19 @@ def run_reconstruct(session: Session) -> None:
     check_images(session, numbers)
     session.restore()
     check_pictures_can_be_written(session)
+    _announce(session, [reconstructions_of(session, numbers)])
+
+
+def reconstructions_of(session: Session, numbers: Sequence[int]) -> pathlib.Path:
+    """Writes test images, each beside what a model with an encoder decodes from its latents, and returns the path.
+
+    Args:
+      session: The session.
+      numbers: Numbers of the images.
+    """
     images, _ = _test_images(session, numbers)
     path = session.workdir / PICTURES / f"reconstructions_{'_'.join(map(str, numbers))}.png"
-    write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
-    _announce(session, [path])
+    return write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
 
 
 MODES = {
