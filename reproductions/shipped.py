@@ -15,9 +15,11 @@ import sys
 
 import tfflows
 from reproductions.checkout import results_directory
-from tfflows.evaluation.samples import image_grid, write_png
+from tfflows.evaluation.grids import captioned_grid, check_captions
+from tfflows.evaluation.samples import write_png
 
 NUM_SHOWN = 36
+TEMPERATURE = 0.8
 WORKDIRS = pathlib.Path("workdirs") / "models"
 
 
@@ -114,13 +116,18 @@ def show(name: str | None = None, directory: pathlib.Path | None = None) -> path
 
     Returns:
       Path of the picture; None if there is no model.
+
+    Raises:
+      MissingExtraError: If Pillow is not installed.
     """
     entries = {entry.name: entry for entry in tfflows.list_models(directory)}
     name = name or next((own for own in entries if own.startswith("glow")), next(iter(entries), None))
     if name is None:
         return None
-    samples = tfflows.load(name, models_dir=directory).sample(NUM_SHOWN, temperature=0.8, seed=0)
-    path = write_png(WORKDIRS / f"{name}-samples.png", image_grid(samples))
+    caption = f"{entries[name]}, temperature {TEMPERATURE:g}, seed 0"
+    check_captions(caption)
+    samples = tfflows.load(name, models_dir=directory).sample(NUM_SHOWN, TEMPERATURE, seed=0)
+    path = write_png(WORKDIRS / f"{name}-samples.png", captioned_grid(samples, caption=caption))
     print(f"Samples of the trained model {entries[name]}: {path}")
     return path
 

@@ -5,9 +5,10 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
@@ -28,12 +29,35 @@ def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
       ...     print(path.read_text(), len(list(path.parent.iterdir())))
       saved 1
     """
+    with atomic_file(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A file that is written part by part, and becomes `path` in one step when the context ends without an error.
+
+    As `atomic_write` does it, for content that is not in memory as a whole.
+
+    Raises:
+      OSError: If it cannot be written; `path` is then as it was before, as after any other error in the context.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from tfflows.files import atomic_file
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = pathlib.Path(directory) / "note.txt"
+      ...     with atomic_file(path) as file:
+      ...         for part in (b"one ", b"two"):
+      ...             _ = file.write(part)
+      ...     print(path.read_text())
+      one two
+    """
     path = pathlib.Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+    descriptor, temporary = tempfile.mkstemp(".tmp", f".{_start_of(path.name)}.", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600
@@ -43,6 +67,82 @@ def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:
             os.unlink(temporary)
         raise
     fsync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A new directory that becomes `path` when the context ends without an error, in place of one that may be there.
+
+    Raises:
+      OSError: If it cannot be written; `path` is then as it was before, as after any other error in the context.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from tfflows.files import atomic_directory
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = pathlib.Path(directory) / "notes"
+      ...     for name in ("first", "second"):
+      ...         with atomic_directory(path) as new:
+      ...             _ = (new / name).write_text("a note")
+      ...     print([file.name for file in path.iterdir()])
+      ['second']
+    """
+    path = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(suffix=".tmp", prefix=f".{_start_of(path.name)}.", dir=path.parent) as temporary:
+        new, old = pathlib.Path(temporary, "new"), pathlib.Path(temporary, "old")
+        new.mkdir()
+        yield new
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+    fsync_directory(path.parent)
+
+
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Removes what `atomic_file` and `atomic_directory` of this path left behind in a process that was killed.
+
+    Nothing else may be writing to the path.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from tfflows.files import remove_leftovers
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = pathlib.Path(directory) / "note.txt"
+      ...     _ = path.with_name(".note.txt.k3y.tmp").write_text("half a no")
+      ...     remove_leftovers(path)
+      ...     print(list(path.parent.iterdir()))
+      []
+    """
+    path = pathlib.Path(path)
+    for place in path.parent.iterdir() if path.parent.is_dir() else ():
+        if place.name.startswith(f".{_start_of(path.name)}.") and place.name.endswith(".tmp"):
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
+def as_file_name(text: str, max_length: int = 40) -> str:
+    """A text as a part of a file's name: what is no letter, digit, dot or dash becomes an underscore; what is too long is cut.
+
+    Several texts may give the same name.
+
+    Example:
+      >>> from tfflows.files import as_file_name
+      >>> as_file_name("cats/big & small")
+      'cats_big_small'
+    """
+    return re.sub(r"[^\w.-]+", "_", text)[:max_length].strip("_")
+
+
+def _start_of(name):
+    """So much of a file's name that a temporary one, which is longer, is not too long."""
+    return name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
 
 
 def check_writable(directory: str | os.PathLike) -> None:

@@ -7,11 +7,16 @@ import shutil
 from reproductions.driver.flags import image_numbers, temperatures
 from reproductions.driver.session import Session
 from tfflows.data.celeba import read_attribute_names
+from tfflows.evaluation.grids import grid_bytes
+from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE
 from tfflows.extras import require
 from tfflows.files import available_memory, check_writable
 
-# Bytes of memory per byte of a picture: the images, their batches and the grid.
-_COPIES = 3
+# Bytes of memory per byte of a picture: the images, their batches, the grid without and with texts, and what is compressed.
+_COPIES = 6
+# A file takes whole blocks of the disk.
+_BLOCK = 4096
+_LABEL = 4  # bytes
 
 
 def check_request(session: Session) -> None:
@@ -37,13 +42,7 @@ def check_request(session: Session) -> None:
     check_label(session)
     check_attribute(session)
     check_results_dir(session)
-    num_pictures = {
-        "train": flags.samples,
-        "sample": flags.samples,
-        "interpolate": flags.frames * len(flags.images) // 2,
-        "manipulate": flags.frames * len(flags.images),
-    }
-    check_pictures_fit(session, num_pictures.get(flags.mode, 0))
+    check_pictures_fit(session)
 
 
 def check_label(session: Session) -> None:
@@ -114,25 +113,49 @@ def check_results_dir(session: Session) -> None:
             raise ValueError(f"Cannot write to --results_dir={directory}: {error}. Give another directory.") from error
 
 
-def check_pictures_fit(session: Session, count: int) -> None:
-    """Raises ValueError if so many pictures of the experiment's size do not fit into memory or on the disk of the workdir."""
-    if not count:
+def check_pictures_fit(session: Session) -> None:
+    """Raises ValueError if the pictures that are asked for do not fit into memory or on the disk of the workdir."""
+    flags = session.flags
+    num_images = len(flags.images)
+    if flags.mode == "evaluate":
         return
-    size = count * math.prod(session.image_shape)
-    flag = "--samples" if session.flags.mode in ("train", "sample") else "--frames"
-    memory = available_memory()
-    if memory is not None and _COPIES * size > memory:
+    if flags.mode in ("train", "sample"):
+        flag, (memory, disk) = f"--samples={flags.samples}", _needs_of_samples(session)
+    elif flags.mode == "reconstruct":
+        flag, (memory, disk) = f"--images with {num_images} numbers", _needs_of_grid(session, 3 * num_images, 3)
+    else:
+        rows = num_images // 2 if flags.mode == "interpolate" else num_images
+        flag, (memory, disk) = f"--frames={flags.frames}", _needs_of_grid(session, rows * flags.frames, flags.frames)
+    free = available_memory()
+    if free is not None and memory > free:
+        other = ", or --samples_as=npy" if flag.startswith("--samples") and flags.samples_as == "grid" else ""
         raise ValueError(
-            f"{flag}={getattr(session.flags, flag[2:])} needs about {_in_gigabytes(_COPIES * size)} of memory, and "
-            f"{_in_gigabytes(memory)} are free; give fewer."
+            f"{flag} needs about {_in_gigabytes(memory)} of memory, and {_in_gigabytes(free)} are free; give fewer{other}."
         )
     place = next(path for path in (session.workdir.absolute(), *session.workdir.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
-    if size > free:
+    if disk > free:
         raise ValueError(
-            f"{flag}={getattr(session.flags, flag[2:])} needs up to {_in_gigabytes(size)} of disk, and {_in_gigabytes(free)} "
-            f"are free in {place}; give fewer."
+            f"{flag} needs up to {_in_gigabytes(disk)} of disk, and {_in_gigabytes(free)} are free in {place}; give fewer."
         )
+
+
+def _needs_of_samples(session):
+    """Bytes of memory and of disk that samples take as what --samples_as says, at all temperatures."""
+    flags = session.flags
+    count, size = flags.samples, math.prod(session.image_shape)
+    if flags.samples_as == "grid":
+        memory, disk = _needs_of_grid(session, count)
+        return memory, disk * len(flags.temperature)
+    # One batch of images, but all labels.
+    memory = _COPIES * min(count, DEFAULT_BATCH_SIZE) * size + 2 * _LABEL * count
+    each = size if flags.samples_as == "npy" else (size // _BLOCK + 1) * _BLOCK
+    return memory, (each + _LABEL) * count * len(flags.temperature)
+
+
+def _needs_of_grid(session, count, num_columns=None):
+    size = grid_bytes(max(1, count), session.image_shape, num_columns)
+    return _COPIES * size, size
 
 
 def check_pictures_can_be_written(session: Session) -> None:

@@ -175,7 +175,19 @@ def define_flags() -> None:
     )
     # Pictures.
     flags.DEFINE_list("temperature", ["0.7", "1.0"], "Temperatures of the samples, comma-separated.")
-    integer("samples", 64, "Number of samples.", lower_bound=1)
+    integer(
+        "samples",
+        64,
+        "Number of samples. --samples_as=files or npy writes them for other programs in place of a picture.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "samples_as",
+        "grid",
+        ["grid", "files", "npy"],
+        "What samples are written as. grid: one picture with a caption. files: a folder of single PNG files. npy: one uint8 "
+        "array [N, H, W, C]. The last two take the memory of one batch, and come with an array of labels for conditional models.",
+    )
     integer("sample_seed", 0, "Seed of the samples' noise.", lower_bound=0, upper_bound=2**31 - 1)
     text("label", None, "Class of the samples of a conditional model, by name or number. Default: one row per class.")
     flags.DEFINE_list(

@@ -1,10 +1,14 @@
-"""`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: PNG files in the `pictures/` folder of the workdir."""
+"""`--mode=sample`, `interpolate`, `manipulate` and `reconstruct`: files in the `pictures/` folder of the workdir.
+
+The name of a file says all that it depends on: the same command replaces its own picture, and another one never does.
+"""
 
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from reproductions.driver.captions import caption_of, number_in_name, numbers_in_name
 from reproductions.driver.checks import attribute_names, check_images, check_pictures_can_be_written, check_request
 from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
@@ -17,14 +21,15 @@ from tfflows.evaluation.interpolation import write_interpolation
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec, is_conditional
 from tfflows.evaluation.manipulation import write_manipulation
 from tfflows.evaluation.reconstructions import write_reconstructions
+from tfflows.evaluation.samples import numbered_name
 
 
 def run_sample(session: Session) -> None:
-    """Writes samples from the checkpoint selected by --select, one grid per temperature."""
+    """Writes samples from the checkpoint selected by --select, for each temperature."""
     check_request(session)
-    session.restore()
+    step = session.restore()
     check_pictures_can_be_written(session)
-    _announce(session, write_samples(session))
+    _announce(session, write_samples(session, step))
 
 
 def run_interpolate(session: Session) -> None:
@@ -39,10 +44,10 @@ def run_interpolate(session: Session) -> None:
     if len(numbers) % 2:
         raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers; give an even number.")
     check_images(session, numbers)
-    session.restore()
+    step = session.restore()
     check_pictures_can_be_written(session)
     images, labels = _test_images(session, numbers)
-    path = session.workdir / PICTURES / f"interpolation_{'_'.join(map(str, numbers))}.png"
+    path = _path(session, "interpolation", step, f"images_{numbers_in_name(numbers)}", f"frames_{session.flags.frames}")
     conditional = is_conditional(session.model)
     write_interpolation(
         session.model,
@@ -53,6 +58,8 @@ def run_interpolate(session: Session) -> None:
         seed=session.flags.sample_seed,
         labels=(labels[0::2], labels[1::2]) if conditional else None,
         jit_compile=session.flags.jit,
+        caption=caption_of(session, step, "between the latents of test images"),
+        row_names=[f"images {a} and {b}" for a, b in zip(numbers[0::2], numbers[1::2], strict=True)],
     )
     _announce(session, [path])
 
@@ -71,6 +78,7 @@ def run_manipulate(session: Session) -> None:
     check_pictures_can_be_written(session)
     directions = _directions(session, step)
     names = dict(zip(attribute_names(session), directions.names, strict=True))
+    positions = {name: position for position, name in enumerate(names)}
     if session.flags.attribute is not None:
         chosen = session.flags.attribute
         if session.flags.attributes is None:
@@ -82,7 +90,16 @@ def run_manipulate(session: Session) -> None:
     codec = LatentCodec(session.model, batch_size, session.flags.jit)
     paths = []
     for name, own in names.items():
-        path = session.workdir / PICTURES / f"manipulation_{name}.png"
+        path = _path(
+            session,
+            "manipulation",
+            step,
+            f"attribute_{numbered_name(positions[name], name)}",
+            f"images_{numbers_in_name(numbers)}",
+            f"strength_{number_in_name(strength)}",
+            f"frames_{session.flags.frames}",
+            f"directions_from_{session.flags.direction_images}",
+        )
         write_manipulation(
             codec,
             path,
@@ -91,6 +108,8 @@ def run_manipulate(session: Session) -> None:
             alphas=np.linspace(-strength, strength, session.flags.frames),
             seed=session.flags.sample_seed,
             labels=labels if codec.conditional else None,
+            caption=caption_of(session, step, f"test images moved by alpha times the direction of {name}"),
+            row_names=[f"image {number}" for number in numbers],
         )
         paths.append(path)
     _announce(session, paths)
@@ -110,21 +129,29 @@ def run_reconstruct(session: Session) -> None:
     check_request(session)
     numbers = image_numbers()
     check_images(session, numbers)
-    session.restore()
+    step = session.restore()
     check_pictures_can_be_written(session)
-    _announce(session, [reconstructions_of(session, numbers)])
+    _announce(session, [reconstructions_of(session, numbers, step)])
 
 
-def reconstructions_of(session: Session, numbers: Sequence[int]) -> pathlib.Path:
+def reconstructions_of(session: Session, numbers: Sequence[int], step: int) -> pathlib.Path:
     """Writes test images, each beside what a model with an encoder decodes from its latents, and returns the path.
 
     Args:
       session: The session.
       numbers: Numbers of the images.
+      step: Training step of the parameters.
     """
     images, _ = _test_images(session, numbers)
-    path = session.workdir / PICTURES / f"reconstructions_{'_'.join(map(str, numbers))}.png"
-    return write_reconstructions(session.model, path, images, seed=session.flags.sample_seed)
+    path = _path(session, "reconstructions", step, f"images_{numbers_in_name(numbers)}")
+    return write_reconstructions(
+        session.model,
+        path,
+        images,
+        seed=session.flags.sample_seed,
+        caption=caption_of(session, step, "reconstructions of test images"),
+        row_names=[f"image {number}" for number in numbers],
+    )
 
 
 MODES = {
@@ -133,6 +160,12 @@ MODES = {
     "manipulate": run_manipulate,
     "reconstruct": run_reconstruct,
 }
+
+
+def _path(session, kind, step, *parts):
+    """Path of a picture; all of them depend on the step and on --sample_seed."""
+    name = "_".join([kind, f"step_{step}", *parts, f"seed_{session.flags.sample_seed}"])
+    return session.workdir / PICTURES / f"{name}.png"
 
 
 def _check_is_flow(session, mode):

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import pathlib
+import re
 
+from reproductions.driver.captions import caption_of
 from reproductions.driver.checks import check_request
 from reproductions.driver.evaluate import evaluate_and_record
 from reproductions.driver.flags import image_numbers, temperatures
@@ -11,12 +13,11 @@ from reproductions.driver.session import Session
 from reproductions.fields import text_of, watching_fields
 from reproductions.reporting.records import Record
 from tfflows.devices.strategies import check_batch_divides
-from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.evaluation.samples import sample_path, write_image_model_samples, write_sample_grids
+from tfflows.evaluation import samples
 from tfflows.training import Execution, LoopSettings, MetricLogger, Trainer
 from tfflows.training.trainer import TrainingSummary
 
-# Folder of PNG files in the workdir.
+# Folder of pictures in the workdir.
 PICTURES = "pictures"
 
 
@@ -61,7 +62,8 @@ def run(session: Session) -> bool:
 def is_finished(session: Session) -> bool:
     """Whether an earlier stage was trained to its end, evaluated and sampled from, with the settings of today.
 
-    The record and the pictures must be later than the last checkpoint: a killed run may have left those of a shorter one.
+    The record and the samples must be later than the last checkpoint: a killed run may have left those of a shorter one. Samples
+    of any number, seed and form will do, also under the names of earlier versions.
 
     Raises:
       WorkdirError: If it was trained with other settings.
@@ -72,10 +74,8 @@ def is_finished(session: Session) -> bool:
         return False
     trained = (session.workdir / "checkpoints" / f"step-{steps[-1]}.index").stat().st_mtime_ns
     records = (session.workdir / "results").rglob("*.json")
-    pictures = [sample_path(session.workdir / PICTURES, temperature) for temperature in temperatures()]
-    return any(path.stat().st_mtime_ns >= trained for path in records) and all(
-        path.exists() and path.stat().st_mtime_ns >= trained for path in pictures
-    )
+    found = [samples.find_samples(session.workdir / PICTURES, temperature) for temperature in temperatures()]
+    return all(any(path.stat().st_mtime_ns >= trained for path in paths) for paths in (records, *found))
 
 
 def make_trainer(session: Session) -> Trainer:
@@ -155,11 +155,12 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
         with MetricLogger(session.workdir, trained.step, session.chief, is_end=True) as logger:
             if record is not None:
                 logger.log_final(trained.step, final_values(record, trained.step))
-            paths = _write_reconstructions(session)  # before the samples, which say that a stage has ended
-            paths += write_samples(session)
+            paths = _write_reconstructions(session, step)  # before the samples, which say that a stage has ended
+            paths += write_samples(session, step)
             for path in paths:
                 print(f"{'samples' if path.name.startswith('samples') else 'reconstructions'}: {path}", flush=True)
-            logger.log_pictures(trained.step, {path.stem: path for path in paths})
+            pictures = [path for path in paths if path.suffix == ".png" and path.is_file()]
+            logger.log_pictures(trained.step, {_tag(path): path for path in pictures})
     if session.chief and session.stage not in session.earlier_stages:
         print(
             f"next: the same command with --mode=sample, or tfflows.load({str(session.workdir)!r}) in Python",
@@ -167,24 +168,43 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
         )
 
 
-def _write_reconstructions(session):
+def _write_reconstructions(session, step):
     """Writes reconstructions of the test images of --images, as far as there are any, and returns the path in a list."""
     if not (session.chief and session.model.has_encoder):
         return []
     from reproductions.driver.pictures import reconstructions_of  # which other runs do not need
 
     numbers = [number for number in image_numbers() if number < session.test_source.num_images]
-    return [reconstructions_of(session, numbers)] if numbers else []
+    return [reconstructions_of(session, numbers, step)] if numbers else []
 
 
-def write_samples(session: Session) -> list[pathlib.Path]:
-    """Writes grids of samples of the session's model with its current parameters, and returns their paths."""
+def _tag(path):
+    """Name of a picture in TensorBoard: the same at every end of a run, however many steps it has."""
+    return re.sub(r"_step_\d+", "", path.stem)
+
+
+def write_samples(session: Session, step: int) -> list[pathlib.Path]:
+    """Writes samples of the session's model with its current parameters, as --samples_as says, and returns their paths.
+
+    Args:
+      session: The session.
+      step: Training step of the parameters.
+    """
     flags = session.flags
     if not session.chief:
         return []
-    arguments = (session.model, session.workdir / PICTURES, flags.samples, temperatures(), flags.sample_seed)
-    label = None if flags.label is None else session.class_number(flags.label)
-    classes = {"label": label, "num_classes": session.num_classes if session.experiment.conditional else 0}
-    if not isinstance(session.model, DequantizedFlow):
-        return write_image_model_samples(*arguments, **classes)
-    return write_sample_grids(*arguments, **classes, jit_compile=flags.jit)
+    conditional = session.experiment.conditional
+    return samples.write_samples(
+        session.model,
+        session.workdir / PICTURES,
+        flags.samples,
+        temperatures(),
+        flags.sample_seed,
+        flags.samples_as,
+        label=None if flags.label is None else session.class_number(flags.label),
+        num_classes=session.num_classes if conditional else 0,
+        class_names=session.class_names if conditional else (),
+        step=step,
+        caption=caption_of(session, step) if flags.samples_as == "grid" else None,
+        jit_compile=flags.jit,
+    )

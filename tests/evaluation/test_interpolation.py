@@ -9,9 +9,9 @@ from tests.evaluation.tiny_models import (
     random_images,
     tiny_model,
 )
+from tfflows.evaluation.grids import captioned_grid
 from tfflows.evaluation.interpolation import interpolate, write_interpolation
 from tfflows.evaluation.latents import LatentCodec
-from tfflows.evaluation.samples import image_grid
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,17 @@ def test_writes_a_row_a_pair(tmp_path):
     first, second = random_images(2, 3, seed=1), random_images(2, 3, seed=2)
     path = write_interpolation(model, tmp_path / "interpolation.png", first, second, num_steps=4, seed=1)
     images = interpolate(model, first, second, num_steps=4, seed=1)
-    expected = image_grid(images.reshape(-1, 8, 8, 3), num_columns=4)
+    images = images.reshape(-1, 8, 8, 3)
+    np.testing.assert_array_equal(tf.io.decode_png(path.read_bytes()), captioned_grid(images, num_columns=4))
+    options = {"num_steps": 4, "seed": 1, "caption": "Glow", "row_names": ["a", "b"]}
+    write_interpolation(model, path, first, second, **options)
+    names = ["0", "0.333", "0.667", "1"]
+    expected = captioned_grid(
+        images, 4, caption="Glow, seed 1", row_names=["a", "b"], column_names=names, corner="alpha"
+    )
     np.testing.assert_array_equal(tf.io.decode_png(path.read_bytes()), expected)
+    with pytest.raises(ValueError, match="a text for each row of 2, got 1"):
+        write_interpolation(model, path, first, second, row_names=["a"])
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from tfflows.evaluation.directions import (
     load_directions,
     save_directions,
 )
+from tfflows.evaluation.grids import captioned_grid
 from tfflows.evaluation.latents import LatentCodec
 from tfflows.evaluation.manipulation import DEFAULT_ALPHAS, manipulate, write_manipulation
-from tfflows.evaluation.samples import image_grid
 
 NAMES = ("Smiling", "Young", "Bald")
 
@@ -195,7 +195,13 @@ def test_writes_a_row_an_image_with_the_image_in_the_middle(model, tmp_path):
     path = write_manipulation(model, tmp_path / "manipulation.png", images, direction)
     picture = tf.io.decode_png(path.read_bytes()).numpy()
     moved = manipulate(model, images, direction)
-    np.testing.assert_array_equal(picture, image_grid(moved.reshape(-1, 8, 8, 1), len(DEFAULT_ALPHAS)))
+    shown = moved.reshape(-1, 8, 8, 1)
+    np.testing.assert_array_equal(picture, captioned_grid(shown, len(DEFAULT_ALPHAS)))
+    write_manipulation(model, path, images, direction, caption="", row_names=["a", "b"])
+    names = ["-1", "-0.667", "-0.333", "0", "0.333", "0.667", "1"]
+    texts = {"caption": "seed 0", "row_names": ["a", "b"], "column_names": names, "corner": "alpha"}
+    picture = tf.io.decode_png(path.read_bytes()).numpy()
+    np.testing.assert_array_equal(picture, captioned_grid(shown, len(DEFAULT_ALPHAS), **texts))
     assert_same_up_to_rounding(moved[:, len(DEFAULT_ALPHAS) // 2], images)
 
 

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,9 +14,10 @@ from tests.evaluation.tiny_models import (
 )
 from tfflows.bijectors import ActNorm, Chain, InvertibleConv
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.evaluation.grids import captioned_grid
 from tfflows.evaluation.latents import LatentCodec
-from tfflows.evaluation.samples import BACKGROUND, image_grid, sample_images, write_png, write_sample_grids
-from tfflows.math.random import row_keys
+from tfflows.evaluation.samples import FORMS, find_samples, sample_images, sample_path, write_png, write_samples
+from tfflows.math.random import row_keys, uniform_rows
 from tfflows.tracing.finite import NotFiniteError
 from tfflows.tracing.variables import named_variables
 
@@ -35,9 +38,12 @@ def read(path):
     return tf.io.decode_png(path.read_bytes()).numpy()
 
 
-def cell(grid, row, column, size=8, padding=2):
-    top, left = (padding + place * (size + padding) for place in (row, column))
-    return grid[top : top + size, left : left + size]
+def tiles(grid, rows, columns, factor, size=8, padding=4):
+    """The images of a grid without texts, by row and column, at their own size."""
+    place = factor * size + padding
+    assert grid.shape[:2] == (rows * place + padding, columns * place + padding)
+    found = grid[padding:, padding:].reshape(rows, place, columns, place, -1).swapaxes(1, 2)
+    return found[:, :, : factor * size : factor, : factor * size : factor]
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0])
@@ -95,7 +101,7 @@ def test_replicated_model_gives_the_same_images(model):
 def test_is_traced_once_for_all_batches_and_temperatures(tmp_path):
     model = fresh_tiny_model()
     calls = count_calls(model, "decode_values")
-    write_sample_grids(model, tmp_path, 7, [0.0, 0.5, 1], seed=0, batch_size=3)
+    write_samples(model, tmp_path, 7, [0.0, 0.5, 1], seed=0, batch_size=3)
     assert len(calls) == 1
 
 
@@ -114,34 +120,130 @@ def test_does_not_warn_of_finite_images(model, caplog):
 
 
 def test_grid_of_each_temperature(model, tmp_path):
-    paths = write_sample_grids(model, tmp_path / "samples", 5, [0.0, 0.7, 0.705], seed=2)
-    assert [path.name for path in paths] == [f"samples_temperature_{text}.png" for text in ("0.00", "0.70", "0.705")]
+    paths = write_samples(model, tmp_path / "samples", 5, [0.0, 0.7, 0.705], seed=2, step=9)
+    assert [path.name for path in paths] == [
+        f"samples_step_9_temperature_{text}_seed_2_images_5.png" for text in ("0.00", "0.70", "0.705")
+    ]
     images = sample_images(model, 5, seed=2, temperature=0.7)
-    grid = read(paths[1])
-    assert grid.shape == (2 * 10 + 2, 3 * 10 + 2, 1)
-    for number in range(5):
-        assert_same_up_to_rounding(cell(grid, number // 3, number % 3), images[number])
+    found = tiles(read(paths[1]), 2, 3, factor=25)
+    assert_same_up_to_rounding(found.reshape(6, 8, 8, 1)[:5], images)
 
 
 def test_conditional_grid_has_a_row_a_class(conditional_model, tmp_path):
-    (path,) = write_sample_grids(conditional_model, tmp_path, 5, [1.0], seed=2, num_classes=3)
-    grid = read(path)
-    assert grid.shape == (3 * 10 + 2, 2 * 10 + 2, 3)
+    (path,) = write_samples(conditional_model, tmp_path, 5, [1.0], seed=2, num_classes=3)
     images = sample_images(conditional_model, 6, seed=2, labels=np.array([0, 0, 1, 1, 2, 2]))
-    for number in range(6):
-        assert_same_up_to_rounding(cell(grid, number // 2, number % 2), images[number])
+    assert_same_up_to_rounding(tiles(read(path), 3, 2, factor=38).reshape(6, 8, 8, 3), images)
 
 
 def test_grid_of_one_class(conditional_model, tmp_path):
-    (path,) = write_sample_grids(conditional_model, tmp_path, 4, [1.0], seed=2, label=1, num_classes=3)
+    (path,) = write_samples(conditional_model, tmp_path, 4, [1.0], seed=2, label=1, num_classes=3)
     images = sample_images(conditional_model, 4, seed=2, labels=np.full([4], 1))
-    for number in range(4):
-        assert_same_up_to_rounding(cell(read(path), number // 2, number % 2), images[number])
+    assert_same_up_to_rounding(tiles(read(path), 2, 2, factor=38).reshape(4, 8, 8, 3), images)
 
 
 def test_more_classes_than_samples_show_the_first_classes(conditional_model, tmp_path):
-    (path,) = write_sample_grids(conditional_model, tmp_path, 2, [1.0], seed=2, num_classes=3)
-    assert read(path).shape == (2 * 10 + 2, 1 * 10 + 2, 3)
+    (path,) = write_samples(conditional_model, tmp_path, 2, [1.0], seed=2, num_classes=3)
+    tiles(read(path), 2, 1, factor=75)
+
+
+def test_captions_say_what_is_shown(conditional_model, tmp_path):
+    names = ("cat", "7", "\u732b")
+    options = {"num_classes": 3, "class_names": names, "caption": "Glow"}
+    (path,) = write_samples(conditional_model, tmp_path, 3, [0.5], 2, **options)
+    images = sample_images(conditional_model, 3, seed=2, temperature=0.5, labels=np.arange(3))
+    expected = captioned_grid(
+        images, 1, caption="Glow, temperature 0.5, seed 2", row_names=["cat", "class 7", "class 2"]
+    )
+    np.testing.assert_array_equal(read(path), expected)
+    (path,) = write_samples(conditional_model, tmp_path, 1, [1.0], 2, label=0, **options)
+    images = sample_images(conditional_model, 1, seed=2, labels=np.zeros([1], int))
+    expected = captioned_grid(images, caption="Glow, class cat, temperature 1, seed 2")
+    np.testing.assert_array_equal(read(path), expected)
+
+
+def test_single_files_and_arrays(conditional_model, tmp_path):
+    """Both hold the same images, in batches that do not show, and say their classes."""
+    labels = np.array([0, 1, 2, 0, 1])
+    images = sample_images(conditional_model, 5, seed=2, labels=labels)
+    for form in ("files", "npy") * 2:  # the second call replaces what the first one wrote
+        write_samples(conditional_model, tmp_path, 5, [1.0], 2, form, num_classes=3, batch_size=2)
+    folder, array = (sample_path(tmp_path, 1.0, 2, 5, form=form) for form in ("files", "npy"))
+    own_labels = tmp_path / f"{array.stem}_labels.npy"
+    assert set(tmp_path.iterdir()) == {folder, array, own_labels}
+    assert np.load(array).dtype == np.uint8
+    assert_same_up_to_rounding(np.load(array), images)
+    assert sorted(path.name for path in folder.iterdir()) == [*(f"0000{i}.png" for i in range(5)), "labels.npy"]
+    assert_same_up_to_rounding(np.stack([read(folder / f"0000{i}.png") for i in range(5)]), images)
+    for path in (own_labels, folder / "labels.npy"):
+        np.testing.assert_array_equal(np.load(path), labels)
+
+
+@pytest.mark.parametrize("form", ["files", "npy"])
+def test_what_fails_midway_leaves_what_was_there(model, tmp_path, monkeypatch, form):
+    write_samples(model, tmp_path, 3, [1.0], 0, form, batch_size=2)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    decode = LatentCodec._padded
+
+    def fail(codec, rows):
+        if len(rows) < 2:
+            raise OSError(28, "No space left on device")
+        return decode(codec, rows)
+
+    monkeypatch.setattr(LatentCodec, "_padded", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_samples(model, tmp_path, 3, [1.0], 0, form, batch_size=2)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+class Guided:
+    """A model whose samples are drawn given an image, as those of `AGAVE`."""
+
+    image_shape = tf.TensorShape([8, 8, 1])
+
+    def condition_of(self, labels):
+        return None
+
+    def sample_with_means(self, num_samples, keys, temperature, condition):
+        noise = uniform_rows(keys, num_samples, self.image_shape)
+        return tf.zeros(noise.shape, tf.uint8), tf.cast(255 * temperature * noise, tf.uint8)
+
+
+def test_samples_beside_what_they_are_drawn_given(tmp_path):
+    (path,) = write_samples(Guided(), tmp_path, 3, [0.5], seed=4, batch_size=2)
+    (array,) = write_samples(Guided(), tmp_path, 3, [0.5], seed=4, form="npy")
+    expected = tf.cast(127.5 * uniform_rows(row_keys(4), 3, [8, 8, 1]), tf.uint8).numpy()
+    np.testing.assert_array_equal(np.load(array), expected)
+    found = tiles(read(path), 2, 4, factor=19).reshape(4, 2, 8, 8, 1)
+    np.testing.assert_array_equal(found[:3, 1], expected)
+    assert not found[:3, 0].any()
+    (path,) = write_samples(Guided(), tmp_path, 1, [0.5], seed=4, caption="")
+    shown = np.stack([np.zeros_like(expected[0]), expected[0]])
+    names = ["f(z)", "sample"]
+    np.testing.assert_array_equal(
+        read(path), captioned_grid(shown, 2, caption="temperature 0.5, seed 4", column_names=names)
+    )
+
+
+def test_samples_of_a_temperature_are_found_under_all_names(tmp_path):
+    ours = [sample_path(tmp_path, 0.7, 0, 9, **options) for options in ({}, {"step": 3}, {"step": 3, "label": 1})]
+    ours += [sample_path(tmp_path, 0.7, 1, 9, 3, form=form) for form in FORMS]
+    ours.append(tmp_path / "samples_temperature_0.70.png")
+    others = [sample_path(tmp_path, 0.705, 0, 9, 3), tmp_path / "samples_temperature_0.7.png"]
+    others += [tmp_path / f"{ours[0].stem}_labels.npy", tmp_path / f".{ours[0].name}.abc.tmp"]
+    assert len({*ours, *others}) == len(ours) + len(others)
+    for path in (*ours, *others):
+        path.touch()
+    assert find_samples(tmp_path, 0.7) == sorted(ours)
+    assert find_samples(tmp_path / "nowhere", 0.7) == []
+
+
+def test_names_tell_classes_apart_that_look_the_same():
+    names = {
+        sample_path("a", 1.0, 0, 9, label=label, class_name=name).name
+        for label, name in enumerate(["a/b", "a b", "../a*b", "x" * 300, "\ud800", ""])
+    }
+    assert len(names) == 6
+    assert all(re.fullmatch(r"[\w.-]{1,150}", name) for name in names)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +255,12 @@ def test_more_classes_than_samples_show_the_first_classes(conditional_model, tmp
         ({"temperatures": []}, "at least one temperature"),
         ({"label": 1}, "unconditional"),
         ({"batch_size": 0}, "batch_size .* got 0"),
+        ({"form": "jpg"}, "form must be one of grid, files, npy, got 'jpg'"),
     ],
 )
 def test_refuses(model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        write_sample_grids(model, tmp_path, **{"num_samples": 2, "temperatures": [1.0], "seed": 0, **options})
+        write_samples(model, tmp_path, **{"num_samples": 2, "temperatures": [1.0], "seed": 0, **options})
 
 
 @pytest.mark.parametrize(
@@ -166,11 +269,12 @@ def test_refuses(model, tmp_path, options, message):
         ({"num_classes": 0}, "num_classes"),
         ({"num_classes": 3, "label": 3}, "0 to 2, got 3"),
         ({"num_classes": 3, "label": -1}, "0 to 2, got -1"),
+        ({"num_classes": 3, "class_names": ["cat"]}, "a name for each of 3 classes, got 1"),
     ],
 )
 def test_conditional_grid_refuses(conditional_model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        write_sample_grids(conditional_model, tmp_path, 2, [1.0], seed=0, **options)
+        write_samples(conditional_model, tmp_path, 2, [1.0], seed=0, **options)
 
 
 def test_refuses_labels_that_do_not_fit(model, conditional_model):
@@ -202,51 +306,6 @@ def test_codec_refuses_images_and_latents_of_another_model(model):
             codec.encode(images, seed=0)
     with pytest.raises(ValueError, match=r"latents \[N, 64\], got shape \[2, 65\]"):
         codec.decode(np.zeros([2, 65]))
-
-
-def numbered_images(count, channels, height=3, width=4):
-    """Image i is filled with the value i."""
-    return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], [count, height, width, channels])
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("padding", [0, 2])
-def test_image_i_is_in_row_i_over_columns(channels, padding):
-    grid = image_grid(numbered_images(5, channels), num_columns=3, padding=padding)
-    assert grid.dtype == np.uint8
-    assert grid.shape == (2 * (3 + padding) + padding, 3 * (4 + padding) + padding, channels)
-    expected = np.full(grid.shape, BACKGROUND, np.uint8)
-    for number in range(5):
-        top = padding + (number // 3) * (3 + padding)
-        left = padding + (number % 3) * (4 + padding)
-        expected[top : top + 3, left : left + 4] = number
-    np.testing.assert_array_equal(grid, expected)
-
-
-@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (10, 4)])
-def test_is_nearly_square_by_default(count, columns):
-    assert image_grid(numbered_images(count, 1), padding=0).shape[1] == 4 * columns
-
-
-def test_takes_tensors():
-    images = numbered_images(3, 3)
-    np.testing.assert_array_equal(image_grid(tf.constant(images)), image_grid(images))
-
-
-@pytest.mark.parametrize(
-    ("images", "options", "message"),
-    [
-        (np.zeros([3, 4, 1], np.uint8), {}, r"shape \[3, 4, 1\]"),
-        (np.zeros([2, 3, 4, 2], np.uint8), {}, r"shape \[2, 3, 4, 2\]"),
-        (np.zeros([0, 3, 4, 1], np.uint8), {}, r"shape \[0, 3, 4, 1\]"),
-        (np.zeros([2, 3, 4, 1], np.float32), {}, "uint8 .* got float32"),
-        (np.zeros([2, 3, 4, 1], np.uint8), {"num_columns": 0}, "num_columns .* got 0"),
-        (np.zeros([2, 3, 4, 1], np.uint8), {"padding": -1}, "padding .* got -1"),
-    ],
-)
-def test_refuses_what_is_no_batch_of_images(images, options, message):
-    with pytest.raises(ValueError, match=message):
-        image_grid(images, **options)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

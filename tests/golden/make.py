@@ -7,7 +7,8 @@ code of today, and `compare_commits.py` with that of two commits.
 
 It is made anew only where numbers are meant to change, from a commit that is right. A workdir is made below
 `workdirs/golden`, then copied without TensorBoard's files. With --twice each run is continued twice; what is not the same
-bit for bit is reported, and the status is then 1. Names and order of variables are made by `variables.py`.
+bit for bit is reported, and the status is then 1. With --pictures only `expected/*.png` are made, where their layout is meant to
+change: no number does. Names and order of variables are made by `variables.py`.
 """
 
 import os
@@ -35,6 +36,7 @@ from tests.golden.runs import (
     STORED_STEPS,
     WORKDIRS,
     copy_workdir,
+    last_picture,
     resume,
     run_command,
     stopped_at_once,
@@ -80,8 +82,7 @@ def make(run, twice):
         workdir = resume(run, first)
         same = not (twice and differing_tensors(workdir, resume(run, second)))
         expected = measured(workdir)
-        (picture,) = (workdir / "pictures").glob("*.png")
-        shutil.copy(picture, GOLDEN / "expected" / f"{run.name}.png")
+        shutil.copy(last_picture(workdir), GOLDEN / "expected" / f"{run.name}.png")
     if run.has_importance:
         with tempfile.TemporaryDirectory() as directory:
             copy_workdir(run, directory)
@@ -90,6 +91,12 @@ def make(run, twice):
             expected["importance"] = np.load(values).tolist()
     (GOLDEN / "expected" / f"{run.name}.json").write_text(json.dumps(expected, indent=1) + "\n")
     return same
+
+
+def draw(run):
+    """Makes only the expected picture of a run, from the stored workdir."""
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copy(last_picture(resume(run, directory)), GOLDEN / "expected" / f"{run.name}.png")
 
 
 def remove(run, directory):
@@ -117,9 +124,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*BY_NAME, []], help="runs; all if none is named")
     parser.add_argument("--twice", action="store_true", help="continue each run twice, and compare")
+    parser.add_argument("--pictures", action="store_true", help="make only expected/*.png, from what is stored")
     arguments = parser.parse_args()
     names = arguments.names
     os.chdir(ROOT)
+    if arguments.pictures:
+        for run in RUNS:
+            if not names or run.name in names:
+                draw(run)
+        return
     if not names:
         write_images(GOLDEN / "images")
     failed = [run.name for run in RUNS if (not names or run.name in names) and not make(run, arguments.twice)]

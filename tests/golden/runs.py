@@ -245,6 +245,11 @@ def resume(run, directory, tree=ROOT):
     return run.workdir(directory)
 
 
+def last_picture(workdir):
+    """The picture that was written last; those of earlier steps have other names."""
+    return max((workdir / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+
+
 def main(directory, *names):
     """Continues runs with the code of the tree that is the current directory, each below `directory`/NAME."""
     sys.path.pop(0)  # that of this file

@@ -12,7 +12,17 @@ from PIL import Image
 
 from tests.golden import project
 from tests.golden.compare_results import differences, numbers
-from tests.golden.runs import GOLDEN, IMPORTANCE, ROOT, RUNS, STORED_STEPS, copy_workdir, resume, run_command
+from tests.golden.runs import (
+    GOLDEN,
+    IMPORTANCE,
+    ROOT,
+    RUNS,
+    STORED_STEPS,
+    copy_workdir,
+    last_picture,
+    resume,
+    run_command,
+)
 from tests.golden.variables import LISTS, describe, first_difference, is_large, keys_of, lines_of, read_stored
 
 # What another machine's sums may differ by, in bits/dim.
@@ -83,8 +93,7 @@ def test_a_run_goes_on(run, tmp_path):
     assert values and values.keys() == {name for name in expected if name.endswith("_bits_per_dim")}
     for name, value in values.items():
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=TOLERANCE, err_msg=name)
-    (picture,) = (workdir / "pictures").glob("*.png")
-    with Image.open(picture) as drawn, Image.open(GOLDEN / "expected" / f"{run.name}.png") as stored:
+    with Image.open(last_picture(workdir)) as drawn, Image.open(GOLDEN / "expected" / f"{run.name}.png") as stored:
         drawn, stored = (np.asarray(image, np.int32) for image in (drawn, stored))
     assert drawn.shape == stored.shape and np.abs(drawn - stored).mean() < 0.5  # of 255 levels
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.golden.runs import GOLDEN, RUNS, WORKDIRS
 from tests.slow import slow_but
 from tfflows.data import load_dataset
-from tfflows.evaluation.samples import image_grid
+from tfflows.evaluation.grids import image_grid
 from tfflows.models import Model, load
 from tfflows.tracing.finite import NotFiniteError
 from tfflows.tracing.variables import named_variables

@@ -15,6 +15,18 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         load_directions,
         save_directions,
     )
+    from tfflows.evaluation.grids import (
+        captioned_grid,
+        check_captions,
+        check_text_can_be_drawn,
+        enlarged,
+        enlargement,
+        grid_bytes,
+        image_grid,
+        is_drawable,
+        join_caption,
+        near_square_columns,
+    )
     from tfflows.evaluation.image_files import file_bits_per_dim
     from tfflows.evaluation.importance import ImportanceBitsPerDim, ImportanceEvaluator
     from tfflows.evaluation.interpolation import interpolate, interpolate_with, write_interpolation
@@ -26,13 +38,12 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.evaluation.reconstructions import write_reconstructions
     from tfflows.evaluation.sample_distance import frechet_distance
     from tfflows.evaluation.samples import (
-        image_grid,
-        near_square_columns,
+        find_samples,
+        numbered_name,
         sample_images,
         sample_path,
-        write_image_model_samples,
         write_png,
-        write_sample_grids,
+        write_samples,
     )
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -48,6 +59,18 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "load_directions",
             "save_directions",
         ],
+        "grids": [
+            "captioned_grid",
+            "check_captions",
+            "check_text_can_be_drawn",
+            "enlarged",
+            "enlargement",
+            "grid_bytes",
+            "image_grid",
+            "is_drawable",
+            "join_caption",
+            "near_square_columns",
+        ],
         "image_files": ["file_bits_per_dim"],
         "importance": ["ImportanceBitsPerDim", "ImportanceEvaluator"],
         "interpolation": ["interpolate", "interpolate_with", "write_interpolation"],
@@ -58,14 +81,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "manipulation": ["manipulate", "write_manipulation"],
         "reconstructions": ["write_reconstructions"],
         "sample_distance": ["frechet_distance"],
-        "samples": [
-            "image_grid",
-            "near_square_columns",
-            "sample_images",
-            "sample_path",
-            "write_image_model_samples",
-            "write_png",
-            "write_sample_grids",
-        ],
+        "samples": ["find_samples", "numbered_name", "sample_images", "sample_path", "write_png", "write_samples"],
     },
 )

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tfflows.distributions.image_model import ImageModel
+from tfflows.evaluation.grids import captioned_grid, check_captions, join_caption
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
-from tfflows.evaluation.samples import image_grid, write_png
+from tfflows.evaluation.samples import write_png
 
 
 def interpolate(
@@ -123,16 +124,47 @@ def write_interpolation(
     seed: int = 0,
     labels: Sequence[np.ndarray] | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
-    padding: int = 2,
+    padding: int = 4,
     jit_compile: bool = False,
+    caption: str | None = None,
+    row_names: Sequence[str] = (),
 ) -> pathlib.Path:
-    """Writes the images of `interpolate` as a PNG, one row per pair; `padding` is the margin around each image.
+    """Writes the images of `interpolate` as a PNG to be looked at, one row per pair; see `captioned_grid`.
+
+    Args:
+      model: As in `interpolate`.
+      path: Path of the PNG file.
+      images_a: As in `interpolate`.
+      images_b: As in `interpolate`.
+      num_steps: As in `interpolate`.
+      seed: As in `interpolate`.
+      labels: As in `interpolate`.
+      batch_size: As in `interpolate`.
+      padding: Margins in pixels.
+      jit_compile: As in `interpolate`.
+      caption: Text for the caption, to which the seed is added; columns then show their alpha. May be empty. None: no texts at
+        all; Pillow is needed only for texts.
+      row_names: A text for each pair; shown with a caption.
 
     Returns:
       Path of the file.
+
+    Raises:
+      MissingExtraError: If there is a caption and Pillow is not installed; nothing is computed then.
+      ValueError: As for `interpolate`, or if there is not a name for each row.
     """
+    check_captions(caption, row_names, len(images_a))
     images = interpolate(model, images_a, images_b, num_steps, seed, labels, batch_size, jit_compile)
-    return write_png(path, image_grid(images.reshape(-1, *images.shape[2:]), num_steps, padding))
+    texts = {}
+    if caption is not None:
+        names = [f"{alpha:.3g}" for alpha in np.linspace(0.0, 1.0, num_steps)]
+        texts = {
+            "caption": join_caption(caption, f"seed {seed}"),
+            "row_names": row_names,
+            "column_names": names,
+            "corner": "alpha",
+        }
+    return write_png(path, captioned_grid(images.reshape(-1, *images.shape[2:]), num_steps, padding, **texts))
 
 
 def _label_pairs(labels, num_pairs):

@@ -1,6 +1,7 @@
 """Maps images to latents and back in batches of one size: traced once, in bounded memory."""
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -164,24 +165,54 @@ class LatentCodec:
         Raises:
           ValueError: If there is not a valid label for each image.
         """
+        return self._collected(self.sample_batches(num_samples, seed, temperature, labels), num_samples)
+
+    def sample_batches(
+        self, num_samples: int, seed: int, temperature: float = 1.0, labels: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """The images of `sample`, at most `batch_size` at a time; warns after the last ones.
+
+        Args:
+          num_samples: As in `sample`.
+          seed: As in `sample`.
+          temperature: As in `sample`.
+          labels: As in `sample`.
+
+        Returns:
+          Iterator of uint8 `[at most batch_size, H, W, C]`.
+
+        Raises:
+          ValueError: As for `sample`.
+        """
         seed, temperature = tf.constant(seed, tf.int64), tf.constant(temperature, tf.float32)
 
         def latents(start, stop):
             del stop
             return temperature * self._noise(seed, tf.constant(start, tf.int64))
 
-        return self._decode_rows(latents, num_samples, labels)
+        return self._decoded(latents, num_samples, self._labels(labels, num_samples))
 
     def _decode_rows(self, latents_of, num_images, labels):
-        labels = self._labels(labels, num_images)
+        return self._collected(self._decoded(latents_of, num_images, self._labels(labels, num_images)), num_images)
+
+    def _collected(self, batches, num_images):
         images = np.empty([num_images, *self.model.image_shape.as_list()], np.uint8)
-        finite = np.empty([num_images], bool)
+        start = 0
+        for batch in batches:
+            images[start : start + len(batch)] = batch
+            start += len(batch)
+        return images
+
+    def _decoded(self, latents_of, num_images, labels):
+        """Yields the images of the latents that `latents_of(start, stop)` gives; warns of those that are not finite."""
+        bad = 0
         for start, stop in self._batches(num_images):
             rows = latents_of(start, stop), self._padded(labels[start:stop])
             with naming_singular(functools.partial(self._decode.python_function, *rows)):
                 decoded = self._decode(*rows)
-            images[start:stop], finite[start:stop] = (part.numpy()[: stop - start] for part in decoded)
-        bad = num_images - int(finite.sum())
+            images, finite = (part.numpy()[: stop - start] for part in decoded)
+            bad += len(finite) - int(finite.sum())
+            yield images
         if bad:
             logging.warning(
                 "%d of %d decoded images hold values that are not finite; those values are shown black. A lower "
@@ -189,7 +220,6 @@ class LatentCodec:
                 bad,
                 num_images,
             )
-        return images
 
     def _labels(self, labels, num_images):
         if labels is None:
@@ -208,7 +238,7 @@ class LatentCodec:
         return labels.astype(np.int32)
 
     def _batches(self, count):
-        return [(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+        return ((start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size))
 
     def _padded(self, rows):
         """Rows as a tensor of `batch_size` rows, the last one repeated."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfflows.distributions.dequantized_flow import DequantizedFlow
+from tfflows.evaluation.grids import captioned_grid, check_captions, join_caption
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
-from tfflows.evaluation.samples import image_grid, write_png
+from tfflows.evaluation.samples import write_png
 
 DEFAULT_ALPHAS = (-1.0, -2 / 3, -1 / 3, 0.0, 1 / 3, 2 / 3, 1.0)
 
@@ -92,24 +93,51 @@ def write_manipulation(
     seed: int = 0,
     labels: np.ndarray | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
-    padding: int = 2,
+    padding: int = 4,
     jit_compile: bool = False,
+    caption: str | None = None,
+    row_names: Sequence[str] = (),
 ) -> pathlib.Path:
-    """Writes what `manipulate` gives as a PNG, one row per image, with the image itself in the middle.
+    """Writes what `manipulate` gives as a PNG to be looked at, one row per image, with the image itself in the middle.
 
-    The arguments are those of `manipulate`; `padding` is the margin around each image in pixels.
+    Args:
+      model: As in `manipulate`.
+      path: Path of the PNG file.
+      images: As in `manipulate`.
+      direction: As in `manipulate`.
+      alphas: As in `manipulate`; they increase, with 0 in the middle.
+      seed: As in `manipulate`.
+      labels: As in `manipulate`.
+      batch_size: As in `manipulate`.
+      padding: Margins in pixels.
+      jit_compile: As in `manipulate`.
+      caption: Text for the caption, to which the seed is added; columns then show their alpha. May be empty. None: no texts at
+        all; Pillow is needed only for texts.
+      row_names: A text for each image; shown with a caption.
 
     Returns:
       Path of the file.
 
     Raises:
-      ValueError: As `manipulate`; also if the alphas do not increase, or have no 0 in the middle.
+      MissingExtraError: If there is a caption and Pillow is not installed; nothing is computed then.
+      ValueError: As `manipulate`; also if the alphas do not increase, or have no 0 in the middle, or there is not a name for each
+        row.
     """
     alphas = list(alphas)
     if len(alphas) % 2 == 0 or alphas[len(alphas) // 2] != 0 or sorted(set(alphas)) != alphas:
         raise ValueError(f"alphas must increase, with 0 in the middle for the image itself, got {alphas}.")
     images = np.asarray(images)
     images = images[None] if images.ndim == 3 else images
+    check_captions(caption, row_names, len(images))
     labels = None if labels is None else np.reshape(labels, [-1])
     decoded = manipulate(model, images, direction, alphas, seed, labels, batch_size, jit_compile)
-    return write_png(path, image_grid(decoded.reshape(-1, *images.shape[1:]), len(alphas), padding))
+    texts = {}
+    if caption is not None:
+        names = [f"{alpha:.3g}" for alpha in alphas]
+        texts = {
+            "caption": join_caption(caption, f"seed {seed}"),
+            "row_names": row_names,
+            "column_names": names,
+            "corner": "alpha",
+        }
+    return write_png(path, captioned_grid(decoded.reshape(-1, *images.shape[1:]), len(alphas), padding, **texts))

@@ -83,9 +83,10 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     """Both halves are trained, then the whole, which begins with what they have."""
     sampled = []
 
-    def write_samples(session):  # takes as long as all else
+    def write_samples(session, step):  # takes as long as all else
         sampled.append(session.stage)
-        return [write_png(sample_path(session.workdir / train.PICTURES, 1.0), np.zeros([1, 1, 1], np.uint8))]
+        path = sample_path(session.workdir / train.PICTURES, 1.0, 0, session.flags.samples, step)
+        return [write_png(path, np.zeros([1, 1, 1], np.uint8))]
 
     monkeypatch.setattr(train, "write_samples", write_samples)
     tf.config.run_functions_eagerly(True)  # nothing runs twice
@@ -96,7 +97,7 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     assert not list(tmp_path.rglob("experiment.json"))  # nothing refuses the corrected command
     run(*arguments(name, tmp_path, **changes), "--stage=pixelcnn", reproduction=AGAVE)
     # Killed before the pictures: the stage is not finished.
-    picture = sample_path(tmp_path / "pixelcnn" / train.PICTURES, 1.0)
+    (picture,) = (tmp_path / "pixelcnn" / train.PICTURES).iterdir()
     picture.unlink()
     assert record_of(tmp_path / "pixelcnn")["experiment"] == f"{name}_pixelcnn"
     run(*arguments(name, tmp_path, **changes), "--stage=all", reproduction=AGAVE)
@@ -121,9 +122,9 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     pictures = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("reconstructions*.png"))
     # Training leaves those of the first two images.
     assert pictures == [
-        "pictures/reconstructions_0_1.png",
-        "vae/pictures/reconstructions_0_1.png",
-        "vae/pictures/reconstructions_0_2.png",
+        "pictures/reconstructions_step_1_images_0_1_seed_0.png",
+        "vae/pictures/reconstructions_step_1_images_0_1_seed_0.png",
+        "vae/pictures/reconstructions_step_1_images_0_2_seed_0.png",
     ]
     with pytest.raises(
         ValueError, match="Unknown stage 'prior'; the stages of this experiment are: all, vae, pixelcnn, joint"

@@ -4,15 +4,18 @@ import json
 import os
 import pathlib
 import shutil
+import types
 
 import numpy as np
 import pytest
+from absl import flags
 
 from reproductions.driver import checks, main, train
 from reproductions.driver.session import Session
 from reproductions.experiment import read_rate_factors
 from reproductions.glow.reproduction import GLOW
 from tests.reproductions.driver.running import TINY, exit_message, parsed, record_of, run
+from tfflows.evaluation import samples
 from tfflows.evaluation.samples import sample_path, write_png
 from tfflows.training.logs import read_metrics
 from tfflows.training.workdir import WorkdirError, lock_workdir
@@ -22,12 +25,12 @@ from tfflows.training.workdir import WorkdirError, lock_workdir
 def quick_pictures():
     """Samples are no matter here, only that there are any."""
 
-    def write(model, directory, num_samples, temperatures, *arguments, **keywords):
-        paths = [sample_path(directory, temperature) for temperature in temperatures]
+    def write(model, directory, num_samples, temperatures, seed, *arguments, step, **keywords):
+        paths = [sample_path(directory, temperature, seed, num_samples, step) for temperature in temperatures]
         return [write_png(path, np.zeros([1, 1, 1], np.uint8)) for path in paths]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train, "write_sample_grids", write)
+        patched.setattr(samples, "write_samples", write)
         yield
 
 
@@ -53,7 +56,7 @@ REFUSED = {
     "--attribute=Smiling": ["There is no --attribute=Smiling of digits; valid: 0, 1, 2,"],
     "--attribute=10": ["There is no --attribute=10 of digits"],
     "--attributes=list_attr_celeba.txt": ["is for celeba_hq, not for"],
-    "--samples=1000000000000": ["--samples=1000000000000 needs", "GiB", "give fewer"],
+    "--samples=1000000000000": ["--samples=1000000000000 needs", "GiB", "give fewer, or --samples_as=npy"],
     "--results_dir=/dev/null/results": ["Cannot write to --results_dir=/dev/null/results"],
     "--set=scale=y": ["--set cannot change scale", "--scale"],
     "--set=scale=paper": ["--set cannot change scale"],
@@ -74,6 +77,40 @@ def test_refused_before_anything_is_built(capsys, tmp_path, monkeypatch, argumen
     for part in REFUSED[argument]:
         assert part in message
     assert not (tmp_path / "workdir").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "memory", "disk"),
+    [
+        # 4,096 images of 8x8 are enlarged twice, to 1,024 by 1,024 pixels; one is enlarged 75 times.
+        (("--samples=4096",), 6 * 1024**2, 2 * 1024**2),
+        (("--samples=1",), 6 * 600**2, 2 * 600**2),
+        # A batch has 64 images, a label four bytes, a file at least a block.
+        (("--samples=4096", "--samples_as=npy"), 6 * 64 * 64 + 8 * 4096, 2 * (64 + 4) * 4096),
+        (("--samples=10", "--samples_as=files"), 6 * 10 * 64 + 8 * 10, 2 * (4096 + 4) * 10),
+        (("--mode=interpolate", "--images=0,1", "--frames=10"), 6 * 8 * 8 * 10 * 64, 8 * 8 * 10 * 64),
+        (("--mode=manipulate", "--images=0,1", "--frames=5"), 6 * 15**2 * 10 * 64, 15**2 * 10 * 64),
+        (("--mode=reconstruct", "--images=0,1"), 6 * 25**2 * 6 * 64, 25**2 * 6 * 64),
+        (("--mode=evaluate", "--samples=4096"), 0, 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_pictures_need(capsys, tmp_path, monkeypatch, arguments, memory, disk):
+    """What is free is just enough, or a byte less than that."""
+
+    def check(free_memory, free_disk):
+        monkeypatch.setattr(checks, "available_memory", lambda: free_memory)
+        monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=free_disk))
+        options = (*TINY, "--mode=sample", *arguments, "--temperature=0.5,1", f"--workdir={tmp_path}")
+        with parsed(options):
+            checks.check_pictures_fit(Session(GLOW, flags.FLAGS))
+
+    check(memory, disk)
+    if memory:
+        with pytest.raises(ValueError, match="GiB of memory"):
+            check(memory - 1, disk)
+        with pytest.raises(ValueError, match="GiB of disk"):
+            check(memory, disk - 1)
 
 
 NO_PICTURE_IN_THE_MIDDLE = "needs an odd number of --frames and a --strength above 0"
@@ -176,7 +213,8 @@ def test_a_workdir_that_cannot_be_written_to(copied, capsys, monkeypatch, tmp_pa
 @pytest.mark.parametrize("phase", ["evaluate_and_record", "write_samples"])
 def test_interrupted_after_training(copied, capsys, monkeypatch, phase):
     workdir, arguments = copied
-    (workdir / "pictures" / "samples_temperature_1.00.png").unlink()
+    picture = sample_path(workdir / "pictures", 1.0, seed=0, num_samples=2, step=4)
+    picture.unlink()
 
     def interrupt(*arguments, **keywords):
         raise KeyboardInterrupt
@@ -189,7 +227,26 @@ def test_interrupted_after_training(copied, capsys, monkeypatch, phase):
     assert caught.value.code == 130 and "Traceback" not in message
     assert message.splitlines()[-1] == "Interrupted. The same command goes on from what is saved."
     run(*arguments, "--steps=4")
-    assert (workdir / "pictures" / "samples_temperature_1.00.png").exists()
+    assert picture.exists()
+
+
+def test_a_stage_with_samples_that_are_younger_than_its_checkpoint_is_finished(copied):
+    workdir, arguments = copied
+    own = sample_path(workdir / "pictures", 1.0, seed=0, num_samples=2, step=4)
+    former = own.with_name("samples_temperature_1.00.png")
+    other = sample_path(workdir / "pictures", 1.0, seed=3, num_samples=9, step=4, form="files")
+
+    def is_finished(*more):
+        with parsed([*arguments, "--steps=4", *more]):
+            return train.is_finished(Session(GLOW, flags.FLAGS))
+
+    assert is_finished() and not is_finished("--temperature=0.7,1")
+    own.rename(former)
+    assert is_finished()
+    os.utime(former, (0, 0))
+    assert not is_finished()
+    other.mkdir()
+    assert is_finished()
 
 
 def test_a_run_goes_on_at_another_rate(copied, capsys):

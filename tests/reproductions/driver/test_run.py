@@ -39,7 +39,9 @@ def test_what_a_run_leaves(trained):
     assert len(list((workdir / "tensorboard").iterdir())) == 2  # of the training and of its end
     steps = sorted(path.stem for path in (workdir / "checkpoints").glob("*.index"))
     assert steps == ["step-3", "step-6"]
-    assert (workdir / "pictures" / "samples_temperature_1.00.png").exists()
+    assert [path.name for path in (workdir / "pictures").iterdir()] == [
+        f"samples_step_{record_of(workdir)['steps']}_temperature_1.00_seed_0_images_2.png"
+    ]
     stored = json.loads((workdir / "experiment.json").read_text())
     assert stored["paper"] == "glow" and stored["seed"] == 0 and stored["width"] == 4 and stored["dataset"] == "digits"
 
@@ -82,10 +84,10 @@ def test_what_tensorboard_shows(trained):
     assert {"bits_per_dim", "test_bits_per_dim", "final_test_bits_per_dim"} <= set(plugins["scalars"])
     (final,) = shown.Tensors("final_test_bits_per_dim")
     np.testing.assert_allclose(tf.make_ndarray(final.tensor_proto), record_of(workdir)["value"], rtol=1e-6)
-    assert set(plugins["images"]) == {"pictures/samples_temperature_1.00"}
-    (picture,) = shown.Tensors("pictures/samples_temperature_1.00")
-    png = (workdir / "pictures" / "samples_temperature_1.00.png").read_bytes()
-    assert picture.tensor_proto.string_val[2] == png and picture.step == 6
+    assert set(plugins["images"]) == {"pictures/samples_temperature_1.00_seed_0_images_2"}
+    (picture,) = shown.Tensors("pictures/samples_temperature_1.00_seed_0_images_2")
+    (png,) = (workdir / "pictures").glob("samples*.png")
+    assert picture.tensor_proto.string_val[2] == png.read_bytes() and picture.step == 6
     (scales,) = plugins["histograms"]
     assert scales.startswith("actnorm_log_scale/") and [event.step for event in shown.Tensors(scales)] == [3, 6]
     assert set(plugins["hparams"]) == {"_hparams_/session_start_info", "_hparams_/session_end_info"}
@@ -125,13 +127,26 @@ def test_samples_interpolations_and_manipulations(copied, capsys):
     run(*arguments, "--mode=interpolate", "--images=0,3", "--frames=3")
     run(*arguments, "--mode=manipulate", "--attribute=3", "--images=1", "--frames=3", "--direction_images=60")
     printed = [pathlib.Path(line) for line in capsys.readouterr().out.splitlines()]
+    of_step = f"step_{record_of(workdir)['steps']}"
     assert [path.name for path in printed] == [
-        "samples_temperature_0.00.png",
-        "samples_temperature_0.50.png",
-        "interpolation_0_3.png",
-        "manipulation_3.png",
+        f"samples_{of_step}_temperature_0.00_seed_4_images_3.png",
+        f"samples_{of_step}_temperature_0.50_seed_4_images_3.png",
+        f"interpolation_{of_step}_images_0_3_frames_3_seed_0.png",
+        f"manipulation_{of_step}_attribute_3_images_1_strength_1_frames_3_directions_from_60_seed_0.png",
     ]
     assert all(path.parent == workdir / "pictures" and path.stat().st_size > 100 for path in printed)
+
+
+def test_samples_for_other_programs(copied, capsys):
+    _, arguments = copied
+    for form in ("npy", "files"):
+        run(*arguments, "--mode=sample", "--samples=3", f"--samples_as={form}")
+    array, folder = (pathlib.Path(line) for line in capsys.readouterr().out.splitlines())
+    images = np.load(array)
+    assert images.shape == (3, 8, 8, 1) and images.dtype == np.uint8
+    for number, image in enumerate(images):
+        with Image.open(folder / f"{number:05}.png") as stored:
+            np.testing.assert_array_equal(np.asarray(stored), image[..., 0])
 
 
 @pytest.mark.parametrize(
@@ -262,12 +277,12 @@ def test_a_conditional_model_trains_and_samples_one_class_or_a_row_a_class(tmp_p
     conditional = ("--set=conditional=true", "--set=class_weight=0.1", "--steps=2", f"--workdir={tmp_path}")
     run(*TINY, *conditional, "--label=3", "--log_every=1")
     assert "classification_error" in read_metrics(tmp_path / "metrics.jsonl")[0]
-    (picture,) = (tmp_path / "pictures").iterdir()
-    one_class = Image.open(picture).size
+    (one_class,) = (tmp_path / "pictures").iterdir()
+    assert "_label_3.png" in one_class.name and Image.open(one_class).width > 600
     run(*TINY, *conditional, "--mode=sample", "--samples=10")
-    (picture,) = (tmp_path / "pictures").iterdir()
-    width, height = Image.open(picture).size
-    assert height > 5 * one_class[1] and width < height
+    (rows,) = set((tmp_path / "pictures").iterdir()) - {one_class}
+    width, height = Image.open(rows).size
+    assert height > 1000 and width < 500
 
 
 def test_classes_go_by_their_names(tmp_path):
@@ -281,21 +296,25 @@ def test_classes_go_by_their_names(tmp_path):
     arguments = (*TINY, f"--dataset=folder:{tmp_path / 'images'}", "--set=conditional=true", "--set=init_batch_size=12")
     arguments += ("--set=class_weight=0.1", "--set=learning_rate=0.1", "--set=warmup_steps=1", "--steps=3")
     arguments += (f"--workdir={tmp_path / 'run'}",)
-    picture = tmp_path / "run" / "pictures" / "samples_temperature_1.00.png"
+    pictures = tmp_path / "run" / "pictures"
     run(*arguments, "--label=ship")
-    by_name = picture.read_bytes()
+    (ship,) = pictures.iterdir()
+    assert ship.name == "samples_step_3_temperature_1.00_seed_0_images_2_label_1_ship.png"
+    by_name = ship.read_bytes()
+    ship.unlink()
     run(*arguments, "--mode=sample", "--label=cat")
-    assert picture.read_bytes() != by_name
+    (cat,) = pictures.iterdir()
+    assert cat.name == ship.name.replace("1_ship", "0_cat") and cat.read_bytes() != by_name
     run(*arguments, "--mode=sample", "--label=1")
-    assert picture.read_bytes() == by_name
+    assert ship.read_bytes() == by_name
     run(*arguments, "--mode=manipulate", "--attribute=ship", "--frames=3", "--images=0")
-    one = (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes()
+    (moved,) = pictures.glob("manipulation*")
+    one = moved.read_bytes()
     run(*arguments, "--mode=manipulate", "--frames=3", "--images=0")
-    names = sorted(path.name for path in (tmp_path / "run" / "pictures").glob("manipulation*"))
-    assert names == ["manipulation_cat.png", "manipulation_ship.png"]
-    assert (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes() == one
+    assert set(pictures.glob("manipulation*")) == {moved, moved.with_name(moved.name.replace("1_ship", "0_cat"))}
+    assert moved.read_bytes() == one
     run(*arguments, "--mode=manipulate", "--frames=3", "--images=0", "--attribute=1")
-    assert (tmp_path / "run" / "pictures" / "manipulation_ship.png").read_bytes() == one
+    assert moved.read_bytes() == one
     with pytest.raises(ValueError, match="--label must be 0 to 1, or a name: cat, ship; got 'dog'"):
         run(*arguments, "--mode=sample", "--label=dog")
 
