@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reproductions.fields import as_of_today, check_fields, setting, take_sequences
-from tfflows.choices import AUGMENTATIONS, AUGMENTERS
+from tfflows.choices import AUGMENTATIONS, AUGMENTERS, RESIZES
 from tfflows.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Experiment:
       train_images: Train on the first N images only; 0 means all.
       holdout: Hold out the last N training images. Evaluations during training then use these, and the test images are
         evaluated at the end only. 0 holds out none.
+      resize: How images that no paper prepares, such as those of `folder:DIR`, are brought to `image_size`: `crop` the central
+        square, `fit` the whole image, or `none` to take them as they are.
+      test_share: Share of them that becomes the test split, if they come without one.
       precision: `float32`, or `mixed_bfloat16`, where networks compute in bfloat16 and everything else in float32.
       tf32: Whether GPUs may round the factors of float32 products to the ten bits of TF32.
       scale: `paper` for the published size, `small` or `claims` for reduced sizes.
@@ -71,6 +74,8 @@ class Experiment:
     train_images: int = setting(0, at_least=0)
     holdout: int = setting(0, at_least=0)
     ema_decay: float = setting(0.0, at_least=0, below=1)
+    resize: str = setting("none", choices=RESIZES)
+    test_share: float = setting(0.1, above=0, below=1)
     precision: str = setting("float32", choices=("float32", "mixed_bfloat16"))
     tf32: bool = False
     scale: str = setting("paper", choices=("paper", "small", "claims"))
@@ -168,6 +173,10 @@ def _linear_warmup(experiment):
     return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
 
 
+def _image_size_alone(experiment, height, width):
+    return dataclasses.replace(experiment, image_size=min(height, width))
+
+
 def _one_stage(experiment):
     return {"joint": experiment}
 
@@ -210,6 +219,8 @@ class Reproduction:
         weights; nothing if there are none.
       unused_by_stages: `{stage: fields}` of the earlier stages: fields of the experiment on which the training of the stage does
         not depend. The last stage may take over from a stage that was trained with other values of them.
+      at_size: Function `(experiment, height, width) -> experiment` that fits an experiment to images of another size, such as by
+        its number of levels.
       variants: Variants of the whole paper, if it has more than one, the default first. They are the values of the field
         `variant` of its experiments. The name of an experiment of another variant ends with the name of the variant.
     """
@@ -228,6 +239,7 @@ class Reproduction:
     parts_of_stages: Callable = _no_parts
     read_config: Callable = _no_config
     unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    at_size: Callable = _image_size_alone
     variants: tuple[str, ...] = ()
 
     def experiment_of(self, stored: Mapping[str, object]) -> Experiment:
@@ -279,6 +291,27 @@ class Reproduction:
             f"{self.paper} has no experiment on {dataset!r}; choose one with --experiment, or one of the data sets: {known}."
         )
 
+    def nearest_experiment(self, height: int, width: int, variant: str | None = None) -> Experiment:
+        """Returns the published unconditional experiment whose images are nearest in size, on a logarithmic scale.
+
+        Of equally near ones the first is taken.
+
+        Args:
+          height: Height of the images in pixels.
+          width: Width of the images in pixels.
+          variant: Name of the variant; None selects the default one.
+        """
+        self._check_variant(variant)
+        variant = variant or next(iter(self.variants), None)
+        published = [
+            experiment
+            for experiment in self.experiments.values()
+            if experiment.scale == "paper"
+            and not experiment.conditional
+            and variant in (None, getattr(experiment, "variant", None))
+        ]
+        return min(published, key=lambda experiment: abs(math.log(experiment.image_size**2 / (height * width))))
+
     def named_experiment(self, name: str, variant: str | None = None) -> Experiment:
         """Returns an experiment by name, or its counterpart in another variant.
 
@@ -309,6 +342,27 @@ class Reproduction:
             )
 
 
+def halvings_of(height: int, width: int, at_most: int | None = None) -> int:
+    """Returns how often both sides can be halved so that at least 4 pixels are left, at least 1.
+
+    Args:
+      height: Height in pixels.
+      width: Width in pixels.
+      at_most: The result's upper bound; None for none.
+
+    Example:
+      >>> from reproductions.experiment import halvings_of
+      >>> [halvings_of(side, side) for side in (8, 28, 32, 48, 64, 256)]
+      [1, 2, 3, 3, 4, 6]
+    """
+    halvings = 1
+    while (at_most is None or halvings < at_most) and not any(
+        side % 2 ** (halvings + 1) or side < 4 * 2 ** (halvings + 1) for side in (height, width)
+    ):
+        halvings += 1
+    return halvings
+
+
 def check_sides(image_shape: Sequence[int], halvings: int, advice: str, width_halvings: int | None = None) -> None:
     """Checks that the sides of images can be halved as often as a model does.
 
@@ -331,7 +385,7 @@ def check_sides(image_shape: Sequence[int], halvings: int, advice: str, width_ha
         if side % multiple:
             raise ValueError(
                 f"Images of {height}x{width} pixels do not fit this model: their {name} must be a multiple of {multiple}. Halve "
-                f"them less often with {advice}, or crop or resize the images."
+                f"them less often with {advice}, or crop or resize the images (own ones with --image_size=N)."
             )
 
 

@@ -3,6 +3,9 @@
 # What `tfflows.data.augmentation.augment` can do to training images.
 AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
 
+# How `tfflows.data.preprocessing.resize` brings images to one size.
+RESIZES = ("none", "crop", "fit")
+
 # What `tfflows.distributions.augmenters.make_augmenter` can make.
 AUGMENTERS = ("normal", "gaussian", "flow")
 

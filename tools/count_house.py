@@ -24,8 +24,8 @@ import tempfile
 
 PACKAGES = ("tfflows", "reproductions")
 # Modules of `tfflows/evaluation` that measure models. In old checkouts, all others there are records, verdicts, tables and pages.
-MEASURES = """bits_per_dim directions image_grid image_model_samples importance interpolation latent_terms latent_use latents
-log_weights log_weights_file manipulation reconstructions sample_distance samples __init__""".split()
+MEASURES = """bits_per_dim directions grids image_grid image_model_samples importance interpolation latent_terms latent_use
+latents log_weights log_weights_file manipulation reconstructions sample_distance samples __init__""".split()
 
 # Runs in a process of its own, with the arguments ROOT, WORKDIR and RESULT. It watches `main.run` and the threads that this
 # starts, so that code that runs on import does not count.

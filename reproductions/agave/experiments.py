@@ -214,6 +214,12 @@ def small(experiment: AgaveExperiment) -> AgaveExperiment:
     )
 
 
+def at_size(experiment: AgaveExperiment, height: int, width: int) -> AgaveExperiment:
+    """Returns the experiment for images of another size, with an auxiliary image that is smaller by the same factor."""
+    size = min(height, width)
+    return dataclasses.replace(experiment, image_size=size, auxiliary_size=size // experiment.auxiliary_factor)
+
+
 # Of joint training alone.
 _JOINT = ("name", "kl_weight", "auxiliary", "joint_free_bits", "features", "injection")
 _VAE_ALONE = (

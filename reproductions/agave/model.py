@@ -11,6 +11,7 @@ from tfflows.distributions.agave import AGAVE
 from tfflows.distributions.iaf_ladder import IAFLadder
 from tfflows.distributions.iaf_vae import IAFVAE
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
+from tfflows.math.discretized_logistic_mixture import num_parameters
 from tfflows.math.random import derive_seed
 from tfflows.networks import FeatureStream, ImageHead, PixelCNN
 from tfflows.tracing.variables import named_variables
@@ -25,7 +26,8 @@ def build(
 
     Args:
       experiment: The experiment.
-      image_shape: Shape `[H, W, 3]` of the images.
+      image_shape: Shape `[H, W, C]` of the images. Pixels of three colours are coupled (green depends on red, blue on both); a
+        gray pixel has none to couple.
       num_classes: Number of classes, for a conditional PixelCNN++.
       seed: Seed of the initial parameters.
 
@@ -103,7 +105,7 @@ def pixelcnn(
     """Builds the autoregressive decoder (Salimans et al. 2017), conditioned on features or labels if there are any."""
     network = PixelCNN(
         experiment.width,
-        10 * experiment.num_components,
+        num_parameters(experiment.num_components, image_shape[-1]),
         experiment.num_blocks,
         feature_channels=feature_channels,
         injection=experiment.injection,

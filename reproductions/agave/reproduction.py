@@ -1,6 +1,6 @@
 """The reproduction of AGAVE, for the shared driver."""
 
-from reproductions.agave.experiments import EXPERIMENTS, STEPS_OF_STAGES, UNUSED_BY_STAGES, small, stages
+from reproductions.agave.experiments import EXPERIMENTS, STEPS_OF_STAGES, UNUSED_BY_STAGES, at_size, small, stages
 from reproductions.agave.study import STUDY
 from reproductions.experiment import Reproduction, deferred
 
@@ -9,6 +9,7 @@ AGAVE = Reproduction(
     title="AGAVE: Auxiliary Guided Autoregressive Variational Autoencoders (Lucas & Verbeek 2018).",
     experiments=EXPERIMENTS | STUDY,
     small=small,
+    at_size=at_size,
     build_model=deferred("reproductions.agave.model", "build"),
     build_optimizer=deferred("reproductions.agave.model", "optimizer"),
     build_schedule=deferred("reproductions.agave.model", "build_schedule"),

@@ -19,7 +19,7 @@ def caption_of(session: Session, step: int, shown: str = "") -> str | None:
 
     Args:
       session: The session.
-      step: Training step of the parameters.
+      step: Training step of the parameters; 0 for weights of a file.
       shown: What is shown, beyond samples.
     """
     try:
@@ -32,7 +32,8 @@ def caption_of(session: Session, step: int, shown: str = "") -> str | None:
     kind, colon, place = experiment.dataset.partition(":")
     dataset = f"{kind}{colon}{place.rstrip('/').rpartition('/')[2]}"
     model = f"{session.reproduction.title.partition(':')[0]} {experiment.name}{scale}"
-    return join_caption(model, f"data set {dataset}", f"step {step:,}", shown)
+    # Weights of a file have no step.
+    return join_caption(model, f"data set {dataset}", f"step {step:,}" if step else "", shown)
 
 
 def numbers_in_name(numbers: Sequence[int]) -> str:

@@ -21,6 +21,21 @@ FIELD_FLAGS = {
         "--stage they are that stage's.",
     ),
     "batch_size": ("batch_size", "Images per training step over all devices, in place of the experiment's."),
+    "image_size": (
+        "image_size",
+        "Height and width of the images in pixels. Own images are brought to it by --resize; of other data sets only those "
+        "that can be prepared at this size.",
+    ),
+    "resize": (
+        "resize",
+        "How own images (folder:, tfds:, npz:) are brought to --image_size. crop: the central square, reduced. fit: the whole "
+        "image, squeezed to a square. none: all have one size, and stay as they are. Default: crop if --image_size is given or "
+        "the images differ in size.",
+    ),
+    "test_share": (
+        "test_share",
+        "Share of own images that becomes the test split, if they come without one. An image's place is a hash of its path.",
+    ),
     "precision": (
         "precision",
         "mixed_bfloat16: networks compute in bfloat16, everything else in float32. Default: float32.",
@@ -87,7 +102,13 @@ def define_flags() -> None:
         flags.DEFINE_bool,
     )
     # What to run.
-    text("dataset", None, "Data set; selects the paper's own experiment on it. folder:DIR reads your own images.")
+    text(
+        "dataset",
+        None,
+        "Data set; selects the paper's own experiment on it, or the one nearest in size. folder:DIR reads your own images, "
+        "npz:FILE arrays, tfds:NAME[:CONFIG] any image data set that TFDS has prepared.",
+    )
+    boolean("strict", False, "Refuse a folder in which an image cannot be read, rather than skip that image.")
     text("experiment", None, "Experiment, if not the paper's own one for --dataset. --list shows all experiments.")
     text("variant", None, "Variant of a paper that has several, such as MaCow: paper (default) or release.")
     text(
@@ -210,6 +231,8 @@ def _define_field_flag(flag, field, help_text):
         flags.DEFINE_enum(flag, None, list(own.choices), help_text)
     elif kind is bool:
         flags.DEFINE_bool(flag, None, help_text)
+    elif kind is float:
+        flags.DEFINE_float(flag, None, help_text)
     else:
         flags.DEFINE_integer(flag, None, help_text, lower_bound=own.at_least)
 

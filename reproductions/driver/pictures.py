@@ -90,6 +90,7 @@ def run_manipulate(session: Session) -> None:
     codec = LatentCodec(session.model, batch_size, session.flags.jit)
     paths = []
     for name, own in names.items():
+        shown = f"class {name}" if name.isdecimal() else name
         path = _path(
             session,
             "manipulation",
@@ -108,7 +109,7 @@ def run_manipulate(session: Session) -> None:
             alphas=np.linspace(-strength, strength, session.flags.frames),
             seed=session.flags.sample_seed,
             labels=labels if codec.conditional else None,
-            caption=caption_of(session, step, f"test images moved by alpha times the direction of {name}"),
+            caption=caption_of(session, step, f"test images moved by alpha times the direction of {shown}"),
             row_names=[f"image {number}" for number in numbers],
         )
         paths.append(path)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +17,19 @@ from reproductions.driver.flags import FIELD_FLAGS, LOCAL_FLAGS, flag_names
 from reproductions.driver.stages import SHARES_STEPS, describe_stages, experiment_of_base, with_steps_of_stages
 from reproductions.experiment import Experiment, Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
-from tfflows.data import ImageSource, canonical_name, dataset_spec, load_dataset
+from tfflows.data import ImageSource, canonical_name, dataset_spec, is_own, load_dataset, stored_image_shape
 from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
+from tfflows.files import atomic_write
 from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import evaluated_names
 from tfflows.training.workdir import EXPERIMENT_FILE, described_workdir, prepare_workdir, read_experiment
+
+# What was read of own images, in the workdir.
+IMAGES_FILE = "images.json"
 
 # How long a network file system may take to show what another machine wrote.
 _VISIBLE_SECONDS = 10
@@ -45,14 +50,16 @@ def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
     if flags.experiment is not None:
         experiment = reproduction.named_experiment(flags.experiment, flags.variant)
     elif flags.dataset is not None:
-        experiment = reproduction.default_experiment(flags.dataset, flags.variant)
+        experiment = _experiment_on(reproduction, flags)
     else:
         raise ValueError("Give --dataset or --experiment; --list shows all experiments.")
     if flags.scale == "small" and experiment.scale == "paper":
         experiment = reproduction.small(experiment)
-    if flags.dataset is not None and flags.dataset != experiment.dataset:
-        experiment = _on_other_data(experiment, flags.dataset)
-    changes = {field: getattr(flags, flag) for flag, (field, _) in FIELD_FLAGS.items()}
+    experiment = _on_data(reproduction, experiment, flags)
+    # --image_size and --resize have been seen to.
+    changes = {
+        field: getattr(flags, flag) for flag, (field, _) in FIELD_FLAGS.items() if flag not in ("image_size", "resize")
+    }
     experiment = dataclasses.replace(experiment, **{k: v for k, v in changes.items() if v is not None})
     experiment = override(experiment, flags.set)
     return dataclasses.replace(experiment, dataset=canonical_name(experiment.dataset, flags.data_dir))
@@ -102,10 +109,53 @@ def trained_elsewhere(reproduction: Reproduction, flags: Any, workdir: pathlib.P
     return None if own == asked else stored
 
 
-def _on_other_data(experiment, dataset):
-    spec = dataset_spec(dataset)
-    image_size = spec.image_size or experiment.image_size
-    return dataclasses.replace(experiment, dataset=dataset, image_size=image_size)
+# Where images differ in size and nothing says which size is wanted.
+_SIZE_OF_MIXED = 64
+
+
+def _experiment_on(reproduction, flags):
+    """Returns the paper's own experiment on --dataset, or else the one whose images are nearest in size."""
+    if any(experiment.dataset == flags.dataset for experiment in reproduction.experiments.values()):
+        return reproduction.default_experiment(flags.dataset, flags.variant)
+    if flags.image_size is not None:
+        height = width = flags.image_size
+    else:
+        height, width, _ = stored_image_shape(flags.dataset, flags.data_dir) or (None, None, None)
+    if None in (height, width):
+        height = width = _SIZE_OF_MIXED
+    return reproduction.nearest_experiment(height, width, flags.variant)
+
+
+def _on_data(reproduction, experiment, flags):
+    """Returns the experiment on --dataset and at --image_size.
+
+    Own images stay as they are if they have one size and --image_size is not given. An experiment chosen by name is then built
+    for them whatever size it says; all others are fitted to the size of their images.
+    """
+    dataset, size = flags.dataset or experiment.dataset, flags.image_size
+    fits = size is not None or flags.experiment is None
+    if is_own(dataset):
+        how, stored = flags.resize, (None, None)
+        if how == "none" or (how is None and size is None):
+            stored = stored_image_shape(dataset, flags.data_dir)[:2]
+        how = how or ("none" if None not in stored else "crop")
+        height, width = stored if how == "none" else (size or experiment.image_size,) * 2
+        experiment = dataclasses.replace(experiment, dataset=dataset, resize=how)
+        if how == "none" and None in stored:
+            raise ValueError(f"The images of {dataset} differ in size; give --resize=crop or --resize=fit.")
+    else:
+        if flags.resize is not None or flags.test_share is not None:
+            raise ValueError(
+                f"--resize and --test_share are for own images, and {dataset} is prepared as its paper prepares it; remove them."
+            )
+        own_size = dataset_spec(dataset).image_size if dataset != experiment.dataset else None
+        height = width = size or own_size or experiment.image_size
+        if not fits:
+            return dataclasses.replace(experiment, dataset=dataset, image_size=height)
+        experiment = dataclasses.replace(experiment, dataset=dataset)
+    if not fits or (height, width) == (experiment.image_size, experiment.image_size):
+        return experiment
+    return reproduction.at_size(experiment, height, width)
 
 
 class Session:
@@ -136,6 +186,7 @@ class Session:
         self.reproduction = reproduction
         self.flags = flags
         self.seed, self._init_from = flags.seed, flags.init_from
+        self._read = {}
         selected = select_experiment(reproduction, flags)
         self.evaluated_dataset = selected.dataset
         base = pathlib.Path(flags.workdir or default_workdir(reproduction, flags, selected))
@@ -153,7 +204,7 @@ class Session:
         self.stage = stage or last
         self.experiment = self._stages[self.stage]
         if stored is None and self.stage == next(iter(self._stages)):
-            self._say_what_runs(selected.name)
+            self._say_what_runs()
             if flags.mode == "train" and flags.stage == "all" and self.earlier_stages:
                 logging.info(describe_stages(self._stages))
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
@@ -161,11 +212,30 @@ class Session:
         self.chief = is_chief(self.strategy)
         self.workdir = base if self.stage == last else base / self.stage
 
-    def _say_what_runs(self, experiment):
-        """Warns of another data set than that of the experiment of this name."""
-        own, name = self.reproduction.named_experiment(experiment), self.experiment.dataset
+    def _say_what_runs(self):
+        """Says which experiment was chosen by the size of the images and how it was fitted; warns of another data set."""
+        # The last stage is the experiment itself; the others have names of their own.
+        chosen = self._stages[next(reversed(self._stages))]
+        own, name = self.reproduction.named_experiment(chosen.name), chosen.dataset
         if name != canonical_name(own.dataset, self.flags.data_dir):
             logging.warning("Experiment %s is on %s; running it on %s.", own.name, own.dataset, name)
+        if self.flags.experiment is None and name != own.dataset:
+            logging.info(
+                "Of the paper's experiments it is the one nearest in size, for images of %dx%d. --experiment chooses another.",
+                *[own.image_size] * 2,
+            )
+        asked = {"dataset", "resize", *self._assigned, *self.reproduction.steps_of_stages.values()}
+        asked |= {field for flag, (field, _) in FIELD_FLAGS.items() if getattr(self.flags, flag) is not None} - {
+            "image_size"
+        }
+        fitted = [f"{field}={value}" for field, value in self.overrides.items() if field not in asked]
+        if fitted:
+            logging.info("Fitted to the size of the images: %s.", "; ".join(fitted))
+
+    @property
+    def _assigned(self):
+        """Names of the fields given by --set."""
+        return [assignment.partition("=")[0].strip() for assignment in self.flags.set]
 
     def check_workdir(self) -> None:
         """Checks that the workdir holds this run or none, and no more steps than it asks for; changes nothing.
@@ -207,6 +277,8 @@ class Session:
         with described_workdir(self.workdir, **self._description()):
             if self.chief and read_description(self.workdir) is None:
                 self.model_description.write(self.workdir)
+            if self.chief and self._read:
+                atomic_write(self.workdir / IMAGES_FILE, json.dumps(self._read, indent=2) + "\n")
             yield
 
     @property
@@ -362,27 +434,47 @@ class Session:
     def load(self, split: str, dataset: str | None = None, **kwargs: Any) -> ImageSource:
         """Returns a split of a data set, by default the experiment's; see `tfflows.data.load_dataset`."""
         dataset = dataset or self.experiment.dataset
-        files_decide = dataset_spec(dataset).image_size is None
         size = self.experiment.image_size
+        own = is_own(dataset)
+        how = self.experiment.resize
+        if own and dataset != self.experiment.dataset:
+            how, size = self.flags.resize or "none", self.image_shape[0]
         source = load_dataset(
             dataset,
             split,
             data_dir=self.flags.data_dir,
-            image_size=None if files_decide else size,
+            image_size=None if own and how == "none" else size,
             attributes_file=self.flags.attributes,
+            resize=how,
+            test_share=self.experiment.test_share,
+            strict=self.flags.strict,
             **kwargs,
         )
+        if own:
+            self._report(source)
         height, width, _ = source.image_shape
-        if files_decide and self._sets_image_size and (height, width) != (size, size):
+        if own and how == "none" and self._sets_image_size and (height, width) != (size, size):
             raise ValueError(
-                f"--set image_size={size} does not fit the images of {source.name}, which have {height}x{width} pixels and are "
-                "taken as they are; remove it, or resize the images."
+                f"The image size {size} that is asked for does not fit the images of {source.name}, which have {height}x{width} "
+                "pixels and are taken as they are; remove it, or give --resize=crop."
             )
         return source
 
+    def _report(self, source):
+        """Says what was read of own images, and keeps it for `IMAGES_FILE`."""
+        if source.split not in self._read:
+            logging.log(logging.WARNING if source.skipped else logging.INFO, "%s.", source.report())
+        self._read[source.split] = {
+            "data set": source.name,
+            "images": source.num_images,
+            "shape": list(source.image_shape),
+            "skipped": list(source.skipped),
+            "notes": list(source.notes),
+        }
+
     @property
     def _sets_image_size(self):
-        return any(assignment.partition("=")[0].strip() == "image_size" for assignment in self.flags.set)
+        return self.flags.image_size is not None or "image_size" in self._assigned
 
     @functools.cached_property
     def image_shape(self) -> list[int]:

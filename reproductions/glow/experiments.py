@@ -6,7 +6,7 @@ The forms printed in the paper are options of the same fields (see the README of
 
 import dataclasses
 
-from reproductions.experiment import AugmentedExperiment
+from reproductions.experiment import AugmentedExperiment, halvings_of
 from reproductions.fields import setting
 
 
@@ -242,6 +242,11 @@ _AUGMENTED = dataclasses.replace(
 )
 
 EXPERIMENTS = {experiment.name: experiment for experiment in [*_PUBLISHED, *_OWN, *_CLAIMS, _AUGMENTED]}
+
+
+def at_size(experiment: GlowExperiment, height: int, width: int) -> GlowExperiment:
+    """Returns the experiment for images of another size: as many levels as leave at least 4x4 pixels, as in the paper."""
+    return dataclasses.replace(experiment, image_size=min(height, width), levels=halvings_of(height, width))
 
 
 def small(experiment: GlowExperiment) -> GlowExperiment:

@@ -1,7 +1,7 @@
 """The reproduction of Glow, for the shared driver."""
 
 from reproductions.experiment import Reproduction, deferred
-from reproductions.glow.experiments import EXPERIMENTS, small
+from reproductions.glow.experiments import EXPERIMENTS, at_size, small
 from reproductions.glow.released import read_config
 from reproductions.glow.study import STUDY
 
@@ -10,6 +10,7 @@ GLOW = Reproduction(
     title="Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal 2018).",
     experiments=EXPERIMENTS | STUDY,
     small=small,
+    at_size=at_size,
     build_model=deferred("reproductions.glow.model", "build"),
     build_optimizer=deferred("reproductions.glow.model", "optimizer"),
     load_weights=deferred("tfflows.interop.glow", "load_weights"),

@@ -7,7 +7,7 @@ later. See the README of this folder.
 import dataclasses
 import math
 
-from reproductions.experiment import AugmentedExperiment
+from reproductions.experiment import AugmentedExperiment, halvings_of
 from reproductions.fields import setting, text_of
 
 VARIANTS = ("paper", "release")
@@ -378,6 +378,24 @@ def _claims_of_variant(variant):
 
 
 EXPERIMENTS |= {experiment.name: experiment for variant in VARIANTS for experiment in _claims_of_variant(variant)}
+
+
+def at_size(experiment: MaCowExperiment, height: int, width: int) -> MaCowExperiment:
+    """Returns the experiment for images of another size, without the inner levels for which they have too few pixels."""
+    changes = {"image_size": min(height, width)}
+    for prefix, bottom in (("", experiment.bottom), ("dequantization_", experiment.dequantization_bottom)):
+        steps, widths, factors = (
+            list(getattr(experiment, f"{prefix}{name}")) for name in ("steps", "widths", "factors")
+        )
+        squeezes = len(steps) - 1 if bottom else len(steps)
+        for _ in range(min(squeezes - halvings_of(height, width, squeezes), len(steps) - 2)):
+            del steps[-2], widths[-2], factors[-1]
+        changes |= {
+            f"{prefix}steps": tuple(steps),
+            f"{prefix}widths": tuple(widths),
+            f"{prefix}factors": tuple(factors),
+        }
+    return dataclasses.replace(experiment, **changes)
 
 
 def small(experiment: MaCowExperiment) -> MaCowExperiment:

@@ -149,13 +149,9 @@ def flow(form: _Flow, levels: Sequence[LevelSizes], image_shape: Sequence[int], 
       seed: Seed of the initial parameters.
 
     Raises:
-      ValueError: If the image has a single channel, or cannot be halved or split as the levels ask.
+      ValueError: If the image cannot be halved or split as the levels ask.
     """
     channels = image_shape[-1]
-    if form.bottom and channels < 2:
-        raise ValueError(
-            f"The couplings of the first level split the channels of the image, so it needs 2, got {channels}."
-        )
     num_squeezes = len(levels) - 1 if form.bottom else len(levels)
     check_sides(image_shape, num_squeezes, f"fewer levels than the {len(levels)} of --set steps, widths and factors")
     if not form.bottom:
@@ -204,18 +200,19 @@ def _steps(form, level, part, channels, seed):
 
 
 def flow_step(form: _Flow, channels: int, width: int, seed: int) -> Chain:
-    """Builds a flow step: units of masked convolutions, then a step of Glow (section 3.1)."""
+    """Builds a flow step: units of masked convolutions, then a step of Glow (section 3.1).
+
+    The only channel of a gray image cannot be split, so on it the step of Glow has no coupling.
+    """
     units = [("A", "B")] * 4 if form.variant == "paper" else [("A", "B"), ("C", "D")] * 2
     layers = [
         layer
         for number, orders in enumerate(units)
         for layer in unit(form, channels, orders, derive_seed(seed, number))
     ]
-    layers += [
-        actnorm(channels),
-        InvertibleConv(channels, derive_seed(seed, "mixing")),
-        coupling(form, channels, 2, width, form.affine, derive_seed(seed, "coupling")),
-    ]
+    layers += [actnorm(channels), InvertibleConv(channels, derive_seed(seed, "mixing"))]
+    if channels > 1:
+        layers.append(coupling(form, channels, 2, width, form.affine, derive_seed(seed, "coupling")))
     return Chain(layers, name="step")
 
 

@@ -1,7 +1,7 @@
 """The reproduction of MaCow, for the shared driver."""
 
 from reproductions.experiment import Reproduction, deferred
-from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, small
+from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, at_size, small
 from reproductions.macow.released import read_config
 from reproductions.macow.study import STUDY
 
@@ -10,6 +10,7 @@ MACOW = Reproduction(
     title="MaCow: Masked Convolutional Generative Flow (Ma et al. 2019).",
     experiments=EXPERIMENTS | STUDY,
     small=small,
+    at_size=at_size,
     build_model=deferred("reproductions.macow.model", "build"),
     build_optimizer=deferred("reproductions.macow.model", "optimizer"),
     build_schedule=deferred("reproductions.macow.model", "build_schedule"),

@@ -28,6 +28,7 @@ _VALIDATION_FIELDS = {"value", "standard_error", "num_images"}
 _IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
 # A file name has at most 255 characters on most systems, including the suffix of a file that is being written.
 _LONGEST_NAME = 220
+_OWN = ("folder:", "tfds:", "npz:")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -38,7 +39,7 @@ class Record:
     Attributes:
       paper: Short name of the paper.
       experiment: Name of the experiment of that paper.
-      dataset: Data set of the evaluation, such as 'cifar10'; `folder:DIRECTORY` for a folder of images.
+      dataset: Data set of the evaluation, such as 'cifar10'; `folder:DIRECTORY`, `tfds:NAME` or `npz:FILE` for other images.
       split: Split of the evaluation, such as 'test'.
       metric: Measured quantity, as in expected.csv, such as 'bits_per_dim'.
       value: The number, a mean over the images.
@@ -111,10 +112,10 @@ class Record:
             value = getattr(self, name)
             if not (isinstance(value, str) and _NAME.fullmatch(value)):
                 raise ValueError(f"{name} must be a plain name, not {value!r}.")
-        if not isinstance(self.dataset, str) or not (
-            self.dataset.startswith("folder:") or _NAME.fullmatch(self.dataset)
-        ):
-            raise ValueError(f"dataset must be a plain name or folder:DIRECTORY, not {self.dataset!r}.")
+        if not isinstance(self.dataset, str) or not (self.dataset.startswith(_OWN) or _NAME.fullmatch(self.dataset)):
+            raise ValueError(
+                f"dataset must be a plain name, folder:DIRECTORY, tfds:NAME or npz:FILE, not {self.dataset!r}."
+            )
         for name in ("curve", "train_curve"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _checked_curve(getattr(self, name)))

@@ -1,8 +1,18 @@
+"""`folder:DIRECTORY`, and the folders that people have."""
+
+import pathlib
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image, features
 
 from tests.data_pipeline.stored_sets import random_images, write_pngs
-from tfflows.data import DatasetNotFoundError, OnDemandSource, folders, load_dataset
+from tfflows.data import DatasetNotFoundError, OnDemandSource, folders, load_dataset, stored_image_shape
+from tfflows.data.division import is_test
+from tfflows.data.preprocessing import resize
+
+CASES = pathlib.Path(__file__).parents[1] / "data" / "images"
 
 
 def test_a_single_sub_directory_is_no_label(tmp_path):
@@ -25,13 +35,15 @@ def test_sub_directories_are_classes(tmp_path):
 
 
 def test_a_relative_folder_is_looked_for_in_data_dir_too(tmp_path):
-    write_pngs(tmp_path / "mine" / "train", random_images(2, 4, 4, 3))
+    for split in ("train", "test"):
+        write_pngs(tmp_path / "mine" / split, random_images(2, 4, 4, 3))
     assert load_dataset("folder:mine", "train", data_dir=tmp_path).num_images == 2
 
 
 def test_a_large_folder_is_read_on_demand(tmp_path, monkeypatch):
     images = random_images(4, 10, 10, 3)
     write_pngs(tmp_path / "train", images)
+    write_pngs(tmp_path / "test", images)
     monkeypatch.setattr(folders, "IN_MEMORY_BYTES", 100)
     source = load_dataset(f"folder:{tmp_path}", "train")
     assert isinstance(source, OnDemandSource)
@@ -54,7 +66,141 @@ def test_a_class_that_training_lacks_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_an_empty_or_missing_split_says_how_to_prepare_it(split, tmp_path):
-    (tmp_path / "train").mkdir()
+def test_an_empty_split_says_how_to_prepare_it(split, tmp_path):
+    for name in ("train", "test"):
+        write_pngs(tmp_path / name, random_images(0 if name == split else 2, 4, 4, 3))
     with pytest.raises(DatasetNotFoundError, match=f"{tmp_path}/{split}"):
         load_dataset(f"folder:{tmp_path}", split)
+
+
+def photographs(directory, sizes=((40, 40), (50, 34), (33, 64)), modes=("RGB", "L", "RGBA"), suffixes=("png", "tif")):
+    """Photographs of every size, mode and kind, smooth and unlike each other."""
+    directory.mkdir(parents=True, exist_ok=True)
+    number = 0
+    for width, height in sizes:
+        for mode in modes:
+            for suffix in suffixes:
+                noise = random_images(1, 6, 6, 3, seed=number)[0]
+                image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+                image.save(directory / f"{number:03d}-{mode}.{suffix}")
+                number += 1
+    return number
+
+
+def test_a_flat_folder_of_images_of_every_size_and_kind(tmp_path):
+    count = photographs(tmp_path)
+    assert stored_image_shape(f"folder:{tmp_path}") == (None, None, 3)
+    splits = {
+        split: load_dataset(f"folder:{tmp_path}", split, image_size=32, test_share=0.3) for split in ("train", "test")
+    }
+    assert sum(source.num_images for source in splits.values()) == count
+    assert all(source.image_shape == (32, 32, 3) and not source.labels_available for source in splits.values())
+    paths = [path for path in sorted(tmp_path.iterdir()) if is_test(path.name, 0.3)]
+    assert len(paths) == splits["test"].num_images > 2
+    for path, image in zip(paths, splits["test"].images, strict=True):
+        with Image.open(path) as stored:
+            np.testing.assert_array_equal(image, resize(np.asarray(stored.convert("RGB")), 32, "crop"))
+    report = splits["train"].report()
+    assert "grey images were given three equal channels" in report and "central square" in report
+    # Images that are added move no other one.
+    photographs(tmp_path / "later")
+    again = load_dataset(f"folder:{tmp_path}", "test", image_size=32, test_share=0.3)
+    np.testing.assert_array_equal(again.images[: len(paths)], splits["test"].images)
+
+
+def test_grey_images_alone_stay_grey(tmp_path):
+    photographs(tmp_path, sizes=[(12, 12)], modes=["L", "1"])
+    assert load_dataset(f"folder:{tmp_path}", "train", test_share=0.5).image_shape == (12, 12, 1)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "by class"])
+def test_training_validation_and_test_images(tmp_path, nested):
+    classes = ("cats", "dogs") if nested else ("",)
+    for split, count in (("train", 6), ("val", 4), ("test", 3)):
+        for name in classes:
+            write_pngs(tmp_path / split / name, random_images(count, 4, 4, 3, seed=count))
+    sizes = {
+        split: load_dataset(f"folder:{tmp_path}", split, holdout=2).num_images for split in ("train", "holdout", "test")
+    }
+    assert sizes == {"train": 6 * len(classes), "holdout": 2, "test": 3 * len(classes)}
+    held_out = load_dataset(f"folder:{tmp_path}", "holdout", holdout=2)
+    np.testing.assert_array_equal(held_out.images, random_images(4, 4, 4, 3, seed=4)[:2])
+    shutil.rmtree(tmp_path / "test")
+    test = load_dataset(f"folder:{tmp_path}", "test")
+    assert test.num_images == 4 * len(classes) and test.class_names == (classes if nested else ())
+
+
+def test_images_beside_class_folders_have_no_labels(tmp_path):
+    write_pngs(tmp_path / "cats", random_images(5, 4, 4, 3))
+    write_pngs(tmp_path / "dogs", random_images(5, 4, 4, 3))
+    assert load_dataset(f"folder:{tmp_path}", "train").class_names == ("cats", "dogs")
+    Image.new("RGB", (4, 4)).save(tmp_path / "beside.png")
+    assert not load_dataset(f"folder:{tmp_path}", "train", test_share=0.01).labels_available
+
+
+def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch):
+    """The files that once failed, beside sizes and kinds of our own."""
+    shutil.copytree(CASES, tmp_path / "train")
+    photographs(tmp_path / "test", sizes=[(32, 32)])
+    (tmp_path / "train" / "._plain.png").write_bytes(b"of a file manager")
+    Image.new("RGB", (8, 40)).save(tmp_path / "train" / "narrow.png")
+    frames = [Image.new("P", (32, 32), color) for color in (3, 5)]
+    frames[0].putpalette([10 * number for number in range(12)])
+    frames[0].save(tmp_path / "train" / "moving.gif", save_all=True, append_images=frames[1:])
+    source = load_dataset(f"folder:{tmp_path}", "train", image_size=24)
+    names = [
+        "exif_rotated.jpg",
+        "grey_16bit.png",
+        "grey_8bit.png",
+        "moving.gif",
+        "plain.png",
+        "rgba_hidden_magenta.png",
+    ]
+    assert source.num_images == len(names) and source.image_shape == (24, 24, 3)
+    skipped = {line.split(" ")[0]: line for line in source.skipped}
+    assert set(skipped) == {f"train/{name}.png" for name in ("empty", "narrow", "text", "truncated")}
+    assert "40x8 pixels are too few for 24" in skipped["train/narrow.png"]
+    assert "6 images of 24x24x3, 4 skipped: train/empty.png (cannot be read" in source.report()
+    assert (source.images[names.index("moving.gif")] == [90, 100, 110]).all()  # its first frame
+    hidden = source.images[names.index("rgba_hidden_magenta.png")]
+    assert (hidden[:, 13:] == 255).all()
+    sixteen = source.images[names.index("grey_16bit.png")]
+    assert (np.diff(sixteen[..., 0].astype(int), axis=0) >= 0).all() and sixteen.max() > 200
+    # The same where they are read one by one, and neither with `strict`.
+    monkeypatch.setattr(folders, "IN_MEMORY_BYTES", 100)
+    on_demand = load_dataset(f"folder:{tmp_path}", "train", image_size=24)
+    np.testing.assert_array_equal(on_demand.read(np.arange(6), None)[0], source.images)
+    assert on_demand.skipped == source.skipped
+    with pytest.raises(ValueError, match=r"empty\.png cannot be read .*leave out --strict"):
+        load_dataset(f"folder:{tmp_path}", "train", image_size=24, strict=True)
+
+
+def test_a_folder_with_nothing_to_use_is_refused(tmp_path):
+    for name in ("a.png", "b.png"):
+        shutil.copy(CASES / "text.png", tmp_path / name)
+    with pytest.raises(ValueError, match=r"has no image that can be used: .*\.png cannot be read"):
+        load_dataset(f"folder:{tmp_path}", "train")
+    with pytest.raises(ValueError, match=r"has no image that can be used"):
+        stored_image_shape(f"folder:{tmp_path}")
+
+
+def test_images_are_turned_before_they_are_measured(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (20, 12)).save(tmp_path / name, exif=turned)
+    assert stored_image_shape(f"folder:{tmp_path}") == (20, 12, 3)
+    assert load_dataset(f"folder:{tmp_path}", "test").image_shape == (20, 12, 3)
+
+
+@pytest.mark.parametrize("how", ["crop", "fit"])
+def test_resizing_is_antialiased(how):
+    stripes = np.tile(np.array([[[0], [255]]], np.uint8), [64, 32, 1])
+    reduced = np.asarray(resize(stripes, 16, how))
+    assert reduced.shape == (16, 16, 1) and np.ptp(reduced[:, 1:-1]) <= 2 and abs(int(reduced[5, 5, 0]) - 128) <= 1
+
+
+def test_avif_is_read_where_pillow_can(tmp_path):
+    assert features.check("avif"), "the tests need a Pillow with AVIF"
+    photographs(tmp_path, sizes=[(32, 32)], modes=["RGB"] * 6, suffixes=["avif"])
+    assert load_dataset(f"folder:{tmp_path}", "train", test_share=0.5).image_shape == (32, 32, 3)

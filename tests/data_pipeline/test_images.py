@@ -128,6 +128,7 @@ def test_a_small_file_of_many_pixels_is_refused(monkeypatch):
 def test_a_folder_says_once_what_it_converts(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *arguments: said.append(text % arguments))
+    write_pngs(tmp_path / "test", random_images(1, 32, 32, 1))
     (tmp_path / "train").mkdir()
     for number in range(3):
         Image.fromarray(RAMP).save(tmp_path / "train" / f"{number}.png")
@@ -139,6 +140,7 @@ def test_a_folder_says_once_what_it_converts(tmp_path, monkeypatch):
 def test_hidden_files_and_folders_are_no_images_and_no_classes(tmp_path):
     for name in ("cats", "dogs", ".ipynb_checkpoints", "__MACOSX"):
         write_pngs(tmp_path / "train" / name, random_images(2, 4, 4, 1))
+    write_pngs(tmp_path / "test" / "cats", random_images(1, 4, 4, 1))
     (tmp_path / "train" / "cats" / "._image.png").write_bytes(b"\0\5\x16\7")
     (tmp_path / "train" / "dogs" / "folder.png").mkdir()
     source = load_dataset(f"folder:{tmp_path}", "train")

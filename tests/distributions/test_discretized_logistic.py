@@ -73,6 +73,24 @@ def test_mass_of_a_mixture_is_one():
     np.testing.assert_allclose(total, 1.0, rtol=1e-12)
 
 
+def test_a_grey_pixel_is_a_mixture_without_coefficients():
+    """As a pixel of three colours of which two are certain, and as components one by one."""
+    logits, means, log_scales = tf.unstack(tf.random.stateless_normal([3, 6, 2], [1, 2], dtype=tf.float64))
+    grey = DiscretizedLogisticMixture(tf.concat([logits, means, log_scales], axis=-1), 2)
+    levels = np.array([0, 1, 100, 128, 254, 255])[:, None]
+    assert grey.event_shape == [1] and grey.batch_shape == [6]
+    certain = [tf.fill([6, 2], np.float64(-1e3)), tf.zeros([6, 2], tf.float64), tf.zeros([6, 2], tf.float64)]
+    free = tf.zeros([6, 2], tf.float64)
+    colours = DiscretizedLogisticMixture(tf.concat([logits, means, log_scales, free, *certain, *certain], axis=-1), 2)
+    coloured = np.concatenate([levels, 0 * levels, 0 * levels], axis=-1)
+    np.testing.assert_allclose(grey.log_prob(levels), colours.log_prob(coloured), rtol=1e-12)
+    every = np.arange(256).reshape([256, 1, 1]) * np.ones([1, 6, 1])
+    np.testing.assert_allclose(np.exp(grey.log_prob(every)).sum(axis=0), 1.0, rtol=1e-12)
+    draws = grey.sample(20_000, seed=1)
+    expected = np.sum(np.exp(grey.log_prob(every)) * every[..., 0], axis=0)
+    np.testing.assert_allclose(np.mean(draws, axis=0)[:, 0], expected, atol=3.0)
+
+
 @pytest.mark.parametrize("components", [10, 5, 1])
 def test_mixture_sample_of_given_uniforms(components):
     data = {
@@ -106,7 +124,7 @@ def test_temperature_zero_takes_the_means():
 
 
 def test_parameters_of_another_number_are_refused():
-    with pytest.raises(ValueError, match="3 components need 30 parameters a pixel"):
+    with pytest.raises(ValueError, match="3 components need 30 parameters per pixel, or 9 if it is grey"):
         DiscretizedLogisticMixture(tf.zeros([2, 20]), 3)
 
 

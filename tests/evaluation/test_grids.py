@@ -3,7 +3,15 @@ import pytest
 import tensorflow as tf
 
 from tests.reproductions.test_missing_extras import hide
-from tfflows.evaluation.grids import BACKGROUND, captioned_grid, check_captions, enlarged, enlargement, image_grid
+from tfflows.evaluation.grids import (
+    BACKGROUND,
+    FRAME,
+    captioned_grid,
+    check_captions,
+    enlarged,
+    enlargement,
+    image_grid,
+)
 from tfflows.extras import MissingExtraError
 
 
@@ -53,7 +61,7 @@ def test_refuses_what_is_no_batch_of_images(images, options, message):
 
 
 def noise(count, height=8, width=8, channels=3):
-    return np.random.default_rng(0).integers(0, 255, [count, height, width, channels], dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 224, [count, height, width, channels], dtype=np.uint8)
 
 
 def test_enlarged_pixels_are_squares():
@@ -82,7 +90,9 @@ def test_pictures_are_as_wide_as_a_page(size, columns, rows):
 
 def test_without_texts_it_is_the_grid_of_enlarged_images():
     images = noise(5)
-    np.testing.assert_array_equal(captioned_grid(images), image_grid(enlarged(images, 25), padding=4))
+    picture, plain = captioned_grid(images), image_grid(enlarged(images, 25), padding=4)
+    np.testing.assert_array_equal(picture == plain, picture != FRAME)
+    assert (picture[208:, 412:] == BACKGROUND).all()  # an empty cell
 
 
 ROWS, COLUMNS = ["cat", "ship"], ["0", "0.5", "1"]
@@ -124,8 +134,8 @@ def place_of(grid, picture):
 
 
 def is_framed(part):
-    """Whether the outermost pixels of a picture are empty."""
-    return all((side == BACKGROUND).all() for side in (part[0], part[-1], part[:, 0], part[:, -1]))
+    """Whether the outermost pixels of a picture hold no text."""
+    return all((side >= FRAME).all() for side in (part[0], part[-1], part[:, 0], part[:, -1]))
 
 
 LONG = "an extraordinarily long name, " * 40

@@ -17,6 +17,7 @@ from tfflows.devices.agreement import check_workers_agree, differences, gather_t
 from tfflows.devices.strategies import make_strategy
 
 
+@pytest.mark.slow
 def test_two_workers_stop_together_and_end_with_the_figures_of_one_process(interrupted_runs):
     """See interrupted_runs.py: one of the two is told to stop half-way."""
     interrupted_runs("two_workers")

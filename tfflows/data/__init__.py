@@ -22,9 +22,9 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         read_celeba_attributes,
         read_index_map,
     )
+    from tfflows.data.division import cut, divide, is_test, pool_of
     from tfflows.data.embedded import digits, photographs
-    from tfflows.data.folders import real_directory
-    from tfflows.data.images import read_image
+    from tfflows.data.images import Header, read_header, read_image
     from tfflows.data.lsun import decode, square
     from tfflows.data.pipeline import evaluation_batches, training_batches, without_tuner
     from tfflows.data.preprocessing import (
@@ -33,11 +33,23 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         celeba_square,
         centre_square,
         crop_at,
+        describe_resize,
         imagenet_pyramid,
         pad_mnist,
         reduce_short_side,
+        resize,
     )
-    from tfflows.data.registry import DATASETS, DatasetSpec, canonical_name, dataset_spec, folder_spec, load_dataset
+    from tfflows.data.registry import (
+        DATASETS,
+        DatasetSpec,
+        OwnImages,
+        canonical_name,
+        dataset_spec,
+        is_own,
+        load_dataset,
+        own_spec,
+        stored_image_shape,
+    )
     from tfflows.data.sources import (
         ArraySource,
         DatasetFingerprintError,
@@ -57,7 +69,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         stored_name,
         stretch,
     )
-    from tfflows.data.tfds_sets import open_builder
+    from tfflows.data.tfds_sets import open_builder, read_split
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -79,9 +91,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "read_celeba_attributes",
             "read_index_map",
         ],
+        "division": ["cut", "divide", "is_test", "pool_of"],
         "embedded": ["digits", "photographs"],
-        "folders": ["real_directory"],
-        "images": ["read_image"],
+        "images": ["Header", "read_header", "read_image"],
         "lsun": ["decode", "square"],
         "pipeline": ["evaluation_batches", "training_batches", "without_tuner"],
         "preprocessing": [
@@ -90,11 +102,23 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "celeba_square",
             "centre_square",
             "crop_at",
+            "describe_resize",
             "imagenet_pyramid",
             "pad_mnist",
             "reduce_short_side",
+            "resize",
         ],
-        "registry": ["DATASETS", "DatasetSpec", "canonical_name", "dataset_spec", "folder_spec", "load_dataset"],
+        "registry": [
+            "DATASETS",
+            "DatasetSpec",
+            "OwnImages",
+            "canonical_name",
+            "dataset_spec",
+            "is_own",
+            "load_dataset",
+            "own_spec",
+            "stored_image_shape",
+        ],
         "sources": [
             "ArraySource",
             "DatasetFingerprintError",
@@ -114,6 +138,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "stored_name",
             "stretch",
         ],
-        "tfds_sets": ["open_builder"],
+        "tfds_sets": ["open_builder", "read_split"],
     },
 )

@@ -1,93 +1,122 @@
-"""Any directory of equally sized images: `folder:DIRECTORY` with `train/` and `test/` inside."""
+"""Directories of images as people have them: `folder:DIRECTORY`, flat, by class, or in `train/`, `val/` and `test/`."""
 
+import concurrent.futures
+import dataclasses
 import os
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import logging
 
-from tfflows.data.images import read_image
-from tfflows.data.registry import DatasetSpec
-from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource, OnDemandSource, stored_name, stretch
+from tfflows.data.division import cut, divide, pool_of
+from tfflows.data.images import IMAGE_SUFFIXES, Header, read_header, read_image
+from tfflows.data.preprocessing import describe_resize, resize
+from tfflows.data.registry import DatasetSpec, OwnImages
+from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource, OnDemandSource
 
 IN_MEMORY_BYTES = 2**30
-IMAGE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
+
+# What people call the images to choose a model by.
+_VALIDATION = ("val", "valid", "validation", "dev")
+_FILES_AT_ONCE = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pool:
+    """Image files, and the directory whose sub-directories are their classes."""
+
+    directory: pathlib.Path
+    paths: Sequence[pathlib.Path]
 
 
 def load(
-    spec: DatasetSpec, split: str, data_dir: str | os.PathLike | None, max_images: int | None, holdout: int | None
+    spec: DatasetSpec,
+    split: str,
+    data_dir: str | os.PathLike | None,
+    max_images: int | None,
+    holdout: int | None,
+    own: OwnImages = OwnImages(),  # noqa: B008 - frozen
 ) -> ImageSource:
     """Opens one split of an image folder; see `tfflows.data.load_dataset`.
 
-    Images are taken in the order of their paths; hidden files and folders are passed over. For what files become see
-    `tfflows.data.images.read_image`. The names of the sub-directories of `train/` are the classes; with a single
-    sub-directory, or none, there are no labels.
+    The folder has `train/` and `test/` (or, in its place, `val/`). With neither of the latter, a hash of its path says whether an
+    image belongs to the test split, so images that are added move no other one. Images are taken in the order of their paths;
+    hidden files and folders are passed over. For what files become see `tfflows.data.images.read_image`; where there are grey and
+    colored images, the grey ones are given three equal channels. The names of the sub-directories are the classes; with a single
+    sub-directory, or images beside them, there are no labels.
+
+    Files that cannot be read, and images too small for `image_size`, are left out, see `ImageSource.skipped`.
 
     Raises:
       DatasetNotFoundError: If the folder has no such split, or no images in it.
-      ValueError: If the images differ in size, one cannot be read, or the split has a class that `train/` has not.
+      ValueError: If the images differ in size and are not resized, none can be used, one cannot and `strict` is set, or the split
+        has a class that `train/` has not.
     """
-    looked_in = _places(spec.origin, data_dir)
-    root = _find(looked_in)
-    stored_split = stored_name(split)
-    if root is None or not (root / stored_split).is_dir():
-        hint = next(filter(None, (_hint(place, stored_split) for place in ([root] if root else looked_in))), "")
-        raise DatasetNotFoundError(
-            spec.name,
-            [place / stored_split for place in looked_in],
-            spec.prepare.replace("DIRECTORY", spec.origin) + hint,
-        )
-    paths = _image_paths(root / stored_split)
-    if not paths:
-        raise DatasetNotFoundError(
-            spec.name,
-            root / stored_split,
-            spec.prepare.replace("DIRECTORY", str(root)) + _hint_at_files(root / stored_split),
-        )
-    classes = sorted(
-        entry.name for entry in (root / "train").iterdir() if entry.is_dir() and not _is_hidden(entry.name)
-    )
-    first, last = stretch(spec.name, split, 0, len(paths), holdout=holdout, max_images=max_images)
-    paths = paths[first:last]
-    num_classes = len(classes) if len(classes) > 1 else 0
-    labels = _labels(paths, root / stored_split, classes) if num_classes else None
-    conversions = set()
+    root, pools = _open(spec, data_dir, own.test_share)
+    pool = pools[pool_of(split, pools)]
+    headers, skipped = _headers(path for each in pools.values() for path in each.paths)
+    if own.resize != "none":
+        small = {path for path, header in headers.items() if header.short_side < own.image_size}
+        skipped |= {path: f"{headers[path].sides} pixels are too few for {own.image_size}" for path in small}
+        headers = {path: header for path, header in headers.items() if path not in small}
+    skipped = {path: skipped[path] for path in pool.paths if path in skipped}
+    _refuse_if(own.strict, skipped)
+    paths = [path for path in pool.paths if path in headers]
+    _refuse_none(spec, paths, skipped)
+    channels = max(header.channels for header in headers.values())
+    shape = (own.image_size, own.image_size, channels)
+    if own.resize == "none":
+        shape = _common_shape(pools, headers, channels)
 
-    def read(position):
-        image, conversion = read_image(paths[position])
-        if conversion and conversion not in conversions:
-            conversions.add(conversion)
-            logging.warning("%s: %s, here and in all images like it.", paths[position], conversion)
-        return image
+    def read(path):
+        image, conversion = read_image(path)
+        if image.shape[-1] < channels:
+            image = np.repeat(image, channels, axis=-1)
+        return np.asarray(resize(image, own.image_size, own.resize)), conversion
 
-    shape = read(0).shape
-
-    def read_checked(position: int, crop_uniforms=None) -> np.ndarray:
-        del crop_uniforms
-        image = read(position)
-        if image.shape != shape:
-            raise ValueError(
-                f"All images of a folder must have the same size and kind: {paths[0]} is {shape}, {paths[position]} is "
-                f"{image.shape} (height, width, channels). Crop, resize or convert them to one."
-            )
-        return image
-
+    # How many there are to hold out from is known when all have been read.
+    limit = None if holdout and split != "test" else max_images
+    in_memory = min(len(paths), limit or len(paths)) * int(np.prod(shape)) <= IN_MEMORY_BYTES
+    paths, images, damaged = _read_all(read, paths, limit, in_memory)
+    skipped |= damaged
+    _refuse_if(own.strict, skipped)
+    _refuse_none(spec, paths, skipped)
+    first, last = cut(spec.name, split, pools, len(paths), holdout=holdout, max_images=max_images)
+    paths, classes = paths[first:last], _classes(pools["train"])
     common = dict(
         name=spec.name,
         split=split,
         num_images=len(paths),
         image_shape=shape,
-        num_classes=num_classes,
-        class_names=tuple(classes) if num_classes else (),
-        labels=labels,
+        num_classes=len(classes),
+        class_names=tuple(classes),
+        labels=_labels(paths, pool.directory, classes) if classes else None,
+        skipped=tuple(f"{path.relative_to(root)} ({reason})" for path, reason in sorted(skipped.items())),
+        notes=_notes([headers[path] for path in paths], channels, own),
     )
-    if len(paths) * int(np.prod(shape)) > IN_MEMORY_BYTES:
-        return OnDemandSource(read_image=read_checked, **common)
-    images = np.stack([read_checked(position) for position in range(len(paths))])
-    return ArraySource(images=images, **common)
+    if in_memory:
+        return ArraySource(images=np.stack(images[first:last]), **common)
+    return OnDemandSource(read_image=lambda position, crop_uniforms: read(paths[position])[0], **common)
 
 
-def real_directory(origin: str, data_dir: str | os.PathLike | None) -> pathlib.Path | None:
+def image_shape(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tuple[int | None, int | None, int]:
+    """The shape `(height, width, channels)` of the images of a folder as stored, sides None if they differ.
+
+    Only the headers of the files are read.
+
+    Raises:
+      DatasetNotFoundError: If there is no such folder, or no images in it.
+    """
+    _, pools = _open(spec, data_dir, OwnImages.test_share)
+    headers, unreadable = _headers(path for pool in pools.values() for path in pool.paths)
+    _refuse_none(spec, headers, unreadable)
+    sides = {(header.height, header.width) for header in headers.values()}
+    height, width = sides.pop() if len(sides) == 1 else (None, None)
+    return height, width, max(header.channels for header in headers.values())
+
+
+def real_path(origin: str, data_dir: str | os.PathLike | None) -> pathlib.Path | None:
     """The directory of a folder without links and detours, the same by whatever path it is given; None if there is none."""
     root = _find(_places(origin, data_dir))
     return None if root is None else root.resolve()
@@ -102,19 +131,44 @@ def _places(origin, data_dir):
 
 
 def _find(places):
-    return next((place for place in places if (place / "train").is_dir()), None)
+    found = [place for place in places if place.is_dir()]
+    return next((place for place in found if (place / "train").is_dir()), next(iter(found), None))
 
 
-def _hint(root: pathlib.Path, split: str) -> str:
-    """What to do with a folder that is arranged otherwise."""
-    if not root.is_dir():
-        return ""
-    others = [name for name in ("val", "valid", "validation", "dev") if (root / name).is_dir()]
-    if split == "test" and others:
-        return f". {root} has {others[0]}/ and no test/: rename it to test/"
-    if not (root / "train").is_dir() and _image_paths(root):
-        return f". {root} holds images, but no train/ and test/: divide them into these"
-    return ""
+def _open(spec, data_dir, test_share):
+    """The directory of a folder, and its pools 'train', 'val' and 'test', or those of them that there are."""
+    looked_in = _places(spec.origin, data_dir)
+    root = _find(looked_in)
+    if root is None:
+        raise DatasetNotFoundError(spec.name, looked_in, spec.prepare.replace("DIRECTORY", spec.origin))
+    if (root / "train").is_dir():
+        stored = {"train": "train", "test": "test"}
+        stored["val"] = next((name for name in _VALIDATION if (root / name).is_dir()), "val")
+        pools = {
+            name: _Pool(root / directory, _image_paths(root / directory))
+            for name, directory in stored.items()
+            if (root / directory).is_dir()
+        }
+    else:
+        lonely = [name for name in ("test", *_VALIDATION) if (root / name).is_dir()]
+        if lonely:
+            raise ValueError(f"{root} has {lonely[0]}/ and no train/: put the training images into {root / 'train'}.")
+        pools = {"train": _Pool(root, _image_paths(root))}
+    for pool in pools.values():
+        if not pool.paths:
+            raise DatasetNotFoundError(
+                spec.name, pool.directory, spec.prepare.replace("DIRECTORY", str(root)) + _hint_at_files(pool.directory)
+            )
+    if len(pools) > 1:
+        return root, pools
+    whole = pools["train"]
+    if len(whole.paths) < 2:
+        raise ValueError(f"{root} holds a single image: at least one to train on and one to test on are needed.")
+    parts = divide([path.relative_to(root).as_posix() for path in whole.paths], test_share)
+    return root, {
+        name: _Pool(whole.directory, [whole.paths[position] for position in part])
+        for name, part in zip(("train", "test"), parts, strict=True)
+    }
 
 
 def _hint_at_files(directory: pathlib.Path) -> str:
@@ -141,6 +195,89 @@ def _image_paths(directory: pathlib.Path) -> list[pathlib.Path]:
 def _is_hidden(name: str) -> bool:
     """What notebooks and file managers leave beside the images, such as `.ipynb_checkpoints` and `._image.png`."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def _headers(paths: Iterable[pathlib.Path]) -> tuple[dict[pathlib.Path, Header], dict[pathlib.Path, str]]:
+    """The headers of files, and why there is none, by path."""
+    good, bad = {}, {}
+    for path, header, reason in _in_parallel(read_header, paths):
+        (bad if reason else good)[path] = reason or header
+    return good, bad
+
+
+def _read_all(read, paths, limit, keep):
+    """Reads images until `limit` of them are good; returns their paths, the images if `keep`, and `{path: damage}`."""
+    good, images, damaged, conversions = [], [], {}, set()
+    for start in range(0, len(paths), _FILES_AT_ONCE):
+        for path, value, reason in _in_parallel(read, paths[start : start + _FILES_AT_ONCE]):
+            if reason:
+                damaged[path] = reason
+            elif limit is None or len(good) < limit:
+                image, conversion = value
+                good.append(path)
+                images += [image] if keep else []
+                if conversion and conversion not in conversions:
+                    conversions.add(conversion)
+                    logging.warning("%s: %s, here and in all images like it.", path, conversion)
+        if limit is not None and len(good) >= limit:
+            break
+    return good, images, damaged
+
+
+def _in_parallel(function, paths):
+    """`(path, value, "")` or `(path, None, reason)` of each path, in order; decoding lets go of Python's lock."""
+
+    def attempt(path):
+        try:
+            return path, function(path), ""
+        except (ValueError, OSError) as error:
+            return path, None, str(error).removeprefix(f"{path} ").rstrip(".")
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield from threads.map(attempt, paths)
+
+
+def _refuse_if(strict: bool, skipped: Mapping[pathlib.Path, str]) -> None:
+    if strict and skipped:
+        path, reason = next(iter(skipped.items()))
+        others = f", and so can {len(skipped) - 1} others" if len(skipped) > 1 else ""
+        raise ValueError(
+            f"{path} {reason}{others}. Mend or remove them, or leave out --strict (or strict=True) to skip them."
+        )
+
+
+def _refuse_none(spec, usable, skipped) -> None:
+    if not usable:
+        path, reason = next(iter(skipped.items()))
+        raise ValueError(f"{spec.name} has no image that can be used: {path} {reason}.")
+
+
+def _common_shape(pools, headers, channels):
+    first = next(path for pool in pools.values() for path in pool.paths if path in headers)
+    for path, header in headers.items():
+        if (header.height, header.width) != (headers[first].height, headers[first].width):
+            raise ValueError(
+                f"All images of a folder must have the same size, unless they are resized: {first} has {headers[first].sides} "
+                f"pixels, {path} {header.sides} (height x width). Give an image size, or crop or resize them."
+            )
+    return headers[first].height, headers[first].width, channels
+
+
+def _notes(headers, channels, own):
+    num_grey = sum(header.channels < channels for header in headers)
+    notes = [f"{num_grey:,} grey images were given three equal channels, as others are in color"] if num_grey else []
+    if own.resize != "none":
+        notes.append(describe_resize(own.image_size, own.resize))
+    return tuple(notes)
+
+
+def _classes(train: _Pool) -> list[str]:
+    """The names of the classes, if every training image belongs to one of at least two."""
+    parts = [path.relative_to(train.directory).parts for path in train.paths]
+    if any(len(part) == 1 for part in parts):
+        return []
+    classes = sorted({part[0] for part in parts})
+    return classes if len(classes) > 1 else []
 
 
 def _labels(paths, directory: pathlib.Path, classes: list[str]) -> np.ndarray:

@@ -5,6 +5,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tfflows.choices import RESIZES
+
 
 def average_2x2(images: tf.Tensor) -> tf.Tensor:
     """2x2 block averages rounded half up: floor((a + b + c + d + 2) / 4).
@@ -51,11 +53,60 @@ def average_box(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def centre_square(image: tf.Tensor) -> tf.Tensor:
-    """The central square of `[H, W, C]`, whose side is the shorter one."""
+    """The central square of `[..., H, W, C]`, whose side is the shorter one."""
     shape = tf.shape(image)
-    side = tf.minimum(shape[0], shape[1])
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    return image[top : top + side, left : left + side]
+    side = tf.minimum(shape[-3], shape[-2])
+    top, left = (shape[-3] - side) // 2, (shape[-2] - side) // 2
+    return image[..., top : top + side, left : left + side, :]
+
+
+def resize(images: tf.Tensor | np.ndarray, image_size: int | None, how: str) -> tf.Tensor | np.ndarray:
+    """Brings images to `image_size` x `image_size` pixels.
+
+    They are reduced once, by a triangle filter as wide as a new pixel (antialiased), and rounded. What has that size already
+    keeps every bit.
+
+    Args:
+      images: uint8 `[..., H, W, C]`, with at most one dimension before H.
+      image_size: Side of the result in pixels; not used with `none`.
+      how: One of `tfflows.choices.RESIZES`: `crop` takes the central square, `fit` the whole image, which is squeezed if it is
+        not square, and `none` leaves the images as they are.
+
+    Returns:
+      uint8 `[..., image_size, image_size, C]`.
+
+    Raises:
+      ValueError: If `how` is unknown.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.data.preprocessing import resize
+      >>> image = np.array([[0, 10, 20, 30], [0, 10, 20, 30]], np.uint8)[..., None]
+      >>> np.asarray(resize(image, 2, "crop"))[..., 0].tolist(), np.asarray(resize(image, 2, "fit"))[..., 0].tolist()
+      ([[10, 20], [10, 20]], [[7, 23], [7, 23]])
+    """
+    if how not in RESIZES:
+        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {how!r}.")
+    if how == "none":
+        return images
+    with tf.device("CPU:0"):
+        square = centre_square(images) if how == "crop" else images
+        if square.shape[-3:-1] == (image_size, image_size):
+            return square
+        reduced = tf.image.resize(square, [image_size, image_size], antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(reduced), 0, 255), tf.uint8)
+
+
+def describe_resize(image_size: int, how: str) -> str:
+    """What `resize` does to images, in a few words.
+
+    Example:
+      >>> from tfflows.data.preprocessing import describe_resize
+      >>> describe_resize(64, "crop")
+      'the central square of each image is reduced to 64x64 pixels'
+    """
+    part = {"crop": "the central square of each image is", "fit": "each whole image is"}[how]
+    return f"{part} reduced to {image_size}x{image_size} pixels"
 
 
 IMAGENET_PYRAMID_SIZE = 256

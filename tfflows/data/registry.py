@@ -4,9 +4,11 @@ A data set that differs in any pixel from a published one has a name of its own.
 """
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Mapping
 
+from tfflows.choices import RESIZES
 from tfflows.data.sources import SPLITS, ImageSource
 from tfflows.suggestions import did_you_mean
 
@@ -17,6 +19,10 @@ CELEBA_PAPER = "Liu et al. (2015), Deep Learning Face Attributes in the Wild, ar
 CELEBA_HQ_PAPER = "Karras et al. (2018), Progressive Growing of GANs, arXiv:1710.10196"
 
 FOLDER_PREFIX = "folder:"
+TFDS_PREFIX = "tfds:"
+NPZ_PREFIX = "npz:"
+_OWN_MODULES = {"folder": "folders", "npz": "arrays", "any_tfds": "any_tfds"}
+OWN_PREFIXES = (FOLDER_PREFIX, TFDS_PREFIX, NPZ_PREFIX)
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGITS = tuple("0123456789")
 
@@ -27,11 +33,11 @@ class DatasetSpec:
 
     Attributes:
       name: The name used everywhere: in arguments, results and errors.
-      kind: How it is read: 'tfds', 'lmdb', 'folder' or 'embedded'.
-      origin: TFDS name (with its configuration), LMDB category, or the directory of a folder.
+      kind: How it is read: 'tfds', 'lmdb', 'embedded', or for images that no paper prepares 'folder', 'npz' or 'any_tfds'.
+      origin: TFDS name (with its configuration), LMDB category, directory of a folder, or file.
       splits: From our name of a split to that of the stored split.
       num_images: From our name of a split to its number of images (the fingerprint); None where any number will do.
-      image_size: Side of the images as delivered, in pixels; None for folders, whose files determine it.
+      image_size: Side of the images as delivered, in pixels; None where the files determine it.
       num_channels: Channels as delivered.
       num_classes: Number of classes, 0 if the set has no labels.
       class_names: Names of the classes in the order of the labels; empty if they have none.
@@ -243,26 +249,48 @@ _SPECS = (
 DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
 
 
-def folder_spec(directory: str) -> DatasetSpec:
-    """The spec of `folder:DIRECTORY`: images of one size in `train/` and `test/`."""
+def own_spec(name: str) -> DatasetSpec:
+    """The spec of images that no paper prepares: `folder:DIRECTORY`, `tfds:NAME[:CONFIG]` or `npz:FILE`.
+
+    Raises:
+      ValueError: If nothing follows the prefix.
+    """
+    prefix = next(prefix for prefix in OWN_PREFIXES if name.startswith(prefix))
+    origin = name.removeprefix(prefix)
+    kind, form, prepare = {
+        FOLDER_PREFIX: (
+            "folder",
+            "DIRECTORY",
+            "put images into DIRECTORY, or into DIRECTORY/train and DIRECTORY/test (PNG, or another lossless format; one "
+            "sub-directory for each class, or none)",
+        ),
+        TFDS_PREFIX: ("any_tfds", "NAME", _tfds_command(origin.replace(":", "/"))),
+        NPZ_PREFIX: ("npz", "FILE", "save uint8 arrays with `np.savez(FILE, x_train=..., x_test=...)`"),
+    }[prefix]
+    if not origin:
+        raise ValueError(f"{prefix} must be followed by what to read: {prefix}{form}.")
     return DatasetSpec(
-        name=f"{FOLDER_PREFIX}{directory}",
-        kind="folder",
-        origin=directory,
+        name=name,
+        kind=kind,
+        origin=origin.replace(":", "/") if kind == "any_tfds" else origin,
         splits={"train": "train", "test": "test"},
         num_images=None,
         image_size=None,
-        source=directory,
-        prepare="put equally sized images into DIRECTORY/train and DIRECTORY/test (PNG, or another "
-        "lossless format; one sub-directory a class, or one for all)",
+        source=origin,
+        prepare=prepare,
     )
+
+
+def is_own(name: str) -> bool:
+    """Whether a name of a data set stands for images that no paper prepares, such as `folder:DIRECTORY`."""
+    return name.startswith(OWN_PREFIXES)
 
 
 def dataset_spec(name: str) -> DatasetSpec:
     """Looks up a data set.
 
     Args:
-      name: A key of `DATASETS`, or `folder:DIRECTORY`.
+      name: A key of `DATASETS`, `folder:DIRECTORY`, `tfds:NAME[:CONFIG]` or `npz:FILE`.
 
     Raises:
       ValueError: If the name is unknown; the message lists the valid ones.
@@ -273,39 +301,80 @@ def dataset_spec(name: str) -> DatasetSpec:
       >>> print(cifar10.image_shape, cifar10.num_images["train"])
       (32, 32, 3) 50000
     """
-    if name.startswith(FOLDER_PREFIX) and len(name) > len(FOLDER_PREFIX):
-        return folder_spec(name[len(FOLDER_PREFIX) :])
+    if is_own(name):
+        return own_spec(name)
     if name not in DATASETS:
         raise ValueError(
             f"Unknown data set {name!r}.{did_you_mean(name, DATASETS)} The valid ones are {', '.join(DATASETS)}, "
-            f"{FOLDER_PREFIX}DIRECTORY."
+            f"{FOLDER_PREFIX}DIRECTORY, {TFDS_PREFIX}NAME[:CONFIG], {NPZ_PREFIX}FILE."
         )
     return DATASETS[name]
 
 
 def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
-    """The one name of a data set: a folder by its real path, by whatever path it is given; other names as they are.
+    """The one name of a data set: a folder or a file by its real path, by whatever path it is given; other names as they are.
 
-    The path of a folder below `data_dir` is relative to it.
+    A path below `data_dir` is relative to it.
 
     Args:
-      name: A key of `DATASETS`, or `folder:DIRECTORY`.
+      name: A key of `DATASETS`, `folder:DIRECTORY`, `tfds:NAME[:CONFIG]` or `npz:FILE`.
       data_dir: As for `load_dataset`.
     """
     spec = dataset_spec(name)
-    if not name.startswith(FOLDER_PREFIX):
+    if spec.kind not in ("folder", "npz"):
         return name
-    from tfflows.data import folders
-
-    directory = folders.real_directory(spec.origin, data_dir)
-    if directory is None:
+    real_path = _own_module(spec).real_path
+    prefix = name.removesuffix(spec.origin)
+    path = real_path(spec.origin, data_dir)
+    if path is None:
         return name
     if data_dir is not None:
         base = os.path.realpath(os.path.expanduser(str(data_dir)))
-        relative = os.path.relpath(directory, base)
-        if not relative.startswith(os.pardir) and folders.real_directory(relative, data_dir) == directory:
-            return f"{FOLDER_PREFIX}{relative}"
-    return f"{FOLDER_PREFIX}{directory}"
+        relative = os.path.relpath(path, base)
+        if not relative.startswith(os.pardir) and real_path(relative, data_dir) == path:
+            return f"{prefix}{relative}"
+    return f"{prefix}{path}"
+
+
+def stored_image_shape(name: str, data_dir: str | os.PathLike | None = None) -> tuple[int | None, int | None, int]:
+    """The shape `(height, width, channels)` of the images of a data set as stored, sides None if they differ.
+
+    Args:
+      name: As for `load_dataset`.
+      data_dir: As for `load_dataset`.
+
+    Raises:
+      DatasetNotFoundError: If the set is not there.
+    """
+    spec = dataset_spec(name)
+    return _own_module(spec).image_shape(spec, data_dir) if is_own(name) else spec.image_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnImages:
+    """How images that no paper prepares are read.
+
+    Attributes:
+      image_size: Side to which they are brought, in pixels; None where they stay as they are.
+      resize: How, one of `tfflows.choices.RESIZES`.
+      test_share: Expected share of test images, where there is no test split.
+      strict: Whether to refuse what cannot be used, rather than to leave it out.
+    """
+
+    image_size: int | None = None
+    resize: str = "none"
+    test_share: float = 0.1
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise ValueError(
+                f"resize must be one of {', '.join(RESIZES)}, got {self.resize!r}.{did_you_mean(self.resize, RESIZES)}"
+            )
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"image_size must be at least 1, got {self.image_size}.")
+        if not 0 < self.test_share < 1:
+            raise ValueError(f"test_share must lie between 0 and 1, got {self.test_share}.")
 
 
 def load_dataset(
@@ -316,25 +385,35 @@ def load_dataset(
     max_images: int | None = None,
     attributes_file: str | os.PathLike | None = None,
     holdout: int | None = None,
+    resize: str = "crop",
+    test_share: float = 0.1,
+    strict: bool = False,
 ) -> ImageSource:
     """Opens one split of a data set, prepared as its paper prepares it. Never downloads anything.
 
     Args:
-      name: A key of `DATASETS`, or `folder:DIRECTORY`.
+      name: A key of `DATASETS`; or images that no paper prepares: `folder:DIRECTORY` (`tfflows.data.folders`),
+        `tfds:NAME[:CONFIG]`, prepared by TFDS (`tfflows.data.any_tfds`), or `npz:FILE` (`tfflows.data.arrays`).
       split: 'train', 'test', or 'holdout' (the training images set aside by `holdout`).
       data_dir: The TFDS directory, or the one that holds the LMDB archives; default: $TFDS_DATA_DIR or ~/tensorflow_datasets.
         Embedded sets need none.
-      image_size: Side in pixels; only sizes that the set's own recipe delivers.
+      image_size: Side in pixels; only sizes that the set's own recipe delivers. Images that no paper prepares are brought to any
+        size, and without it stay as they are.
       max_images: Take only the first `max_images` images of the split. The count is then not checked against the published one.
       attributes_file: CelebA's list_attr_celeba.txt, for `celeba_hq` only; image_list.txt (CelebA-HQ's index map) must lie beside
         it.
-      holdout: Number of training images, the last ones, that 'train' leaves out and 'holdout' gives.
+      holdout: Number of training images, the last ones, that 'train' leaves out and 'holdout' gives. Where there are validation
+        images beside the test images, 'holdout' gives the first ones of these instead.
+      resize: How images that no paper prepares are brought to `image_size`, see `tfflows.data.preprocessing.resize`.
+      test_share: Share of the images that becomes the test split of images that no paper prepares and that come without one.
+      strict: Whether to refuse a folder in which an image cannot be used, rather than to leave it out.
 
     Returns:
       An `ImageSource`: in memory if the split decodes to at most 1 GiB, otherwise read on demand.
 
     Raises:
-      ValueError: If the name or the split is unknown, or the recipe cannot deliver the size.
+      ValueError: If the name or the split is unknown, the recipe cannot deliver the size, or images that no paper prepares cannot
+        be used as they are.
       DatasetNotFoundError: If the set is not in `data_dir`; the message says how to prepare it.
       DatasetFingerprintError: If the number of images is not the published one.
 
@@ -353,33 +432,45 @@ def load_dataset(
         raise ValueError(f"holdout must not be negative, got {holdout}.")
     if max_images is not None and max_images < 1:
         raise ValueError(f"max_images must be at least 1, got {max_images}.")
-    image_size = _check_image_size(spec, image_size)
+    own = OwnImages(image_size, "none" if image_size is None else resize, test_share, strict)
+    if not is_own(name):
+        image_size = _check_image_size(spec, image_size)
     if attributes_file is not None and name != "celeba_hq":
         raise ValueError(f"attributes_file is for celeba_hq, not for {name!r}.")
-    if spec.kind == "tfds":
-        from tfflows.data import tfds_sets  # each kind with what it imports: TFDS alone takes a third of a second
+    source = _open(spec, split, data_dir, image_size, max_images, holdout, attributes_file, own)
+    if is_own(name) and own.resize == "none" and image_size not in (None, *source.image_shape[:1]):
+        raise ValueError(
+            f"{name} has images of {'x'.join(map(str, source.image_shape[:2]))} pixels, not {image_size}; leave image_size out, "
+            "or resize them."
+        )
+    return source
 
-        source = tfds_sets.load(spec, split, data_dir, image_size, max_images, holdout, attributes_file)
-    elif spec.kind == "lmdb":
+
+def _open(spec, split, data_dir, image_size, max_images, holdout, attributes_file, own):
+    """The source of one split, by its kind. Each kind comes with what it imports: TFDS alone takes a third of a second."""
+    if is_own(spec.name):
+        return _own_module(spec).load(spec, split, data_dir, max_images, holdout, own)
+    if spec.kind == "tfds":
+        from tfflows.data import tfds_sets
+
+        return tfds_sets.load(spec, split, data_dir, image_size, max_images, holdout, attributes_file)
+    if spec.kind == "lmdb":
         from tfflows.data import lsun
 
-        source = lsun.load(spec, split, data_dir, max_images, holdout)
-    elif spec.kind == "folder":
-        from tfflows.data import folders
+        return lsun.load(spec, split, data_dir, max_images, holdout)
+    from tfflows.data import embedded
 
-        source = folders.load(spec, split, data_dir, max_images, holdout)
-    else:
-        from tfflows.data import embedded
+    return embedded.load(spec, split, max_images, holdout)
 
-        source = embedded.load(spec, split, max_images, holdout)
-    return source
+
+def _own_module(spec):
+    """The module that reads images that no paper prepares, by their kind."""
+    return importlib.import_module(f"tfflows.data.{_OWN_MODULES[spec.kind]}")
 
 
 def _check_image_size(spec: DatasetSpec, image_size: int | None) -> int | None:
     if image_size is None or image_size == spec.image_size:
         return spec.image_size
-    if spec.kind == "folder":
-        raise ValueError(f"{spec.name} delivers its images as they are; leave image_size out.")
     if image_size not in spec.image_sizes:
         valid = ", ".join(str(size) for size in (spec.image_size, *spec.image_sizes))
         raise ValueError(f"{spec.name} is not defined at image size {image_size}; the valid ones are {valid}.")

@@ -4,6 +4,7 @@ Every source knows its split, its number of images and the shape it delivers. Th
 addresses them: `ArraySource` and `OnDemandSource` by position, `RecordSource` as a stream.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -13,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.files import first_line
+
+_NAMED = 3  # files that a report names
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -29,6 +32,8 @@ class ImageSource:
       random_crop: Whether each read takes a crop at a random place.
       attributes: int8 `[num_images, num_attributes]` of +1 and -1 in the order of the split, or None.
       attribute_names: Names of the columns of `attributes`.
+      skipped: What was left out and why, such as `a.png (cannot be read as an image: ...)`.
+      notes: What was done to the images beyond decoding, each in a few words.
     """
 
     name: str
@@ -40,6 +45,8 @@ class ImageSource:
     random_crop: bool = False
     attributes: np.ndarray | None = None
     attribute_names: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.num_images < 1:
@@ -49,6 +56,21 @@ class ImageSource:
     def labels_available(self) -> bool:
         """Whether the labels mean anything."""
         return self.num_classes > 0
+
+    def report(self) -> str:
+        """What was read, in a line: the number of images and their shape, what was left out, and what was done to them.
+
+        Example:
+          >>> import numpy as np
+          >>> from tfflows.data import array_source
+          >>> array_source(np.zeros([3, 4, 6, 1], np.uint8), name="mine").report()
+          'mine, train: 3 images of 4x6x1'
+        """
+        parts = [f"{self.name}, {self.split}: {self.num_images:,} images of {'x'.join(map(str, self.image_shape))}"]
+        if self.skipped:
+            more = f" and {len(self.skipped) - _NAMED:,} more" if len(self.skipped) > _NAMED else ""
+            parts.append(f"{len(self.skipped):,} skipped: {', '.join(self.skipped[:_NAMED])}{more}")
+        return "; ".join([", ".join(parts), *self.notes])
 
     def damage(self) -> str | None:
         """What is wrong with the files, in a sentence that names one; to be asked after reading has failed."""
@@ -176,6 +198,7 @@ class OnDemandSource(ImageSource):
             self.labels = np.zeros([self.num_images], np.int32)
         self.labels = np.asarray(self.labels, np.int32)
         self._failure = None
+        self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="read")
 
     def damage(self) -> str | None:
         """What the first image that could not be read raised."""
@@ -185,13 +208,12 @@ class OnDemandSource(ImageSource):
         """Images and labels at `positions` (int64 `[B]`), cropped by `crop_uniforms` (`[B, 2]`)."""
 
         def read_batch(positions, uniforms):
-            images = np.empty([len(positions), *self.image_shape], np.uint8)
-            for row, position in enumerate(positions):
-                try:
-                    images[row] = self.read_image(int(position), uniforms[row] if self.random_crop else None)
-                except (ValueError, OSError) as error:  # TensorFlow would wrap it in its own
-                    self._failure = self._failure or str(error)
-                    raise
+            crops = uniforms if self.random_crop else [None] * len(positions)
+            try:
+                images = np.stack(list(self._threads.map(self.read_image, positions.tolist(), crops)))
+            except (ValueError, OSError) as error:  # TensorFlow would wrap it in its own
+                self._failure = self._failure or str(error)
+                raise
             return images, self.labels[positions]
 
         if crop_uniforms is None:

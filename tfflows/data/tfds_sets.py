@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -65,23 +66,43 @@ def load(
         names, attributes = celeba.load_celeba_hq_attributes(attributes_file)
         numbers = celeba.image_numbers(_file_names(builder, stored_split))
         common.update(attribute_names=names, attributes=attributes[numbers[first:last]])
-    prepare = _prepare(spec, image_shape)
+    source = read_split(builder, stored_split, first, last, _prepare(spec, image_shape), common)
+    if source.num_images != last - first and max_images is None:
+        raise DatasetFingerprintError(spec.name, split, last - first, source.num_images, spec.notes)
+    return source
+
+
+def read_split(
+    builder: tfds.core.DatasetBuilder, stored_split: str, first: int, last: int, prepare: Callable, common: Mapping
+) -> ImageSource:
+    """Opens records `first` to `last - 1` of a stored split: in memory if they fit there, otherwise as a stream.
+
+    Args:
+      builder: Builder of a prepared data set.
+      stored_split: Name of the split.
+      first: First record.
+      last: One past the last record. In memory there may be fewer.
+      prepare: Function `decoded example -> (uint8 image, int32 label)` of graph operations.
+      common: Arguments of `ImageSource` without `num_images`.
+
+    Raises:
+      ValueError: If the records cannot be read.
+    """
+    image_shape, name = common["image_shape"], common["name"]
     if (last - first) * int(np.prod(image_shape)) <= IN_MEMORY_BYTES:
         try:
             images, labels = _read_in_memory(builder, stored_split, first, last, image_shape, prepare)
         except tf.errors.OpError as error:
             files = _record_files(builder, stored_split, first, last) if _is_streamed(builder) else []
             damage = next(filter(None, map(find_damage, files)), None)
-            raise ValueError(damage or f"Data set {spec.name!r} cannot be read: {first_line(error)}.") from error
-        if len(images) != last - first and max_images is None:
-            raise DatasetFingerprintError(spec.name, split, last - first, len(images), spec.notes)
+            raise ValueError(damage or f"Data set {name!r} cannot be read: {first_line(error)}.") from error
         return ArraySource(num_images=len(images), images=images, labels=labels, **common)
-    files = _record_files(builder, stored_split, first, last)
     features = builder.info.features
 
     def decode(record):
         return prepare(features.deserialize_example(record))
 
+    files = _record_files(builder, stored_split, first, last)
     return RecordSource(num_images=last - first, files=files, decode=decode, **common)
 
 

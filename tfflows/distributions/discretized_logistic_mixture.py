@@ -1,4 +1,4 @@
-"""Pixels of three colours under mixtures of discretized logistics."""
+"""Pixels under mixtures of discretized logistics."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -11,7 +11,7 @@ tfd = tfp.distributions
 
 
 class DiscretizedLogisticMixture(tfd.Distribution):
-    """A pixel, `[3]` levels 0 ... 255, under a mixture in which green depends on red, and blue on both.
+    """A pixel, `[3]` levels 0 ... 255, under a mixture in which green depends on red, and blue on both; or `[1]`, a grey one.
 
     The parameters are described in `tfflows.math.discretized_logistic_mixture`. The probabilities of the 256^3 pixels add up to
     1; samples are exact.
@@ -46,7 +46,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         """Creates the distribution.
 
         Args:
-          pixel_parameters: float `[..., 10 K]`.
+          pixel_parameters: float `[..., 10 K]`, or `[..., 3 K]` for grey pixels.
           num_components: Number K of components.
           official_approximation: Whether bins of little mass are approximated as in the released code.
           validate_args: As in TFP.
@@ -54,12 +54,13 @@ class DiscretizedLogisticMixture(tfd.Distribution):
           name: As in TFP.
 
         Raises:
-          ValueError: If there are not `10 K` parameters per pixel.
+          ValueError: If there are neither `10 K` nor `3 K` parameters per pixel.
         """
         parameters = dict(locals())
         with tf.name_scope(name):
             self._pixel_parameters = tf.convert_to_tensor(pixel_parameters)
-        discretized_logistic_mixture.components_of(self._pixel_parameters, num_components)
+        parts = discretized_logistic_mixture.components_of(self._pixel_parameters, num_components)
+        self._num_channels = parts.means.shape[-2]
         self._num_components = num_components
         self._official_approximation = official_approximation
         super().__init__(
@@ -77,14 +78,14 @@ class DiscretizedLogisticMixture(tfd.Distribution):
 
     @property
     def pixel_parameters(self) -> tf.Tensor:
-        """Parameters of the mixture, float `[..., 10 K]`."""
+        """Parameters of the mixture, float `[..., 10 K]`, or `[..., 3 K]` for grey pixels."""
         return self._pixel_parameters
 
     def _event_shape(self):
-        return tf.TensorShape([3])
+        return tf.TensorShape([self._num_channels])
 
     def _event_shape_tensor(self):
-        return tf.constant([3], tf.int32)
+        return tf.constant([self._num_channels], tf.int32)
 
     def _log_prob(self, value):
         pixels = discretized_logistic_mixture.to_pixels(value, self.dtype)
@@ -100,7 +101,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         least = 2.0**-24 if self.dtype == tf.float32 else 2.0**-53
         component, logistic = (
             samplers.uniform(tf.concat([shape, [size]], axis=0), least, 1.0, dtype=self.dtype, seed=own)
-            for size, own in zip((self._num_components, 3), seeds, strict=True)
+            for size, own in zip((self._num_components, self._num_channels), seeds, strict=True)
         )
         parameters = self._pixel_parameters + tf.zeros([n] + [1] * self._pixel_parameters.shape.rank, self.dtype)
         pixels = discretized_logistic_mixture.sample(

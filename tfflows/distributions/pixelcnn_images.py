@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from tfflows.distributions.image_model import ImageModel, refuse_reversible
-from tfflows.math.discretized_logistic_mixture import to_levels, to_pixels
+from tfflows.math.discretized_logistic_mixture import num_parameters, to_levels, to_pixels
 from tfflows.math.random import RowKeys, fold_in, uniform_rows
 from tfflows.networks.pixelcnn.network import PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample
@@ -49,19 +49,20 @@ class PixelCNNImages(ImageModel):
         """Creates the model.
 
         Args:
-          network: Network with `10 num_components` filters, for images of three channels.
+          network: Network with `10 num_components` filters for images of three channels, `3 num_components` for grey ones.
           num_components: Number of components of the mixture.
-          image_shape: `[H, W, 3]`.
+          image_shape: `[H, W, 3]` or `[H, W, 1]`.
           name: Name of the module.
 
         Raises:
           ValueError: If network, number of components and image shape do not fit together.
         """
         super().__init__(image_shape, name)
-        if network.filters != 10 * num_components or self.image_shape[-1] != 3:
+        filters = num_parameters(num_components, self.image_shape[-1])
+        if (network.filters, network.channels) != (filters, self.image_shape[-1]):
             raise ValueError(
-                f"{num_components} components of three colours need {10 * num_components} filters and images of three "
-                f"channels; got {network.filters} and {self.image_shape}."
+                f"{num_components} components of images {self.image_shape} need a network of {self.image_shape[-1]} channels "
+                f"with {filters} filters, got {network.channels} channels and {network.filters} filters."
             )
         self.network = network
         self._layer_variables = variables_of_layers(network)
@@ -77,7 +78,7 @@ class PixelCNNImages(ImageModel):
         """`ln P(images | features, labels)`, nats `[B]`.
 
         Args:
-          images: uint8 `[B, H, W, 3]`.
+          images: uint8 `[B, H, W, C]`.
           features: Maps for the positions of the network, or None if it takes none.
           dropout_keys: Keys of the dropout masks, or None for no dropout.
           labels: int32 `[B]`, or None if the network takes none.
@@ -139,13 +140,13 @@ class PixelCNNImages(ImageModel):
         labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """As `sample`, given features and labels; each colour is rounded before the next one sees it, so draws are exact."""
-        height, width, _ = self.image_shape
-        shape = [height, width, self._num_components + 3]
+        height, width, channels = self.image_shape
+        shape = [height, width, self._num_components + channels]
         uniforms = uniform_rows(fold_in(keys, "pixels"), num_samples, shape)
         uniforms = tf.ensure_shape(
             _MIN_UNIFORM + (1 - 2 * _MIN_UNIFORM) * uniforms, [tf.get_static_value(num_samples), *shape]
         )
-        component, logistic = tf.split(uniforms, [self._num_components, 3], axis=-1)
+        component, logistic = tf.split(uniforms, [self._num_components, channels], axis=-1)
         pixels = cached_sample(
             self.network,
             self._num_components,

@@ -17,6 +17,7 @@ from tfflows.distributions.discretized_logistic_mixture import DiscretizedLogist
 from tfflows.distributions.image_model import ImageModel
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 from tfflows.evaluation.jacobians import estimated_log_abs_det, log_abs_det
+from tfflows.math.discretized_logistic_mixture import num_parameters
 from tfflows.math.invertible_conv import lu_compose
 from tfflows.math.random import row_keys
 from tfflows.tracing.finite import NotFiniteError
@@ -376,7 +377,7 @@ def _check_pixels(model, images, keys):
         pixels, features = model.pixels, model.features(model.vae.posterior(images, keys)[0])
     parameters = tf.cast(pixels.network(pixels.seen(images), features, None), tf.float32)[0]
     parameters = tf.reshape(parameters, [-1, 1, parameters.shape[-1]])[:16]
-    sums = [_sum_of_levels(parameters, pixels._num_components, colour) for colour in range(3)]
+    sums = [_sum_of_levels(parameters, pixels._num_components, colour) for colour in range(pixels.image_shape[-1])]
     path = "pixels" if isinstance(model, AGAVE) else "model"
     return [
         _finding(path, "probability error", np.max(np.abs(total - 1)), MAX_PROBABILITY_ERROR, f"colour {colour}")
@@ -386,6 +387,11 @@ def _check_pixels(model, images, keys):
 
 def _sum_of_levels(parameters, num_components, colour):
     """Sum over one colour's levels, `[pixels, 1]`, with the other two certain to have level 0."""
+    if parameters.shape[-1] == num_parameters(num_components, 1):
+        levels = np.broadcast_to(
+            np.arange(256, dtype=np.uint8).reshape([256, 1, 1, 1]), [256, *parameters.shape[:2], 1]
+        )
+        return _sum_of_probabilities(parameters, num_components, levels)
     logits, rest = tf.split(parameters, [num_components, 9 * num_components], axis=-1)
     means, log_scales, coefficients = np.moveaxis(rest.numpy().reshape([-1, 1, 3, 3, num_components]), -2, 0)
     others = [other for other in range(3) if other != colour]
@@ -394,5 +400,9 @@ def _sum_of_levels(parameters, num_components, colour):
     levels = np.zeros([256, 1, 1, 3], np.uint8)
     levels[:, 0, 0, colour] = np.arange(256)
     levels = np.broadcast_to(levels, [256, *parameters.shape[:2], 3])
-    pixels = DiscretizedLogisticMixture(tf.concat([logits, blocks], axis=-1), num_components)
+    return _sum_of_probabilities(tf.concat([logits, blocks], axis=-1), num_components, levels)
+
+
+def _sum_of_probabilities(parameters, num_components, levels):
+    pixels = DiscretizedLogisticMixture(parameters, num_components)
     return np.sum(np.exp(pixels.log_prob(levels).numpy().astype(np.float64)), axis=0)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 BACKGROUND = 255
 """Grey value between the images and in empty cells."""
 
+FRAME = 224
+"""Grey value between the images of a `captioned_grid`, so that white images do not run together."""
+
 _TEXT = 40  # grey value of letters
 _WIDTH, _HEIGHT = 600, 1200  # a picture is at least so wide, unless it would become higher than that
 _NARROWEST = 400  # pixels: a caption is legible
@@ -137,7 +140,7 @@ def captioned_grid(
       corner: What the names of columns are, to the left of them.
 
     Returns:
-      uint8 `[height, width, C]`. Without texts, this is the `image_grid` of the enlarged images.
+      uint8 `[height, width, C]`. Without texts, this is the `image_grid` of the enlarged images, with margins of `FRAME`.
 
     Raises:
       MissingExtraError: If there are texts and Pillow is not installed.
@@ -164,7 +167,7 @@ def captioned_grid(
     _check_names(row_names, rows, "row")
     _check_names(column_names, columns, "column")
     factor = enlargement(columns * width, rows * height)
-    grid = _grid(images, columns, padding, factor)
+    grid = _grid(images, columns, padding, factor, FRAME)
     if not (caption or corner or any(row_names) or any(column_names)):
         return grid
     return _with_texts(grid, rows, columns, padding, caption, row_names, column_names, corner)
@@ -243,7 +246,7 @@ def _check_layout(num_columns, padding):
         raise ValueError(f"padding must not be negative, got {padding}.")
 
 
-def _grid(images, num_columns, padding, factor):
+def _grid(images, num_columns, padding, factor, frame=BACKGROUND):
     """`image_grid` of enlarged images, of which one at a time is held."""
     images = np.asarray(images)
     _check_images(images)
@@ -255,8 +258,9 @@ def _grid(images, num_columns, padding, factor):
     grid = np.full([num_rows * down + padding, num_columns * right + padding, channels], BACKGROUND, np.uint8)
     for number, image in enumerate(images):
         row, column = divmod(number, num_columns)
-        tile = grid[row * down + padding : (row + 1) * down, column * right + padding : (column + 1) * right]
-        tile[...] = enlarged(image, factor)
+        framed = grid[row * down : (row + 1) * down + padding, column * right : (column + 1) * right + padding]
+        framed[:padding], framed[:, :padding], framed[down:], framed[:, right:] = (frame,) * 4
+        framed[padding:down, padding:right] = enlarged(image, factor)
     return grid
 
 

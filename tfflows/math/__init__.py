@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.math.discretized_logistic_mixture import (
         Components,
         components_of,
+        num_parameters,
         rounded_to_levels,
         sample,
         to_levels,
@@ -123,6 +124,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "discretized_logistic_mixture": [
             "Components",
             "components_of",
+            "num_parameters",
             "rounded_to_levels",
             "sample",
             "to_levels",

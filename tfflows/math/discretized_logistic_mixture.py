@@ -4,6 +4,9 @@ The parameters of K components lie on the last axis, `[..., 10 K]`: K logits, th
 and K raw coefficients. With `c = tanh(raw)` of the blocks red, green and blue, and pixels `x = (k - 127.5) / 127.5` in [-1, 1]:
 `mu_R = m_R`, `mu_G = m_G + c_1 x_R`, `mu_B = m_B + c_2 x_R + c_3 x_G`. Log-scales are at least -7.
 
+A grey pixel has no colours that could depend on each other, so it has no coefficients: `[..., 3 K]` holds K logits, K means and K
+log-scales.
+
 References:
   Salimans et al. 2017, section 2, https://arxiv.org/abs/1701.05517; released code (openai/pixel-cnn).
 """
@@ -22,13 +25,13 @@ _MIN_MASS = 1e-5
 
 
 class Components(NamedTuple):
-    """Parameters of the mixture, split by kind.
+    """Parameters of the mixture of C colours, 3 or 1, split by kind.
 
     Attributes:
       logits: `[..., K]`.
-      means: `[..., 3, K]`.
-      log_scales: `[..., 3, K]`, at least -7.
-      coefficients: `[..., 3, K]`, in (-1, 1).
+      means: `[..., C, K]`.
+      log_scales: `[..., C, K]`, at least -7.
+      coefficients: `[..., 3, K]`, in (-1, 1); `[..., 0, K]` if C is 1.
     """
 
     logits: tf.Tensor
@@ -37,21 +40,41 @@ class Components(NamedTuple):
     coefficients: tf.Tensor
 
 
-def components_of(parameters: tf.Tensor, num_components: int) -> Components:
-    """The `Components` of parameters `[..., 10 K]`.
+def num_parameters(num_components: int, num_channels: int) -> int:
+    """Number of parameters of a pixel: 10 per component for three colours, 3 for one.
 
     Raises:
-      ValueError: If the last axis is not of size `10 num_components`.
+      ValueError: If there are neither three channels nor one.
+
+    Example:
+      >>> from tfflows.math import discretized_logistic_mixture as mixture
+      >>> mixture.num_parameters(num_components=5, num_channels=3), mixture.num_parameters(num_components=5, num_channels=1)
+      (50, 15)
     """
-    if parameters.shape[-1] != 10 * num_components:
+    if num_channels not in (1, 3):
+        raise ValueError(f"Pixels must have 1 or 3 channels, got {num_channels}.")
+    return num_components * (10 if num_channels == 3 else 3)
+
+
+def components_of(parameters: tf.Tensor, num_components: int) -> Components:
+    """The `Components` of parameters `[..., 10 K]`, or `[..., 3 K]` for grey pixels.
+
+    Raises:
+      ValueError: If the last axis has neither size.
+    """
+    sizes = {num_parameters(num_components, channels): channels for channels in (1, 3)}
+    if parameters.shape[-1] not in sizes:
         raise ValueError(
-            f"{num_components} components need {10 * num_components} parameters a pixel, got a tensor of shape "
-            f"{parameters.shape}."
+            f"{num_components} components need {10 * num_components} parameters per pixel, or {3 * num_components} if it is "
+            f"grey, got a tensor of shape {parameters.shape}."
         )
-    logits, rest = tf.split(parameters, [num_components, 9 * num_components], axis=-1)
-    blocks = tf.reshape(rest, tf.concat([tf.shape(parameters)[:-1], [3, 3, num_components]], axis=0))
-    blocks = tf.ensure_shape(blocks, [*parameters.shape[:-1], 3, 3, num_components])
-    means, raw_scales, raw_coefficients = tf.unstack(blocks, axis=-2)
+    channels = sizes[parameters.shape[-1]]
+    kinds = 3 if channels > 1 else 2
+    logits, rest = tf.split(parameters, [num_components, channels * kinds * num_components], axis=-1)
+    blocks = tf.reshape(rest, tf.concat([tf.shape(parameters)[:-1], [channels, kinds, num_components]], axis=0))
+    blocks = tf.ensure_shape(blocks, [*parameters.shape[:-1], channels, kinds, num_components])
+    means, raw_scales, *coupled = tf.unstack(blocks, axis=-2)
+    raw_coefficients = coupled[0] if coupled else means[..., :0, :]
     least = tf.constant(MIN_LOG_SCALE, parameters.dtype)
     return Components(logits, means, tf.maximum(raw_scales, least), tf.tanh(raw_coefficients))
 
@@ -64,14 +87,14 @@ def log_prob(
     The lowest level has all mass below it too and the highest all mass above it, so that probabilities add up to 1.
 
     Args:
-      pixels: Float `[..., 3]` in [-1, 1].
-      parameters: `[..., 10 K]` in the same dtype.
+      pixels: Float `[..., 3]` or `[..., 1]` in [-1, 1].
+      parameters: `[..., 10 K]` or `[..., 3 K]` in the same dtype.
       num_components: Number of components K.
       official_approximation: Whether a bin is computed as in the released code: as a difference of sigmoids, and as density times
         width where that difference is below 1e-5.
 
     Raises:
-      ValueError: If the last axis of `parameters` is not of size `10 num_components`.
+      ValueError: If the last axis of `parameters` does not have that size.
 
     Example:
       >>> import tensorflow as tf
@@ -84,11 +107,12 @@ def log_prob(
       1.0
     """
     parts = components_of(parameters, num_components)
-    red, green, _ = tf.unstack(pixels[..., tf.newaxis], axis=-2)
-    first, second, third = tf.unstack(parts.coefficients, axis=-2)
-    green_shift = first * red
-    shifts = tf.stack([tf.zeros_like(green_shift), green_shift, second * red + third * green], axis=-2)
-    distance = pixels[..., tf.newaxis] - parts.means - shifts
+    distance = pixels[..., tf.newaxis] - parts.means
+    if parts.coefficients.shape[-2]:
+        red, green, _ = tf.unstack(pixels[..., tf.newaxis], axis=-2)
+        first, second, third = tf.unstack(parts.coefficients, axis=-2)
+        green_shift = first * red
+        distance -= tf.stack([tf.zeros_like(green_shift), green_shift, second * red + third * green], axis=-2)
     inverse_scale = tf.exp(-parts.log_scales)
     upper = (distance + _HALF_BIN) * inverse_scale
     lower = (distance - _HALF_BIN) * inverse_scale
@@ -117,19 +141,22 @@ def sample(
     temperature: float | tf.Tensor = 1.0,
     rounded: bool = False,
 ) -> tf.Tensor:
-    """Pixels `[..., 3]` in [-1, 1]: a component by the Gumbel-max trick, then red, green given red, and blue given both.
+    """Pixels in [-1, 1]: a component by the Gumbel-max trick, then red, green given red, and blue given both; or the one grey.
 
     Args:
-      parameters: `[..., 10 K]`.
+      parameters: `[..., 10 K]` or `[..., 3 K]`.
       num_components: Number of components K.
       component_uniforms: `[..., K]` in (0, 1).
-      uniforms: `[..., 3]` in (0, 1).
+      uniforms: `[..., C]` in (0, 1).
       temperature: Factor of all noise; 0 gives the means of the most probable component.
       rounded: Whether each colour is rounded to a level, as in images, before the next one sees it. The released code does not
         round.
 
+    Returns:
+      `[..., C]`, with C = 3 or 1 by the number of parameters.
+
     Raises:
-      ValueError: If the last axis of `parameters` is not of size `10 num_components`.
+      ValueError: If the last axis of `parameters` does not have that size.
     """
     parts = components_of(parameters, num_components)
     gumbel = -tf.math.log(-tf.math.log(component_uniforms))
@@ -145,6 +172,8 @@ def sample(
         return rounded_to_levels(value) if rounded else value
 
     red = colour(0, 0.0)
+    if not coefficients:
+        return red[..., tf.newaxis]
     green = colour(1, coefficients[0] * red)
     blue = colour(2, coefficients[1] * red + coefficients[2] * green)
     return tf.stack([red, green, blue], axis=-1)

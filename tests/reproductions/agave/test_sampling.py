@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows.math.discretized_logistic_mixture import num_parameters
 from tfflows.networks import FeatureStream, PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample, naive_sample
 
@@ -14,17 +15,17 @@ def uniform(*shape, seed):
     return tf.random.stateless_uniform(shape, [seed, 1], 1e-5, 1 - 1e-5)
 
 
-def network_and_features(injection, num_blocks, num_classes=0, height=HEIGHT, width=WIDTH):
+def network_and_features(injection, num_blocks, num_classes=0, height=HEIGHT, width=WIDTH, channels=3):
     """Scattered weights, so that biases and gains count."""
-    options = {"num_classes": num_classes}
+    options = {"num_classes": num_classes, "channels": channels}
     options |= {} if injection is None else {"feature_channels": CHANNELS, "injection": injection}
-    network = PixelCNN(CHANNELS, 10 * COMPONENTS, num_blocks, seed=3, **options)
+    network = PixelCNN(CHANNELS, num_parameters(COMPONENTS, channels), num_blocks, seed=3, **options)
     features = None
     if injection is not None:
         stream = FeatureStream(CHANNELS, num_blocks, seed=4)
         features = stream.initialize(uniform(BATCH, height, width, 3, seed=5))
     labels = tf.range(BATCH) if num_classes else None
-    network.initialize(2 * uniform(BATCH, height, width, 3, seed=6) - 1, features, labels=labels)
+    network.initialize(2 * uniform(BATCH, height, width, channels, seed=6) - 1, features, labels=labels)
     for index, variable in enumerate(network.trainable_variables):
         variable.assign(variable + 0.1 * tf.random.stateless_normal(variable.shape, [index, 2]))
     return network, features
@@ -51,6 +52,18 @@ def test_cached_samples_are_the_naive_ones(injection, num_blocks, num_classes, h
     naive = run(naive_sample)
     assert np.abs(naive).max() <= 1 and np.std(naive) > 0.2
     np.testing.assert_allclose(run(cached_sample), naive, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_cached_samples_of_grey_images_are_the_naive_ones():
+    network, _ = network_and_features(None, 1, channels=1)
+    uniforms = uniform(BATCH, 4, 8, COMPONENTS, seed=1), uniform(BATCH, 4, 8, 1, seed=2)
+    naive, cached = (
+        tf.function(lambda sampler=sampler: sampler(network, COMPONENTS, *uniforms), autograph=False)()
+        for sampler in (naive_sample, cached_sample)
+    )
+    assert naive.shape == [BATCH, 4, 8, 1] and np.std(naive) > 0.2
+    np.testing.assert_allclose(cached, naive, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_an_image_size_that_the_files_have_not_is_refused(tmp_path, capsys):
     folder = make_folder(tmp_path / "images")
     arguments = (*ARGUMENTS, f"--dataset=folder:{folder}", f"--workdir={tmp_path / 'run'}")
     message = exit_message(capsys, *arguments, "--set=image_size=16")
-    assert "--set image_size=16 does not fit the images" in message and "8x8 pixels" in message
+    assert "image size 16 that is asked for does not fit the images" in message and "8x8" in message
     assert not (tmp_path / "run").exists()
     with parsed((*arguments, "--set=image_size=8")):
         assert Session(GLOW, flags.FLAGS).train_source.image_shape == (8, 8, 3)
@@ -103,12 +103,11 @@ def test_sizes_that_do_not_divide_say_the_multiple(reproduction, name, size, par
 @pytest.mark.parametrize(
     ("files", "parts"),
     [
-        (["train/a.png", "val/a.png"], ["rename it to test/"]),
-        (["a.png", "b.png"], ["divide them into these"]),
-        (["train/a.tif", "test/a.tif"], ["Its files end in .tif", "convert them"]),
-        (["train/a.png"], ["/test"]),
+        (["val/a.png", "test/a.png"], ["has test/ and no train/", "put the training images into"]),
+        (["train/a.ppm", "test/a.ppm"], ["Its files end in .ppm", "convert them"]),
+        (["train/a.png"], ["a single image"]),
     ],
-    ids=["val", "no split", "tif", "no test"],
+    ids=["no training", "ppm", "one image"],
 )
 def test_a_folder_arranged_otherwise_says_what_to_do(tmp_path, capsys, files, parts):
     for file in files:
@@ -120,3 +119,27 @@ def test_a_folder_arranged_otherwise_says_what_to_do(tmp_path, capsys, files, pa
     )
     assert all(part in message for part in parts), message
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_first_of_several_stages_begins_on_own_images(tmp_path):
+    folder = make_folder(tmp_path / "images")
+    given = (f"--dataset=folder:{folder}", "--set=pretraining_steps=1", f"--workdir={tmp_path / 'run'}")
+    with parsed(given):
+        first = Session(AGAVE, flags.FLAGS, "vae")
+        assert first.experiment.name == "cifar10_vae" and first.train_source.image_shape == (8, 8, 3)
+
+
+def test_what_was_left_out_is_said_and_kept(tmp_path, caplog):
+    folder = make_folder(tmp_path / "images", size=9)
+    (folder / "train" / "broken.png").write_bytes(b"no image")
+    given = (*ARGUMENTS, f"--dataset=folder:{folder}", "--image_size=8", f"--workdir={tmp_path / 'run'}")
+    with parsed(given):
+        session = Session(GLOW, flags.FLAGS)
+        assert session.train_source.image_shape == (8, 8, 3)
+        with session.described():
+            kept = json.loads((tmp_path / "run" / "images.json").read_text())
+    (skipped,) = kept["train"]["skipped"]
+    assert skipped.startswith("train/broken.png (cannot be read") and kept["train"]["images"] == 4
+    assert "1 skipped: train/broken.png" in caplog.text and "reduced to 8x8 pixels" in caplog.text
+    with parsed((*given, "--strict")), pytest.raises(ValueError, match=r"broken\.png cannot be read.*Mend or remove"):
+        _ = Session(GLOW, flags.FLAGS).train_source

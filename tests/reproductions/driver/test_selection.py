@@ -3,11 +3,16 @@
 import dataclasses
 import types
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from reproductions.agave.reproduction import AGAVE
 from reproductions.driver.session import overrides, select_experiment
+from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
+from reproductions.vflow.reproduction import VFLOW
 from tests.reproductions.driver.running import exit_message, run
 
 
@@ -22,6 +27,9 @@ def flags(**values):
         "tf32",
         "evaluate_train",
         "holdout",
+        "image_size",
+        "resize",
+        "test_share",
     )
     defaults = {"data_dir": None, **dict.fromkeys(unset), "scale": "paper", "set": []}
     return types.SimpleNamespace(**{**defaults, **values})
@@ -49,6 +57,55 @@ def test_a_data_set_takes_the_papers_own_experiment(dataset, name):
     chosen = select(dataset=dataset)
     assert chosen == GLOW.experiments[name]
     assert overrides(GLOW, chosen) == {}
+
+
+@pytest.mark.parametrize(
+    ("reproduction", "size", "name", "fitted"),
+    [
+        (GLOW, (32, 32), "cifar10", {}),
+        (GLOW, (28, 28), "cifar10", {"image_size": 28, "levels": 2}),
+        (GLOW, (48, 72), "imagenet64", {"image_size": 48, "levels": 3}),
+        (GLOW, (256, 256), "celeba_hq", {}),
+        (MACOW, (64, 64), "imagenet64_fine_grained", {}),
+        (
+            MACOW,
+            (24, 24),
+            "cifar10_fine_grained",
+            {"image_size": 24, "steps": "4, 12+12, 12", "widths": "24, 512, 512", "factors": "4"},
+        ),
+        (FLOWPP, (64, 64), "imagenet64", {}),
+        (VFLOW, (64, 64), "imagenet64", {}),
+        (AGAVE, (64, 64), "cifar10", {"image_size": 64, "auxiliary_size": 64}),
+    ],
+    ids=lambda value: getattr(value, "paper", None),
+)
+def test_other_images_take_the_nearest_experiment_fitted_to_their_size(tmp_path, reproduction, size, name, fitted):
+    np.save(tmp_path / "own.npy", np.zeros([3, *size, 3], np.uint8))
+    dataset = f"npz:{tmp_path / 'own.npy'}"
+    chosen = select_experiment(reproduction, flags(dataset=dataset))
+    own = reproduction.experiments[name]
+    assert chosen.name == name and overrides(reproduction, chosen) == {"dataset": dataset, **fitted}
+    # By name it is built as it stands, for the images as they are.
+    named = select_experiment(reproduction, flags(dataset=dataset, experiment=name))
+    assert named == dataclasses.replace(own, dataset=dataset)
+
+
+def test_how_images_are_brought_to_a_size(tmp_path):
+    np.save(tmp_path / "own.npy", np.zeros([3, 48, 72, 3], np.uint8))
+    dataset = f"npz:{tmp_path / 'own.npy'}"
+    reduced = select(dataset=dataset, image_size=40)
+    assert (reduced.resize, reduced.image_size, reduced.levels, reduced.name) == ("crop", 40, 3, "cifar10")
+    assert select(dataset=dataset, image_size=40, resize="fit").resize == "fit"
+    squeezed = select(dataset=dataset, resize="fit", experiment="cifar10")
+    assert (squeezed.resize, squeezed.image_size) == ("fit", 32)
+    (tmp_path / "mixed").mkdir()
+    for number, sides in enumerate([(70, 70), (90, 80)]):
+        Image.new("RGB", sides).save(tmp_path / "mixed" / f"{number}.png")
+    mixed = select(dataset=f"folder:{tmp_path / 'mixed'}")
+    assert (mixed.resize, mixed.image_size, mixed.name) == ("crop", 64, "imagenet64")
+    with pytest.raises(ValueError, match="differ in size; give --resize=crop"):
+        select(dataset=f"folder:{tmp_path / 'mixed'}", resize="none")
+    assert select(dataset="celeba_hq", image_size=64).levels == 4
 
 
 @pytest.mark.parametrize(
@@ -141,7 +198,9 @@ def test_what_is_only_watched_is_no_override():
     [
         ([], ["--dataset or --experiment", "--list"]),
         (["--dataset=cifar"], ["Unknown data set 'cifar'", "cifar10, ", "celeba_hq", "folder:"]),
-        (["--dataset=mnist"], ["glow has no experiment on 'mnist'", "--experiment", "cifar10"]),
+        (["--dataset=cifar10", "--resize=crop"], ["--resize and --test_share are for own images", "cifar10"]),
+        (["--dataset=cifar10", "--image_size=64"], ["cifar10 is not defined at image size 64"]),
+        (["--dataset=folder:"], ["folder:DIRECTORY"]),
         (
             ["--experiment=cifar"],
             ["Unknown experiment 'cifar' of glow", "cifar10, ", "ablation_reverse_additive", "demo"],

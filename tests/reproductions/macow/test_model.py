@@ -233,9 +233,10 @@ def test_models_that_cannot_be_built_say_why(changes, message):
         macow.build(dataclasses.replace(TINY, **changes), SHAPE, 0, seed=0)
 
 
-def test_images_of_one_channel_are_refused():
-    with pytest.raises(ValueError, match="it needs 2, got 1"):
-        macow.build(TINY, [8, 8, 1], 0, seed=0)
+def test_the_first_level_of_grey_images_has_no_coupling():
+    form = macow._Flow.main(TINY)
+    kinds = [[type(layer).__name__ for layer in macow.flow_step(form, channels, 4, 0).bijectors] for channels in (1, 2)]
+    assert kinds[1] == [*kinds[0], "AffineCoupling"] and kinds[0].count("MaskedConv") == 8
 
 
 def test_experiments_have_sources():

@@ -38,17 +38,17 @@ def cached_sample(
     The images are those of `naive_sample`. Outside of a `tf.function` each call traces its loops anew.
 
     Args:
-      network: Network for images of three channels; pixels are computed in float32 whatever its policy.
+      network: Network for images of C channels, 3 or 1; pixels are computed in float32 whatever its policy.
       num_components: Number of mixture components K.
       component_uniforms: `[B, H, W, K]` in (0, 1), with static H and W that are multiples of 4.
-      uniforms: `[B, H, W, 3]` in (0, 1).
+      uniforms: `[B, H, W, C]` in (0, 1).
       features: The features that the network takes, or None.
       temperature: Factor of all noise.
       rounded: Whether each colour is rounded to a level before the next one sees it.
       labels: The labels that the network takes, int32 `[B]`, or None.
 
     Returns:
-      Float32 images `[B, H, W, 3]` in [-1, 1].
+      Float32 images `[B, H, W, C]` in [-1, 1].
 
     References:
       Ramachandran et al. 2017, https://arxiv.org/abs/1704.06001.
@@ -88,7 +88,7 @@ def naive_sample(
       **options: `temperature` and `rounded` as in `cached_sample`.
 
     Returns:
-      Float32 images `[B, H, W, 3]` in [-1, 1].
+      Float32 images `[B, H, W, C]` in [-1, 1].
     """
     batch, height, width = component_uniforms.shape[:3]
     by_pixel = [_by_pixel(tensor) for tensor in (component_uniforms, uniforms)]
@@ -97,10 +97,10 @@ def naive_sample(
         out = tf.reshape(network(images, features, None, labels), [batch, height * width, network.filters])
         drawn = sample(out[:, number], num_components, by_pixel[0][number], by_pixel[1][number], **options)
         here = tf.reshape(tf.one_hot(number, height * width), [1, height, width, 1])
-        return number + 1, images + here * tf.reshape(drawn, [batch, 1, 1, 3])
+        return number + 1, images + here * tf.reshape(drawn, [batch, 1, 1, network.channels])
 
     count = height * width if num_pixels is None else num_pixels
-    start = (tf.constant(0), tf.zeros([batch, height, width, 3]))
+    start = (tf.constant(0), tf.zeros([batch, height, width, network.channels]))
     return tf.while_loop(lambda number, _: number < count, body, start, maximum_iterations=count)[1]
 
 
@@ -140,7 +140,7 @@ class _Sampler:
         return first, tf.transpose(tf.cast(horizontal.feature(seen), tf.float32), [1, 2, 0, 3])
 
     def run(self, component_uniforms: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-        """Returns the images `[B, H, W, 3]`."""
+        """Returns the images `[B, H, W, C]`."""
         self._batch, height, width, _ = sizes_of(component_uniforms)
         self._static_batch, self._size = component_uniforms.shape[0], (height, width)
         self._uniforms = [tf.transpose(tensor, [1, 2, 0, 3]) for tensor in (component_uniforms, uniforms)]
@@ -164,7 +164,7 @@ class _Sampler:
                 reporting(row, index, height, self._batch)
             return number + 1, carried, rows
 
-        rows = tf.TensorArray(tf.float32, height, element_shape=[width, self._static_batch, 3])
+        rows = tf.TensorArray(tf.float32, height, element_shape=[width, self._static_batch, self._network.channels])
         start = (tf.constant(0), self._empty(), rows)
         _, _, rows = tf.while_loop(
             lambda number, *_: number < height // group, body, start, maximum_iterations=height // group
@@ -199,7 +199,7 @@ class _Sampler:
         }
 
     def _row(self, active, index, carried):
-        """Computes a row of the image, `[W, B, 3]`, and the new state; `active` is the coarsest level that changes."""
+        """Computes a row of the image, `[W, B, C]`, and the new state; `active` is the coarsest level that changes."""
         carried = tf.nest.map_structure(lambda tensor: tensor, carried)  # a copy, to be changed
         exists = tf.cast(index > 0, tf.float32)
         second_last, last = carried["image"]
@@ -255,7 +255,7 @@ class _Sampler:
         return x
 
     def _pixels(self, index, active, carried, terms):
-        """Computes the pixels of a row from left to right, `[W, B, 3]`; what the next row needs is put into `carried`."""
+        """Computes the pixels of a row from left to right, `[W, B, C]`; what the next row needs is put into `carried`."""
         batch, (_, width) = self._batch, self._size
         channels = self._network.width
         group = 2**active
@@ -272,7 +272,7 @@ class _Sampler:
             "half": [tf.zeros([batch, channels]) for _ in levels],
         }
         gathered = {
-            "image": arrays(width, 3),
+            "image": arrays(width, self._network.channels),
             "units": [[arrays(width // 2**level, 4 * channels) for _ in range(num_units[level])] for level in levels],
             "half": [arrays(width // 2**level, channels) for level in levels],
             "coarse": [arrays(width // 2 ** (level + 1), channels) for level in range(active)],
@@ -304,7 +304,7 @@ class _Sampler:
         return gathered["image"].stack()
 
     def _pixel(self, index, column, phase, active, left, gathered, doubled, carried, terms):
-        """Computes a pixel `[B, 3]`; what later pixels need is put into `left`, `gathered` and `doubled`."""
+        """Computes a pixel `[B, C]`; what later pixels need is put into `left`, `gathered` and `doubled`."""
         exists = tf.cast(column > 0, tf.float32)
         left_above = tf.gather(terms["left_above"], tf.maximum(column - 1, 0))
         x = tf.gather(terms["image"], column) + self._kernels.first_layers(left_above, left["image"], exists)

@@ -1,0 +1,168 @@
+"""Images in a NumPy file: `npz:FILE`, an `.npz` archive of images and labels, or an `.npy` array of images."""
+
+import functools
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from tfflows.data.division import cut, divide, pool_of
+from tfflows.data.preprocessing import describe_resize, resize
+from tfflows.data.registry import DatasetSpec, OwnImages
+from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource
+
+# The names that Keras, MedMNIST, downsampled ImageNet and `np.savez` itself give to images and their labels, by split.
+_NAMES = {
+    "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("train", "train_labels")),
+    "test": (("x_test", "y_test"), ("test_images", "test_labels"), ("test", "test_labels")),
+    "val": (("x_val", "y_val"), ("val_images", "val_labels"), ("val", "val_labels")),
+}
+_UNDIVIDED = (("images", "labels"), ("data", "labels"), ("x", "y"), ("arr_0", "arr_1"))
+
+_RESIZED_AT_ONCE = 256
+
+
+def load(
+    spec: DatasetSpec,
+    split: str,
+    data_dir: str | os.PathLike | None,
+    max_images: int | None,
+    holdout: int | None,
+    own: OwnImages = OwnImages(),  # noqa: B008 - frozen
+) -> ImageSource:
+    """Opens one split of the images in a NumPy file; see `tfflows.data.load_dataset`.
+
+    Images are uint8 arrays `[N, H, W, 1 or 3]`, or `[N, H, W]` for grey ones, named as by Keras (`x_train`, `y_train`, `x_test`,
+    `y_test`), as by MedMNIST (`train_images`, ...), or `images` and `labels`. Without a test split, a hash of its position says
+    whether an image belongs to it, so images that are appended move no other one. Labels are integers; they may be missing.
+
+    Raises:
+      DatasetNotFoundError: If there is no such file.
+      ValueError: If it cannot be read, or holds no such images.
+    """
+    pools = _pools(spec, _existing(spec, data_dir), own.test_share)
+    images, labels = pools[pool_of(split, pools)]
+    first, last = cut(spec.name, split, pools, len(images), holdout=holdout, max_images=max_images)
+    images = images[first:last]
+    if own.resize != "none":
+        if min(images.shape[1:3]) < own.image_size:
+            raise ValueError(
+                f"The images of {spec.name} have {images.shape[1]}x{images.shape[2]} pixels, too few for {own.image_size}; give "
+                "a smaller image size."
+            )
+        parts = [
+            resize(images[row : row + _RESIZED_AT_ONCE], own.image_size, own.resize)
+            for row in range(0, len(images), _RESIZED_AT_ONCE)
+        ]
+        images = np.concatenate([np.asarray(part) for part in parts])
+    train_labels = pools["train"][1]
+    num_classes = 0 if train_labels is None or labels is None else int(train_labels.max()) + 1
+    if num_classes and labels.max() >= num_classes:
+        raise ValueError(f"{spec.name} has label {labels.max()} in its {split} images, and no training image has it.")
+    return ArraySource(
+        name=spec.name,
+        split=split,
+        num_images=len(images),
+        image_shape=images.shape[1:],
+        num_classes=num_classes,
+        images=np.ascontiguousarray(images),
+        labels=labels[first:last] if num_classes else None,
+        notes=() if own.resize == "none" else (describe_resize(own.image_size, own.resize),),
+    )
+
+
+def image_shape(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tuple[int, int, int]:
+    """The shape `[height, width, channels]` of the images in a file.
+
+    Raises:
+      DatasetNotFoundError: If there is no such file.
+      ValueError: If it cannot be read, or holds no images.
+    """
+    return _pools(spec, _existing(spec, data_dir), OwnImages.test_share)["train"][0].shape[1:]
+
+
+def real_path(origin: str, data_dir: str | os.PathLike | None) -> pathlib.Path | None:
+    """The path of a file without links and detours, the same by whatever path it is given; None if there is none."""
+    found = next((path for path in _places(origin, data_dir) if path.is_file()), None)
+    return None if found is None else found.resolve()
+
+
+def _places(origin, data_dir):
+    path = pathlib.Path(os.path.expanduser(origin))
+    if path.is_absolute() or data_dir is None:
+        return [path]
+    return [path, pathlib.Path(os.path.expanduser(str(data_dir))) / path]
+
+
+def _existing(spec, data_dir):
+    path = real_path(spec.origin, data_dir)
+    if path is None:
+        places = _places(spec.origin, data_dir)
+        raise DatasetNotFoundError(spec.name, places, spec.prepare.replace("FILE", spec.origin))
+    return path
+
+
+def _pools(spec, path, test_share):
+    """`{'train', 'test', 'val': (images, labels or None)}`, or those of them that there are."""
+    stored = _read(spec, path)
+    pools = {name: _pair(spec, stored, names) for name, names in _NAMES.items()}
+    pools = {name: pool for name, pool in pools.items() if pool is not None}
+    if not pools:
+        whole = _pair(spec, stored, _UNDIVIDED)
+        pools = {} if whole is None else {"train": whole}
+    if "train" not in pools:
+        wanted = ", ".join(images for images, _ in (*_NAMES["train"], *_UNDIVIDED))
+        raise ValueError(f"{path} has no training images: it holds {', '.join(stored)}, and one of {wanted} is needed.")
+    if len(pools) == 1:
+        images, labels = pools["train"]
+        parts = divide([str(position) for position in range(len(images))], test_share)
+        pools = {
+            name: (images[part], None if labels is None else labels[part])
+            for name, part in zip(("train", "test"), parts, strict=True)
+        }
+    return pools
+
+
+def _read(spec, path):
+    """The arrays of a file by name; what a file that is no archive holds is called `images`."""
+    status = path.stat()
+    return _read_once(path, spec.prepare, (status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=1)  # its splits are opened one after the other
+def _read_once(path, prepare, version):
+    del version
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {"images": content}
+        with content:
+            return {name: content[name] for name in content.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} cannot be read as a NumPy file: {str(error).rstrip('.')}. To make one, {prepare}."
+        ) from error
+
+
+def _pair(spec, stored, names):
+    """Images and labels under the first of `names` that is there."""
+    found = next((pair for pair in names if pair[0] in stored), None)
+    if found is None:
+        return None
+    images, labels = stored[found[0]], stored.get(found[1])
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+        raise ValueError(
+            f"{found[0]} of {spec.name} must be uint8 images [N, H, W], [N, H, W, 1] or [N, H, W, 3], got {images.dtype} "
+            f"{list(images.shape)}: convert it, for instance with np.round(255 * x).astype(np.uint8) or np.moveaxis(x, 1, -1)."
+        )
+    if labels is None:
+        return images, None
+    if labels.size != len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise ValueError(
+            f"{found[1]} of {spec.name} must be {len(images)} integers of at least 0, one per image, got {labels.dtype} "
+            f"{list(labels.shape)}."
+        )
+    return images, labels.reshape(-1).astype(np.int32)
