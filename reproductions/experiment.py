@@ -181,6 +181,10 @@ def _one_stage(experiment):
     return {"joint": experiment}
 
 
+def _num_steps():
+    return {"joint": "num_steps"}
+
+
 def _no_config(directory):
     del directory
     return {}
@@ -208,6 +212,7 @@ class Reproduction:
       build_schedule: Function `experiment -> keras LearningRateSchedule`, the learning rate as a function of the step 0, 1, ...
         By default a linear warm-up to `learning_rate` over `warmup_steps`.
       stages: Function `experiment -> {stage: experiment}`, in the order of training. The last stage is the experiment itself.
+      steps_of_stages: `{stage: field of the experiment with its number of steps}`; the last stage has a field of its own.
       parts_of_stages: Function `model -> {stage: {name in the model of that stage: tf.Variable}}`: what the model of the last
         stage takes over from the earlier ones.
       read_config: Function `directory -> {field: value}` that reads the hyper-parameters that the authors' code left beside its
@@ -230,6 +235,7 @@ class Reproduction:
     extend_count: Callable = _count_built
     build_schedule: Callable = _linear_warmup
     stages: Callable = _one_stage
+    steps_of_stages: Mapping[str, str] = dataclasses.field(default_factory=_num_steps)
     parts_of_stages: Callable = _no_parts
     read_config: Callable = _no_config
     unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
@@ -331,7 +337,9 @@ class Reproduction:
     def _check_variant(self, variant):
         if variant is not None and variant not in self.variants:
             forms = f"the valid ones are: {', '.join(self.variants)}" if self.variants else "it has none"
-            raise ValueError(f"Unknown variant {variant!r} of {self.paper}; {forms}.")
+            raise ValueError(
+                f"Unknown variant {variant!r} of {self.paper}; {forms}.{did_you_mean(variant, self.variants)}"
+            )
 
 
 def halvings_of(height: int, width: int, at_most: int | None = None) -> int:

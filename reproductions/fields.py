@@ -134,7 +134,10 @@ def check_fields(instance: object) -> None:
         if not _fits(value, annotation):
             raise ValueError(f"{name} must be {_described(annotation)}, got {value!r}.")
         if own.choices and value not in own.choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, own.choices))}, got {value!r}.")
+            choices = [str(choice) for choice in own.choices]
+            raise ValueError(
+                f"{name} must be one of {', '.join(choices)}, got {value!r}.{did_you_mean(str(value), choices)}"
+            )
         if not all(_within(number, own) for number in _numbers(value)):
             raise ValueError(f"{name} must be {_bounds(own)}, got {text_of(value)}.")
 
@@ -248,6 +251,16 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
             )
         changes[name] = _read(f"--set {name}", text, annotations[name])
     return dataclasses.replace(experiment, **changes)
+
+
+def assigned_fields(assignments: Sequence[str]) -> set[str]:
+    """Returns the names of the fields that `field=value` strings set, under their current names.
+
+    Args:
+      assignments: As for `override`.
+    """
+    names = {assignment.partition("=")[0] for assignment in assignments}
+    return {RENAMED.get(name, name) for name in names}
 
 
 def text_of(value: object) -> object:

@@ -239,6 +239,9 @@ _PIXELCNN_ALONE = ("width", "num_blocks", "num_components", "dropout_rate")
 # Fields on which the training of a stage does not depend.
 UNUSED_BY_STAGES = {"vae": (*_JOINT, *_PIXELCNN_ALONE), "pixelcnn": (*_JOINT, *_VAE_ALONE)}
 
+# The field that holds the number of steps of a stage.
+STEPS_OF_STAGES = {"vae": "pretraining_steps", "pixelcnn": "pretraining_steps", "joint": "num_steps"}
+
 
 def stages(experiment: AgaveExperiment) -> dict[str, AgaveExperiment]:
     """Returns `{stage: experiment}` in order: VAE and PixelCNN++ on their own, then both jointly.

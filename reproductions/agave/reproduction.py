@@ -1,6 +1,6 @@
 """The reproduction of AGAVE, for the shared driver."""
 
-from reproductions.agave.experiments import EXPERIMENTS, UNUSED_BY_STAGES, at_size, small, stages
+from reproductions.agave.experiments import EXPERIMENTS, STEPS_OF_STAGES, UNUSED_BY_STAGES, at_size, small, stages
 from reproductions.agave.study import STUDY
 from reproductions.experiment import Reproduction, deferred
 
@@ -16,6 +16,7 @@ AGAVE = Reproduction(
     load_weights=deferred("tfflows.interop.agave", "load_weights"),
     extend_count=deferred("reproductions.agave.counts", "count_parameters"),
     stages=stages,
+    steps_of_stages=STEPS_OF_STAGES,
     parts_of_stages=deferred("reproductions.agave.model", "parts_of_stages"),
     unused_by_stages=UNUSED_BY_STAGES,
 )

@@ -15,7 +15,11 @@ MODES = ("train", "evaluate", "sample", "interpolate", "manipulate", "reconstruc
 
 # Flags that set a field of the experiment, with the field and the help text. By default they leave the field as it is.
 FIELD_FLAGS = {
-    "steps": ("num_steps", "Total number of training steps, in place of the experiment's."),
+    "steps": (
+        "num_steps",
+        "Total number of training steps, in place of the experiment's. Stages share them, in the experiment's proportions; with "
+        "--stage they are that stage's.",
+    ),
     "batch_size": ("batch_size", "Images per training step over all devices, in place of the experiment's."),
     "image_size": (
         "image_size",

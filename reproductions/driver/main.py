@@ -2,6 +2,8 @@
 
 import functools
 import logging as python_logging
+import pathlib
+import re
 import sys
 
 from absl import app, flags, logging
@@ -10,7 +12,9 @@ from reproductions.driver.flags import define_flags
 from reproductions.driver.help import help_text
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
+from tfflows import progress
 from tfflows.extras import MissingExtraError
+from tfflows.suggestions import did_you_mean
 
 # --help and --list take no time: what computes is imported by the functions that need it, after `start_up`.
 
@@ -34,7 +38,7 @@ def main(reproduction: Reproduction) -> None:
     """
     define_flags()
     if {"--help", "-help", "-h"} & set(sys.argv[1:]):
-        print(help_text(reproduction.title, sys.argv[0]))
+        print(help_text(reproduction.title, _program(reproduction)))
         return
     # `--helpfull` and `--helpshort` print the documentation and the flags of the main module.
     for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
@@ -43,14 +47,36 @@ def main(reproduction: Reproduction) -> None:
     app.run(functools.partial(_run, reproduction), flags_parser=_parse)
 
 
+def _program(reproduction):
+    """How the program was called."""
+    called = pathlib.PurePath(sys.argv[0])
+    return f"python -m reproductions.{reproduction.paper}" if called.name == "__main__.py" else sys.argv[0]
+
+
 def _parse(arguments):
-    """Parses flags as absl does, but exits with status 0 after printing help."""
+    """Parses flags as absl does, but exits with status 0 after printing help, and with one line about what is wrong."""
     try:
         return flags.FLAGS(arguments)
-    except flags.Error:
-        return app.parse_flags_with_usage(arguments)  # prints what is wrong and exits
+    except flags.Error as error:
+        print(f"{explain(error)} --help shows the flags.", file=sys.stderr)
+        sys.exit(1)
     except SystemExit:
         sys.exit(0)  # the requested help was printed
+
+
+def explain(error: flags.Error) -> str:
+    """Returns absl's message about a flag as a sentence, with the value that may have been meant.
+
+    Args:
+      error: What parsing the command line raised.
+    """
+    text = str(error).strip().rstrip(".")
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"{text.removesuffix(' ?')}{'?' if 'Did you mean' in text else '.'}"
+    text = text.replace("invalid literal for int() with base 10:", "an integer is needed, not")
+    text = f"{text[:1].upper()}{text[1:]}."
+    choices = re.fullmatch(r"Flag --\w+=(.*): value should be one of <(.*)>\.", text)
+    return text + (did_you_mean(choices[1], choices[2].split("|")) if choices else "")
 
 
 def _run(reproduction, arguments):
@@ -171,14 +197,22 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
 
     only = _only_stage(reproduction, values)
     if values.mode != "train":
-        _function_of(values.mode)(Session(reproduction, values, only))
+        session = Session(reproduction, values, only)
+        with progress.shown(session.workdir / progress.TIMINGS_FILE):
+            _function_of(values.mode)(session)
         return
-    for stage in [only] if only else reproduction.stages(select_experiment(reproduction, values)):
+    stages = [only] if only else list(reproduction.stages(select_experiment(reproduction, values)))
+    if len(stages) > 1:
+        # What the last stage will refuse is refused before the first one trains.
+        Session(reproduction, values, stages[-1]).check_workdir()
+    for stage in stages:
         session = Session(reproduction, values, stage)
         # A finished stage is not evaluated again before the next one starts.
         if stage in session.earlier_stages and not only and train.is_finished(session):
             continue
-        if not train.run(session):
+        with progress.shown(session.workdir / progress.TIMINGS_FILE):
+            has_ended = train.run(session)
+        if not has_ended:
             break
 
 
@@ -207,5 +241,6 @@ def _only_stage(reproduction, values):
     if values.stage not in stages:
         raise ValueError(
             f"Unknown stage {values.stage!r}; the stages of this experiment are: all, {', '.join(stages)}."
+            f"{did_you_mean(values.stage, ('all', *stages))}"
         )
     return values.stage

@@ -3,6 +3,9 @@
 The name of a file says all that it depends on: the same command replaces its own picture, and another one never does.
 """
 
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from reproductions.driver.captions import caption_of, number_in_name, numbers_in_name
@@ -129,9 +132,20 @@ def run_reconstruct(session: Session) -> None:
     check_images(session, numbers)
     step = session.restore()
     check_pictures_can_be_written(session)
+    _announce(session, [reconstructions_of(session, numbers, step)])
+
+
+def reconstructions_of(session: Session, numbers: Sequence[int], step: int) -> pathlib.Path:
+    """Writes test images, each beside what a model with an encoder decodes from its latents, and returns the path.
+
+    Args:
+      session: The session.
+      numbers: Numbers of the images.
+      step: Training step of the parameters.
+    """
     images, _ = _test_images(session, numbers)
     path = _path(session, "reconstructions", step, f"images_{numbers_in_name(numbers)}")
-    write_reconstructions(
+    return write_reconstructions(
         session.model,
         path,
         images,
@@ -139,7 +153,6 @@ def run_reconstruct(session: Session) -> None:
         caption=caption_of(session, step, "reconstructions of test images"),
         row_names=[f"image {number}" for number in numbers],
     )
-    _announce(session, [path])
 
 
 MODES = {

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from reproductions.driver.flags import FIELD_FLAGS, LOCAL_FLAGS, flag_names
+from reproductions.driver.stages import SHARES_STEPS, describe_stages, experiment_of_base, with_steps_of_stages
 from reproductions.experiment import Experiment, Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields, override, text_of, watching_fields
 from tfflows.data import ImageSource, canonical_name, dataset_spec, is_own, load_dataset, stored_image_shape
@@ -73,9 +74,7 @@ def overrides(reproduction: Reproduction, chosen: Experiment) -> dict[str, Any]:
       reproduction: The paper's reproduction.
       chosen: The experiment from `select_experiment`.
     """
-    base = reproduction.named_experiment(chosen.name)
-    if chosen.scale == "small" and base.scale == "paper":
-        base = reproduction.small(base)
+    base = experiment_of_base(reproduction, chosen)
     watching = watching_fields(type(chosen))
     return {
         field.name: text_of(getattr(chosen, field.name))
@@ -196,6 +195,9 @@ class Session:
             selected = override(reproduction.experiment_of(stored), flags.set)
             selected = dataclasses.replace(selected, dataset=canonical_name(selected.dataset, flags.data_dir))
             self.seed, self._init_from = stored["seed"], stored["init_from"]
+            self._shares_steps = False
+        else:
+            selected, self._shares_steps = with_steps_of_stages(reproduction, flags, selected, base)
         self.overrides = overrides(reproduction, selected)
         self._stages = reproduction.stages(selected)
         *self.earlier_stages, last = self._stages
@@ -203,6 +205,8 @@ class Session:
         self.experiment = self._stages[self.stage]
         if stored is None and self.stage == next(iter(self._stages)):
             self._say_what_runs()
+            if flags.mode == "train" and flags.stage == "all" and self.earlier_stages:
+                logging.info(describe_stages(self._stages))
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
         self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
         self.chief = is_chief(self.strategy)
@@ -220,7 +224,7 @@ class Session:
                 "Of the paper's experiments it is the one nearest in size, for images of %dx%d. --experiment chooses another.",
                 *[own.image_size] * 2,
             )
-        asked = {"dataset", "resize", *self._assigned}
+        asked = {"dataset", "resize", *self._assigned, *self.reproduction.steps_of_stages.values()}
         asked |= {field for flag, (field, _) in FIELD_FLAGS.items() if getattr(self.flags, flag) is not None} - {
             "image_size"
         }
@@ -243,9 +247,12 @@ class Session:
         prepare_workdir(self.workdir, **self._description(), create=False)
         steps, wanted = self.saved_steps(), self.experiment.num_steps
         if steps and steps[-1] > wanted:
+            more = f"--steps={steps[-1]} or more"
+            if self._shares_steps and self.flags.stage == "all":
+                more = "more --steps, which all stages share"
             raise ValueError(
-                f"The run in {self.workdir} is at step {steps[-1]}, beyond the {wanted} asked for. Give --steps={steps[-1]} or "
-                "more, or another --workdir."
+                f"The run in {self.workdir} is at step {steps[-1]}, beyond the {wanted} asked for. Give {more}, or another "
+                "--workdir."
             )
         self._check_rates(steps[-1] if steps else 0)
         for stage in self._earlier_experiments():
@@ -282,7 +289,7 @@ class Session:
     def _description(self):
         kind = type(self.experiment)
         # With a cool-down the schedule depends on the length of the run.
-        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
+        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set()) | {SHARES_STEPS}
         return {
             "experiment": self._described_as(self.experiment),
             "free_fields": free,
@@ -304,6 +311,7 @@ class Session:
             **dataclasses.asdict(experiment),
             "init_from": self._init_from,
             **({"init_raw": True} if self.flags.init_raw else {}),
+            **({SHARES_STEPS: True} if self._shares_steps else {}),
         }
 
     def _earlier_experiments(self):
@@ -324,7 +332,7 @@ class Session:
         """
         experiment = self._stages[stage]
         kind = type(experiment)
-        free = {*free_fields(kind), *self.reproduction.unused_by_stages.get(stage, ()), "init_from"}
+        free = {*free_fields(kind), *self.reproduction.unused_by_stages.get(stage, ()), "init_from", SHARES_STEPS}
         prepare_workdir(
             workdir,
             self._described_as(experiment),

@@ -1,16 +1,20 @@
 """`--mode=train`: training, then evaluation, samples and the record."""
 
 import contextlib
+import dataclasses
 import pathlib
+import re
 
 from reproductions.driver.captions import caption_of
 from reproductions.driver.checks import check_request
 from reproductions.driver.evaluate import evaluate_and_record
-from reproductions.driver.flags import temperatures
+from reproductions.driver.flags import image_numbers, temperatures
 from reproductions.driver.session import Session
+from reproductions.fields import text_of, watching_fields
+from reproductions.reporting.records import Record
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.evaluation import samples
-from tfflows.training import Execution, LoopSettings, Trainer
+from tfflows.training import Execution, LoopSettings, MetricLogger, Trainer
 from tfflows.training.trainer import TrainingSummary
 
 # Folder of pictures in the workdir.
@@ -98,7 +102,39 @@ def make_trainer(session: Session) -> Trainer:
             steps_per_execution=flags.steps_per_execution,
         ),
         describe_workdir=False,  # the session already did
+        hyperparameters=hyperparameters(session),
     )
+
+
+def hyperparameters(session: Session) -> dict[str, object]:
+    """Returns what TensorBoard's HParams page shows of a run: paper, stage, seed and the fields of the experiment."""
+    experiment = session.experiment
+    watching = {*watching_fields(type(experiment)), "num_steps"}  # the same run may be prolonged
+    fields = {
+        field.name: text_of(getattr(experiment, field.name))
+        for field in dataclasses.fields(experiment)
+        if field.name not in watching
+    }
+    plain = {name: value for name, value in fields.items() if isinstance(value, int | float | str)}
+    return {"paper": session.reproduction.paper, "stage": session.stage, "seed": session.seed, **plain}
+
+
+def final_values(record: Record, step: int) -> dict[str, object]:
+    """Returns what `metrics.jsonl` and TensorBoard are given of a result at the end of a run.
+
+    Args:
+      record: The result.
+      step: Number of steps done; the checkpoint that was measured may be an earlier one.
+    """
+    values = {"test_bits_per_dim": record.value, "test_bits_per_dim_standard_error": record.standard_error}
+    for split, own in {"validation": record.validation, "train": record.train}.items():
+        if own is not None:
+            values |= {
+                f"{split}_bits_per_dim": own["value"],
+                f"{split}_bits_per_dim_standard_error": own["standard_error"],
+            }
+    values |= {name: term["value"] for name, term in (record.terms or {}).items()}
+    return values if record.steps == step else {**values, "step": record.steps}
 
 
 def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None:
@@ -115,14 +151,36 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
     with (
         contextlib.nullcontext() if best else trainer.averages()
     ):  # a restored best checkpoint holds the averages already
-        evaluate_and_record(session, evaluator, step, hours=trained.seconds / 3600)
-        for path in write_samples(session, step):
-            print(f"samples: {path}", flush=True)
+        record = evaluate_and_record(session, evaluator, step, hours=trained.seconds / 3600)
+        with MetricLogger(session.workdir, trained.step, session.chief, is_end=True) as logger:
+            if record is not None:
+                logger.log_final(trained.step, final_values(record, trained.step))
+            paths = _write_reconstructions(session, step)  # before the samples, which say that a stage has ended
+            paths += write_samples(session, step)
+            for path in paths:
+                print(f"{'samples' if path.name.startswith('samples') else 'reconstructions'}: {path}", flush=True)
+            pictures = [path for path in paths if path.suffix == ".png" and path.is_file()]
+            logger.log_pictures(trained.step, {_tag(path): path for path in pictures})
     if session.chief and session.stage not in session.earlier_stages:
         print(
             f"next: the same command with --mode=sample, or tfflows.load({str(session.workdir)!r}) in Python",
             flush=True,
         )
+
+
+def _write_reconstructions(session, step):
+    """Writes reconstructions of the test images of --images, as far as there are any, and returns the path in a list."""
+    if not (session.chief and session.model.has_encoder):
+        return []
+    from reproductions.driver.pictures import reconstructions_of  # which other runs do not need
+
+    numbers = [number for number in image_numbers() if number < session.test_source.num_images]
+    return [reconstructions_of(session, numbers, step)] if numbers else []
+
+
+def _tag(path):
+    """Name of a picture in TensorBoard: the same at every end of a run, however many steps it has."""
+    return re.sub(r"_step_\d+", "", path.stem)
 
 
 def write_samples(session: Session, step: int) -> list[pathlib.Path]:

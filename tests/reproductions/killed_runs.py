@@ -239,7 +239,7 @@ def tail(directory, workdir):
 def files(workdir):
     """All files that matter, by path in the workdir."""
     paths = [path.relative_to(workdir) for path in sorted(workdir.rglob("*")) if path.is_file()]
-    return [path for path in paths if path.name != ".lock" and path.parent.name != "tensorboard"]
+    return [path for path in paths if path.name not in (".lock", "timings.json") and path.parent.name != "tensorboard"]
 
 
 def content(path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import logging
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tfflows.training.logs import MetricLogger, read_metrics
 
@@ -147,9 +148,13 @@ def test_without_tensorboard_metrics_jsonl_alone_is_written(tmp_path, monkeypatc
     monkeypatch.setattr("absl.logging.info", lambda text, *arguments: lines.append(text % arguments))
     log_steps(tmp_path, None, 3)
     log_steps(tmp_path, 2, 4)
-    assert [record["step"] for record in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    with MetricLogger(tmp_path, 4, hyperparameters={"width": 4}, is_end=True) as logger:
+        logger.log_histograms(4, lambda: pytest.fail("nobody sees them"))
+        logger.log_final(4, {"test_bits_per_dim": 3.5})
+        logger.log_pictures(4, {"grid": tmp_path / "grid.png"})
+    assert [record["step"] for record in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 4]
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
-    assert lines == ["TensorBoard is not installed: metrics go to metrics.jsonl alone."] * 2
+    assert lines == ["TensorBoard is not installed: metrics go to metrics.jsonl alone."] * 3
 
 
 def test_callbacks_get_what_is_logged(tmp_path):
@@ -179,3 +184,62 @@ def test_close_leaves_no_file_to_the_garbage_collector(tmp_path):
         warnings.simplefilter("always", ResourceWarning)
         logger.close()
     assert [str(warning.message) for warning in caught if "metrics.jsonl" in str(warning.message)] == []
+
+
+def summaries(workdir):
+    """`{(step, tag): [value]}` of all files, of each plugin's events as they are stored."""
+    found = {}
+    for path in (workdir / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                found.setdefault((event.step, value.tag), []).append(value)
+    return found
+
+
+def test_hyperparameters_are_those_of_the_last_start(tmp_path):
+    for start_step, width in ((None, 4), (2, 8)):
+        with MetricLogger(
+            tmp_path, start_step, hyperparameters={"width": width, "paper": "glow", "lu": True}
+        ) as logger:
+            logger.log((start_step or 0) + 2, {"bits_per_dim": 3.5})
+    (value,) = summaries(tmp_path)[0, "_hparams_/session_start_info"]
+    data = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    given = data.session_start_info.hparams
+    assert (given["width"].number_value, given["paper"].string_value, given["lu"].bool_value) == (8, "glow", True)
+    assert [record["step"] for record in read_metrics(tmp_path / "metrics.jsonl")] == [2, 4]
+
+
+def test_histograms_are_cut_as_scalars_are(tmp_path):
+    for start_step in (None, 2):
+        with MetricLogger(tmp_path, start_step) as logger:
+            for step in range((start_step or 0) + 2, 7, 2):
+                logger.log_histograms(step, lambda: {"scale": np.array([[0.0, 1.0, 1.0]])})
+                logger.log_histograms(step, dict)
+    found = summaries(tmp_path)
+    assert {key: len(values) for key, values in found.items()} == {(step, "scale"): 1 for step in (2, 4, 6)}
+    buckets = tf.make_ndarray(found[2, "scale"][0].tensor)
+    assert buckets[:, 2].sum() == 3 and buckets[0, 2] == 1 and buckets[-1, 1] == 1.0
+
+
+def test_what_ends_a_run_is_there_once(tmp_path):
+    """However often it ends, and after it was prolonged."""
+    picture = tmp_path / "grid.png"
+    picture.write_bytes(tf.io.encode_png(np.zeros([3, 5, 1], np.uint8)).numpy())
+    for start_step, last in ((None, 2), (2, 2), (2, 4)):
+        log_steps(tmp_path, start_step, last)
+        for _ in range(2):
+            with MetricLogger(tmp_path, last, is_end=True) as logger:
+                logger.log_final(last, {"test_bits_per_dim": 3.5})
+                logger.log_pictures(last, {"grid": picture})
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 4] and lines[-1] == {
+        "step": 4,
+        "final_test_bits_per_dim": 3.5,
+    }
+    found = {
+        key: values for key, values in summaries(tmp_path).items() if key[1] not in ("bits_per_dim", "learning_rate")
+    }
+    assert sorted(found) == [(0, "_hparams_/session_end_info"), (4, "final_test_bits_per_dim"), (4, "pictures/grid")]
+    assert all(len(values) == 1 for values in found.values())
+    width, height, png = found[4, "pictures/grid"][0].tensor.string_val
+    assert (width, height, png) == (b"5", b"3", picture.read_bytes())

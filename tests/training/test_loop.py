@@ -50,7 +50,7 @@ def tensorboard_of(workdir):
             event = tf.compat.v1.Event.FromString(record)
             for value in event.summary.value:
                 if value.tag not in TIMES:
-                    found.append((event.step, value.tag, float(tf.make_ndarray(value.tensor))))
+                    found.append((event.step, value.tag, tf.make_ndarray(value.tensor).tolist()))
     return sorted(found)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
-    from tfflows.bijectors.actnorm import ActNorm
+    from tfflows.bijectors.actnorm import ActNorm, actnorm_log_scales
     from tfflows.bijectors.base import (
         Bijector,
         broadcast_log_det,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "actnorm": ["ActNorm"],
+        "actnorm": ["ActNorm", "actnorm_log_scales"],
         "base": [
             "Bijector",
             "broadcast_log_det",

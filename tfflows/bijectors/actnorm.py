@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import actnorm
 from tfflows.tracing.gradients import INVERSE
+from tfflows.tracing.variables import public_children, walk
 
 FORMS = ("shift_then_scale", "scale_then_shift", "positive_scale_then_shift", "exp_scale_then_shift")
 
@@ -98,6 +99,11 @@ class ActNorm(Bijector):
         """Order of scale and shift, one of `FORMS`."""
         return self._form
 
+    @property
+    def effective_log_scale(self) -> tf.Tensor:
+        """What the log-determinant sums: the log-scale of each parameter, whatever the form in which it is stored."""
+        return self._effective_log_scale()
+
     def _effective_log_scale(self):
         if self._form == "exp_scale_then_shift":
             return tf.convert_to_tensor(self.log_scale)
@@ -171,6 +177,30 @@ class ActNorm(Bijector):
             self.scale.assign(tf.exp(log_scale))
             self.bias.assign(bias * tf.exp(log_scale))
         return super().initialize(y, condition)
+
+
+def actnorm_log_scales(module: Any) -> dict[str, tf.Tensor]:
+    """Returns the `effective_log_scale` of each `ActNorm` below a module by its path, such as `levels/0/steps/3/actnorm`.
+
+    Args:
+      module: A bijector, distribution or other module.
+
+    Example:
+      >>> from tfflows.bijectors import ActNorm, Chain, InvertibleConv
+      >>> from tfflows.bijectors.actnorm import actnorm_log_scales
+      >>> {name: scale.shape for name, scale in actnorm_log_scales(Chain([ActNorm([3]), InvertibleConv(3)])).items()}
+      {'bijectors/0': TensorShape([3])}
+    """
+    found = {}
+
+    def visit(value, path, place, number):
+        del place
+        if isinstance(value, ActNorm) and number is None:
+            found["/".join(map(str, path))] = value.effective_log_scale
+        return True
+
+    walk(module, public_children, visit)
+    return found
 
 
 _SCALE_THEN_SHIFT = {

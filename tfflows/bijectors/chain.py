@@ -17,6 +17,7 @@ from tfflows.bijectors.base import (
 from tfflows.bijectors.parts import at_place, check_bijectors, common_dtype
 from tfflows.tracing import gradients
 from tfflows.tracing.shared_blocks import SharedBlocks
+from tfflows.tracing.variables import count_as_done
 
 tfb = tfp.bijectors
 
@@ -155,6 +156,7 @@ class Chain(Bijector):
         for bijector, bijector_condition in zip(self.bijectors, conditions, strict=True):
             if isinstance(bijector, Bijector):
                 y = bijector.initialize(y, bijector_condition)
+                count_as_done(bijector)
             else:
                 y = inverse_and_log_det(bijector, y, bijector.inverse_min_event_ndims, bijector_condition)[0]
         return y

@@ -9,10 +9,16 @@ import tensorflow as tf
 
 from tfflows.data import ImageSource
 from tfflows.data.sources import reading
-from tfflows.devices.strategies import distributed_evaluation_batches, round_up_to_replicas, side_by_side
+from tfflows.devices.strategies import (
+    distributed_evaluation_batches,
+    is_chief,
+    round_up_to_replicas,
+    side_by_side,
+)
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import RowKeys, fold_in, row_keys
+from tfflows.progress import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +143,14 @@ class Evaluator:
     def values(self) -> np.ndarray:
         """What `measure` gives, in one pass over the split: float64 `[num_images, ...]`."""
         per_image = None
-        for batch in reading(self._source, self._batches):
-            values, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
-            if per_image is None:
-                per_image = np.full([self._source.num_images, *values.shape[1:]], np.nan)
-            real = mask > 0
-            per_image[index[real]] = values[real]
+        done, compiles = 0, self._evaluate_batch.experimental_get_tracing_count() == 0
+        with Task("evaluation", self._source.num_images, compiles, is_chief(self._strategy)) as task:
+            for batch in reading(self._source, self._batches):
+                values, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
+                if per_image is None:
+                    per_image = np.full([self._source.num_images, *values.shape[1:]], np.nan)
+                real = mask > 0
+                per_image[index[real]] = values[real]
+                done += int(real.sum())
+                task.update(done)
         return per_image

@@ -17,6 +17,7 @@ from tfflows.data.sources import reading
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec
 from tfflows.files import atomic_write
+from tfflows.progress import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,18 +136,19 @@ def _directions(model, source, names, positive_of, seed, batch_size, jit_compile
     num_positive, num_seen = np.zeros([len(names)], np.int64), 0
     num_read = 0
     batches = evaluation_batches(source, global_batch_size=codec.batch_size, seed=seed)
-    for batch in reading(source, batches):
-        latents = codec.encode_batch(batch["image"], batch["label"], seed, batch["index"][0])
-        latents = latents.reshape(len(latents), -1).astype(np.float64)
-        mask = batch["mask"].numpy()
-        rows = np.flatnonzero(mask & np.isfinite(latents).all(axis=1))
-        positive = positive_of(batch, rows)
-        positive_sum += positive.T.astype(np.float64) @ latents[rows]
-        total_sum += latents[rows].sum(axis=0)
-        num_positive += positive.sum(axis=0)
-        num_seen += len(rows)
-        num_read += int(mask.sum())
-        logging.log_every_n_seconds(logging.INFO, "Encoded %d of %d images.", 30, num_read, source.num_images)
+    with Task("encoding", source.num_images, compiles=True) as task:
+        for batch in reading(source, batches):
+            latents = codec.encode_batch(batch["image"], batch["label"], seed, batch["index"][0])
+            latents = latents.reshape(len(latents), -1).astype(np.float64)
+            mask = batch["mask"].numpy()
+            rows = np.flatnonzero(mask & np.isfinite(latents).all(axis=1))
+            positive = positive_of(batch, rows)
+            positive_sum += positive.T.astype(np.float64) @ latents[rows]
+            total_sum += latents[rows].sum(axis=0)
+            num_positive += positive.sum(axis=0)
+            num_seen += len(rows)
+            num_read += int(mask.sum())
+            task.update(num_read)
     if num_seen < num_read:
         logging.warning(
             "%d of %d images have latents that are not finite and were left out.", num_read - num_seen, num_read

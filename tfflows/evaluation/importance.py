@@ -163,7 +163,11 @@ class ImportanceEvaluator:
         save = functools.partial(save_log_weights, path, sums, described)
         saves = chief and path is not None
         progress = Progress(
-            self._num_images * self._num_samples, int(sums.counts.sum()), description="importance", chief=chief
+            self._num_images * self._num_samples,
+            int(sums.counts.sum()),
+            description="importance samples",
+            chief=chief,
+            compiles=self._evaluate_batch.experimental_get_tracing_count() == 0,
         )
         last_save = time.monotonic()
         with progress:

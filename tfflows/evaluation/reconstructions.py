@@ -11,6 +11,7 @@ from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.grids import captioned_grid, check_captions, join_caption
 from tfflows.evaluation.samples import write_png
 from tfflows.math.random import row_keys
+from tfflows.progress import Task
 
 COLUMNS = ("image", "f(z)", "sample")
 """What the columns show."""
@@ -51,7 +52,9 @@ def write_reconstructions(
     """
     check_captions(caption, row_names, len(images))
     reconstruct = tf.function(lambda images: model.reconstruct(images, row_keys(seed)), autograph=False)
-    columns = [images, *(column.numpy() for column in reconstruct(tf.constant(images)))]
+    with Task("reconstruction", len(images), compiles=True) as task:
+        columns = [images, *(column.numpy() for column in reconstruct(tf.constant(images)))]
+        task.update(len(images))
     rows = np.stack(columns, axis=1).reshape([-1, *images.shape[1:]])
     texts = {}
     if caption is not None:

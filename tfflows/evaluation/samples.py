@@ -23,6 +23,7 @@ from tfflows.evaluation.grids import (
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE, LatentCodec, is_conditional
 from tfflows.files import as_file_name, atomic_directory, atomic_file, atomic_write, remove_leftovers
 from tfflows.math.random import row_keys
+from tfflows.progress import Task
 from tfflows.tracing.finite import naming_singular
 
 _SUFFIXES = {"grid": ".png", "files": "", "npy": ".npy"}
@@ -176,24 +177,25 @@ def write_samples(
     row_names = [_row_name(number, class_names) for number in rows]
     of_class = "" if label is None else f"class {_class_name(label, class_names)}, "
     paths = []
-    for temperature in temperatures:
-        path = sample_path(directory, temperature, seed, num_samples, step, label, own_name, form)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        batches = draw(temperature)
-        if form == "grid":
-            images = np.concatenate(list(batches))
-            if caption is None:
-                grid = _sample_grid(images, num_columns, padding)
+    with Task("sampling", num_images * len(temperatures), compiles=True) as task:
+        for temperature in temperatures:
+            path = sample_path(directory, temperature, seed, num_samples, step, label, own_name, form)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            batches = _shown(draw(temperature), task)
+            if form == "grid":
+                images = np.concatenate(list(batches))
+                if caption is None:
+                    grid = _sample_grid(images, num_columns, padding)
+                else:
+                    says = f"{of_class}temperature {temperature:g}, seed {seed}"
+                    grid = _sample_grid(images, num_columns, padding, join_caption(caption, says), row_names)
+                write_png(path, grid)
             else:
-                says = f"{of_class}temperature {temperature:g}, seed {seed}"
-                grid = _sample_grid(images, num_columns, padding, join_caption(caption, says), row_names)
-            write_png(path, grid)
-        else:
-            remove_leftovers(path)
-            samples = (batch[:, -1] for batch in batches)
-            write = _write_files if form == "files" else _write_array
-            write(path, samples, [num_images, *model.image_shape.as_list()], labels)
-        paths.append(path)
+                remove_leftovers(path)
+                samples = (batch[:, -1] for batch in batches)
+                write = _write_files if form == "files" else _write_array
+                write(path, samples, [num_images, *model.image_shape.as_list()], labels)
+            paths.append(path)
     return paths
 
 
@@ -246,6 +248,13 @@ def _drawing(model, num_images, seed, labels, batch_size, jit_compile) -> Callab
             yield drawn.numpy()[: num_images - start]
 
     return batches
+
+
+def _shown(batches, task):
+    """Yields batches, and says how many images there are so far."""
+    for batch in batches:
+        task.advance(len(batch))
+        yield batch
 
 
 def _sample_grid(images, num_columns, padding, caption="", row_names=()):

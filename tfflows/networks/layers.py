@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import MASKED, causal_mask, check, convolve
 from tfflows.math.random import derive_seed
-from tfflows.tracing.variables import check_built
+from tfflows.tracing.variables import check_built, count_as_done
 
 # From the released MaCow: the standard deviation of v, what data-dependent init adds to a standard deviation, and what is added
 # to the norm of a masked kernel.
@@ -467,4 +467,6 @@ def call_layer(layer: keras.layers.Layer, *inputs: Any) -> tf.Tensor:
 
 def initialize_layer(layer: keras.layers.Layer, *inputs: Any) -> tf.Tensor:
     """Initializes a layer from data if it can do that, otherwise calls it; returns its output in both cases."""
-    return getattr(layer, "initialize", layer)(*inputs)
+    output = getattr(layer, "initialize", layer)(*inputs)
+    count_as_done(layer)
+    return output

@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows import progress
+
 
 def walk(
     value: Any,
@@ -407,6 +409,11 @@ def share_variables(source: Any, target: Any) -> None:
         if own[path][0] is not value and place is not None:
             attributes, attribute = place
             attributes[attribute] = own[path][0]
+
+
+def count_as_done(module: Any) -> None:
+    """Counts the variables of a module as done for the innermost task, if that is shown; see `tfflows.progress`."""
+    progress.count(lambda: [id(variable) for variable in map(as_variable, module.variables) if variable is not None])
 
 
 def count_parameters(module: Any) -> int:

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -15,6 +16,11 @@ from tfflows.files import atomic_write, first_line
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIRECTORY = "tensorboard"
+FINAL = "final_"
+"""Begins the names of what was measured after the last step."""
+
+_PICTURES = "pictures/"
+_HYPERPARAMETERS, _SESSION_END = "_hparams_/session_start_info", "_hparams_/session_end_info"
 
 
 class LogError(RuntimeError):
@@ -24,9 +30,10 @@ class LogError(RuntimeError):
 class MetricLogger:
     """Writes scalars to `metrics.jsonl` and to TensorBoard; to the former only if that package is not installed.
 
-    On construction both are cut at the step that was restored: what a killed run wrote after its last checkpoint is dropped, as
-    it will be written again. So, apart from times, a run with interruptions leaves the same lines as one without. For that, log
-    everything of a step, call `flush`, and then save the checkpoint of the step.
+    TensorBoard also gets histograms, pictures and hyper-parameters. On construction both are cut at the step that was restored:
+    what a killed run wrote after its last checkpoint is dropped, as it will be written again. So, apart from times, a run with
+    interruptions leaves the same lines as one without. For that, log everything of a step, call `flush`, and then save the
+    checkpoint of the step.
 
     Args:
       workdir: The working directory; created if need be. None: nothing is written, only callbacks are called.
@@ -34,6 +41,9 @@ class MetricLogger:
         no record stays.
       chief: Whether this process writes; the methods of other workers do nothing.
       callbacks: Each is called as `callback(step, scalars)` with the plain values of each `log`, after it is written.
+      hyperparameters: What TensorBoard's HParams page shows of the run, in place of what an earlier start of it gave: numbers,
+        truth values and strings by name.
+      is_end: Whether the end of the run is logged (`log_final`, `log_pictures`): what an earlier end left is dropped.
 
     Raises:
       LogError: Here and in each method, if the files cannot be written, such as on a full disk.
@@ -54,8 +64,10 @@ class MetricLogger:
         start_step: int | None,
         chief: bool = True,
         callbacks: Sequence[Callable[[int, Mapping], None]] = (),
+        hyperparameters: Mapping[str, object] | None = None,
+        is_end: bool = False,
     ) -> None:
-        self._file, self._writer, self._scalar_pb = None, None, None
+        self._file, self._writer = None, None
         self._callbacks = tuple(callbacks) if chief else ()
         if not chief or workdir is None:
             return
@@ -63,11 +75,16 @@ class MetricLogger:
         last = -1 if start_step is None else start_step
         with self._clear_errors():
             workdir.mkdir(parents=True, exist_ok=True)
-            cut_metrics(workdir / METRICS_FILE, last)
-            cut_tensorboard(workdir / TENSORBOARD_DIRECTORY, last)
-            self._scalar_pb = _find_scalar_pb()
-            if self._scalar_pb is not None:
+            cut_metrics(workdir / METRICS_FILE, last, (FINAL,) if is_end else ())
+            replaced = [
+                *([_HYPERPARAMETERS, _SESSION_END] if hyperparameters else []),
+                *([FINAL, _PICTURES, _SESSION_END] if is_end else []),
+            ]
+            cut_tensorboard(workdir / TENSORBOARD_DIRECTORY, last, replaced)
+            if _has_tensorboard():
                 self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIRECTORY))
+                if hyperparameters:
+                    self._write_summary(0, _summary_of_hyperparameters(hyperparameters))
             # Unbuffered: one write per line, so that a kill leaves at most one partial line.
             self._file = open(workdir / METRICS_FILE, "ab", buffering=0)  # noqa: SIM115 (stays open until `close`)
 
@@ -100,9 +117,52 @@ class MetricLogger:
             while view:
                 view = view[self._file.write(view) :]
             if self._writer is not None:
-                with self._writer.as_default(step=step):
-                    # One event for all of them: one op per scalar takes three times as long.
-                    tf.summary.experimental.write_raw_pb(_serialized_summary(record, self._scalar_pb))
+                self._write_summary(step, _summary_of_scalars(record))
+
+    def _write_summary(self, step, *parts):
+        """Writes one event of serialized summaries: messages that follow each other are one message."""
+        with self._writer.as_default(step=step):
+            # One event for all of them: one op per part takes three times as long.
+            tf.summary.experimental.write_raw_pb(b"".join(parts))
+
+    def log_histograms(self, step: int, values: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Writes the histogram of each array to TensorBoard.
+
+        Args:
+          step: Number of steps done.
+          values: Gives the arrays by name; called only if they are written.
+        """
+        if self._writer is None:
+            return
+        arrays = values()
+        if arrays:
+            with self._clear_errors():
+                self._write_summary(int(step), *(_summary_of_histogram(name, own) for name, own in arrays.items()))
+
+    def log_final(self, step: int, scalars: Mapping[str, object]) -> None:
+        """Logs what was measured after the last step, under names with `FINAL` in front, and that the run ended well.
+
+        Args:
+          step: Number of steps done.
+          scalars: As for `log`.
+        """
+        self.log(step, {f"{FINAL}{name}": value for name, value in scalars.items()})
+        if self._writer is not None:
+            with self._clear_errors():
+                self._write_summary(0, _summary_of_end())
+
+    def log_pictures(self, step: int, paths: Mapping[str, str | os.PathLike]) -> None:
+        """Shows PNG files in TensorBoard.
+
+        Args:
+          step: Number of steps done.
+          paths: The files by name.
+        """
+        if self._writer is None or not paths:
+            return
+        with self._clear_errors():
+            files = {name: pathlib.Path(path).read_bytes() for name, path in paths.items()}
+            self._write_summary(int(step), *(_summary_of_picture(name, png) for name, png in files.items()))
 
     def flush(self) -> None:
         """Makes sure that everything logged is on disk; call it before saving a checkpoint.
@@ -166,26 +226,39 @@ def read_metrics(path: str | os.PathLike) -> list[dict]:
     return [record for _, record in _read_lines(pathlib.Path(path))]
 
 
-def cut_metrics(path: str | os.PathLike, last_step: int) -> None:
-    """Drops the lines of steps after `last_step`, and lines that are not records, atomically."""
+def cut_metrics(path: str | os.PathLike, last_step: int, dropped: Sequence[str] = ()) -> None:
+    """Drops the lines of steps after `last_step`, and lines that are not records, atomically.
+
+    Args:
+      path: The file; nothing is done if there is none.
+      last_step: Last step whose lines stay.
+      dropped: Lines of which a name begins with one of these are dropped too.
+    """
     path = pathlib.Path(path)
     if not path.exists():
         return
-    kept = b"".join(line for line, record in _read_lines(path) if record["step"] <= last_step)
+    kept = b"".join(
+        line for line, record in _read_lines(path) if record["step"] <= last_step and not _begins(record, dropped)
+    )
     if kept != path.read_bytes():
         atomic_write(path, kept)
 
 
-def cut_tensorboard(directory: str | os.PathLike, last_step: int) -> None:
+def cut_tensorboard(directory: str | os.PathLike, last_step: int, dropped: Sequence[str] = ()) -> None:
     """Drops the events of steps after `last_step` from each event file, each file atomically.
 
     A file that was cut short by a kill keeps its whole records; one without any is removed.
+
+    Args:
+      directory: The directory of the files.
+      last_step: Last step whose events stay.
+      dropped: Events of which a tag begins with one of these are dropped too.
     """
     for leftover in pathlib.Path(directory).glob(".events.*.tmp"):  # of a cut that was killed
         leftover.unlink()
     for path in sorted(pathlib.Path(directory).glob("events.out.tfevents.*")):
         records, whole = _read_records(path)
-        kept = [record for record in records if _is_kept(record, last_step)]
+        kept = [record for record in records if _is_kept(record, last_step, dropped)]
         if whole and len(kept) == len(records) and any(map(_has_summary, kept)):
             continue
         if not any(map(_has_summary, kept)):
@@ -231,29 +304,70 @@ def _read_records(path):
     return records, True
 
 
-def _is_kept(record, last_step):
+def _is_kept(record, last_step, dropped):
     event = tf.compat.v1.Event.FromString(record)
-    return not event.HasField("summary") or event.step <= last_step
+    if not event.HasField("summary"):
+        return True
+    return event.step <= last_step and not _begins((value.tag for value in event.summary.value), dropped)
+
+
+def _begins(names, beginnings):
+    return bool(beginnings) and any(name.startswith(tuple(beginnings)) for name in names)
 
 
 def _has_summary(record):
     return tf.compat.v1.Event.FromString(record).HasField("summary")
 
 
-def _find_scalar_pb():
-    """TensorBoard's `scalar_pb`; None, with an info line in the log, if it is not installed."""
+def _has_tensorboard():
+    """Whether TensorBoard is installed; if not, an info line in the log says what follows."""
     try:
-        from tensorboard.plugins.scalar.summary import scalar_pb
+        import tensorboard.plugins.scalar.summary  # noqa: F401
     except ImportError:
         logging.info("TensorBoard is not installed: metrics go to %s alone.", METRICS_FILE)
-        return None
-    return scalar_pb
+        return False
+    return True
 
 
-def _serialized_summary(record, scalar_pb):
-    """The numbers of a record as one `Summary`: serialized messages that follow each other are one message."""
+def _summary_of_scalars(record):
+    """The numbers of a record as one serialized `Summary`."""
+    from tensorboard.plugins.scalar.summary import scalar_pb
+
     numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
     return b"".join(scalar_pb(name, value).SerializeToString() for name, value in numbers.items())
+
+
+def _summary_of_histogram(name, values):
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+    return histogram_pb(name, values).SerializeToString()
+
+
+def _summary_of_hyperparameters(hyperparameters):
+    from tensorboard.plugins.hparams import api
+
+    return api.hparams_pb(dict(hyperparameters)).SerializeToString()
+
+
+def _summary_of_end():
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    return summary.session_end_pb(api_pb2.STATUS_SUCCESS).SerializeToString()
+
+
+def _summary_of_picture(name, png):
+    """A PNG file as the image plugin stores it: width, height and the file, as strings."""
+    from tensorboard.plugins.image.metadata import create_summary_metadata
+
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))  # of the header
+    summary = tf.compat.v1.Summary()
+    value = summary.value.add(
+        tag=f"{_PICTURES}{name}",
+        tensor=tf.make_tensor_proto([str(width).encode(), str(height).encode(), png], tf.string),
+    )
+    # TensorBoard's message is of another class than TensorFlow's.
+    value.metadata.ParseFromString(create_summary_metadata(None, None).SerializeToString())
+    return summary.SerializeToString()
 
 
 def _as_plain(value):

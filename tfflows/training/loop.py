@@ -303,6 +303,7 @@ class Loop:
         self._strategy, self._settings = strategy, settings
         self._describe_not_finite = describe_not_finite
         self._metric_names, self._learning_rate = metric_names, learning_rate
+        self._is_compiled = False
         self._take_steps = make_several_steps(train_step, metric_names, settings.steps_per_execution)
 
     def run(
@@ -315,6 +316,7 @@ class Loop:
         logger: MetricLogger,
         checkpoints: RunCheckpoints,
         evaluation: Evaluation | None = None,
+        histograms: Callable[[], Mapping[str, np.ndarray]] = dict,
     ) -> dict[str, float]:
         """Takes steps until `num_steps` or until SIGTERM, and saves.
 
@@ -326,6 +328,7 @@ class Loop:
           logger: Open, continued at `state.step`.
           checkpoints: Where to save.
           evaluation: What `settings.evaluate_every` and `settings.keep_best` measure.
+          histograms: Gives arrays by name, whose histograms TensorBoard shows of each checkpoint.
 
         Returns:
           The last line that was logged; empty if there was none.
@@ -337,11 +340,23 @@ class Loop:
         settings, chief = self._settings, is_chief(self._strategy)
         any_worker = make_any_worker(self._strategy)
 
+        last_histograms = state.step
+
         def save():
+            nonlocal last_histograms
+            # Not where a run was stopped in between: one that goes on has no more of them than one that was not stopped.
+            is_due = state.step % settings.checkpoint_every == 0 or state.step == num_steps
+            if is_due and state.step != last_histograms:
+                logger.log_histograms(state.step, histograms)
+                last_histograms = state.step
             logger.flush()
             checkpoints.save(state)
 
-        with Progress(num_steps, state.step, batch_size, chief=chief) as progress, stop_on_sigterm() as stop:
+        compiles, self._is_compiled = not self._is_compiled and state.step < num_steps, True
+        with (
+            Progress(num_steps, state.step, batch_size, chief=chief, compiles=compiles) as progress,
+            stop_on_sigterm() as stop,
+        ):
             iterator = batches()
             metrics = StepMetrics(
                 state,

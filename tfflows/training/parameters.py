@@ -9,8 +9,10 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.data import ImageSource, training_batches
+from tfflows.devices.strategies import is_chief
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, row_keys
+from tfflows.progress import Task
 from tfflows.tracing.finite import NotFiniteError
 from tfflows.tracing.variables import named_variables
 from tfflows.training.moving_average import MovingAverage
@@ -269,7 +271,8 @@ def initialize_from_data(
     batches = training_batches(source, global_batch_size=batch_size, seed=seed, augmentation=augmentation)
     batch = next(iter(batches))
     try:
-        latents = model.initialize(batch["image"], batch["label"], fold_in(row_keys(seed), "initialize"))
+        with Task("initialization", len(model.variables), chief=is_chief(strategy)):
+            latents = model.initialize(batch["image"], batch["label"], fold_in(row_keys(seed), "initialize"))
     except NotFiniteError as error:
         error.locate(model)
         raise

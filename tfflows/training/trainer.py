@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.bijectors.actnorm import actnorm_log_scales
 from tfflows.data import ImageSource, as_source
 from tfflows.data.augmentation import check_augmentation
 from tfflows.data.sources import naming_damage
@@ -110,6 +111,7 @@ class Trainer:
         settings: LoopSettings | None = None,
         callbacks: Sequence[Callable[[int, Mapping], None]] = (),
         describe_workdir: bool = True,
+        hyperparameters: Mapping[str, object] | None = None,
     ) -> None:
         """Builds the optimizer, and the averages if there are any.
 
@@ -128,6 +130,7 @@ class Trainer:
           callbacks: Each is called as `callback(step, scalars)` with what is logged, in the process that writes.
           describe_workdir: Whether `fit` writes the settings to `workdir/experiment.json`, and refuses a workdir of other
             settings; False if the caller has called `prepare_workdir` with a description of its own.
+          hyperparameters: What TensorBoard's HParams page shows of the run: numbers, truth values and strings by name.
 
         Raises:
           TypeError: If the model is not an `ImageModel` or the optimizer is not one of Keras.
@@ -145,6 +148,7 @@ class Trainer:
         self._execution = Execution() if execution is None else execution
         self._seed, self._ema_decay = seed, ema_decay
         self._initialize, self._callbacks, self._describes = initialize, tuple(callbacks), describe_workdir
+        self._hyperparameters = hyperparameters
         self._chief = is_chief(self.strategy)
         self._metric_names = ["loss", "gradient_norm", *model.metric_names]
         with self.strategy.scope():
@@ -224,7 +228,7 @@ class Trainer:
             restored, state = self._start(checkpoints, source, augmentation, init_batch_size)
             if num_steps < state.step:
                 logging.warning("%d steps are done already, more than the %d asked for.", state.step, num_steps)
-            with MetricLogger(self.workdir, restored, self._chief, self._callbacks) as logger:
+            with MetricLogger(self.workdir, restored, self._chief, self._callbacks, self._hyperparameters) as logger:
                 metrics = self._loop(batch_size).run(
                     state,
                     lambda: self._batches(source, batch_size, augmentation, state.step),
@@ -233,6 +237,7 @@ class Trainer:
                     logger=logger,
                     checkpoints=checkpoints,
                     evaluation=evaluation,
+                    histograms=self._histograms,
                 )
             self._state = state
         return TrainingSummary(state.step, state.seconds, metrics)
@@ -380,6 +385,10 @@ class Trainer:
                 self._describe_not_finite,
             )
         return self._loops[batch_size]
+
+    def _histograms(self):
+        scales = actnorm_log_scales(self.model)
+        return {f"actnorm_log_scale/{name}": scale.numpy() for name, scale in scales.items()}
 
     def _describe_not_finite(self, batch):
         return described_or_not(

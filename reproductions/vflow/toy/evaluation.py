@@ -10,6 +10,7 @@ from reproductions.vflow.toy.bound import FlowParameters, importance_weighted, l
 from reproductions.vflow.toy.cells import IMPORTANCE_SAMPLES, TEST_POINTS, Cell
 from reproductions.vflow.toy.training import draw, draw_noise
 from tfflows.math.random import fold_in, row_keys
+from tfflows.progress import Task
 
 # Number of draws of z computed at once for all points; a hidden layer then stays below 100 MB.
 _DRAWS = 10
@@ -57,7 +58,11 @@ def log_weights(
 
     # Traced explicitly, because TensorFlow warns about functions that are created again for each cell.
     some = some.get_concrete_function(parameters, tf.TensorSpec([], tf.int64))
-    parts = [some(parameters, tf.constant(start, tf.int64)) for start in range(0, num_samples, _DRAWS)]
+    parts = []
+    with Task(f"{cell.name}: log-likelihood", num_samples) as task:
+        for start in range(0, num_samples, _DRAWS):
+            parts.append(some(parameters, tf.constant(start, tf.int64)))
+            task.update(min(start + _DRAWS, num_samples))
     return tf.concat(parts, axis=0)[:num_samples].numpy().astype(np.float64)
 
 

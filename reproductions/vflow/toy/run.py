@@ -6,6 +6,7 @@ A cell whose name ends with -normal has q(z|x) = N(0, I), and only p(x, z) is tr
 """
 
 import contextlib
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from absl import flags
 from reproductions.checkout import in_checkout
 from reproductions.vflow.toy.cells import ITERATIONS, NUM_SEEDS, parse_cells
 from reproductions.vflow.toy.study import DATASET, run_cells
+from tfflows import progress
 from tfflows.extras import MissingExtraError
 
 
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in draw_figures(values.iterations, values.seeds, values.workdir, _directory(values, "pictures")):
                 print(path)
             return 0
-        diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, _directory(values, "results"))
+        with progress.shown(pathlib.Path(values.workdir) / progress.TIMINGS_FILE):
+            diverged = run_cells(cells, values.iterations, values.seeds, values.workdir, _directory(values, "results"))
     except (flags.Error, ValueError, FileNotFoundError, FileExistsError, MissingExtraError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ from reproductions.vflow.toy.evaluation import evaluate
 from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord, file_name, path_of, write_log_likelihoods
 from reproductions.vflow.toy.progress import Progress
 from reproductions.vflow.toy.training import BLOCK, build_run
+from tfflows.progress import Task
 from tfflows.training.workdir import WorkdirError, lock_workdir
 
 PAPER, DATASET = "vflow", "checkerboard"
@@ -122,12 +123,17 @@ def train_cell(
     """Trains a cell up to `iterations` iterations, resuming from its directory; arguments as in `run_cell`."""
     progress = Progress(cell, seeds, iterations, directory)
     run = build_run(cell, seeds, iterations, BLOCK)
-    said = time.monotonic()
+    said, is_first = time.monotonic(), True
     while progress.iteration < iterations:
         begin, start = time.monotonic(), progress.iteration
         count = min(BLOCK, iterations - start)
-        state, losses = run(progress.state, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
-        losses = losses.numpy()
+        # Compiling is shown as a task; the iterations have lines of their own, see below.
+        with Task(f"{cell.name}: first iterations", count, compiles=is_first) as task:
+            state, losses = run(progress.state, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
+            losses = losses.numpy()
+            if is_first:
+                task.update(count)
+        is_first = False
         end = time.monotonic()
         progress.advance(state, count, losses, end - begin)
         if progress.iteration % _CHECKPOINT_EVERY == 0 or progress.iteration == iterations:

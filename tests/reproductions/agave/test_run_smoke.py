@@ -119,8 +119,12 @@ def test_stages(tmp_path, capsys, monkeypatch, request):
     run(*arguments(name, tmp_path, **changes), "--stage=vae", "--mode=evaluate", reproduction=AGAVE)
     assert f"{name}_vae" in capsys.readouterr().out
     run(*arguments(name, tmp_path, **changes), "--stage=vae", "--mode=reconstruct", "--images=0,2", reproduction=AGAVE)
-    assert [path.name for path in tmp_path.rglob("reconstructions*.png")] == [
-        "reconstructions_step_1_images_0_2_seed_0.png"
+    pictures = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("reconstructions*.png"))
+    # Training leaves those of the first two images.
+    assert pictures == [
+        "pictures/reconstructions_step_1_images_0_1_seed_0.png",
+        "vae/pictures/reconstructions_step_1_images_0_1_seed_0.png",
+        "vae/pictures/reconstructions_step_1_images_0_2_seed_0.png",
     ]
     with pytest.raises(
         ValueError, match="Unknown stage 'prior'; the stages of this experiment are: all, vae, pixelcnn, joint"

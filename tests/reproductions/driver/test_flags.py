@@ -53,6 +53,32 @@ def test_values_out_of_range_name_the_valid_ones(argument, message):
         pass
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["--mode=smaple"],
+            "Flag --mode=smaple: value should be one of <train|evaluate|sample|interpolate|manipulate|reconstruct>. Did you "
+            "mean 'sample'? --help shows the flags.",
+        ),
+        (["--strategy=tpu"], "<auto|one_device|mirrored|multi_worker>. --help shows the flags."),
+        (
+            ["--temperatur=1"],
+            "Unknown command line flag 'temperatur'. Did you mean: temperature? --help shows the flags.",
+        ),
+        (["--zzz"], "Unknown command line flag 'zzz'. --help shows the flags."),
+        (["--steps=0"], "Flag --steps=0: 0 is not a positive integer. --help shows the flags."),
+        (["--steps=a"], "Flag --steps=a: an integer is needed, not 'a'. --help shows the flags."),
+    ],
+)
+def test_a_mistyped_flag_is_one_line_with_what_was_meant(arguments, line, capsys):
+    with parsed([]), pytest.raises(SystemExit) as caught:
+        main._parse(["run.py", *arguments])
+    assert caught.value.code == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith(line)
+
+
 def test_an_unknown_flag_names_its_neighbours():
     with pytest.raises(flags.UnrecognizedFlagError, match="temperature"), parsed(["--temperatur=1"]):
         pass

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from reproductions.driver.evaluate import cautions
-from reproductions.reporting.records import load_records
+from reproductions.reporting.records import evaluation_curve, load_records
 from tests.reproductions.driver.running import TINY, exit_message, record_of, run
 from tfflows.data import load_dataset
 from tfflows.evaluation.image_files import file_bits_per_dim
@@ -34,7 +36,7 @@ def test_what_a_run_leaves(trained):
     lines = read_metrics(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6]
     assert {"bits_per_dim", "gradient_norm", "learning_rate", "seconds", "images_per_second"} <= set(lines[0])
-    assert len(list((workdir / "tensorboard").iterdir())) == 1
+    assert len(list((workdir / "tensorboard").iterdir())) == 2  # of the training and of its end
     steps = sorted(path.stem for path in (workdir / "checkpoints").glob("*.index"))
     assert steps == ["step-3", "step-6"]
     assert [path.name for path in (workdir / "pictures").iterdir()] == [
@@ -61,13 +63,47 @@ def test_the_best_of_the_test_evaluations_is_reported(trained):
     assert record["seed"] == 0 and record["batch_size"] == 8 and record["scale"] == "small"
 
 
+def test_the_final_evaluation_is_in_the_metrics_and_not_in_the_curve(trained):
+    workdir, _ = trained
+    record, lines = record_of(workdir), read_metrics(workdir / "metrics.jsonl")
+    best = {} if record["steps"] == 6 else {"final_step": record["steps"]}
+    names = ("final_test_bits_per_dim", "final_test_bits_per_dim_standard_error")
+    assert lines[-1] == {
+        "step": 6,
+        **dict(zip(names, (record["value"], record["standard_error"]), strict=True)),
+        **best,
+    }
+    assert [step for step, _ in evaluation_curve(lines)] == [2, 4, 6]
+
+
+def test_what_tensorboard_shows(trained):
+    workdir, _ = trained
+    shown = EventAccumulator(str(workdir / "tensorboard"), size_guidance={"tensors": 0})
+    shown.Reload()
+    plugins = {name: shown.PluginTagToContent(name) for name in ("scalars", "histograms", "images", "hparams")}
+    assert {"bits_per_dim", "test_bits_per_dim", "final_test_bits_per_dim"} <= set(plugins["scalars"])
+    (final,) = shown.Tensors("final_test_bits_per_dim")
+    np.testing.assert_allclose(tf.make_ndarray(final.tensor_proto), record_of(workdir)["value"], rtol=1e-6)
+    assert set(plugins["images"]) == {"pictures/samples_temperature_1.00_seed_0_images_2"}
+    (picture,) = shown.Tensors("pictures/samples_temperature_1.00_seed_0_images_2")
+    (png,) = (workdir / "pictures").glob("samples*.png")
+    assert picture.tensor_proto.string_val[2] == png.read_bytes() and picture.step == 6
+    (scales,) = plugins["histograms"]
+    assert scales.startswith("actnorm_log_scale/") and [event.step for event in shown.Tensors(scales)] == [3, 6]
+    assert set(plugins["hparams"]) == {"_hparams_/session_start_info", "_hparams_/session_end_info"}
+    data = plugin_data_pb2.HParamsPluginData.FromString(plugins["hparams"]["_hparams_/session_start_info"])
+    given = data.session_start_info.hparams
+    assert given["paper"].string_value == "glow" and given["width"].number_value == 4
+    assert given["conditional"].WhichOneof("kind") == "bool_value" and "evaluate_every" not in given
+
+
 def test_the_same_command_again_reports_the_same(copied, capsys):
     workdir, arguments = copied
-    before = record_of(workdir)
+    before, logged = record_of(workdir), read_metrics(workdir / "metrics.jsonl")
     run(*arguments)
     assert record_of(workdir)["value"] == before["value"]
     assert "verdict" in capsys.readouterr().out
-    assert len(read_metrics(workdir / "metrics.jsonl")) == 6
+    assert read_metrics(workdir / "metrics.jsonl") == logged
 
 
 def test_evaluate_prints_the_comparison_and_writes_the_record(copied, capsys, tmp_path):

@@ -20,6 +20,7 @@ from tfflows.math.gating import concat_elu
 from tfflows.math.shapes import sizes_of
 from tfflows.networks.pixelcnn.kernels import Kernels, by_column
 from tfflows.networks.pixelcnn.network import PixelCNN
+from tfflows.tracing.reports import reporting
 
 
 def cached_sample(
@@ -160,6 +161,7 @@ class _Sampler:
                 pairs = zip(tf.nest.flatten(carried), tf.nest.flatten(start[1]), strict=True)
                 carried = tf.nest.pack_sequence_as(start[1], [_with_shape_of(tensor, like) for tensor, like in pairs])
                 rows = rows.write(index, row)
+                reporting(row, index, height, self._batch)
             return number + 1, carried, rows
 
         rows = tf.TensorArray(tf.float32, height, element_shape=[width, self._static_batch, self._network.channels])
