@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import tfflows
+from reproductions.driver.start_up import start_up
 from tfflows.papers import list_papers, load_paper, package_of
 
 _USAGE_ERROR = 2
@@ -24,16 +25,18 @@ class Command:
     Attributes:
       module: Module with a function `main(arguments) -> exit status`, called with what follows the command's name.
       summary: What it does, for `--help`.
+      computes: Whether it needs TensorFlow.
     """
 
     module: str
     summary: str
+    computes: bool = True
 
 
 COMMANDS = {
     "export": Command("reproductions.export_model", "Write a trained model as a SavedModel."),
     "import": Command("reproductions.import_weights", "Make a workdir of weights under the authors' names."),
-    "list": Command("reproductions.list_papers", "List the papers and the trained models."),
+    "list": Command("reproductions.list_papers", "List the papers and the trained models.", computes=False),
 }
 
 
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     papers = list_papers()
     if name in COMMANDS:
+        if COMMANDS[name].computes:
+            start_up()
         return importlib.import_module(COMMANDS[name].module).main(rest)
     if name in papers:
         return _run_paper(name, rest)

@@ -90,9 +90,10 @@ def test_list_names_the_papers_and_the_models(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "  none"
 
 
-def test_help_imports_no_tensorflow():
+@pytest.mark.parametrize("argument", ["--help", "list"])
+def test_what_is_text_imports_no_tensorflow(argument):
     code = (
-        "import sys; from reproductions.command import main; main(['--help']);"
+        f"import sys; from reproductions.command import main; main(['{argument}']);"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'numpy')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

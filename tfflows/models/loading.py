@@ -1,18 +1,17 @@
 """Loads trained models: from the working directory of a run, or by name from a folder of models."""
 
-import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tfflows.distributions.image_model import ImageModel
 from tfflows.extras import require
 from tfflows.files import read_json
 from tfflows.interop.sources import read_source
+from tfflows.models.catalog import MODELS_DIRECTORY, RECORD_FILE, WEIGHTS_FILE
 from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
 from tfflows.models.model import Model
-from tfflows.models.saving import RECORD_FILE, WEIGHTS_FILE
 from tfflows.papers import Paper, load_paper
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
@@ -21,74 +20,6 @@ from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, read_experim
 
 CHECKPOINTS = ("latest", "best")
 _STEP = re.compile(r"step-(\d+)(\.index)?")
-# The models of a checkout of the repository; an installed package has none.
-_MODELS = pathlib.Path(__file__).resolve().parents[2] / "results" / "models"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelEntry:
-    """A trained model that `load` finds by its name.
-
-    Attributes:
-      name: The name.
-      paper: Short name of the paper whose model it is.
-      dataset: Data set that it was trained on.
-      bits_per_dim: Measured on the test images.
-      standard_error: Of `bits_per_dim`, over the images.
-      parameters: Number of trained parameters.
-      steps: Number of training steps.
-      path: Its directory.
-    """
-
-    name: str
-    paper: str
-    dataset: str
-    bits_per_dim: float
-    standard_error: float
-    parameters: int
-    steps: int
-    path: pathlib.Path
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.paper} on {self.dataset}, {self.bits_per_dim:.3f} bits/dim, {self.parameters:,} parameters"
-
-
-def list_models(models_dir: str | os.PathLike | None = None) -> tuple[ModelEntry, ...]:
-    """The trained models that `load` finds by name and that were measured, in alphabetical order.
-
-    Args:
-      models_dir: Directory with one folder a model; default: `results/models` of the checkout that this package is part of.
-
-    Returns:
-      Their entries; none if the directory does not exist.
-
-    Raises:
-      ValueError: If the record of a model cannot be read.
-
-    Example:
-      >>> import tfflows
-      >>> tfflows.list_models("no_such_directory")
-      ()
-    """
-    return tuple(_entries(_MODELS if models_dir is None else pathlib.Path(models_dir)))
-
-
-def _entries(directory) -> Iterator[ModelEntry]:
-    for weights in sorted(directory.glob(f"*/{WEIGHTS_FILE}")):
-        path = weights.parent
-        if not (path / RECORD_FILE).exists():
-            continue
-        record = read_json(path / RECORD_FILE)
-        yield ModelEntry(
-            path.name,
-            record["paper"],
-            record["dataset"],
-            record["value"],
-            record["standard_error"],
-            record["parameters"],
-            record["steps"],
-            path,
-        )
 
 
 def load(
@@ -172,7 +103,7 @@ def _find(model, models_dir):
     path = pathlib.Path(model)
     if (path / EXPERIMENT_FILE).exists():
         return path
-    directory = _MODELS if models_dir is None else pathlib.Path(models_dir)
+    directory = MODELS_DIRECTORY if models_dir is None else pathlib.Path(models_dir)
     names = [entry.parent.name for entry in sorted(directory.glob(f"*/{WEIGHTS_FILE}"))]
     if str(model) in names:
         return directory / str(model)

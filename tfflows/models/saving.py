@@ -9,12 +9,10 @@ from typing import Any
 from tfflows.distributions.image_model import ImageModel
 from tfflows.extras import require
 from tfflows.files import atomic_write, check_is_directory
+from tfflows.models.catalog import RECORD_FILE, WEIGHTS_FILE
 from tfflows.models.description import ModelDescription
 from tfflows.tracing.variables import named_variables
 from tfflows.training.workdir import EXPERIMENT_FILE
-
-WEIGHTS_FILE = "weights.safetensors"
-RECORD_FILE = "record.json"
 
 
 def save(
