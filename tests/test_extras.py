@@ -50,7 +50,8 @@ def test_what_is_missing_inside_of_a_package_is_another_error(tmp_path, monkeypa
 )
 def test_each_use_names_its_extra(package, extra, use, tmp_path, monkeypatch):
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "1.png").write_bytes(b"")
+    for name in ("1.png", "2.png"):
+        (tmp_path / "train" / name).write_bytes(b"")
     (tmp_path / "weights.safetensors").write_bytes(b"")
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.setitem(sys.modules, name, None)

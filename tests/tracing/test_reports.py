@@ -43,6 +43,7 @@ def test_each_turn_of_a_loop_reports_in_order(parts):
     np.testing.assert_array_equal(told, silent)
 
 
+@pytest.mark.slow
 def test_rows_of_pixels_report_and_are_the_same(parts):
     network = PixelCNN(4, 10 * 2, 1, seed=0)
     uniforms = np.random.default_rng(0).uniform(0.01, 0.99, [3, 8, 8, 5]).astype(np.float32)

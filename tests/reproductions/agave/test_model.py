@@ -246,7 +246,7 @@ def test_bad_settings_are_refused(changes, message):
     [
         ({"conditional": True}, SHAPE, "conditional"),
         ({"vae_depth": 4}, SHAPE, "must be a multiple of 16"),
-        ({"model": "pixelcnn"}, [8, 8, 1], "three"),
+        ({"model": "pixelcnn"}, [8, 8, 2], "1 or 3 channels"),
         ({"vae_width": 3}, SHAPE, "one number of channels must divide the other"),
     ],
 )
