@@ -48,7 +48,7 @@ def check_named(paper, name):
     assert f"/{name}".startswith(f"/{path}/"), (name, sentence)
 
 
-@pytest.mark.parametrize("paper", slow_but(["glow", "vflow"], PAPERS))
+@pytest.mark.parametrize("paper", slow_but(["glow"], PAPERS))
 def test_the_layer_is_named(paper):
     names = list(built(paper)[1])
     check_named(paper, names[len(names) // 2])

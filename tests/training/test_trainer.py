@@ -40,6 +40,7 @@ def values_of(trainer):
     return {name: variable.numpy() for name, variable in trainer.parameters.variables.items()}
 
 
+@pytest.mark.slow
 def test_calls_one_after_the_other_and_new_trainers_end_as_one_call(tmp_path):
     arguments = {"batch_size": 8, "labels": LABELS}
     settings = LoopSettings(log_every=2)

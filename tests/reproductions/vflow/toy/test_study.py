@@ -48,6 +48,7 @@ def test_what_is_no_cell_is_named(name):
         parse_cells([name])
 
 
+@pytest.mark.slow
 def test_command_writes_a_record_once_and_goes_on_where_it_was(short_blocks, tmp_path, capsys, monkeypatch):
     whole, cut = (["run.py", "--cells=1x2", "--iterations=10", "--seeds=2", f"--workdir={tmp_path / name}",
                    f"--results_dir={tmp_path / name / 'obtained'}"] for name in ("whole", "cut"))  # fmt: skip
