@@ -46,7 +46,9 @@ def test_a_method_that_a_model_lacks_is_named(method, arguments):
 @pytest.mark.parametrize(("num_components", "channels", "filters"), [(2, 3, 20), (1, 1, 3)])
 def test_filters_and_colours_that_do_not_fit_the_mixture(num_components, channels, filters):
     network = PixelCNN(4, filters=10, num_blocks=1)
-    with pytest.raises(ValueError, match=f"need a network of {channels} channels with {filters} filters, got 3 channels"):
+    with pytest.raises(
+        ValueError, match=f"need a network of {channels} channels with {filters} filters, got 3 channels"
+    ):
         PixelCNNImages(network, num_components=num_components, image_shape=[4, 4, channels])
 
 
