@@ -28,7 +28,7 @@ EXTRAS = {
     "lsun": {"lmdb", "pillow"},
     "reproductions": {
         *("lmdb", "pillow", "safetensors"),
-        *("matplotlib", "pandas", "scikit-learn", "tensorboard", "tqdm"),
+        *("matplotlib", "pandas", "scikit-learn", "scipy", "tensorboard", "tqdm"),
     },
 }
 

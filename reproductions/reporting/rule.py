@@ -113,7 +113,7 @@ def paired_difference(
       >>> study = {"a": {0: 4.9, 1: 5.0}, "b": {0: 4.7, 1: 4.8}, "c": {0: 4.6, 1: 4.72}}
       >>> found = paired_difference({0: 0.2, 1: 0.2}, study, image_error=0.001)
       >>> print(f"{found.value:.2f} +- {found.standard_error:.4f}, df {found.degrees_of_freedom}, p {found.p_value:.4f}")
-      0.20 +- 0.0083, df 2, p 0.0017
+      0.20 +- 0.0082, df 2, p 0.0017
     """
     differences = np.array(list(seed_differences.values()), np.float64)
     if len(differences) < 2 or not np.isfinite([*differences, image_error]).all():
