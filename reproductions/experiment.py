@@ -350,11 +350,19 @@ def halvings_of(height: int, width: int, at_most: int | None = None) -> int:
       width: Width in pixels.
       at_most: The result's upper bound; None for none.
 
+    Raises:
+      ValueError: If a side is odd.
+
     Example:
       >>> from reproductions.experiment import halvings_of
       >>> [halvings_of(side, side) for side in (8, 28, 32, 48, 64, 256)]
       [1, 2, 3, 3, 4, 6]
     """
+    if height % 2 or width % 2:
+        even = max(4, min(height, width) // 4 * 4)
+        raise ValueError(
+            f"Images of {height}x{width} pixels cannot be halved: give --image_size={even}, or crop or resize them."
+        )
     halvings = 1
     while (at_most is None or halvings < at_most) and not any(
         side % 2 ** (halvings + 1) or side < 4 * 2 ** (halvings + 1) for side in (height, width)

@@ -26,7 +26,7 @@ from tfflows.models.description import ModelDescription, describe_from_experimen
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import evaluated_names
-from tfflows.training.workdir import EXPERIMENT_FILE, described_workdir, prepare_workdir, read_experiment
+from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, described_workdir, prepare_workdir, read_experiment
 
 # What was read of own images, in the workdir.
 IMAGES_FILE = "images.json"
@@ -255,8 +255,27 @@ class Session:
                 "--workdir."
             )
         self._check_rates(steps[-1] if steps else 0)
+        self._check_images_are_those_of_before()
         for stage in self._earlier_experiments():
             self.check_stage(stage, self.workdir / stage)
+
+    def _check_images_are_those_of_before(self):
+        """Raises WorkdirError if own images have another shape than `model.json` says, or a conditional model's other classes."""
+        before = read_description(self.workdir)
+        if before is None or self.is_elsewhere or not is_own(self.experiment.dataset):
+            return
+        now = self.model_description
+        if tuple(now.image_shape) != tuple(before.image_shape):
+            raise WorkdirError(
+                f"The model in {self.workdir} takes images of shape {tuple(before.image_shape)}, and {self.experiment.dataset} "
+                f"now has images of {tuple(now.image_shape)}. Put the images back, or give another directory."
+            )
+        if self.experiment.conditional and tuple(now.class_names) != tuple(before.class_names):
+            raise WorkdirError(
+                f"The model in {self.workdir} was trained on the classes {', '.join(before.class_names)}, and "
+                f"{self.experiment.dataset} now has {', '.join(now.class_names)}. Name the class folders as they were, or give "
+                "another directory."
+            )
 
     def _check_rates(self, step):
         """Raises ValueError if the learning rate of a step that is done differs from that of the workdir."""
@@ -436,9 +455,10 @@ class Session:
         dataset = dataset or self.experiment.dataset
         size = self.experiment.image_size
         own = is_own(dataset)
-        how = self.experiment.resize
+        how, share = self.experiment.resize, self.experiment.test_share
         if own and dataset != self.experiment.dataset:
             how, size = self.flags.resize or "none", self.image_shape[0]
+            share = self.flags.test_share or share
         source = load_dataset(
             dataset,
             split,
@@ -446,7 +466,7 @@ class Session:
             image_size=None if own and how == "none" else size,
             attributes_file=self.flags.attributes,
             resize=how,
-            test_share=self.experiment.test_share,
+            test_share=share,
             strict=self.flags.strict,
             **kwargs,
         )

@@ -62,11 +62,12 @@ def test_images_are_resized_and_a_validation_split_is_held_out(tmp_path):
         ({"x_train": np.moveaxis(IMAGES, -1, 1)}, r"np.moveaxis"),
         ({"x_train": IMAGES.reshape(30, -1)}, "uint8 images"),
         ({"x_train": IMAGES, "y_train": LABELS[:5]}, "y_train .* 30 integers"),
+        ({"images": IMAGES, "labels": LABELS * 2**31}, "integers from 0 to 2"),
         ({"x_test": IMAGES}, "no training images: it holds x_test"),
         ({"x_train": IMAGES, "y_train": LABELS % 2, "x_test": IMAGES, "y_test": LABELS}, "has label 2 in its test"),
         (b"no archive", "cannot be read as a NumPy file"),
     ],
-    ids=["float", "channels first", "flat", "labels", "no training", "unknown label", "no archive"],
+    ids=["float", "channels first", "flat", "labels", "large labels", "no training", "unknown label", "no archive"],
 )
 def test_what_is_not_such_a_file_is_refused(tmp_path, content, part):
     path = tmp_path / "mine.npz"

@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch):
     assert source.num_images == len(names) and source.image_shape == (24, 24, 3)
     skipped = {line.split(" ")[0]: line for line in source.skipped}
     assert set(skipped) == {f"train/{name}.png" for name in ("empty", "narrow", "text", "truncated")}
-    assert "40x8 pixels are too few for 24" in skipped["train/narrow.png"]
+    assert "40x8 pixels are too few for 24: give a smaller" in skipped["train/narrow.png"]
     assert "6 images of 24x24x3, 4 skipped: train/empty.png (cannot be read" in source.report()
     assert (source.images[names.index("moving.gif")] == [90, 100, 110]).all()  # its first frame
     hidden = source.images[names.index("rgba_hidden_magenta.png")]
@@ -204,3 +204,15 @@ def test_avif_is_read_where_pillow_can(tmp_path):
     assert features.check("avif"), "the tests need a Pillow with AVIF"
     photographs(tmp_path, sizes=[(32, 32)], modes=["RGB"] * 6, suffixes=["avif"])
     assert load_dataset(f"folder:{tmp_path}", "train", test_share=0.5).image_shape == (32, 32, 3)
+
+
+def test_splits_in_capitals_and_links_to_folders(tmp_path):
+    for name in ("Train", "TEST"):
+        write_pngs(tmp_path / "own" / name / "cats", random_images(3, 4, 4, 3))
+    write_pngs(tmp_path / "elsewhere", random_images(2, 4, 4, 3, seed=1))
+    (tmp_path / "own" / "Train" / "dogs").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "own" / "Train" / "cats" / "back").symlink_to(tmp_path / "own" / "Train")
+    source = load_dataset(f"folder:{tmp_path / 'own'}", "train")
+    assert source.num_images == 5 and source.class_names == ("cats", "dogs")
+    np.testing.assert_array_equal(source.images[3:], random_images(2, 4, 4, 3, seed=1))
+    assert load_dataset(f"folder:{tmp_path / 'own'}", "test").num_images == 3

@@ -160,9 +160,10 @@ def _pair(spec, stored, names):
         )
     if labels is None:
         return images, None
-    if labels.size != len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+    in_range = np.issubdtype(labels.dtype, np.integer) and labels.size and 0 <= labels.min() <= labels.max() < 2**31
+    if labels.size != len(images) or not in_range:
         raise ValueError(
-            f"{found[1]} of {spec.name} must be {len(images)} integers of at least 0, one per image, got {labels.dtype} "
+            f"{found[1]} of {spec.name} must be {len(images)} integers from 0 to 2^31 - 1, one per image, got {labels.dtype} "
             f"{list(labels.shape)}."
         )
     return images, labels.reshape(-1).astype(np.int32)

@@ -58,7 +58,10 @@ def load(
     headers, skipped = _headers(path for each in pools.values() for path in each.paths)
     if own.resize != "none":
         small = {path for path, header in headers.items() if header.short_side < own.image_size}
-        skipped |= {path: f"{headers[path].sides} pixels are too few for {own.image_size}" for path in small}
+        skipped |= {
+            path: f"{headers[path].sides} pixels are too few for {own.image_size}: give a smaller image size"
+            for path in small
+        }
         headers = {path: header for path, header in headers.items() if path not in small}
     skipped = {path: skipped[path] for path in pool.paths if path in skipped}
     _refuse_if(own.strict, skipped)
@@ -132,7 +135,7 @@ def _places(origin, data_dir):
 
 def _find(places):
     found = [place for place in places if place.is_dir()]
-    return next((place for place in found if (place / "train").is_dir()), next(iter(found), None))
+    return next((place for place in found if "train" in _split_directories(place)), next(iter(found), None))
 
 
 def _open(spec, data_dir, test_share):
@@ -141,18 +144,13 @@ def _open(spec, data_dir, test_share):
     root = _find(looked_in)
     if root is None:
         raise DatasetNotFoundError(spec.name, looked_in, spec.prepare.replace("DIRECTORY", spec.origin))
-    if (root / "train").is_dir():
-        stored = {"train": "train", "test": "test"}
-        stored["val"] = next((name for name in _VALIDATION if (root / name).is_dir()), "val")
-        pools = {
-            name: _Pool(root / directory, _image_paths(root / directory))
-            for name, directory in stored.items()
-            if (root / directory).is_dir()
-        }
+    directories = _split_directories(root)
+    if "train" in directories:
+        pools = {name: _Pool(directory, _image_paths(directory)) for name, directory in directories.items()}
     else:
-        lonely = [name for name in ("test", *_VALIDATION) if (root / name).is_dir()]
-        if lonely:
-            raise ValueError(f"{root} has {lonely[0]}/ and no train/: put the training images into {root / 'train'}.")
+        if directories:
+            lonely = next(iter(directories.values())).name
+            raise ValueError(f"{root} has {lonely}/ and no train/: put the training images into {root / 'train'}.")
         pools = {"train": _Pool(root, _image_paths(root))}
     for pool in pools.values():
         if not pool.paths:
@@ -171,6 +169,14 @@ def _open(spec, data_dir, test_share):
     }
 
 
+def _split_directories(root):
+    """The directories of `train`, `test` and `val`, or those of them that there are, in small or capital letters."""
+    found = {path.name.lower(): path for path in sorted(root.iterdir(), reverse=True) if path.is_dir()}
+    validation = next((name for name in _VALIDATION if name in found), "val")
+    names = {"train": "train", "test": "test", "val": validation}
+    return {pool: found[name] for pool, name in names.items() if name in found}
+
+
 def _hint_at_files(directory: pathlib.Path) -> str:
     suffixes = sorted({path.suffix.lower() for path in directory.rglob("*") if path.is_file()} - {""})
     if not suffixes:
@@ -179,13 +185,16 @@ def _hint_at_files(directory: pathlib.Path) -> str:
 
 
 def _image_paths(directory: pathlib.Path) -> list[pathlib.Path]:
-    found = [
-        path
-        for path in sorted(directory.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.is_dir()
-        and not any(_is_hidden(part) for part in path.relative_to(directory).parts)
-    ]
+    found = []
+    seen = set()  # a link may lead back to where it is
+    for place, directories, files in os.walk(directory, followlinks=True):
+        real = os.path.realpath(place)
+        directories[:] = [] if real in seen else [name for name in directories if not _is_hidden(name)]
+        if real not in seen:
+            paths = (pathlib.Path(place, name) for name in files if not _is_hidden(name))
+            found += [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+        seen.add(real)
+    found.sort()
     for path in found:
         if not path.is_file():  # reading from a pipe would wait for ever
             raise ValueError(f"{path} is no regular file, or a link to none; remove it.")
@@ -240,7 +249,7 @@ def _in_parallel(function, paths):
 def _refuse_if(strict: bool, skipped: Mapping[pathlib.Path, str]) -> None:
     if strict and skipped:
         path, reason = next(iter(skipped.items()))
-        others = f", and so can {len(skipped) - 1} others" if len(skipped) > 1 else ""
+        others = f", nor can {len(skipped) - 1} others be used" if len(skipped) > 1 else ""
         raise ValueError(
             f"{path} {reason}{others}. Mend or remove them, or leave out --strict (or strict=True) to skip them."
         )

@@ -17,6 +17,7 @@ from reproductions.vflow.reproduction import VFLOW
 from tests.data_pipeline.stored_sets import random_images, write_pngs
 from tests.reproductions.driver.running import TINY, exit_message, parsed, run
 from tfflows.data import canonical_name
+from tfflows.training.workdir import WorkdirError
 
 ARGUMENTS = (*(argument for argument in TINY if "digits" not in argument), "--steps=1", "--batch_size=2")
 
@@ -143,3 +144,29 @@ def test_what_was_left_out_is_said_and_kept(tmp_path, caplog):
     assert "1 skipped: train/broken.png" in caplog.text and "reduced to 8x8 pixels" in caplog.text
     with parsed((*given, "--strict")), pytest.raises(ValueError, match=r"broken\.png cannot be read.*Mend or remove"):
         _ = Session(GLOW, flags.FLAGS).train_source
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_classes_that_were_renamed_are_refused_where_they_matter(tmp_path, conditional):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            write_pngs(tmp_path / "images" / split / name, random_images(2, 8, 8, 3))
+    given = (*ARGUMENTS, f"--dataset=folder:{tmp_path / 'images'}", f"--set=conditional={str(conditional).lower()}")
+    with parsed((*given, f"--workdir={tmp_path / 'run'}")):
+        session = Session(GLOW, flags.FLAGS)
+        with session.described():
+            (tmp_path / "run" / "checkpoints").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "images" / split / "cat").rename(tmp_path / "images" / split / "zebra")
+    with parsed((*given, f"--workdir={tmp_path / 'run'}")):
+        if conditional:
+            with pytest.raises(WorkdirError, match=r"trained on the classes cat, dog, and .* now has dog, zebra"):
+                Session(GLOW, flags.FLAGS).check_workdir()
+        else:
+            Session(GLOW, flags.FLAGS).check_workdir()
+
+
+def test_odd_sizes_say_which_size_to_give(tmp_path):
+    given = (f"--dataset=folder:{make_folder(tmp_path / 'images', size=27)}", f"--workdir={tmp_path / 'run'}")
+    with parsed(given), pytest.raises(ValueError, match="--image_size=24"):
+        Session(GLOW, flags.FLAGS)
