@@ -9,7 +9,6 @@ import sys
 from absl import app, flags, logging
 
 from reproductions.driver.flags import define_flags
-from reproductions.driver.help import help_text
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
 from tfflows import progress
@@ -38,6 +37,8 @@ def main(reproduction: Reproduction) -> None:
     """
     define_flags()
     if {"--help", "-help", "-h"} & set(sys.argv[1:]):
+        from reproductions.driver.help import help_text
+
         print(help_text(reproduction.title, _program(reproduction)))
         return
     # `--helpfull` and `--helpshort` print the documentation and the flags of the main module.

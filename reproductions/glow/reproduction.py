@@ -2,7 +2,6 @@
 
 from reproductions.experiment import Reproduction, deferred
 from reproductions.glow.experiments import EXPERIMENTS, at_size, small
-from reproductions.glow.released import read_config
 from reproductions.glow.study import STUDY
 
 GLOW = Reproduction(
@@ -14,6 +13,6 @@ GLOW = Reproduction(
     build_model=deferred("reproductions.glow.model", "build"),
     build_optimizer=deferred("reproductions.glow.model", "optimizer"),
     load_weights=deferred("tfflows.interop.glow", "load_weights"),
-    read_config=read_config,
+    read_config=deferred("reproductions.glow.released", "read_config"),
     extend_count=deferred("reproductions.glow.model", "extend_count"),
 )

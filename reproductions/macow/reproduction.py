@@ -2,7 +2,6 @@
 
 from reproductions.experiment import Reproduction, deferred
 from reproductions.macow.experiments import EXPERIMENTS, VARIANTS, at_size, small
-from reproductions.macow.released import read_config
 from reproductions.macow.study import STUDY
 
 MACOW = Reproduction(
@@ -15,7 +14,7 @@ MACOW = Reproduction(
     build_optimizer=deferred("reproductions.macow.model", "optimizer"),
     build_schedule=deferred("reproductions.macow.model", "build_schedule"),
     load_weights=deferred("tfflows.interop.macow", "load_weights"),
-    read_config=read_config,
+    read_config=deferred("reproductions.macow.released", "read_config"),
     extend_count=deferred("reproductions.macow.counts", "count_parameters"),
     variants=VARIANTS,
 )
