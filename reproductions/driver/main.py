@@ -194,7 +194,8 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
             "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
         )
     from reproductions.driver import train
-    from reproductions.driver.session import Session, select_experiment
+    from reproductions.driver.selection import select_experiment
+    from reproductions.driver.session import Session
 
     only = _only_stage(reproduction, values)
     if values.mode != "train":
@@ -236,7 +237,7 @@ def _only_stage(reproduction, values):
     """
     if values.stage == "all":
         return None
-    from reproductions.driver.session import select_experiment
+    from reproductions.driver.selection import select_experiment
 
     stages = reproduction.stages(select_experiment(reproduction, values))
     if values.stage not in stages:

@@ -48,7 +48,7 @@ def test_an_array_alone_and_grey_images(tmp_path):
 
 
 def test_images_are_resized_and_a_validation_split_is_held_out(tmp_path):
-    np.savez(tmp_path / "mine.npz", x_train=IMAGES[:20], x_val=IMAGES[20:25], x_test=IMAGES[25:])
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES[:20], x_valid=IMAGES[20:25], x_test=IMAGES[25:])
     source = load_dataset(f"npz:{tmp_path / 'mine.npz'}", "holdout", image_size=4, holdout=3)
     np.testing.assert_array_equal(source.images, resize(IMAGES[20:23], 4, "crop"))
     assert load_dataset(f"npz:{tmp_path / 'mine.npz'}", "train", holdout=3).num_images == 20

@@ -9,7 +9,7 @@ from PIL import Image, features
 
 from tests.data_pipeline.stored_sets import random_images, write_pngs
 from tfflows.data import DatasetNotFoundError, OnDemandSource, folders, load_dataset, stored_image_shape
-from tfflows.data.division import is_test
+from tfflows.data.division import divide
 from tfflows.data.preprocessing import resize
 
 CASES = pathlib.Path(__file__).parents[1] / "data" / "images"
@@ -95,7 +95,8 @@ def test_a_flat_folder_of_images_of_every_size_and_kind(tmp_path):
     }
     assert sum(source.num_images for source in splits.values()) == count
     assert all(source.image_shape == (32, 32, 3) and not source.labels_available for source in splits.values())
-    paths = [path for path in sorted(tmp_path.iterdir()) if is_test(path.name, 0.3)]
+    files = sorted(tmp_path.iterdir())
+    paths = [files[position] for position in divide([path.name for path in files], 0.3)[1]]
     assert len(paths) == splits["test"].num_images > 2
     for path, image in zip(paths, splits["test"].images, strict=True):
         with Image.open(path) as stored:

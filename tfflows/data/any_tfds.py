@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfflows.data.division import cut, pool_of
+from tfflows.data.division import VALIDATION, cut, pool_of
 from tfflows.data.pipeline import without_tuner
 from tfflows.data.preprocessing import describe_resize, resize
 from tfflows.data.registry import DatasetSpec, OwnImages
@@ -15,7 +15,6 @@ from tfflows.data.tfds_sets import open_builder, read_split
 
 # So many images tell whether all have one size, where the data set does not say so.
 _LOOKED_AT = 16
-_VALIDATION = ("validation", "valid", "val", "dev")
 
 
 def load(
@@ -96,7 +95,7 @@ def _pools(spec, builder, test_share):
         sizes = {name: split.num_examples for name, split in stored.items()}
     if "train" not in sizes:
         raise ValueError(f"{spec.name} has no split 'train'; it has {', '.join(sizes)}.")
-    validation = next((name for name in _VALIDATION if name in sizes), None)
+    validation = next((name for name in VALIDATION if name in sizes), None)
     names = {"train": "train", "test": "test" if "test" in sizes else None, "val": validation}
     pools = {pool: (name, 0, sizes[name]) for pool, name in names.items() if name is not None}
     if len(pools) == 1:

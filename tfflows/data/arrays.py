@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 
-from tfflows.data.division import cut, divide, pool_of
+from tfflows.data.division import VALIDATION, cut, divide, pool_of
 from tfflows.data.preprocessing import describe_resize, resize
 from tfflows.data.registry import DatasetSpec, OwnImages
 from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource
@@ -16,7 +16,11 @@ from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource
 _NAMES = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("train", "train_labels")),
     "test": (("x_test", "y_test"), ("test_images", "test_labels"), ("test", "test_labels")),
-    "val": (("x_val", "y_val"), ("val_images", "val_labels"), ("val", "val_labels")),
+    "val": tuple(
+        pair
+        for name in VALIDATION
+        for pair in ((f"x_{name}", f"y_{name}"), (f"{name}_images", f"{name}_labels"), (name, f"{name}_labels"))
+    ),
 }
 _UNDIVIDED = (("images", "labels"), ("data", "labels"), ("x", "y"), ("arr_0", "arr_1"))
 

@@ -7,24 +7,16 @@ import numpy as np
 
 from tfflows.data.sources import stretch
 
-
-def is_test(name: str, test_share: float) -> bool:
-    """Whether an image belongs to the test split: its place in [0, 1), by a hash of its name, lies below `test_share`.
-
-    It depends on nothing else, so images that are added later move no other image.
-
-    Example:
-      >>> from tfflows.data.division import is_test
-      >>> [name for name in ("a.png", "b.png", "c.png", "d.png") if is_test(name, test_share=0.4)]
-      ['b.png', 'c.png']
-    """
-    return _place(name) < test_share
+# What people call the images by which a model is chosen.
+VALIDATION = ("val", "valid", "validation", "dev")
 
 
 def divide(names: Sequence[str], test_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Divides images into training and test images, see `is_test`.
+    """Divides images into training and test images.
 
-    Where chance would leave one of the two empty, the image nearest to the border goes there.
+    An image is a test image if its place in [0, 1), by a hash of its name, lies below `test_share`. It depends on nothing else,
+    so images that are added later move no other one. Where chance would leave one of the two empty, the image nearest to the
+    border goes there.
 
     Args:
       names: Names of the images, at least two.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from tfflows.data.division import cut, divide, pool_of
+from tfflows.data.division import VALIDATION, cut, divide, pool_of
 from tfflows.data.images import IMAGE_SUFFIXES, Header, read_header, read_image
 from tfflows.data.preprocessing import describe_resize, resize
 from tfflows.data.registry import DatasetSpec, OwnImages
@@ -17,8 +17,6 @@ from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource,
 
 IN_MEMORY_BYTES = 2**30
 
-# What people call the images to choose a model by.
-_VALIDATION = ("val", "valid", "validation", "dev")
 _FILES_AT_ONCE = 512
 
 
@@ -172,7 +170,7 @@ def _open(spec, data_dir, test_share):
 def _split_directories(root):
     """The directories of `train`, `test` and `val`, or those of them that there are, in small or capital letters."""
     found = {path.name.lower(): path for path in sorted(root.iterdir(), reverse=True) if path.is_dir()}
-    validation = next((name for name in _VALIDATION if name in found), "val")
+    validation = next((name for name in VALIDATION if name in found), "val")
     names = {"train": "train", "test": "test", "val": validation}
     return {pool: found[name] for pool, name in names.items() if name in found}
 

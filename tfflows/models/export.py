@@ -3,8 +3,6 @@
 import inspect
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,7 @@ import tensorflow as tf
 
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
-from tfflows.files import check_is_directory
+from tfflows.files import atomic_directory, check_is_directory
 from tfflows.models.functions import FUNCTIONS, random_labels, rows_of_labels
 from tfflows.tracing.variables import named_variables
 
@@ -138,11 +136,7 @@ def export(model: ImageModel, directory: str | os.PathLike, num_classes: int = 0
         raise FileExistsError(f"{directory} holds files that are no SavedModel. Give another directory.")
     exported = ExportedModel(model, num_classes)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as temporary:
-        written = pathlib.Path(temporary) / "saved"
+    with atomic_directory(directory) as written:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(exported, str(written), signatures=exported.functions, options=options)
-        if directory.exists():
-            shutil.rmtree(directory)
-        os.replace(written, directory)
     return directory

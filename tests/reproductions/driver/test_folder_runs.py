@@ -166,6 +166,25 @@ def test_classes_that_were_renamed_are_refused_where_they_matter(tmp_path, condi
             Session(GLOW, flags.FLAGS).check_workdir()
 
 
+def test_classes_of_other_images_are_those_of_a_conditional_model(tmp_path):
+    for folder, classes in (("own", ("cat", "dog")), ("same", ("cat", "dog")), ("other", ("dog", "zebra"))):
+        for split in ("train", "test"):
+            for name in classes:
+                write_pngs(tmp_path / folder / split / name, random_images(2, 8, 8, 3))
+    given = (*ARGUMENTS, "--set=conditional=true", f"--workdir={tmp_path / 'run'}")
+    with parsed((*given, f"--dataset=folder:{tmp_path / 'own'}")), Session(GLOW, flags.FLAGS).described():
+        pass
+    (tmp_path / "run" / "checkpoints").mkdir(exist_ok=True)
+    for folder, refused in (("same", False), ("other", True)):
+        with parsed((*given, "--mode=evaluate", f"--dataset=folder:{tmp_path / folder}")):
+            session = Session(GLOW, flags.FLAGS)
+            if refused:
+                with pytest.raises(ValueError, match=r"knows the classes cat, dog by their numbers.* are dog, zebra"):
+                    _ = session.test_source
+            else:
+                assert session.test_source.class_names == ("cat", "dog")
+
+
 def test_odd_sizes_say_which_size_to_give(tmp_path):
     given = (f"--dataset=folder:{make_folder(tmp_path / 'images', size=27)}", f"--workdir={tmp_path / 'run'}")
     with parsed(given), pytest.raises(ValueError, match="--image_size=24"):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from reproductions.agave.reproduction import AGAVE
-from reproductions.driver.session import overrides, select_experiment
+from reproductions.driver.selection import overrides, select_experiment
 from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW

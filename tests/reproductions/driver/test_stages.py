@@ -7,7 +7,7 @@ import types
 import pytest
 
 from reproductions.agave.reproduction import AGAVE
-from reproductions.driver.session import select_experiment
+from reproductions.driver.selection import select_experiment
 from reproductions.driver.stages import share_steps, with_steps_of_stages
 from reproductions.glow.reproduction import GLOW
 from tests.reproductions.driver.running import run
