@@ -141,7 +141,6 @@ def _models(records, expected, dataset):
                 "Difference": "" if mean is None else f"{record.mean - float(mean):+.3f}",
                 "Evidence lower bound": f"{sum(record.elbos) / len(record.elbos):.3f}",
                 "Importance samples": record.importance_samples,
-                "Minutes": f"{record.seconds / 60:.1f}",
                 "Commit": short_commit(record.commit),
             }
         )
