@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reproductions.reporting.claims import Claim
+from reproductions.reporting.claims_page import counts_of_verdicts
 from reproductions.reporting.expected import (
     BETTER,
     BITS_PER_DIM,
@@ -94,7 +95,7 @@ def results_page(
         sections.append(
             (f"{paper.title} ({paper.reference})", f"{text}\n\nAll records: [`{paper.paper}.md`]({paper.paper}.md).")
         )
-    sections.append(("Claims", _claims_text(claims, papers)))
+    sections.append(("Claims", _claims_text(claims)))
     shared = [figure for figure in figures if figure.has_arms]
     if shared:
         sections.append(("Figures", "\n\n".join(f"![{figure.title}]({figure.file})" for figure in shared)))
@@ -200,10 +201,8 @@ def readme_lines(
     parts = [lines_table(shown)] if shown else ["The papers print no bits/dim."]
     sentence = "Every row, with its command, figures, models and pictures: [`results/README.md`](results/README.md)."
     if claims:
-        verdicts = dict.fromkeys(claim.verdict for claim in claims)
-        counts = ", ".join(f"{sum(claim.verdict == verdict for claim in claims)} {verdict}" for verdict in verdicts)
-        link = "([`results/claims.md`](results/claims.md))"
-        sentence = f"Of {len(claims)} claims studied at reduced size: {counts} {link}. {sentence}"
+        link = "[`results/claims.md`](results/claims.md)"
+        sentence = f"{sentence} Claims at reduced size, {link}: {counts_of_verdicts(claims)}"
     return "\n\n".join([*parts, sentence])
 
 
@@ -256,19 +255,12 @@ def _obtained(runs, printed):
     return line | ({"Verdict": ", ".join(judged)} if judged else {})
 
 
-def _claims_text(claims, papers):
+def _claims_text(claims):
     if not claims:
         return "No claim has been studied yet."
-    verdicts = list(dict.fromkeys(claim.verdict for claim in claims))
-    lines = []
-    for paper in papers.itertuples():
-        own = [claim for claim in claims if claim.paper == paper.paper]
-        if own:
-            numbers = {verdict: sum(claim.verdict == verdict for claim in own) for verdict in verdicts}
-            lines.append({"Paper": paper.title, "Claims": len(own), **numbers})
     return (
-        "Whether the papers' claims hold at a size that two cores can train. Each claim with the paper's effect, ours, and its "
-        f"verdict: [`claims.md`](claims.md).\n\n{lines_table(lines)}"
+        f"Whether the papers' claims hold at a size that two cores can train. {counts_of_verdicts(claims)}\n\n"
+        "Each claim with the paper's effect, ours, its interval and its verdict: [`claims.md`](claims.md)."
     )
 
 
