@@ -22,8 +22,8 @@ STANDARD_DEVIATION = "log_likelihood_nats_std"
 # What a variant is, where it has a name.
 _VARIANTS = {
     NORMAL: "q(z|x) is N(0, I), and only p(x, z) is trained (remark 2).",
-    GAUSSIAN_STEP: "The VFlow of figure 4 as its text has it: the Gaussian q(z|x) is one of the steps. Above, with 3 dimensions, q(z|x) "
-    "is a Gaussian in addition to the steps, which are all in p(x, z) (ours).",
+    GAUSSIAN_STEP: "The VFlow of figure 4 as its text has it: the Gaussian q(z|x) is one of the steps. In the table above, the "
+    "q(z|x) of 3 dimensions is a Gaussian in addition to the steps, which are all in p(x, z) (ours).",
 }
 # The highest possible mean log-likelihood of a model, in nats: minus the entropy of the data.
 OPTIMA = {"checkerboard": ("-ln 32", "-3.4657")}
