@@ -23,7 +23,6 @@ class Comparison:
       higher_paper: The same for the other arm.
       quantity: What is compared.
       judged: `DIFFERENCE`, `EQUALITY` or `MEASURED`.
-      replaced_by: Name of the claim of the second study after which this one of the first study goes.
     """
 
     paper: str
@@ -36,7 +35,6 @@ class Comparison:
     higher_paper: str = ""
     quantity: Quantity = BITS_PER_DIM
     judged: str = DIFFERENCE
-    replaced_by: str = ""
 
     @property
     def sides(self) -> tuple[tuple[str, str], tuple[str, str]]:

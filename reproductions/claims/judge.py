@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from reproductions.checkout import results_directory
-from reproductions.claims import agave, first_study, flowpp, glow, macow, outcomes, per_image, study, vflow
+from reproductions.claims import agave, first_study, flowpp, glow, macow, measured, outcomes, per_image, study, vflow
 from reproductions.claims.arms import ArmRun
 from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED, Comparison
 from reproductions.claims.quantities import Quantity, Run
@@ -86,7 +86,8 @@ class Study:
     def _run(self, run):
         has_train = per_image.path_of(run, self.results, per_image.TRAIN).exists()
         train = per_image.load(run, self.results, per_image.TRAIN) if has_train else None
-        return Run(self.records[dataclasses.astuple(run)], per_image.load(run, self.results), train)
+        norms = outcomes.gradient_norms(run, self.results)
+        return Run(self.records[dataclasses.astuple(run)], per_image.load(run, self.results), train, norms)
 
 
 def second_study(results: str | os.PathLike) -> Study:
@@ -252,7 +253,7 @@ def _with_verdict(claim, comparison, difference, adjusted):
 
 
 def judge_all(results: str | os.PathLike, papers: Sequence[str] = tuple(PAPERS)) -> list[Claim]:
-    """Judges every comparison of some papers: those of the second study, and those of the first that still stand."""
+    """Judges all claims of some papers: of the second study, of the first where it still stands, on times, counts and the toy."""
     claims = []
     second, first = second_study(results), earlier_study(results)
     for paper in papers:
@@ -262,7 +263,7 @@ def judge_all(results: str | os.PathLike, papers: Sequence[str] = tuple(PAPERS))
             item for item, replaced_by in first_study.COMPARISONS if item.paper == paper and replaced_by not in run
         ]
         claims += own + judge_paper(standing, first)
-    return claims
+    return claims + measured.judge_all(results, papers)
 
 
 def write_all(claims: Sequence[Claim], results: str | os.PathLike) -> None:
@@ -287,11 +288,9 @@ def main(report: Callable[[str], None] = print) -> None:
     claims = judge_all(arguments.results, [arguments.paper] if arguments.paper else list(PAPERS))
     write_all(claims, arguments.results)
     for claim in claims:
-        if claim.difference is None:
-            report(f"{claim.verdict:14} {claim.paper} {claim.name}")
-        else:
-            low, high = claim.interval
-            report(f"{claim.verdict:14} {claim.paper} {claim.name}: {claim.difference:+.4f} [{low:+.4f}, {high:+.4f}]")
+        effect = "" if claim.difference is None else f": {claim.difference:+.4f}"
+        effect += "" if claim.interval is None else " [{:+.4f}, {:+.4f}]".format(*claim.interval)
+        report(f"{claim.verdict:14} {claim.paper} {claim.name}{effect}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The claims of MaCow in tables 1 and 2 and section 4.1, as comparisons of arms."""
 
-from reproductions.claims.comparisons import Comparison
+from reproductions.claims.comparisons import MEASURED, Comparison
+from reproductions.claims.quantities import GRADIENT_SPIKE
 
 _VARIANTS = {"paper": ("", ""), "release": ("_release", ", in the released form")}
 
@@ -110,4 +111,17 @@ COMPARISONS = [
         higher_paper="glow",
     ),
     *_of_variant("release"),
+    *(
+        Comparison(
+            "macow",
+            f"gradients_steadier_than_glow{suffix}",
+            f"training is steadier than that of Glow{form}",
+            f"study_fine_grained{suffix}",
+            "study_invertible_affine",
+            higher_paper="glow",
+            quantity=GRADIENT_SPIKE,
+            judged=MEASURED,
+        )
+        for suffix, form in _VARIANTS.values()
+    ),
 ]

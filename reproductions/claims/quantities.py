@@ -25,11 +25,13 @@ class Run:
       record: Its record.
       test: Bits/dim of each test image, float64 `[N]`.
       train: Bits/dim of each training image, float64 `[M]`; None if they were not evaluated.
+      gradient_norms: Norms of the gradient in the course of training, `[K]`; None if they were not kept.
     """
 
     record: Record
     test: np.ndarray
     train: np.ndarray | None = None
+    gradient_norms: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,3 +94,13 @@ SAMPLE_DISTANCE = Quantity(
     lambda run: _term(run, "sample_distance"),
     SMALLEST_SAMPLE_DISTANCE,
 )
+
+
+def _spike(run):
+    if run.gradient_norms is None or not len(run.gradient_norms):
+        raise ValueError(f"{run.record.experiment}: its gradient norms were not kept; run it again.")
+    return float(run.gradient_norms.max() / np.median(run.gradient_norms))
+
+
+# Above 1; a run that is stable stays near its median.
+GRADIENT_SPIKE = Quantity("largest gradient norm over the median one", _spike, smallest=1.0)

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reproductions.reporting.claims import NOT_RUN, Claim
+from reproductions.reporting.claims import MEASURED, NOT_RUN, Claim
 from reproductions.reporting.expected import format_value
 from reproductions.reporting.markdown import lines_table, page
 
@@ -31,7 +31,10 @@ over the last third; no averages, no dropout, no augmentation; about half a mill
 paper chosen from three on held-out training images. Gaps are measured after training on 2,000 images alone.
 
 **First study.** The same data, 3,000 steps of batch 32 at each paper's own rate and dropout, two or three seeds. A claim of it
-stands here until the second study has run it again."""
+stands here until the second study has run it again.
+
+**Measured times** come from the [benchmarks](benchmarks.md), **counts** from the models at published size, and the
+**checkerboard** from its [study](vflow_checkerboard.md), whose log-likelihoods are judged by the rule above."""
 
 
 def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
@@ -59,8 +62,7 @@ def counts_of_verdicts(claims: Sequence[Claim]) -> str:
     """
     counts: dict[str, collections.Counter] = {}
     for claim in claims:
-        of = claim.protocol if claim.interval or claim.verdict == NOT_RUN else "costs"
-        counts.setdefault(of, collections.Counter())[claim.verdict] += 1
+        counts.setdefault(_heading(claim), collections.Counter())[claim.verdict] += 1
     sentences = (
         f"{of.capitalize()}: {', '.join(f'{count} {verdict}' for verdict, count in own.items())}."
         for of, own in counts.items()
@@ -71,10 +73,16 @@ def counts_of_verdicts(claims: Sequence[Claim]) -> str:
 def _verdicts(claims):
     """One table for each protocol, with the protocol above it."""
     parts = []
-    for protocol in dict.fromkeys(claim.protocol for claim in claims):
-        lines = [_line(claim) for claim in claims if claim.protocol == protocol]
-        parts += [f"**{protocol.capitalize()}**", lines_table(lines)]
+    for heading in dict.fromkeys(map(_heading, claims)):
+        own = [claim for claim in claims if _heading(claim) == heading]
+        parts += [f"**{heading.capitalize()}**", lines_table([_line(claim) for claim in own])]
     return "\n\n".join(parts)
+
+
+def _heading(claim):
+    """The study of a claim; the protocols of costs, which were timed for these claims alone, stand in their own words."""
+    is_cost = claim.verdict == MEASURED and claim.interval is None and claim.standard_error is not None
+    return "costs" if is_cost else claim.protocol
 
 
 def _line(claim):
