@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reproductions.claims import trends
 from reproductions.driver.counts import stored_counts
 from reproductions.published import PAPERS, PARAMETERS
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
@@ -57,7 +58,7 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["parameters.md"] = parameters_page(_read(PARAMETERS), papers)
     pages["unverified.md"] = unverified_page(_read(directory / "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
-    pages["claims.md"] = claims_page(claims, papers)
+    pages["claims.md"] = claims_page(claims, papers, trends.trends_text(directory))
     order = _read(directory / "benchmarks.csv").topic
     benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:
@@ -87,7 +88,7 @@ def stale_files(results_directory: str | pathlib.Path) -> list[str]:
     ]
     records = load_records(directory / OBTAINED_DIRECTORY)
     figures = [figure.file for figure in _figures(directory, records)]
-    figures += toy.figure_files(directory)
+    figures += toy.figure_files(directory) + trends.figure_files(directory)
     return stale + [file for file in figures if not (directory / file).is_file()]
 
 
@@ -99,7 +100,7 @@ def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
         atomic_write(directory / name, text)
         paths.append(directory / name)
     records = load_records(directory / OBTAINED_DIRECTORY)
-    paths += toy.draw_figures(directory)
+    paths += toy.draw_figures(directory) + trends.draw_figures(directory)
     return paths + [figure.draw(directory) for figure in _figures(directory, records)]
 
 

@@ -108,15 +108,17 @@ class ToyComparison:
       name: Name of the claim.
       claim: The claim in words.
       paper_effect: Size of the effect in the paper, in words.
-      higher: Steps and dimensions of the better model.
-      lower: Steps and dimensions of the other one.
+      higher: Steps, dimensions and variant of the better model.
+      lower: The same of the other one.
+      is_judged: Whether the paper compares these models.
     """
 
     name: str
     claim: str
     paper_effect: str
-    higher: tuple[int, int]
-    lower: tuple[int, int]
+    higher: tuple[int, int, str]
+    lower: tuple[int, int, str]
+    is_judged: bool = True
 
 
 GROWTHS = [
@@ -172,22 +174,30 @@ TOY_COMPARISONS = [
         "vflow_of_3_steps_above_glow_of_3",
         "a VFlow of 3 steps in 10 dimensions has a higher log-likelihood than a Glow of 3 steps (figure 3)",
         "0.16: -3.51 against -3.67",
-        higher=(3, 10),
-        lower=(3, 2),
+        higher=(3, 10, ""),
+        lower=(3, 2, ""),
     ),
     ToyComparison(
         "vflow_of_3_steps_above_glow_of_20",
         "a VFlow of 3 steps in 10 dimensions has a higher log-likelihood than a Glow of 20 steps (figure 3)",
         "0.03: -3.51 against -3.54",
-        higher=(3, 10),
-        lower=(20, 2),
+        higher=(3, 10, ""),
+        lower=(20, 2, ""),
     ),
     ToyComparison(
         "vflow_of_2_steps_above_glow_of_2",
-        "a VFlow of 2 steps in 3 dimensions fits the board better than a Glow of 2 steps (figure 4)",
+        "a VFlow in 3 dimensions with one step each in p and q fits the board better than a Glow of 2 steps (figure 4)",
         "a picture (figure 4)",
-        higher=(2, 3),
-        lower=(2, 2),
+        higher=(2, 3, "gaussian_step"),
+        lower=(2, 2, ""),
+    ),
+    ToyComparison(
+        "vflow_of_2_steps_in_p_above_glow_of_2",
+        "a VFlow in 3 dimensions with two steps in p has a higher log-likelihood than a Glow of 2 steps",
+        "",
+        higher=(2, 3, ""),
+        lower=(2, 2, ""),
+        is_judged=False,
     ),
 ]
 
@@ -329,14 +339,15 @@ def judge_toy(items: Sequence[ToyComparison], records: Sequence[LogLikelihoodRec
 
     Args:
       items: The claims.
-      records: Records of the study; those of the paper's own models with the most iterations and seeds count.
+      records: Records of the study; those with the most iterations and seeds count.
     """
-    plain = [record for record in records if not record.variant]
-    if not plain:
+    if not records:
         return [_not_run(item, "log-likelihood, nats", TOY, item.paper_effect, "missing: the study") for item in items]
-    most = max((record.iterations, len(record.seeds)) for record in plain)
+    most = max((record.iterations, len(record.seeds)) for record in records)
     cells = {
-        (record.steps, record.dimensions): record for record in plain if (record.iterations, len(record.seeds)) == most
+        (record.steps, record.dimensions, record.variant): record
+        for record in records
+        if (record.iterations, len(record.seeds)) == most
     }
     study = {str(cell): dict(zip(record.seeds, record.log_likelihoods, strict=True)) for cell, record in cells.items()}
     claims, found = [], {}
@@ -344,40 +355,45 @@ def judge_toy(items: Sequence[ToyComparison], records: Sequence[LogLikelihoodRec
         claim = _not_run(item, "log-likelihood, nats", TOY, item.paper_effect, "")
         missing = [cell for cell in (item.higher, item.lower) if cell not in cells]
         if missing:
-            cell = missing[0]
-            claims.append(dataclasses.replace(claim, note=f"missing: {cell[0]} steps in {cell[1]} dimensions"))
+            steps, dimensions, variant = missing[0]
+            note = f"missing: {steps} steps in {dimensions} dimensions {variant}".strip()
+            claims.append(dataclasses.replace(claim, note=note))
             continue
         higher, lower = (study[str(cell)] for cell in (item.higher, item.lower))
         found[item.name] = rule.paired_difference({seed: higher[seed] - lower[seed] for seed in higher}, study)
         claims.append(claim)
-    adjusted = rule.holm([found[item.name].p_value if item.name in found else 1.0 for item in items])
+    family = [item.name for item in items if item.is_judged]
+    adjusted = rule.holm([found[name].p_value if name in found else 1.0 for name in family])
+    adjusted = dict(zip(family, adjusted, strict=True))
     return [
-        _judged_toy(claim, item, [cells[item.higher], cells[item.lower]], found[item.name], p_value)
+        _judged_toy(claim, [cells[item.higher], cells[item.lower]], found[item.name], adjusted.get(item.name))
         if item.name in found
         else claim
-        for claim, item, p_value in zip(claims, items, adjusted, strict=True)
+        for claim, item in zip(claims, items, strict=True)
     ]
 
 
-def _judged_toy(claim, item, records, difference, adjusted):
-    smallest = rule.SMALLEST_BITS_PER_DIM  # in nats
-    return dataclasses.replace(
+def _judged_toy(claim, records, difference, adjusted):
+    names = [
+        f"{record.model}, {record.steps} steps, {record.dimensions} dimensions {record.variant}" for record in records
+    ]
+    claim = dataclasses.replace(
         claim,
         arms=tuple(
-            _arm(
-                f"{record.model}, {record.steps} steps, {record.dimensions} dimensions", record.seeds, record.parameters
-            )
-            for record in records
+            _arm(name.strip(), record.seeds, record.parameters) for name, record in zip(names, records, strict=True)
         ),
         difference=difference.value,
         standard_error=difference.standard_error,
         seed_differences=tuple(difference.seed_differences.values()),
         interval=difference.interval(),
         p_value=difference.p_value,
-        adjusted_p_value=adjusted,
         degrees_of_freedom=difference.degrees_of_freedom,
-        smallest=smallest,
-        verdict=rule.verdict_of(difference, adjusted, smallest),
         commit=records[0].commit,
         date=records[0].date,
+        verdict=MEASURED,
     )
+    if adjusted is None:
+        return dataclasses.replace(claim, note="the paper has no such comparison")
+    smallest = rule.SMALLEST_BITS_PER_DIM  # in nats
+    verdict = rule.verdict_of(difference, adjusted, smallest)
+    return dataclasses.replace(claim, adjusted_p_value=adjusted, smallest=smallest, verdict=verdict)

@@ -11,7 +11,7 @@ from reproductions.reporting.markdown import lines_table, page
 if TYPE_CHECKING:
     import pandas as pd
 
-_RULE = """\
+RULE = """\
 A claim says that a quantity is smaller in one arm than in another. Both are trained with the same seeds, and `effect` is the mean
 over seeds of their difference, positive if it goes as claimed. With n seeds and A arms of the same data in the study,
 
@@ -25,7 +25,7 @@ of equality is held if two one-sided tests at 5% put the effect within 0.02 bits
 **measured**. Arms of two papers are **not comparable** if their recipes differ. The interval has 95% coverage and is *not*
 adjusted for the other claims."""
 
-_PROTOCOLS = """\
+PROTOCOLS = """\
 **Second study.** CIFAR-10 averaged over 2x2 blocks (16x16), 4,000 steps of batch 32, warm-up, constant rate, linear decay to 0
 over the last third; no averages, no dropout, no augmentation; about half a million parameters; three seeds; the peak rate of each
 paper chosen from three on held-out training images. Gaps are measured after training on 2,000 images alone.
@@ -37,20 +37,23 @@ stands here until the second study has run it again.
 **checkerboard** from its [study](vflow_checkerboard.md), whose log-likelihoods are judged by the rule above."""
 
 
-def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
+def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame", trends: str = "") -> str:
     """Returns the page: the rule, and for each paper the verdicts and the arms behind them.
 
     Args:
       claims: All claims.
       papers: Frame with the columns paper, title and reference.
+      trends: Text on the figures of trends.
     """
-    sections = [("", _RULE), ("", _PROTOCOLS), ("", counts_of_verdicts(claims))] if claims else []
+    sections = [("", RULE), ("", PROTOCOLS), ("", counts_of_verdicts(claims))] if claims else []
     for paper in papers.itertuples():
         own = [claim for claim in claims if claim.paper == paper.paper]
         if own:
             sections.append((paper.title, _verdicts(own)))
             arms = _arms(own)
             sections += [(f"Arms of {paper.title}", arms)] if arms else []
+    if sections and trends:
+        sections.append(("Trends", trends))
     return page("Claims", sections or [("", "No claim has been studied yet.")])
 
 
@@ -68,6 +71,23 @@ def counts_of_verdicts(claims: Sequence[Claim]) -> str:
         for of, own in counts.items()
     )
     return " ".join(sentences)
+
+
+def short_table(claims: Sequence[Claim]) -> str:
+    """Returns a table of the claims of a paper that have been run, and how many have not.
+
+    Args:
+      claims: Claims of the paper.
+    """
+    lines = []
+    for claim in claims:
+        if claim.verdict != NOT_RUN:
+            line = _line(claim)
+            cells = {name: line[name] for name in ("Claim", "Paper", "Effect", "95% interval")}
+            lines.append(cells | {"Verdict": claim.verdict, "n": line["n"], "Run in": _heading(claim)})
+    missing = len(claims) - len(lines)
+    parts = [lines_table(lines)] if lines else []
+    return "\n\n".join(parts + ([f"Not run yet: {missing} claims."] if missing else []))
 
 
 def _verdicts(claims):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reproductions.reporting.claims import Claim
-from reproductions.reporting.claims_page import counts_of_verdicts
+from reproductions.reporting.claims_page import PROTOCOLS, counts_of_verdicts, short_table
 from reproductions.reporting.expected import (
     BETTER,
     BITS_PER_DIM,
@@ -95,7 +95,7 @@ def results_page(
         sections.append(
             (f"{paper.title} ({paper.reference})", f"{text}\n\nAll records: [`{paper.paper}.md`]({paper.paper}.md).")
         )
-    sections.append(("Claims", _claims_text(claims)))
+    sections.append(("Claims", _claims_text(claims, papers)))
     shared = [figure for figure in figures if figure.has_arms]
     if shared:
         sections.append(("Figures", "\n\n".join(f"![{figure.title}]({figure.file})" for figure in shared)))
@@ -255,13 +255,18 @@ def _obtained(runs, printed):
     return line | ({"Verdict": ", ".join(judged)} if judged else {})
 
 
-def _claims_text(claims):
+def _claims_text(claims, papers):
     if not claims:
         return "No claim has been studied yet."
-    return (
-        f"Whether the papers' claims hold at a size that two cores can train. {counts_of_verdicts(claims)}\n\n"
-        "Each claim with the paper's effect, ours, its interval and its verdict: [`claims.md`](claims.md)."
-    )
+    parts = [
+        f"Whether the papers' claims hold at a size that two cores can train. {counts_of_verdicts(claims)} The rule, all claims "
+        "and the arms behind them: [`claims.md`](claims.md). Effects are positive if they go as claimed.",
+        PROTOCOLS,
+    ]
+    for paper in papers.itertuples():
+        own = [claim for claim in claims if claim.paper == paper.paper]
+        parts += [f"### Claims of {paper.title}", short_table(own)] if own else []
+    return "\n\n".join(parts)
 
 
 def _models_text(models, papers):

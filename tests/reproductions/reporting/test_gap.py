@@ -80,7 +80,7 @@ def test_the_gaps_stand_in_the_table_of_arms(results):
     plain = dataclasses.replace(SMALLER, name="other", train_bits_per_dim={})
     write_claim(claim_of(SMALLER, plain), results / "claims")
     page = build_tables(results)["claims.md"]
-    table = page.partition("## Arms of Flow++")[2].splitlines()
+    table = page.partition("## Arms of Flow++")[2].partition("\n## ")[0].splitlines()
     columns = [cell.strip() for cell in table[2].strip("|").split("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[4:] if line]
     gaps = {row[columns.index("Arm")]: row[columns.index("Gap")] for row in rows}
