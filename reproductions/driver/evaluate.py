@@ -17,7 +17,7 @@ from reproductions.reporting.provenance import collect_provenance
 from reproductions.reporting.records import (
     Record,
     evaluation_curve,
-    slug_of_dataset,
+    name_elsewhere,
     train_test_gap,
     training_curve,
     write_record,
@@ -108,7 +108,7 @@ def _per_image_name(session):
     """Name of the file of bits/dim per image, without its suffix."""
     flags, parts = session.flags, [pathlib.Path(PER_IMAGE_FILE).stem]
     if session.is_elsewhere:
-        parts.append(f"of-{slug_of_dataset(session.evaluated_dataset)}")
+        parts.append(name_elsewhere(session.evaluated_dataset, session.preparation))
     if flags.importance_samples > 1:
         parts.append(f"samples{flags.importance_samples}")
     if flags.evaluation_images is not None:
@@ -197,6 +197,7 @@ def _keep(session, result, record, writable):
     print("\n".join(lines), flush=True)
     if writable:
         np.save(session.workdir / f"{_per_image_name(session)}.npy", result.per_image)
+        session.write_report_elsewhere()
         path = write_record(record, session.workdir / "results", overwrite=True)
         print(f"record: {path}", flush=True)
     # Earlier stages are not experiments of the paper.
@@ -275,6 +276,7 @@ def make_record(
         experiment=experiment.name,
         dataset=session.evaluated_dataset,
         trained_on=experiment.dataset if session.is_elsewhere else None,
+        preparation=session.preparation,
         split="test",
         metric="bits_per_dim",
         value=result.mean,

@@ -34,6 +34,8 @@ class ImageSource:
       attribute_names: Names of the columns of `attributes`.
       skipped: What was left out and why, such as `a.png (cannot be read as an image: ...)`.
       notes: What was done to the images beyond decoding, each in a few words.
+      files: Paths of the images within their folder, in the order of the split; empty if they are no files of their own.
+      digest: Hash of all images; empty if it is not known.
     """
 
     name: str
@@ -47,6 +49,8 @@ class ImageSource:
     attribute_names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    digest: str = ""
 
     def __post_init__(self):
         if self.num_images < 1:
