@@ -61,6 +61,8 @@ def run(session: Session) -> None:
     if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
         raise ValueError("--importance_samples evaluates test images only; remove --evaluate_train.")
     check_request(session)
+    if session.is_elsewhere:
+        _ = session.test_source  # images that do not fit are refused before the model is built
     session.check_workers(lambda: [session.test_source])
     step = session.restore()
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []

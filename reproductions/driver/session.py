@@ -426,12 +426,14 @@ class Session:
                 **kwargs,
             )
         except ValueError as error:
-            if not elsewhere:
-                raise
-            sides = "x".join(map(str, self.image_shape[:2]))
-            raise ValueError(
-                f"{error} The model of {self.workdir} takes images of {sides} pixels, and no others."
-            ) from error
+            if elsewhere:
+                sides = "x".join(map(str, self.image_shape[:2]))
+                raise ValueError(
+                    f"{error} The model of {self.workdir} takes images of {sides} pixels, and no others."
+                ) from error
+            if own and how != "none" and not self._sets_image_size:
+                raise ValueError(f"{error} {self._by_default}.") from error
+            raise
         height, width, _ = source.image_shape
         if own and how == "none" and self._sets_image_size and (height, width) != (size, size):
             raise ValueError(
@@ -439,7 +441,7 @@ class Session:
                 "pixels and are taken as they are; remove it, or give --resize=crop."
             )
         if own and how != "none" and not (elsewhere or self._sets_image_size):
-            source.notes += (f"{size} is the size by default: --image_size=N chooses another",)
+            source.notes += (self._by_default,)
         return source
 
     def _report(self, source, asked):
@@ -447,6 +449,10 @@ class Session:
         if source.split not in self._read:
             logging.log(logging.WARNING if source.skipped else logging.INFO, "%s.", source.report())
         self._read[source.split] = describe(source, **asked)
+
+    @property
+    def _by_default(self):
+        return f"{self.experiment.image_size} is the size by default: --image_size=N chooses another"
 
     @property
     def _sets_image_size(self):

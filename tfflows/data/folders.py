@@ -384,7 +384,8 @@ def _common_shape(pools, headers, channels):
 
 def _notes(headers, channels, own):
     num_grey = sum(header.channels < channels for header in headers)
-    notes = [f"{num_grey:,} grey images were given three equal channels, as others are in color"] if num_grey else []
+    grey = f"{num_grey:,} grey images were" if num_grey > 1 else "1 grey image was"
+    notes = [f"{grey} given three equal channels, as others are in color"] if num_grey else []
     if own.resize != "none":
         notes.append(describe_resize(own.image_size, own.resize))
     return tuple(notes)

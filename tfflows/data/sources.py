@@ -70,7 +70,8 @@ class ImageSource:
           >>> array_source(np.zeros([3, 4, 6, 1], np.uint8), name="mine").report()
           'mine, train: 3 images of 4x6x1'
         """
-        parts = [f"{self.name}, {self.split}: {self.num_images:,} images of {'x'.join(map(str, self.image_shape))}"]
+        count = f"{self.num_images:,} image{'s' if self.num_images > 1 else ''}"
+        parts = [f"{self.name}, {self.split}: {count} of {'x'.join(map(str, self.image_shape))}"]
         if self.skipped:
             more = f" and {len(self.skipped) - _NAMED:,} more" if len(self.skipped) > _NAMED else ""
             parts.append(f"{len(self.skipped):,} skipped: {', '.join(self.skipped[:_NAMED])}{more}")

@@ -211,6 +211,11 @@ def test_a_size_by_default_is_said(tmp_path):
             notes[name] = Session(GLOW, flags.FLAGS).train_source.notes
     assert notes["default"] == (*notes["asked"], "32 is the size by default: --image_size=N chooses another")
     assert "reduced to 32x32" in notes["asked"][0]
+    with (
+        parsed((f"--dataset=folder:{tmp_path / 'images'}", "--experiment=imagenet64", f"--workdir={tmp_path / 'run'}")),
+        pytest.raises(ValueError, match=r"too few for 64.* 64 is the size by default: --image_size=N"),
+    ):
+        _ = Session(GLOW, flags.FLAGS).train_source
 
 
 def test_a_class_that_is_added_does_not_matter_to_a_model_without_classes(folder):
