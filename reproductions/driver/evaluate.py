@@ -22,7 +22,8 @@ from reproductions.reporting.records import (
     training_curve,
     write_record,
 )
-from tfflows.data import evaluation_batches
+from tfflows.data import evaluation_batches, is_own
+from tfflows.devices.agreement import source_fingerprint
 from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.tracing.variables import count_parameters
@@ -77,6 +78,7 @@ def run(session: Session) -> None:
 def _evaluate_importance(session, step, hours):
     """Like `evaluate_and_record`, with the importance-weighted bound; resumes an earlier measurement that was stopped."""
     from tfflows.evaluation.importance import ImportanceEvaluator
+    from tfflows.evaluation.log_weights import read_log_weights_description
 
     flags = session.flags
     evaluator = ImportanceEvaluator(
@@ -97,6 +99,10 @@ def _evaluate_importance(session, step, hours):
         )
     sums = session.workdir / f"{_per_image_name(session)}-sums.npz"
     measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
+    begun = read_log_weights_description(sums)
+    # Other data sets are what their name says; measurements of earlier versions go on without.
+    if is_own(session.evaluated_dataset) and (not begun or "images" in begun):
+        measured["images"] = source_fingerprint(session.test_source)
     any_worker = make_any_worker(session.strategy)
     with stop_on_sigterm() as stop:
         result = evaluator.evaluate(sums, measured, chief=session.chief, stop=lambda: any_worker(stop))

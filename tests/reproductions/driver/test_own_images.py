@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from reproductions.driver import pictures
+from reproductions.driver import evaluate, pictures
 from reproductions.driver.own_images import changes_of_images, name_of_run
 from reproductions.driver.selection import default_workdir
 from reproductions.driver.session import Session
@@ -18,6 +18,8 @@ from tests.data_pipeline.stored_sets import random_images, write_pngs
 from tests.reproductions.driver.running import TINY, parsed
 from tfflows.data import canonical_name
 from tfflows.evaluation.directions import Directions
+from tfflows.evaluation.importance import ImportanceEvaluator
+from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
 
 ARGUMENTS = (*(argument for argument in TINY if "digits" not in argument), "--steps=1", "--batch_size=2")
 PREPARATION = {"image_size": 32, "resize": "crop", "test_share": 0.1}
@@ -167,6 +169,36 @@ def test_directions_of_other_images_are_computed_again(folder, monkeypatch):
         shutil.copy(folder / "cats" / "00000.png", path) if path.name != "00000.png" else None
     directions()
     assert calls == [10, 10]
+
+
+def test_importance_samples_of_other_images_are_not_mixed(folder, monkeypatch):
+    """But a measurement that an earlier version began goes on."""
+    described = []
+
+    def note(self, path, description, **_):
+        described.append(description)
+        sums = LogWeights.empty(3)
+        save_log_weights(path, sums, description)
+
+    monkeypatch.setattr(ImportanceEvaluator, "evaluate", note)
+    monkeypatch.setattr(Session, "restore", lambda session: 0)
+    given = arguments(folder, "--mode=evaluate", "--importance_samples=2")
+    (folder.parent / "run").mkdir()
+    for _ in range(2):
+        with parsed(given):
+            session = Session(GLOW, flags.FLAGS)
+            evaluate.run(session)
+        shutil.copy(folder / "cats" / "00000.png", folder / session.test_source.files[-1])
+    (sums,) = (folder.parent / "run").glob("*-sums.npz")
+    before, now = described
+    assert before.keys() == now.keys() and before["images"] != now["images"]
+    with pytest.raises(ValueError, match="is of another measurement: images"):
+        load_log_weights(sums, before)
+    del before["images"]
+    save_log_weights(sums, LogWeights.empty(3), before)
+    with parsed(given):
+        evaluate.run(Session(GLOW, flags.FLAGS))
+    assert described[-1] == before
 
 
 def test_own_images_have_a_workdir_of_their_own(tmp_path, monkeypatch):
