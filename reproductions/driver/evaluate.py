@@ -192,7 +192,8 @@ def _terms(session):
     terms = describe_terms(evaluator.values())
     count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
     if count >= MIN_IMAGES:
-        images = next(iter(evaluation_batches(session.test_source, global_batch_size=count)))["image"].numpy()
+        source = session.some_test_images(count)
+        images = next(iter(evaluation_batches(source, global_batch_size=count)))["image"].numpy()
         distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
         terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}
     return terms

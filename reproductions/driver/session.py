@@ -347,6 +347,16 @@ class Session:
             return self.test_source
         return self._load("test", self.evaluated_dataset)
 
+    def some_test_images(self, count: int) -> ImageSource:
+        """At least `count` test images, of which the first ones are to be taken: of own images those that a hash chooses.
+
+        Args:
+          count: Number of images, at most that of `test_source`.
+        """
+        if count == self.test_source.num_images or not is_own(self.evaluated_dataset):
+            return self.test_source
+        return self._load("test", self.evaluated_dataset, max_images=count)
+
     @functools.cached_property
     def preparation(self) -> Mapping[str, object] | None:
         """How own images are brought to the size of a model that was trained on others; None for all other images.

@@ -71,6 +71,8 @@ def test_few_test_images_are_of_every_class_and_keep_their_numbers(folder):
     with parsed(arguments(folder, "--evaluation_images=8", "--test_share=0.5")):
         session = Session(GLOW, flags.FLAGS)
         assert session.test_source.num_images == 8 and set(session.test_source.labels) == {0, 1}
+        assert set(session.some_test_images(6).labels) == {0, 1} and session.some_test_images(6).num_images == 6
+        assert session.some_test_images(8) is session.test_source
         first, _ = pictures._test_images(session, [0])
     with parsed(arguments(folder, "--test_share=0.5")):
         np.testing.assert_array_equal(first, Session(GLOW, flags.FLAGS).test_source.images[:1])
