@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from reproductions.reporting.claims import Claim
+from reproductions.reporting.claims_page import counts_of_verdicts
 from reproductions.reporting.expected import Expected, find_expected
 from reproductions.reporting.markdown import lines_table
 from reproductions.reporting.records import Record
@@ -67,13 +68,7 @@ def results_block(
         )
     parts = [lines_table(lines) if lines else "No experiment has been run yet."]
     if claims:
-        counts = ", ".join(
-            f"{sum(claim.verdict == verdict for claim in claims)} {verdict}"
-            for verdict in dict.fromkeys(claim.verdict for claim in claims)
-        )
-        parts.append(
-            f"Of {len(claims)} claims studied at reduced size: {counts} ([`results/claims.md`](results/claims.md))."
-        )
+        parts.append(f"Claims at reduced size ([`results/claims.md`](results/claims.md)). {counts_of_verdicts(claims)}")
     return "\n\n".join(parts)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproductions.reporting.claims import Arm, judge_bits_per_dim, write_claim
+from reproductions.reporting.claims import Arm, Claim, write_claim
 from reproductions.reporting.figures import collect_figures
 from reproductions.reporting.markdown import markdown_table
 from reproductions.reporting.records import load_records, write_record
@@ -96,13 +96,37 @@ def test_importance_weighted_bounds_have_a_table_of_their_own(results, make_reco
 def test_claims_page(results):
     images = np.linspace(3.0, 4.0, 50)
     arms = [Arm(name, {0: images + shift}, {0: 0.1}, 7) for name, shift in (("a", 0.0), ("b", 0.25))]
-    text = {"paper_effect": "0.127", "protocol": "P", "commit": None, "date": "2026-01-02"}
-    write_claim(judge_bits_per_dim("glow", "a_lower", "a < b", *arms, **text), results / "claims")
+    text = {"paper_effect": "0.127", "commit": None, "date": "2026-01-02", "quantity": "test bits/dim"}
+    claim = Claim(
+        paper="glow",
+        name="a_lower",
+        claim="a < b",
+        protocol="second study",
+        arms=tuple(arm.summary() for arm in arms),
+        difference=0.25,
+        standard_error=0.01,
+        seed_differences=(0.24, 0.26),
+        verdict="held",
+        interval=(0.2, 0.3),
+        adjusted_p_value=0.00001,
+        smallest=0.01,
+        **text,
+    )
+    missing = {"difference": None, "standard_error": None, "seed_differences": (), "interval": None, "arms": ()}
+    missing |= {"verdict": "not run", "note": "missing: glow c seed 0", "adjusted_p_value": None, "smallest": None}
+    for changes in ({}, {"name": "c_lower", "claim": "c < b", **missing}):
+        write_claim(dataclasses.replace(claim, **changes), results / "claims")
     page = build_tables(results)["claims.md"]
-    claim = row(section(page, "Glow"), "a < b")
-    assert (claim["Verdict"], claim["In the paper"], claim["Arms"]) == ("held", "0.127", "a against b")
-    assert claim["Difference"].startswith("0.2500 ±")
-    assert row(section(page, "Arms of Glow"), "P", "b")["Bits/dim"] == "3.7500"
+    assert "Second study: 1 held, 1 not run." in page
+    table = section(page, "Glow")
+    assert table.startswith("**Second study**")
+    table = table[table.index("|") :]
+    line = row(table, "a < b")
+    assert (line["Verdict"], line["Paper"], line["n"]) == ("held", "0.127", "2")
+    assert (line["Effect"], line["95% interval"], line["Adjusted p"]) == ("+0.2500", "+0.2000 to +0.3000", "<0.0001")
+    assert row(section(page, "Arms of Glow"), "second study", "b")["Bits/dim"] == "3.7500"
+    line = row(table, "c < b")
+    assert (line["Verdict"], line["Effect"], line["95% interval"]) == ("not run", "", "")
 
 
 def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_record):
