@@ -269,7 +269,7 @@ def _num_beside(root, directories):
     count = 0
     for place in root.iterdir():
         if not _is_hidden(place.name) and place not in inside:
-            count += len(_image_paths(place)) if place.is_dir() else place.suffix.lower() in IMAGE_SUFFIXES
+            count += sum(map(_is_image, _image_paths(place) if place.is_dir() else [place]))
     return count
 
 
@@ -289,16 +289,29 @@ def _hint_at_files(directory: pathlib.Path) -> str:
 
 
 def _image_paths(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The image files below a directory, and what may stand for some: directories that cannot be opened, links to nothing."""
     found = []
     seen = set()  # a link may lead back to where it is
-    for place, directories, files in os.walk(directory, followlinks=True):
+
+    def keep(error):
+        found.append(pathlib.Path(error.filename))
+
+    for place, directories, files in os.walk(directory, followlinks=True, onerror=keep):
         real = os.path.realpath(place)
         directories[:] = [] if real in seen else [name for name in directories if not _is_hidden(name)]
         if real not in seen:
             paths = (pathlib.Path(place, name) for name in files if not _is_hidden(name))
-            found += [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+            found += [
+                path
+                for path in paths
+                if _is_image(path) or (not path.suffix and path.is_symlink() and not path.exists())
+            ]
         seen.add(real)
     return sorted(found)
+
+
+def _is_image(path: pathlib.Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_hidden(name: str) -> bool:
@@ -310,6 +323,8 @@ def _headers(paths: Iterable[pathlib.Path]) -> tuple[dict[pathlib.Path, Header],
     """The headers of files, and why there is none, by path."""
 
     def header_of(path):
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise ValueError(f"{path} is a directory that cannot be opened.")
         if not path.is_file():  # reading from a pipe would wait for ever
             raise ValueError(f"{path} is no regular file, or a link to none.")
         return read_header(path)
@@ -402,7 +417,7 @@ def _note_beside(folder):
 def _classes(folder: _Folder, pools: Mapping[str, _Pool]) -> tuple[list[str], tuple[str, ...]]:
     """The names of the classes, if every image belongs to one of at least two; and why there are none where some might be."""
     train = pools["train"]
-    paths = train.paths if folder.is_divided else folder.paths
+    paths = list(filter(_is_image, train.paths if folder.is_divided else folder.paths))
     parts = [path.relative_to(train.directory).parts for path in paths]
     classes = sorted({part[0] for part in parts if len(part) > 1})
     if len(classes) < 2:
@@ -411,7 +426,7 @@ def _classes(folder: _Folder, pools: Mapping[str, _Pool]) -> tuple[list[str], tu
     if beside is not None:
         return [], (f"there are no labels, since {folder.name(beside)} lies beside the folders of the classes",)
     for pool in pools.values():
-        for path in pool.paths:
+        for path in filter(_is_image, pool.paths):
             name, *below = path.relative_to(pool.directory).parts
             if not below or name not in classes:
                 known = f"{', '.join(classes[:_NAMED])}{', ...' if len(classes) > _NAMED else ''}"
