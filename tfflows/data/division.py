@@ -58,8 +58,9 @@ def hash_order(names: Sequence[str]) -> np.ndarray:
 
     Example:
       >>> from tfflows.data.division import hash_order
-      >>> [("cat", "dog")[position >= 50] for position in hash_order([f"{number}.png" for number in range(100)])[:6]]
-      ['dog', 'cat', 'cat', 'cat', 'cat', 'dog']
+      >>> names = [f"cats/{number}.png" for number in range(50)] + [f"dogs/{number}.png" for number in range(50)]
+      >>> [names[position] for position in hash_order(names)[:4]]
+      ['cats/1.png', 'dogs/9.png', 'dogs/6.png', 'cats/19.png']
     """
     return np.argsort([_place(name) for name in names], kind="stable")
 
