@@ -216,7 +216,9 @@ def main() -> int:
         if status:
             return status
     saved = publish(options.name)
-    print(f"{options.name}: {'published' if saved else 'the model that is there measures less'}.")
+    print(
+        f"{options.name}: {'published; `make tables` puts it on the page' if saved else 'the model that is there measures less'}."
+    )
     return 0
 
 

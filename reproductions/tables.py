@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reproductions.driver.counts import stored_counts
 from reproductions.published import PAPERS, PARAMETERS
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
 from reproductions.reporting.benchmarks_page import benchmarks_page
@@ -19,17 +20,20 @@ from reproductions.reporting.expected import load_expected
 from reproductions.reporting.figures import FIGURES_DIRECTORY, FigureData, collect_figures
 from reproductions.reporting.paper_page import paper_page
 from reproductions.reporting.published_pages import parameters_page, unverified_page
-from reproductions.reporting.readme_block import replace_block, results_block
-from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_records
+from reproductions.reporting.readme_block import replace_block
+from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_dataclass, load_records
+from reproductions.reporting.results_page import readme_lines, results_page
 from reproductions.reporting.sweeps import SweepFigure, collect_sweeps
 from reproductions.vflow.toy import pages as toy
 from tfflows.extras import MissingExtraError, require
 from tfflows.files import atomic_write
+from tfflows.models.catalog import RECORD_FILE, list_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
 README = "../README.md"
+MODELS_DIRECTORY, PICTURES_DIRECTORY = "models", "pictures"
 
 
 def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
@@ -59,11 +63,17 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     if benchmarks:
         pages["benchmarks.md"] = benchmarks_page(benchmarks)
     titles = dict(zip(papers.paper, papers.title, strict=True))
-    pages |= toy.build_pages(directory, titles, expected)
+    studies = toy.build_pages(directory, titles, expected)
+    pages |= studies
+    models = list_models(directory / MODELS_DIRECTORY)
+    parameters = {(paper, name): count for (paper, name, scale), count in stored_counts().items() if scale == "paper"}
+    trained = [*records, *(load_dataclass(Record, entry.path / RECORD_FILE) for entry in models)]
+    obtained = (papers, expected, trained, parameters, claims)
+    pictures = sorted(path.name for path in (directory / PICTURES_DIRECTORY).glob("*.png"))
+    pages["README.md"] = results_page(*obtained, figures, models, pictures, list(studies))
     readme = directory.parent / "README.md"
     if readme.is_file():
-        block = results_block(titles, expected, records, claims)
-        pages[README] = replace_block(readme.read_text(encoding="utf-8"), block)
+        pages[README] = replace_block(readme.read_text(encoding="utf-8"), readme_lines(*obtained))
     return pages
 
 

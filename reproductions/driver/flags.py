@@ -111,7 +111,12 @@ def define_flags() -> None:
     )
     boolean("strict", False, "Refuse a folder in which an image cannot be read, rather than skip that image.")
     text("experiment", None, "Experiment, if not the paper's own one for --dataset. --list shows all experiments.")
-    text("variant", None, "Variant of a paper that has several, such as MaCow: paper (default) or release.")
+    text(
+        "variant",
+        None,
+        "Form of the models, where the paper's text and the released code differ: paper or release. Default: release; for MaCow "
+        "paper. --list says what it changes.",
+    )
     text(
         "stage",
         "all",

@@ -34,12 +34,16 @@ class FigureData:
     panels: dict[str, dict[str, list[Curve]]]
     train_panels: dict[str, dict[str, list[Curve]]] = dataclasses.field(default_factory=dict)
 
+    @property
+    def has_arms(self) -> bool:
+        """Whether it has several arms, and is not the curve of one run."""
+        return len(self.panels) > 1 or list(next(iter(self.panels.values()))) != [""]
+
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
         """Draws the figure as a PNG file, and returns its path."""
         path = results_directory / self.file
-        (first, *_), single = self.panels.values(), len(self.panels) == 1
-        if single and list(first) == [""]:
-            return plot_curve(first[""][0], path, self.title)
+        if not self.has_arms:
+            return plot_curve(self.panels[""][""][0], path, self.title)
         return plot_arms(self.panels, path, self.title, self.train_panels)
 
 

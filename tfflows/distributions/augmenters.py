@@ -184,7 +184,7 @@ class FlowAugmenter(ConditionalNoise):
       True
 
     References:
-      Chen et al. 2020, section 4, https://arxiv.org/abs/2002.09741.
+      Chen et al. 2020, section 3, https://arxiv.org/abs/2002.09741.
     """
 
     stream = STREAM
