@@ -42,9 +42,10 @@ class Experiment:
       ema_decay: Decay of the moving average of the parameters, which is evaluated in their place; 0 turns it off.
       evaluate_every: Steps between evaluations during training; 0 evaluates at the end only.
       evaluate_train: Whether to evaluate the training images at the end as well.
-      train_images: Train on the first N images only; 0 means all.
-      holdout: Hold out the last N training images. Evaluations during training then use these, and the test images are
-        evaluated at the end only. 0 holds out none.
+      train_images: Train on N images only: the first ones, or of own images those that a hash of their paths chooses. 0 means
+        all.
+      holdout: Hold out N training images: the last ones, or of own images those that a hash of their paths chooses. Evaluations
+        during training then use these, and the test images are evaluated at the end only. 0 holds out none.
       resize: How images that no paper prepares, such as those of `folder:DIR`, are brought to `image_size`: `crop` the central
         square, `fit` the whole image, or `none` to take them as they are.
       test_share: Share of them that becomes the test split, if they come without one.

@@ -170,7 +170,7 @@ def pictures(
         corner="temperature",
     )
     paths = [write_png(directory / f"{name}_samples.png", grid)]
-    test = load_dataset(model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1)
+    test = load_dataset(model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1, in_order=True)
     images = test.images[list(SHOWN_IMAGES)]
     if model.distribution.has_encoder:
         columns = [images, *(model.reconstruct(images, seed=0, drawn=drawn).numpy() for drawn in (False, True))]

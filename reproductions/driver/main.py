@@ -241,9 +241,9 @@ def _only_stage(reproduction, values):
     """
     if values.stage == "all":
         return None
-    from reproductions.driver.selection import select_experiment
+    from reproductions.driver.selection import select_run
 
-    stages = reproduction.stages(select_experiment(reproduction, values))
+    stages = reproduction.stages(select_run(reproduction, values)[0])
     if values.stage not in stages:
         raise ValueError(
             f"Unknown stage {values.stage!r}; the stages of this experiment are: all, {', '.join(stages)}."

@@ -251,13 +251,23 @@ def _elsewhere_table(records) -> str:
         {
             "Experiment": record.experiment,
             "Trained on": record.trained_on,
-            "Measured on": record.dataset,
+            "Measured on": _measured_on(record),
             "Images": f"{record.num_images:,}",
             "Obtained, bits/dim": format_value(record.value, record.standard_error if record.num_images > 1 else None),
         }
         for record in records
     ]
     return lines_table(lines)
+
+
+def _measured_on(record):
+    """Name of the images of a record, and how they were brought to the model's size."""
+    how = record.preparation
+    return (
+        record.dataset
+        if how is None or how["resize"] == "none"
+        else "{} ({resize} to {image_size})".format(record.dataset, **how)
+    )
 
 
 def _bounds_table(records) -> str:
