@@ -224,7 +224,7 @@ def format_comparison(comparison: Comparison) -> str:
     record, expected = comparison.record, comparison.expected
     lines = [
         f"{record.metric} of {record.experiment} on {record.dataset}, {record.split} split, "
-        f"{record.num_images:,} images, scale {record.scale}"
+        f"{record.num_images:,} image{'s' if record.num_images > 1 else ''}, scale {record.scale}"
     ]
     comparable = comparison.verdict in (WITHIN, BETTER, OUTSIDE)
     if comparable:
