@@ -5,12 +5,14 @@ python -m reproductions.tables results/ --check   # only list stale files; exit 
 """
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reproductions.claims import trends
+from reproductions.claims.outcomes import records_of as study_records
 from reproductions.driver.counts import stored_counts
 from reproductions.published import PAPERS, PARAMETERS
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
@@ -129,7 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _figures(directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData | SweepFigure, ...]:
-    return (*collect_figures(directory, records), *collect_sweeps(directory, records, FIGURES_DIRECTORY))
+    # In the study the learning rate is chosen, so that it is no override of the arm.
+    arms = [dataclasses.replace(record, overrides={}) for record in study_records(directory).values()]
+    sweeps = collect_sweeps(directory, [*records, *arms], FIGURES_DIRECTORY)
+    return (*collect_figures(directory, records, arms), *sweeps)
 
 
 def _read(path: pathlib.Path) -> "pd.DataFrame":

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reproductions.claims.outcomes import RECORDS
 from reproductions.reporting.claims import Arm, Claim, write_claim
 from reproductions.reporting.figures import collect_figures
 from reproductions.reporting.markdown import markdown_table
@@ -201,6 +202,15 @@ def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_recor
     assert names == {"glow_ablation.png", "glow-cifar10-small-seed0-test-bits_per_dim.png"}
     page = (results / "glow.md").read_text()
     assert all(f"(figures/{name})" in page for name in names)
+
+
+def test_arms_of_the_second_study_are_drawn_where_a_row_asks(results, make_record):
+    """Their rate was chosen and stands in the record; other records with overrides are other experiments."""
+    arm = {"dataset": "cifar10_16", "scale": "claims", "overrides": {"learning_rate": 0.002}, "curve": CURVE}
+    for experiment in ("study_reverse_additive", "study_shuffle_affine", "study_rate_0.002"):
+        write_record(make_record(experiment=experiment, **arm), results / RECORDS)
+    write_tables(results)
+    assert [path.name for path in (results / "figures").iterdir()] == ["study_glow_ablation.png"]
 
 
 def test_tables_are_stale_after_another_record(results, make_record, capsys):

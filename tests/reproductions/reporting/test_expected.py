@@ -195,6 +195,8 @@ def test_the_printed_comparison_has_all_four(make_record, expected):
         "  obtained    3.3550 ± 0.0040",
         "  verdict     not comparable (the paper prints no value)",
     ]
+    one = format_comparison(compare_with(make_record(num_images=1), expected))
+    assert one.splitlines()[0].endswith("test split, 1 image, scale paper")
     small = format_comparison(compare_with(make_record(scale="small"), expected)).splitlines()
     assert small[1:] == ["  obtained    3.3550 ± 0.0040", "  verdict     not comparable (scale small)"]
 
