@@ -131,7 +131,8 @@ class SharedBlocks(Derived):
           `(value, log_det)`, the log-determinant in nats.
 
         Raises:
-          ValueError: If the bijector assigns to a variable while it computes, in a memory mode that runs it twice.
+          ValueError: If the bijector assigns to a variable while it computes, in a memory mode that runs it twice; or if it is
+        recomputed in a training pass of several replicas.
         """
         recompute = memory_mode() == RECOMPUTE
         if not self._is_called(index, recompute):
@@ -139,6 +140,7 @@ class SharedBlocks(Derived):
         values = self.values(index)
         run = self._function(index, "values", direction, event_ndims)
         if recompute:
+            self._check_one_replica(index)
             with pure(self._bijectors[index]):
                 results = self._recomputed(index, run, direction, x, event_ndims, condition, values)
             return self._noted(index, direction, event_ndims, *results)
@@ -207,6 +209,13 @@ class SharedBlocks(Derived):
             return run(x, packed, parameters), backward
 
         return call(x, *conditions, *values)
+
+    def _check_one_replica(self, index):
+        if in_training_pass() and num_replicas() > 1:
+            raise ValueError(
+                f"{self._bijectors[index]!r} belongs to a model with batch norm, which needs the statistics of all "
+                f"{num_replicas()} replicas: none can run a block again by itself. Use the memory mode 'plain', or one device."
+            )
 
     def _noted(self, index, direction, event_ndims, value, log_det, *statistics):
         """The pair; what a block says of the statistics of its batch is noted for the running ones that it holds."""

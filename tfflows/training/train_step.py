@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
+from absl import logging
 
-from tfflows.choices import MEMORY_MODES, PLAIN, RECOMPUTE, REVERSIBLE
+from tfflows.choices import MEMORY_MODES, RECOMPUTE, REVERSIBLE
 from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import row_keys
@@ -54,25 +55,32 @@ class Execution:
         """How the steps of a model with batch norm are computed, whose statistics are those of the whole batch.
 
         No part of a batch can be normalized without the others. So a replica takes its batch as a whole; where it was to be cut
-        to save memory, only the inputs of blocks are kept instead.
+        to save memory, only the inputs of blocks are kept instead. With several replicas everything is kept.
 
         Args:
           num_replicas: Number of replicas.
 
         Raises:
-          ValueError: If the mode would give other statistics: `reversible`, or XLA with several replicas.
+          ValueError: If it cannot be computed in this way.
         """
         if self.memory == REVERSIBLE:
             raise ValueError(
                 "A model with batch norm cannot be rebuilt from its latents, since a batch is normalized with its own "
                 "statistics: use the memory mode 'recompute', which keeps blocks' inputs."
             )
-        if self.jit_compile and num_replicas > 1:
+        several = num_replicas > 1
+        if several and (self.jit_compile or self.memory == RECOMPUTE):
+            mode = "jit_compile" if self.jit_compile else "the memory mode 'recompute'"
             raise ValueError(
-                f"XLA compiles the steps of each replica apart, but batch norm needs the statistics of all {num_replicas}: "
-                "leave jit_compile off, or use one device."
+                f"Batch norm needs the statistics of all {num_replicas} replicas, which one of them cannot ask for in {mode}: "
+                "leave it off, or use one device."
             )
-        memory = RECOMPUTE if self.accumulate > 1 and self.memory == PLAIN else self.memory
+        if several and self.accumulate > 1:
+            logging.warning(
+                "A model with batch norm normalizes a batch as a whole: with several replicas, accumulate=%d saves no memory.",
+                self.accumulate,
+            )
+        memory = RECOMPUTE if self.accumulate > 1 and not several else self.memory
         return dataclasses.replace(self, accumulate=1, num_side_by_side=1, memory=memory)
 
 
