@@ -1,4 +1,4 @@
-"""The experiments of RealNVP (Dinh, Sohl-Dickstein & Bengio 2017), as data.
+"""The experiments of RealNVP (Dinh et al. 2017), as data.
 
 The settings are those of the paper; where it leaves something open, those of the released code (see the README of this folder).
 """

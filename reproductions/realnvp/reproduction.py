@@ -5,7 +5,7 @@ from reproductions.realnvp.experiments import EXPERIMENTS, at_size, small
 
 REALNVP = Reproduction(
     paper="realnvp",
-    title="RealNVP: Density Estimation Using Real NVP (Dinh, Sohl-Dickstein & Bengio 2017).",
+    title="RealNVP: Density Estimation Using Real NVP (Dinh et al. 2017).",
     experiments=EXPERIMENTS,
     small=small,
     at_size=at_size,

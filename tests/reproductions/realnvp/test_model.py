@@ -60,6 +60,7 @@ def test_pixels_there_and_back():
     np.testing.assert_array_equal(model.decode(latents), images())
 
 
+@pytest.mark.slow
 def test_every_trained_variable_gets_a_gradient_within_two_steps():
     # Biases before batch norm are dead: it takes out the mean. Those of the last convolutions alone are not.
     model = built()
