@@ -2,11 +2,12 @@
 
 from reproductions.experiment import Reproduction, deferred
 from reproductions.realnvp.experiments import EXPERIMENTS, at_size, small
+from reproductions.realnvp.study import STUDY
 
 REALNVP = Reproduction(
     paper="realnvp",
     title="RealNVP: Density Estimation Using Real NVP (Dinh et al. 2017).",
-    experiments=EXPERIMENTS,
+    experiments=EXPERIMENTS | STUDY,
     small=small,
     at_size=at_size,
     build_model=deferred("reproductions.realnvp.model", "build"),

@@ -147,6 +147,10 @@ ORDERS = (
     """,
     """
     glow invertible_affine
+    realnvp full
+    """,
+    """
+    glow invertible_affine
     glow invertible_additive
     glow shuffle_additive
     glow reverse_additive
@@ -359,9 +363,10 @@ def test_the_first_study_stands_until_its_claims_are_run_again(tmp_path, monkeyp
     monkeypatch.setattr("sys.argv", ["judge.py", f"--results={tmp_path}", "--paper=glow"])
     main()
     counts = sum(item.paper == "glow" for item in measured.COUNTED)
-    assert len(capsys.readouterr().out.splitlines()) == 2 * len(glow.COMPARISONS) + counts
+    tested = [item for item in glow.COMPARISONS if item.higher_paper != "realnvp"]  # there was no RealNVP yet
+    assert len(capsys.readouterr().out.splitlines()) == len(glow.COMPARISONS) + len(tested) + counts
     claims = {claim.name: claim for claim in load_claims(tmp_path / "claims")}
-    for item in glow.COMPARISONS:
+    for item in tested:
         claim = claims[f"{item.name}{first_study.SUFFIX}"]
         difference = levels[item.higher.replace("study", "claims")] - levels[item.lower.replace("study", "claims")]
         np.testing.assert_allclose(claim.difference, difference, atol=1e-3)
