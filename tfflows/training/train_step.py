@@ -128,7 +128,8 @@ def make_train_step(
       ValueError: When traced, if the loss does not depend on one of the variables; or if a model with batch norm cannot be
         computed in this way.
     """
-    if model.has_batch_statistics:
+    normalizes = getattr(model, "has_batch_statistics", False)  # any object with a `training_loss` will do
+    if normalizes:
         execution = Execution(accumulate, jit_compile, memory, num_side_by_side)
         execution = execution.with_batch_statistics(strategy.num_replicas_in_sync)
         accumulate, num_side_by_side, memory = execution.accumulate, execution.num_side_by_side, execution.memory
@@ -146,7 +147,7 @@ def make_train_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in trained:
                 tape.watch(variable)
-            with memory_scope(memory), model.training_pass(update=False) as statistics:
+            with memory_scope(memory), training_pass() as statistics:
                 losses, metrics = side_by_side(losses_of, (images, labels, index), num_side_by_side)
             loss = tf.reduce_sum(losses) / global_batch_size
         gradients = tape.gradient(loss, trained)
@@ -159,6 +160,9 @@ def make_train_step(
         # Of the last trace, whose tensors leave a compiled function as values.
         normalized.updates = statistics.updates
         return gradients, {"loss": loss, **sums}, statistics.values
+
+    def training_pass():
+        return model.training_pass(update=False) if normalizes else contextlib.nullcontext(BatchStatistics())
 
     normalized = BatchStatistics()
     compiled = tf.function(part_sums, jit_compile=True, autograph=False) if jit_compile else part_sums
