@@ -5,19 +5,85 @@ from typing import TYPE_CHECKING
 from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.compression.archive import (
+        Compressed,
+        check_model,
+        compress,
+        decompress,
+        hash_of_experiment,
+        hash_of_weights,
+        noise_bits_of,
+    )
     from tfflows.compression.bins import Binned
-    from tfflows.compression.coder import Stack, StackExhaustedError, chunks, quantize_cdf
+    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf
+    from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
     from tfflows.compression.exact import exp, log, log1p, normal_cdf, round_to, sigmoid, softplus, tanh, to_integer
+    from tfflows.compression.flow import FlowCodec
+    from tfflows.compression.maps.base import IntegerMap, Run, integer_map
+    from tfflows.compression.maps.compositions import (
+        BesideData,
+        ChainMap,
+        LearnedPrior,
+        Levels,
+        Parts,
+        StandardNormal,
+        push_gaussian,
+    )
+    from tfflows.compression.maps.coupling import (
+        Additive,
+        Affine,
+        CouplingMap,
+        checked,
+        look_up,
+        ratio_table,
+        scale_form,
+    )
+    from tfflows.compression.maps.invertible_conv import Lifting, OneGrid, exact_lu, exact_matmul
+    from tfflows.compression.maps.moves import Move
+    from tfflows.compression.maps.plan import Plan
+    from tfflows.compression.maps.regrid import Regrid
+    from tfflows.compression.maps.scales import ScaleAndShift, check_grid, value_of
+    from tfflows.compression.network import Networks, in_float64
     from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
     from tfflows.compression.ratios import divide, multiply
+    from tfflows.compression.tiles import from_tiles, num_tiles, to_tiles
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "archive": [
+            "Compressed",
+            "check_model",
+            "compress",
+            "decompress",
+            "hash_of_experiment",
+            "hash_of_weights",
+            "noise_bits_of",
+        ],
         "bins": ["Binned"],
-        "coder": ["Stack", "StackExhaustedError", "chunks", "quantize_cdf"],
+        "coder": ["Stack", "StackExhaustedError", "quantize_cdf"],
+        "container": ["ArchiveError", "Container", "check_word", "deflate", "inflate"],
         "exact": ["exp", "log", "log1p", "normal_cdf", "round_to", "sigmoid", "softplus", "tanh", "to_integer"],
+        "flow": ["FlowCodec"],
+        "maps.base": ["IntegerMap", "Run", "integer_map"],
+        "maps.compositions": [
+            "BesideData",
+            "ChainMap",
+            "LearnedPrior",
+            "Levels",
+            "Parts",
+            "StandardNormal",
+            "push_gaussian",
+        ],
+        "maps.coupling": ["Additive", "Affine", "CouplingMap", "checked", "look_up", "ratio_table", "scale_form"],
+        "maps.invertible_conv": ["Lifting", "OneGrid", "exact_lu", "exact_matmul"],
+        "maps.moves": ["Move"],
+        "maps.plan": ["Plan"],
+        "maps.regrid": ["Regrid"],
+        "maps.scales": ["ScaleAndShift", "check_grid", "value_of"],
+        "network": ["Networks", "in_float64"],
         "protocol": ["CannotCodeError", "ImageCodec", "make_codec"],
         "ratios": ["divide", "multiply"],
+        "tiles": ["from_tiles", "num_tiles", "to_tiles"],
     },
 )

@@ -7,7 +7,7 @@ The ratio is `numerator / 2**shift`. Data to latent, `n = x * numerator + r` wit
 import numpy as np
 
 from tfflows.compression import exact
-from tfflows.compression.coder import Stack, chunks
+from tfflows.compression.coder import Stack
 
 # Numerators have this many bits or one less: their relative error is 2**-12 at most, and what a uniform base wastes is small.
 _NUMERATOR_BITS = 11
@@ -57,7 +57,7 @@ def multiply(stack: Stack, x: np.ndarray, numerators: np.ndarray, shifts: np.nda
       True [1000   -8] True
     """
     n, numerators, shifts = (np.ravel(x) * np.ravel(numerators)), np.ravel(numerators), np.ravel(shifts)
-    for part in chunks(n.size):
+    for part in stack.chunks(n.size):
         n[part] += stack.pop(numerators[part])
         stack.push(n[part] & ((1 << shifts[part]) - 1), 1 << shifts[part])
     return (n >> shifts).reshape(np.shape(x))
@@ -68,7 +68,7 @@ def divide(stack: Stack, y: np.ndarray, numerators: np.ndarray, shifts: np.ndarr
     numerators, shifts = np.ravel(numerators), np.ravel(shifts)
     n = np.ravel(y) << shifts
     x = np.empty_like(n)
-    for part in reversed(list(chunks(n.size))):
+    for part in reversed(stack.chunks(n.size)):
         n[part] += stack.pop(1 << shifts[part])
         x[part] = n[part] // numerators[part]
         stack.push(n[part] - x[part] * numerators[part], numerators[part])
