@@ -2,13 +2,16 @@
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
 import tensorflow as tf
 
+from reproductions.flowpp import model as flowpp
+from reproductions.flowpp.experiments import EXPERIMENTS as FLOWPP
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS as GLOW
+from reproductions.vflow import model as vflow
+from reproductions.vflow.experiments import EXPERIMENTS as VFLOW
 from tfflows.math.random import row_keys
 
 SHAPE = (8, 8, 3)
@@ -59,6 +62,41 @@ def glow_model(form="release"):
     return initialized(glow.build(dataclasses.replace(GLOW["cifar10"], **changes), SHAPE, 0, 0))
 
 
-def bound_at_noise(model, values):
-    """Bits of images that were coded with these dequantized values, by the model itself; `[B]`."""
-    return -model.elbo_of_dequantized(tf.constant(values, tf.float32)).numpy() / math.log(2)
+# Couplings, dequantizers and augmenters of all kinds.
+_SMALL_FLOWPP = {
+    "image_size": 8,
+    "width": 4,
+    "num_blocks": 1,
+    "num_components": 2,
+    "num_heads": 2,
+    "stages": "checkerboard 1, squeeze, channel 1",
+    "dequantization_stages": "checkerboard 1",
+    "dequantization_width": 4,
+    "dequantization_blocks": 1,
+    "context_width": 4,
+    "context_blocks": 1,
+}
+FLOWPP_FORMS = {
+    "uniform": {"dequantization": "uniform"},
+    "variational": {},
+    "affine": {"coupling": "affine", "dequantization": "uniform", "checkerboard": "checkerboard"},
+    "paper": {"coupling_scale": "exp", "bounded_log_scales": False},
+}
+VFLOW_FORMS = {
+    "normal": {"augmenter": "normal", "dequantization": "uniform"},
+    "gaussian": {"augmenter": "gaussian", "dequantization": "uniform"},
+    "flow": {"augmenter": "flow"},
+}
+
+
+@functools.cache
+def flowpp_model(form="uniform"):
+    changes = {**_SMALL_FLOWPP, **FLOWPP_FORMS[form]}
+    return initialized(flowpp.build(dataclasses.replace(FLOWPP["cifar10"], **changes), SHAPE, 0, 0))
+
+
+@functools.cache
+def vflow_model(form="flow"):
+    name = next(name for name, experiment in VFLOW.items() if experiment.augment_channels)
+    changes = {**_SMALL_FLOWPP, "augment_channels": 3, "augmenter_stages": "checkerboard 1", **VFLOW_FORMS[form]}
+    return initialized(vflow.build(dataclasses.replace(VFLOW[name], **changes), SHAPE, 0, 0))

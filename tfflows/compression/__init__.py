@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         Levels,
         Parts,
         StandardNormal,
+        gaussian_bits,
         push_gaussian,
     )
     from tfflows.compression.maps.coupling import (
@@ -38,12 +39,16 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         ratio_table,
         scale_form,
     )
-    from tfflows.compression.maps.invertible_conv import Lifting, OneGrid, exact_lu, exact_matmul
+    from tfflows.compression.maps.curves import Curve, CurveMap, LogitCurve, SigmoidCurve, on_one_grid, rising_knots
+    from tfflows.compression.maps.invertible_conv import Lifting, exact_lu, exact_matmul
+    from tfflows.compression.maps.mixtures import MixtureCoupling, MixtureCurve
     from tfflows.compression.maps.moves import Move
+    from tfflows.compression.maps.one_grid import OneGrid
     from tfflows.compression.maps.plan import Plan
     from tfflows.compression.maps.regrid import Regrid
     from tfflows.compression.maps.scales import ScaleAndShift, check_grid, value_of
     from tfflows.compression.network import Networks, in_float64
+    from tfflows.compression.noise import FlowNoise, GaussianNoise, Noise, NormalNoise, UniformNoise, augmenting_noise
     from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
     from tfflows.compression.ratios import divide, multiply
     from tfflows.compression.tiles import from_tiles, num_tiles, to_tiles
@@ -73,15 +78,20 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Levels",
             "Parts",
             "StandardNormal",
+            "gaussian_bits",
             "push_gaussian",
         ],
         "maps.coupling": ["Additive", "Affine", "CouplingMap", "checked", "look_up", "ratio_table", "scale_form"],
-        "maps.invertible_conv": ["Lifting", "OneGrid", "exact_lu", "exact_matmul"],
+        "maps.curves": ["Curve", "CurveMap", "LogitCurve", "SigmoidCurve", "on_one_grid", "rising_knots"],
+        "maps.invertible_conv": ["Lifting", "exact_lu", "exact_matmul"],
+        "maps.mixtures": ["MixtureCoupling", "MixtureCurve"],
         "maps.moves": ["Move"],
+        "maps.one_grid": ["OneGrid"],
         "maps.plan": ["Plan"],
         "maps.regrid": ["Regrid"],
         "maps.scales": ["ScaleAndShift", "check_grid", "value_of"],
         "network": ["Networks", "in_float64"],
+        "noise": ["FlowNoise", "GaussianNoise", "Noise", "NormalNoise", "UniformNoise", "augmenting_noise"],
         "protocol": ["CannotCodeError", "ImageCodec", "make_codec"],
         "ratios": ["divide", "multiply"],
         "tiles": ["from_tiles", "num_tiles", "to_tiles"],

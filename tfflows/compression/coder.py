@@ -30,6 +30,8 @@ CHUNK = 256
 # A base that is a power of two is coded exactly up to here; others lose about base / 2**25 of a bit.
 MAX_BASE = 1 << 23
 _PIECE = 16
+# Bases of more bits are cut into 2**9 to 2**10 pieces, whose shares of 2**18 are rounded.
+_WHOLE_BITS, _NUM_PIECE_BITS, _SHARE_PRECISION = 14, 10, 18
 # So many bits stay below every pop: a coder on fewer than its state holds is not as if there were noise below.
 _MARGIN = 64
 _START_WORDS = 1
@@ -183,6 +185,55 @@ class Stack:
             total |= self.pop(1 << np.clip(num_bits - done, 0, _PIECE), count) << done
         return total
 
+    def push_below(self, values: np.ndarray, bases: np.ndarray) -> None:
+        """Pushes integers `0 ... base - 1` of bases below 2**33, of which large ones would be wasteful in one piece.
+
+        Args:
+          values: Integers `[N]`.
+          bases: Integers `[N]`, at least 1.
+        """
+        unit = _units(bases)
+        high = values >> unit
+        left = np.minimum(bases - (high << unit), 1 << unit)
+        large = unit > 0
+        self.push_bits(values & ((1 << unit) - 1), np.where(left == 1 << unit, unit, 0))
+        rest = large & (left < 1 << unit)
+        if rest.any():
+            self.push((values - (high << unit))[rest], left[rest])
+        starts, ends = _shares(high, unit, bases)
+        if large.any():
+            self.push_intervals(starts[large], (ends - starts)[large], _SHARE_PRECISION)
+        if not large.all():
+            self.push(values[~large], bases[~large])
+
+    def pop_below(self, bases: np.ndarray) -> np.ndarray:
+        """Pops what `push_below` pushed; int64 `[N]`."""
+        unit = _units(bases)
+        large = unit > 0
+        values = np.zeros(bases.shape, np.int64)
+        if not large.all():
+            values[~large] = self.pop(bases[~large])
+        if large.any():
+            own_unit, own_bases = unit[large], bases[large]
+
+            def find(points, part):
+                high = (points * own_bases[part]) >> (_SHARE_PRECISION + own_unit[part])
+                # The share of a piece begins at the next integer.
+                starts, ends = _shares(high, own_unit[part], own_bases[part])
+                high += points >= ends
+                starts, ends = _shares(high, own_unit[part], own_bases[part])
+                return high, starts, ends - starts
+
+            high = np.zeros_like(values)
+            high[large] = self.pop_intervals(len(own_unit), _SHARE_PRECISION, find)
+            left = np.minimum(bases - (high << unit), 1 << unit)
+            rest = large & (left < 1 << unit)
+            values += high << unit
+            if rest.any():
+                values[rest] += self.pop(left[rest])
+            values += self.pop_bits(np.where(left == 1 << unit, unit, 0))
+        return values
+
     # ------------------------------------------------------------------------------------------- other distributions
 
     def push_intervals(self, starts: np.ndarray, widths: np.ndarray, precision: int) -> None:
@@ -297,6 +348,18 @@ def _noise(start, count):
     blocks = [hashlib.sha256(b"tfflows noise" + number.to_bytes(8, "little")).digest() for number in range(first, last)]
     words = np.frombuffer(b"".join(blocks), "<u4").astype(np.uint32)
     return words[start - first * _BLOCK_WORDS :][:count]
+
+
+def _units(bases):
+    """Bits of the pieces that large bases are cut into; 0 for small bases."""
+    _, digits = np.frexp(bases.astype(np.float64))
+    return np.where(digits > _WHOLE_BITS, digits - _NUM_PIECE_BITS, 0).astype(np.int64)
+
+
+def _shares(high, unit, bases):
+    """Where the share of piece number `high` begins and ends, of `2**_SHARE_PRECISION`."""
+    starts, ends = ((np.minimum((high + more) << unit, bases) << _SHARE_PRECISION) for more in (0, 1))
+    return -(-starts // bases), -(-ends // bases)
 
 
 def _pieces(num_bits) -> range:
