@@ -10,6 +10,8 @@ from reproductions.flowpp import model as flowpp
 from reproductions.flowpp.experiments import EXPERIMENTS as FLOWPP
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS as GLOW
+from reproductions.macow import model as macow
+from reproductions.macow.experiments import EXPERIMENTS as MACOW
 from reproductions.vflow import model as vflow
 from reproductions.vflow.experiments import EXPERIMENTS as VFLOW
 from tfflows.math.random import row_keys
@@ -100,3 +102,38 @@ def vflow_model(form="flow"):
     name = next(name for name, experiment in VFLOW.items() if experiment.augment_channels)
     changes = {**_SMALL_FLOWPP, "augment_channels": 3, "augmenter_stages": "checkerboard 1", **VFLOW_FORMS[form]}
     return initialized(vflow.build(dataclasses.replace(VFLOW[name], **changes), SHAPE, 0, 0))
+
+
+_LIGHT = {"steps": "1, 1", "widths": "4, 6", "factors": "", "dequantization": "uniform"}
+_RELEASE = {"variant": "release", "kernel_height": 2}
+MACOW_FORMS = {
+    "light": _LIGHT,
+    "light_release": {**_LIGHT, **_RELEASE},
+    "additive": {**_LIGHT, "coupling": "additive"},
+    "additive_release": {
+        **_RELEASE,
+        "steps": "1, 1, 1",
+        "factors": "2",
+        "dequantization": "uniform",
+        "coupling": "additive",
+        "prior_coupling": "additive",
+        "kernel_width": 5,
+    },
+    "paper": {},
+    "release": {**_RELEASE, "steps": "1, 1, 1", "factors": "2"},
+}
+
+
+@functools.cache
+def macow_model(form="light_release"):
+    changes = {
+        "image_size": 8,
+        "steps": "1, 1+1, 1",
+        "widths": "4, 6, 8",
+        "factors": "4",
+        "dequantization_steps": "1, 1",
+        "dequantization_widths": "4, 4",
+        "context_planes": "4, 6",
+        **MACOW_FORMS[form],
+    }
+    return initialized(macow.build(dataclasses.replace(MACOW["cifar10_var"], **changes), SHAPE, 0, 0))

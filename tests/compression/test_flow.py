@@ -8,10 +8,12 @@ import tensorflow_probability as tfp
 from tests.compression.small_flows import (
     FLOWPP_FORMS,
     GLOW_FORMS,
+    MACOW_FORMS,
     VFLOW_FORMS,
     flowpp_model,
     glow_model,
     images,
+    macow_model,
     vflow_model,
 )
 from tests.slow import slow_but
@@ -65,6 +67,11 @@ def test_flowpp(form):
 @pytest.mark.parametrize("form", slow_but((), VFLOW_FORMS))
 def test_vflow(form):
     check_exact_at_the_rate(vflow_model(form), 0.002)
+
+
+@pytest.mark.parametrize("form", slow_but(("light_release",), MACOW_FORMS))
+def test_macow(form):
+    check_exact_at_the_rate(macow_model(form), 0.002)
 
 
 def test_a_bijector_without_a_map_is_named():

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 # Each module registers its maps.
 from tfflows.compression.coder import Stack
-from tfflows.compression.maps import coupling, curves, invertible_conv, mixtures, moves, scales  # noqa: F401
+from tfflows.compression.maps import coupling, curves, invertible_conv, masked, mixtures, moves, scales  # noqa: F401
 from tfflows.compression.maps.base import Run
 from tfflows.compression.maps.compositions import ChainMap, StandardNormal
 from tfflows.compression.maps.plan import Plan
