@@ -31,6 +31,8 @@ class Binned:
       cdf: Cumulative distribution function of the standard member.
       scale_bits: A scale is `2**scale_bits` to twice as many bins.
       reach: Scales on each side of the mean that a table covers.
+      has_escapes: Whether there are integers beyond the table. Noise, which is popped before it is pushed, must not have any: it
+        would be as far out as escapes go, now and then.
 
     Example:
       >>> import numpy as np
@@ -47,6 +49,7 @@ class Binned:
     cdf: Callable[[np.ndarray], np.ndarray]
     scale_bits: int
     reach: float
+    has_escapes: bool = True
 
     def push(self, stack: Stack, x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
         """Pushes integers.
@@ -56,6 +59,9 @@ class Binned:
           x: int64 `[...]`, below 2**45 in absolute value.
           mean: float64 of the same shape, in units of x; the same bits wherever they are computed.
           scale: As `mean`: the standard deviations of Gaussians, the scales of logistics.
+
+        Raises:
+          ValueError: If an integer lies beyond the table of a family without escapes.
         """
         x, (bits, centre, row) = np.ravel(x), self._bins(np.ravel(mean), np.ravel(scale))
         table = _table(self)
@@ -65,6 +71,8 @@ class Binned:
         beyond = np.maximum(below, above)
         far = beyond >= 0
         if far.any():
+            if not self.has_escapes:
+                raise ValueError(f"{self.name} does not reach as far as {self.reach} scales.")
             _push_magnitudes(stack, beyond[far])
         symbol = np.clip(place + table.half[row] + 1, 0, 2 * table.half[row] + 1)
         index = table.first[row] + symbol
@@ -121,17 +129,21 @@ def _table(family: Binned) -> _Table:
         scale = (1 << family.scale_bits) * (1 + level / _LEVELS)
         half = int(np.ceil(family.reach * scale))
         edges = family.cdf((np.arange(-half, half + 1) - offset / _OFFSETS) / scale)
+        escape = _ESCAPE if family.has_escapes else 0
+        if not family.has_escapes:
+            edges = (edges - edges[0]) / (edges[-1] - edges[0])
         counts = np.arange(2 * half + 1)
-        total = (1 << _PRECISION) - 2 * _ESCAPE
-        # Every bin keeps a width of 1 at least.
-        rising = np.maximum.accumulate(exact.to_integer(edges * total) - counts) + counts + _ESCAPE
+        falling = exact.to_integer(edges * ((1 << _PRECISION) - 2 * escape)) - counts
+        # Every bin keeps a width of 1 at least; the room for it is taken from the middle.
+        lower, upper = np.maximum.accumulate(falling), np.minimum.accumulate(falling[::-1])[::-1]
+        rising = np.where(counts <= half, lower, upper) + counts + escape
         own = np.concatenate([[0], rising, [1 << _PRECISION]])
         first.append(sum(map(len, starts)))
         halves.append(half)
         starts.append(own[:-1])
         widths.append(np.diff(own))
         keys.append((row << _PRECISION) + own[:-1])
-        if widths[-1].min() < 1:
+        if widths[-1][1:-1].min() < 1:
             raise AssertionError(f"A bin of the {family.name} has no width.")
     return _Table(*map(np.concatenate, (starts, widths, keys)), np.array(first), np.array(halves))
 
@@ -154,4 +166,5 @@ def _logistic_cdf(x):
 
 
 GAUSSIAN = Binned("Gaussian", exact.normal_cdf, 4, 4.25)
+GAUSSIAN_NOISE = Binned("Gaussian noise", exact.normal_cdf, 4, 4.25, has_escapes=False)
 LOGISTIC = Binned("logistic", _logistic_cdf, 3, 10.0)

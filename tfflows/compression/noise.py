@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.compression import exact
-from tfflows.compression.bins import GAUSSIAN
+from tfflows.compression.bins import GAUSSIAN_NOISE
 from tfflows.compression.maps.base import Run
-from tfflows.compression.maps.compositions import ChainMap, StandardNormal, gaussian_bits
+from tfflows.compression.maps.compositions import ChainMap, gaussian_bits
 from tfflows.compression.maps.plan import Plan
 from tfflows.compression.protocol import CannotCodeError
 from tfflows.distributions.augmenters import GaussianAugmenter, NormalAugmenter
@@ -59,17 +59,21 @@ class NormalNoise(Noise):
     def __init__(self, shape: tuple[int, ...], spread: float) -> None:
         """Creates noise of a standard deviation of `spread` integers."""
         self.grid = np.full(shape, 1 / spread)
-        self._normal = StandardNormal(self.grid)
 
     def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
         """Pops noise."""
-        noise = self._normal.pop(len(data), run)
-        run.takes(-gaussian_bits(noise, 0.0, 1 / self.grid))
+        mean, scale = self._mean_and_scale(len(data))
+        noise = GAUSSIAN_NOISE.pop(run.stack, mean, scale)
+        run.takes(-gaussian_bits(noise, mean, scale))
         return noise
 
     def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
         """Pushes it."""
-        self._normal.push(noise, run)
+        GAUSSIAN_NOISE.push(run.stack, noise, *self._mean_and_scale(len(noise)))
+
+    def _mean_and_scale(self, count):
+        shape = [count, *self.grid.shape]
+        return np.zeros(shape), np.broadcast_to(1 / self.grid, shape)
 
 
 class GaussianNoise(Noise):
@@ -83,13 +87,13 @@ class GaussianNoise(Noise):
     def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
         """Pops noise."""
         mean, scale = self._mean_and_scale(data)
-        noise = GAUSSIAN.pop(run.stack, mean, scale)
+        noise = GAUSSIAN_NOISE.pop(run.stack, mean, scale)
         run.takes(-gaussian_bits(noise, mean, scale))
         return noise
 
     def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
         """Pushes it."""
-        GAUSSIAN.push(run.stack, noise, *self._mean_and_scale(data))
+        GAUSSIAN_NOISE.push(run.stack, noise, *self._mean_and_scale(data))
 
     def _mean_and_scale(self, data):
         mean, log_scale = np.split(self._network(data), 2, axis=-1)
