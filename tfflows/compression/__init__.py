@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.archive import (
         Compressed,
         check_model,
+        codec_of,
         compress,
         decompress,
         hash_of_experiment,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     )
     from tfflows.compression.maps.curves import Curve, CurveMap, LogitCurve, SigmoidCurve, on_one_grid, rising_knots
     from tfflows.compression.maps.invertible_conv import Lifting, exact_lu, exact_matmul
+    from tfflows.compression.maps.masked import MaskedMap
     from tfflows.compression.maps.mixtures import MixtureCoupling, MixtureCurve
     from tfflows.compression.maps.moves import Move
     from tfflows.compression.maps.one_grid import OneGrid
@@ -59,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "archive": [
             "Compressed",
             "check_model",
+            "codec_of",
             "compress",
             "decompress",
             "hash_of_experiment",
@@ -84,6 +87,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "maps.coupling": ["Additive", "Affine", "CouplingMap", "checked", "look_up", "ratio_table", "scale_form"],
         "maps.curves": ["Curve", "CurveMap", "LogitCurve", "SigmoidCurve", "on_one_grid", "rising_knots"],
         "maps.invertible_conv": ["Lifting", "exact_lu", "exact_matmul"],
+        "maps.masked": ["MaskedMap"],
         "maps.mixtures": ["MixtureCoupling", "MixtureCurve"],
         "maps.moves": ["Move"],
         "maps.one_grid": ["OneGrid"],
