@@ -196,7 +196,7 @@ def other_coders(images: np.ndarray) -> dict[str, np.ndarray]:
 
 def _jpeg_xl() -> Callable[[np.ndarray, int], bytes] | None:
     try:
-        module = require("imagecodecs", "reproductions")
+        module = require("imagecodecs", "bench")
     except MissingExtraError:
         return None
     return lambda image, effort: module.jpegxl_encode(image, lossless=True, effort=effort)
