@@ -40,6 +40,7 @@ class Networks:
         self._jit_compile = jit_compile
         self._traced = {}
         self._runners = {}
+        self._copies = {}
 
     def runner(self, network: Callable) -> Callable[..., np.ndarray]:
         """The network as a function of float64 arrays `[B, ...]`.
@@ -55,10 +56,16 @@ class Networks:
             self._runners[id(network)] = network, self._make(network)
         return self._runners[id(network)][1]
 
+    def in_float64(self, network: keras.layers.Layer) -> keras.layers.Layer:
+        """`in_float64` of a layer, made once."""
+        if id(network) not in self._copies:
+            self._copies[id(network)] = network, in_float64(network)
+        return self._copies[id(network)][1]
+
     def _make(self, network):
         if not isinstance(network, keras.layers.Layer):
             return self._rounding(tf.function(network, autograph=False, reduce_retracing=True))
-        copied = in_float64(network)
+        copied = self.in_float64(network)
         structure = Structure(copied)
         values = structure.values()
         key = structure.signature
