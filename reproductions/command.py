@@ -34,6 +34,9 @@ class Command:
 
 
 COMMANDS = {
+    "bench-compression": Command("reproductions.bench_compression", "Measure compression with a trained model."),
+    "compress": Command("reproductions.compress_images", "Compress images without loss, with a trained model."),
+    "decompress": Command("reproductions.decompress_images", "Give back the images of a compressed file."),
     "export": Command("reproductions.export_model", "Write a trained model as a SavedModel."),
     "import": Command("reproductions.import_weights", "Make a workdir of weights under the authors' names."),
     "list": Command("reproductions.list_papers", "List the papers and the trained models.", computes=False),

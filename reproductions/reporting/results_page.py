@@ -58,6 +58,7 @@ _FILES = (
     ("obtained/vflow/checkerboard/*.json", "records of VFlow's checkerboard study, a cell a file"),
     ("claims/<paper>/*.json", "verdicts of the claims study, written by it"),
     ("benchmarks/*.json", "what `make bench` measured, a topic a file"),
+    ("compression/*.json", "what `tfflows bench-compression` measured, a model and a number of images a file"),
     ("models/*", "small trained models, for `tfflows.load`, each with its record"),
     ("pictures/*", "what trained models draw"),
     ("*.md, figures/", "generated, but for `pictures/README.md`"),

@@ -1,0 +1,363 @@
+"""Images to one file and back, with any model that has a codec."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import tfflows
+from tfflows.compression import flow  # noqa: F401  (codecs register themselves)
+from tfflows.compression.coder import Stack
+from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
+from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
+from tfflows.compression.tiles import from_tiles, num_tiles, to_tiles
+from tfflows.distributions.image_model import ImageModel
+from tfflows.tracing.variables import named_variables
+
+# Tiles that are coded at once. More are faster, and the first ones need more initial bits.
+MAX_BATCH = 16
+_SAMPLE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Compressed:
+    """A file of images, and what it is made of.
+
+    Attributes:
+      data: The file.
+      num_images: Number of images.
+      num_dimensions: Number of colour values of the images.
+      num_raw: Number of tiles that are stored as they are.
+      num_mismatches: Of these, those that did not come back when they were verified.
+      noise_bits: Initial bits, which are part of the file.
+      stack_bits: All bits of the coder.
+      raw_bits: Those of tiles that are stored as they are.
+      other_bits: Those of header and check words.
+    """
+
+    data: bytes
+    num_images: int
+    num_dimensions: int
+    num_raw: int
+    num_mismatches: int
+    noise_bits: int
+    stack_bits: int
+    raw_bits: int
+    other_bits: int
+
+    @property
+    def bits_per_dim(self) -> float:
+        """Size of the whole file."""
+        return 8 * len(self.data) / self.num_dimensions
+
+    @property
+    def net_bits_per_dim(self) -> float:
+        """Size without initial bits, header and check words."""
+        return (self.stack_bits - self.noise_bits + self.raw_bits) / self.num_dimensions
+
+
+def compress(
+    images: Sequence[np.ndarray],
+    model: ImageModel,
+    *,
+    experiment: Mapping[str, Any] | None = None,
+    names: Sequence[str] | None = None,
+    model_name: str | None = None,
+    verify: bool = True,
+    codec: ImageCodec | None = None,
+    max_batch: int = MAX_BATCH,
+) -> Compressed:
+    """Compresses images without loss.
+
+    Args:
+      images: uint8 `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, of any sizes.
+      model: The model, such as `tfflows.load(...).distribution`.
+      experiment: What the model was built from, such as `tfflows.load(...).settings`; its hash goes into the file.
+      names: A name for each image; None: none.
+      model_name: What `tfflows.load` finds the model by, for whoever reads the file.
+      verify: Whether each image is decoded from what was written. One that does not come back is stored as it is.
+      codec: The codec of the model, if it has been made already.
+      max_batch: Tiles that are coded at once, 1 to 255.
+
+    Returns:
+      The file and its figures.
+
+    Raises:
+      CannotCodeError: If the model has no codec.
+      ValueError: If there are no images, or something is no image.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow_probability as tfp
+      >>> from tfflows.bijectors import Logit
+      >>> from tfflows.compression.archive import compress, decompress
+      >>> from tfflows.distributions.dequantized_flow import DequantizedFlow
+      >>> tfb, tfd = tfp.bijectors, tfp.distributions
+      >>> base = tfd.Sample(tfd.Normal(0.0, 1.0), [8, 8, 3])
+      >>> model = DequantizedFlow(tfd.TransformedDistribution(base, tfb.Scale(0.25)))
+      >>> images = [np.random.default_rng(0).binomial(255, 0.5, shape).astype(np.uint8) for shape in ([8, 8, 3], [5, 20])]
+      >>> compressed = compress(images, model)
+      >>> [np.array_equal(image, got) for image, (_, got) in zip(images, decompress(compressed.data, model))]
+      [True, True]
+    """
+    images = [_checked(image, number) for number, image in enumerate(images)]
+    if not images:
+        raise ValueError("There are no images to compress.")
+    if names is not None and len(names) != len(images):
+        raise ValueError(f"There must be a name for each image, got {len(names)} for {len(images)} images.")
+    if not 1 <= max_batch <= 255:
+        raise ValueError(f"max_batch must be 1 to 255, got {max_batch}.")
+    tile_shape = tuple(model.image_shape.as_list())
+    tiles = np.concatenate([to_tiles(image.reshape(_three(image.shape)), tile_shape) for image in images])
+    if codec is None:
+        codec = codec_of(model, tiles)
+    packer = _Packer(codec, tiles, verify, max_batch)
+    packer.run()
+    header = {
+        "tfflows": tfflows.__version__,
+        "model_name": model_name,
+        "weights": hash_of_weights(model),
+        "experiment": hash_of_experiment(experiment),
+        "tables": codec.fingerprint.hex()[:32],
+        "codec": codec.settings,
+        "tile": tile_shape,
+        "shapes": _runs([list(image.shape) for image in images]),
+        "names": None if names is None else list(names),
+        "batches": packer.batches,
+        "raw": packer.raw,
+        "noise_words": packer.stack.num_noise_words,
+    }
+    checks = np.array([check_word(tile) for tile in tiles], np.uint16)
+    words, raw_bits = packer.stack.words(), sum(packer.raw_bits[index] for index in packer.raw)
+    data = Container(header, checks, [tiles[index].tobytes() for index in packer.raw], words).to_bytes()
+    return Compressed(
+        data,
+        len(images),
+        sum(image.size for image in images),
+        len(packer.raw),
+        packer.num_mismatches,
+        32 * packer.stack.num_noise_words,
+        32 * len(words),
+        raw_bits,
+        8 * len(data) - 32 * len(words) - raw_bits,
+    )
+
+
+def codec_of(model: ImageModel, images: np.ndarray) -> ImageCodec:
+    """The codec of a model for images of its shape, uint8 `[N, H, W, C]`: a few from all over are its sample."""
+    places = np.linspace(0, len(images) - 1, min(_SAMPLE, len(images))).astype(int)
+    return make_codec(model, None, images[places])
+
+
+class _Packer:
+    """Codes tiles from the last to the first, so that they are decoded from the first to the last."""
+
+    def __init__(self, codec, tiles, verify, max_batch):
+        self._codec, self._tiles, self._verify, self._max_batch = codec, tiles, verify, max_batch
+        self.raw_bits = [8 * (4 + len(deflate(tile.tobytes()))) for tile in tiles]
+        self.stack = Stack()
+        self.batches = []
+        self.raw = []
+        self.num_mismatches = 0
+
+    def run(self):
+        end = len(self._tiles)
+        while end:
+            start = max(0, end - self._next_count())
+            self._code(list(range(start, end)))
+            end = start
+        self.raw.sort()
+        # A few images do not pay for their initial noise.
+        if 32 * len(self.stack.words()) > sum(self.raw_bits) - sum(self.raw_bits[index] for index in self.raw):
+            self.stack, self.batches, self.raw = Stack(), [], list(range(len(self._tiles)))
+
+    def _next_count(self):
+        """One by one first; then as many as the stack holds noise for, which is that of three images or so."""
+        return int(np.clip(sum(self.batches) // 3, 1, self._max_batch))
+
+    def _code(self, indices):
+        """Codes tiles at once, less those that are stored as they are."""
+        while indices:
+            before = self.stack.copy()
+            noise_bits = noise_bits_of(self._codec, len(self.batches))
+            tiles = self._tiles[indices]
+            try:
+                bits = self._codec.encode_images(tiles, self.stack, noise_bits)
+            except CannotCodeError:
+                self.stack = before
+                if len(indices) == 1:
+                    self.raw += indices
+                    return
+                for index in reversed(indices):
+                    self._code([index])
+                return
+            dear = [index for index, each in zip(indices, bits, strict=True) if each > self.raw_bits[index]]
+            wrong = [] if dear or not self._verify else self._wrong(indices, before, noise_bits)
+            self.num_mismatches += len(wrong)
+            if not dear and not wrong:
+                self.batches.append(len(indices))
+                return
+            self.stack = before
+            self.raw += dear + wrong
+            indices = [index for index in indices if index not in dear + wrong]
+
+    def _wrong(self, indices, before, noise_bits):
+        """Tiles that do not come back; all of them if the stack does not."""
+        stack = self.stack.copy()
+        try:
+            decoded = self._codec.decode_images(stack, len(indices), noise_bits)
+        except ValueError:
+            return indices
+        wrong = [
+            index for index, tile in zip(indices, decoded, strict=True) if not np.array_equal(tile, self._tiles[index])
+        ]
+        words, expected = stack.words(), before.words()
+        if not wrong and not np.array_equal(words[len(words) - len(expected) :], expected):
+            return indices
+        return wrong
+
+
+def noise_bits_of(codec: ImageCodec, batch: int) -> int:
+    """Noise bits of batch number `batch` in the order of coding."""
+    return codec.noise_ramp[min(batch, len(codec.noise_ramp) - 1)]
+
+
+def decompress(
+    data: bytes, model: ImageModel, *, experiment: Mapping[str, Any] | None = None, codec: ImageCodec | None = None
+) -> Iterator[tuple[str | None, np.ndarray]]:
+    """Decompresses images one after the other.
+
+    Args:
+      data: The file.
+      model: The model that compressed it.
+      experiment: As for `compress`.
+      codec: The codec that compressed it, if it is there already.
+
+    Yields:
+      The name of each image, or None, and its pixels, uint8 of its shape.
+
+    Raises:
+      ArchiveError: If the file is damaged, or another model compressed it. Images before the first damaged one, which the error
+        names, have been given by then.
+    """
+    container = Container.from_bytes(data)
+    header = container.header
+    check_model(header, model, experiment)
+    if codec is None:
+        codec = make_codec(model, header["codec"])
+    if codec.fingerprint.hex()[:32] != header["tables"]:
+        raise ArchiveError(
+            "The tables that follow from the model's parameters are not those that the file was written with: it needs tfflows "
+            f"{header['tfflows']}."
+        )
+    shapes = [tuple(shape) for count, shape in header["shapes"] for _ in range(count)]
+    names = header["names"] or [None] * len(shapes)
+    tiles = _Tiles(container, codec)
+    for number, (shape, name) in enumerate(zip(shapes, names, strict=True)):
+        own = [tiles.next() for _ in range(num_tiles(_three(shape), codec.image_shape))]
+        if any(tile is None for tile in own):
+            which = f"image {number}" if name is None else f"image {number} ({name})"
+            whole = "damaged" if container.is_whole else "cut"
+            raise ArchiveError(f"The file is {whole}: {which} and those behind it cannot be decompressed.", number)
+        yield name, from_tiles(np.stack(own), _three(shape)).reshape(shape)
+    if not container.is_whole or not tiles.is_used_up():
+        raise ArchiveError("All images are there, but the file is damaged behind them.", len(shapes))
+
+
+class _Tiles:
+    """The tiles of a file, one after the other; None from the first damaged one on."""
+
+    def __init__(self, container, codec):
+        self._codec, self._container = codec, container
+        self._is_raw = dict(zip(container.header["raw"], container.raw, strict=False))
+        self._batches = list(container.header["batches"])
+        self._decoded = []
+        self._index = -1
+        self._stack = None
+
+    def next(self):
+        self._index += 1
+        tile = self._raw_tile() if self._index in self._is_raw else self._coded_tile()
+        if tile is not None and check_word(tile) != self._container.checks[self._index]:
+            return None
+        return tile
+
+    def is_used_up(self):
+        return self._stack is None or self._stack.holds_noise_alone()
+
+    def _raw_tile(self):
+        pixels, shape = inflate(self._is_raw[self._index]), self._codec.image_shape
+        if pixels is None or len(pixels) != np.prod(shape):
+            return None
+        return np.frombuffer(pixels, np.uint8).reshape(shape)
+
+    def _coded_tile(self):
+        if not self._decoded:
+            if not self._batches:
+                return None
+            try:
+                if self._stack is None:
+                    self._stack = Stack(self._container.words)
+                count = self._batches.pop()
+                noise_bits = noise_bits_of(self._codec, len(self._batches))
+                self._decoded = list(self._codec.decode_images(self._stack, count, noise_bits))
+            except ValueError:  # no image is worse than a wrong one
+                self._batches = []
+                return None
+        return self._decoded.pop(0)
+
+
+def check_model(header: Mapping[str, Any], model: ImageModel, experiment: Mapping[str, Any] | None) -> None:
+    """Checks that a model is the one that compressed a file.
+
+    Raises:
+      ArchiveError: If it is not.
+    """
+    for kind, own in (("weights", hash_of_weights(model)), ("experiment", hash_of_experiment(experiment))):
+        if header[kind] != own:
+            raise ArchiveError(
+                f"Another model compressed the file: its {kind} have the hash {header[kind][:12]}, those of this model "
+                f"{own[:12]}."
+            )
+
+
+def hash_of_weights(model: ImageModel) -> str:
+    """SHA-256 of the names and values of a model's variables, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, variable in sorted(named_variables(model).items()):
+        values = np.ascontiguousarray(variable.numpy())
+        digest.update(f"{name} {values.dtype} {values.shape}\n".encode())
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def hash_of_experiment(experiment: Mapping[str, Any] | None) -> str:
+    """SHA-256 of the settings of an experiment, in hexadecimal."""
+    return hashlib.sha256(json.dumps(experiment and dict(experiment), sort_keys=True).encode()).hexdigest()
+
+
+def _checked(image, number):
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
+        raise ValueError(f"Image {number} must be uint8 [H, W] or [H, W, C], got {image.dtype} {list(image.shape)}.")
+    if image.ndim == 3 and image.shape[-1] not in (1, 3):
+        raise ValueError(f"Image {number} must have 1 or 3 channels, got {image.shape[-1]}.")
+    return image
+
+
+def _three(shape):
+    return (*shape, 1) if len(shape) == 2 else tuple(shape)
+
+
+def _runs(shapes):
+    """`[count, shape]` of equal shapes that follow one another."""
+    runs = []
+    for shape in shapes:
+        if runs and runs[-1][1] == shape:
+            runs[-1][0] += 1
+        else:
+            runs.append([1, shape])
+    return runs

@@ -1,0 +1,1 @@
+"""Integer maps of the bijectors, by the class of the bijector."""

@@ -1,0 +1,121 @@
+"""Networks as the codec runs them: in float64, and what they give is rounded."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfflows.compression import exact
+from tfflows.compression.protocol import CannotCodeError
+from tfflows.tracing.stateless import Structure
+
+# What is left of an output are multiples of 2**-10. The last bits of float64 depend on threads, batches and compilers.
+FRACTION_BITS = 10
+# Beyond it a rounded output says nothing.
+_LARGEST = 2.0**40
+
+
+class Networks:
+    """Runs networks; equal ones are traced once.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.compression.network import Networks
+      >>> from tfflows.networks import CouplingNetwork
+      >>> network = CouplingNetwork(width=8, filters=2)
+      >>> network.build([None, 4, 4, 3])
+      >>> run = Networks().runner(network)
+      >>> print(run(np.zeros([5, 4, 4, 3])).shape)
+      (5, 4, 4, 2)
+    """
+
+    def __init__(self, jit_compile: bool = False) -> None:
+        """Creates the runner.
+
+        Args:
+          jit_compile: Whether XLA compiles the networks.
+        """
+        self._jit_compile = jit_compile
+        self._traced = {}
+        self._runners = {}
+        self._copies = {}
+
+    def runner(self, network: Callable) -> Callable[..., np.ndarray]:
+        """The network as a function of float64 arrays `[B, ...]`.
+
+        Args:
+          network: A built Keras layer, or another callable of tensors. Its arguments may be None, arrays, or dictionaries of
+            arrays.
+
+        Returns:
+          A function that gives multiples of `2**-FRACTION_BITS`, float64.
+        """
+        if id(network) not in self._runners:
+            self._runners[id(network)] = network, self._make(network)
+        return self._runners[id(network)][1]
+
+    def in_float64(self, network: keras.layers.Layer) -> keras.layers.Layer:
+        """`in_float64` of a layer, made once."""
+        if id(network) not in self._copies:
+            self._copies[id(network)] = network, in_float64(network)
+        return self._copies[id(network)][1]
+
+    def _make(self, network):
+        if not isinstance(network, keras.layers.Layer):
+            return self._rounding(tf.function(network, autograph=False, reduce_retracing=True))
+        copied = self.in_float64(network)
+        structure = Structure(copied)
+        values = structure.values()
+        key = structure.signature
+        if key not in self._traced:
+            self._traced[key] = (structure, copied, {})
+        structure, copied, functions = self._traced[key]
+
+        def run(*inputs):
+            kinds = tf.nest.map_structure(lambda tensor: _spec(tensor.shape), inputs)
+            kind = repr(kinds)
+            if kind not in functions:
+                functions[kind] = self._trace(structure, copied, values, kinds)
+            return functions[kind](values, inputs)
+
+        return self._rounding(run)
+
+    def _trace(self, structure, network, values, kinds):
+        def run(parameters, inputs):
+            with structure.substituted(parameters):
+                return network(*inputs)
+
+        signature = ([_spec(value.shape, batch=False) for value in values], kinds)
+        traced = tf.function(run, signature, autograph=False, jit_compile=self._jit_compile or None)
+        return traced.get_concrete_function()
+
+    def _rounding(self, run):
+        def rounded(*inputs):
+            tensors = tf.nest.map_structure(lambda array: tf.convert_to_tensor(array, tf.float64), inputs)
+            output = run(*tensors).numpy()
+            if not np.abs(output).max(initial=0.0) < _LARGEST:
+                raise CannotCodeError("A network gives numbers that are too large or not finite.")
+            return exact.round_to(output, FRACTION_BITS)
+
+        return rounded
+
+
+def in_float64(network: keras.layers.Layer) -> keras.layers.Layer:
+    """A copy of a built layer that computes in float64, with the values that the variables have now."""
+    made = type(network).from_config({**network.get_config(), "dtype": "float64"})
+    config = network.get_build_config() or {}
+    if config.get("input_shape") is not None:
+        made.build(config["input_shape"])
+    elif config.get("shapes_dict"):
+        made.build(**config["shapes_dict"])
+    else:
+        made.build()
+    for variable, original in zip(made.variables, network.variables, strict=True):
+        variable.assign(tf.cast(tf.convert_to_tensor(original), tf.float64))
+    return made
+
+
+def _spec(shape: Any, batch: bool = True) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *shape[1:]] if batch else shape, tf.float64)
