@@ -175,8 +175,8 @@ class _Packer:
             self.stack, self.batches, self.raw = Stack(), [], list(range(len(self._tiles)))
 
     def _next_count(self):
-        """One by one first; then as many as the stack holds noise for, which is that of three images or so."""
-        return int(np.clip(sum(self.batches) // 3, 1, self._max_batch))
+        """One by one first; then as many as the stack holds noise for, which is that of four images or so."""
+        return int(np.clip(sum(self.batches) // 4, 1, self._max_batch))
 
     def _code(self, indices):
         """Codes tiles at once, less those that are stored as they are."""
