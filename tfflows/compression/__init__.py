@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
     from tfflows.compression.exact import exp, log, log1p, normal_cdf, round_to, sigmoid, softplus, tanh, to_integer
     from tfflows.compression.flow import FlowCodec
+    from tfflows.compression.iaf_vae import AGAVECodec, IAFVAECodec, Ladder
+    from tfflows.compression.levels import LevelMixture, logistic_table, unit_weights, weights_of
     from tfflows.compression.maps.base import IntegerMap, Run, integer_map
     from tfflows.compression.maps.compositions import (
         BesideData,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         Levels,
         Parts,
         StandardNormal,
+        bits_of_gaussian,
         push_gaussian,
     )
     from tfflows.compression.maps.coupling import (
@@ -43,7 +46,9 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.maps.plan import Plan
     from tfflows.compression.maps.regrid import Regrid
     from tfflows.compression.maps.scales import ScaleAndShift, check_grid, value_of
-    from tfflows.compression.network import Networks, in_float64
+    from tfflows.compression.network import Networks, check_outputs, in_float64
+    from tfflows.compression.pixel_pass import PixelPass
+    from tfflows.compression.pixelcnn import PixelCNNCodec, Pixels, fingerprint_of_levels
     from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
     from tfflows.compression.ratios import divide, multiply
     from tfflows.compression.tiles import from_tiles, num_tiles, to_tiles
@@ -65,6 +70,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "container": ["ArchiveError", "Container", "check_word", "deflate", "inflate"],
         "exact": ["exp", "log", "log1p", "normal_cdf", "round_to", "sigmoid", "softplus", "tanh", "to_integer"],
         "flow": ["FlowCodec"],
+        "iaf_vae": ["AGAVECodec", "IAFVAECodec", "Ladder"],
+        "levels": ["LevelMixture", "logistic_table", "unit_weights", "weights_of"],
         "maps.base": ["IntegerMap", "Run", "integer_map"],
         "maps.compositions": [
             "BesideData",
@@ -73,6 +80,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Levels",
             "Parts",
             "StandardNormal",
+            "bits_of_gaussian",
             "push_gaussian",
         ],
         "maps.coupling": ["Additive", "Affine", "CouplingMap", "checked", "look_up", "ratio_table", "scale_form"],
@@ -81,7 +89,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "maps.plan": ["Plan"],
         "maps.regrid": ["Regrid"],
         "maps.scales": ["ScaleAndShift", "check_grid", "value_of"],
-        "network": ["Networks", "in_float64"],
+        "network": ["Networks", "check_outputs", "in_float64"],
+        "pixel_pass": ["PixelPass"],
+        "pixelcnn": ["PixelCNNCodec", "Pixels", "fingerprint_of_levels"],
         "protocol": ["CannotCodeError", "ImageCodec", "make_codec"],
         "ratios": ["divide", "multiply"],
         "tiles": ["from_tiles", "num_tiles", "to_tiles"],

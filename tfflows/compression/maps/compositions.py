@@ -142,9 +142,14 @@ def push_gaussian(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, run: Run) 
     """Pushes integers under Gaussians in their own units, and notes what it takes."""
     if np.abs(x).max(initial=0) >= LIMIT:
         raise CannotCodeError("An image is too unlikely for the integers of its latents.")
-    z = np.minimum(np.abs(x - mean) / scale, 30.0)
-    run.takes(0.5 * _LOG2_E * z * z + np.log2(scale) + _LOG2_NORMALIZER)
+    run.takes(bits_of_gaussian(x, mean, scale))
     GAUSSIAN.push(run.stack, x, mean, scale)
+
+
+def bits_of_gaussian(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """What integers take under Gaussians in their own units, about; far out the coder's escapes are cheaper."""
+    z = np.minimum(np.abs(x - mean) / scale, 30.0)
+    return 0.5 * _LOG2_E * z * z + np.log2(scale) + _LOG2_NORMALIZER
 
 
 class LearnedPrior:

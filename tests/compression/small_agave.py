@@ -1,0 +1,74 @@
+"""Small PixelCNN++, IAF-VAE and AGAVE, with scattered parameters, and what they say of coded images."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from reproductions.agave import model as agave
+from reproductions.agave.experiments import EXPERIMENTS
+from tfflows.distributions.iaf_vae import total_kl
+from tfflows.distributions.pixelcnn_images import PixelCNNImages
+
+_SIZE = {
+    "image_size": 8,
+    "auxiliary_size": 8,
+    "width": 4,
+    "num_blocks": 1,
+    "num_components": 2,
+    "vae_width": 8,
+    "latent_channels": 2,
+    "vae_blocks": 2,
+    "pretraining_steps": 0,
+    "initial_log_scale": -2.0,
+    "compatibility": "fixed",
+}
+FORMS = {
+    "pixelcnn": ("cifar10_pixelcnn", (8, 4, 3), {}),
+    "pixelcnn_grey": ("cifar10_pixelcnn", (4, 8, 1), {"num_blocks": 2}),
+    "iaf_vae": ("cifar10_iaf_vae", (8, 4, 3), {}),
+    "iaf_vae_grey": ("cifar10_iaf_vae", (8, 4, 1), {"scale_per_colour": True, "vae_depth": 2}),
+    "iaf_vae_levels": (
+        "cifar10_iaf_vae",
+        (8, 8, 3),
+        {"auxiliary_levels": 32, "open_edges": True, "compatibility": "released"},
+    ),
+    "agave": ("cifar10", (8, 4, 3), {}),
+    "agave_small": ("cifar10", (8, 8, 3), {"auxiliary_size": 4}),
+    "agave_grey": ("cifar10", (8, 4, 1), {"features": "plain", "injection": "horizontal"}),
+}
+
+
+@functools.cache
+def agave_model(form):
+    name, shape, own = FORMS[form]
+    experiment = dataclasses.replace(EXPERIMENTS[name], **{**_SIZE, **own})
+    model, rng = agave.build(experiment, shape, num_classes=0, seed=0), np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign_add(0.1 * rng.standard_normal(variable.shape).astype(np.float32))
+    pixels = model if isinstance(model, PixelCNNImages) else getattr(model, "pixels", None)
+    if pixels is not None:
+        # Logistics that are wide enough for these images, so that none is unlikely.
+        last, count = pixels.network.last, experiment.num_components
+        kinds = 3 if shape[-1] == 3 else 2
+        is_scale = np.arange(last.filters - count) // count % kinds == 1
+        last.gain.assign(0.25 * last.gain)
+        last.bias.assign(0.25 * last.bias - 1.2 * np.append(np.zeros(count), is_scale).astype(np.float32))
+    return model
+
+
+def bits_of_model(model, images, noise=None):
+    """Minus the model's own log-probability, or its bound at the noise of the latents' starts, in bits; `[B]`."""
+    if isinstance(model, PixelCNNImages):
+        return -model.log_prob(images).numpy() / math.log(2)
+    vae = getattr(model, "vae", model)
+    h, kl = vae.ladder((tf.cast(images, tf.float32) + 0.5) / 256 - 0.5, [tf.cast(each, tf.float32) for each in noise])
+    means = vae.head(h)
+    if vae is model:
+        log_prob = model.log_prob_given(images, means)
+    else:
+        log_prob = model.pixels.log_prob(images, model.features(means))
+    lost_bits = 8 - math.log2(vae.num_levels) if vae is model else 0
+    return (total_kl(kl) - log_prob).numpy() / math.log(2) + lost_bits * images[0].size
