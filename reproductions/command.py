@@ -34,6 +34,7 @@ class Command:
 
 
 COMMANDS = {
+    "bench-compression": Command("reproductions.bench_compression", "Measure compression with a trained model."),
     "compress": Command("reproductions.compress_images", "Compress images without loss, with a trained model."),
     "decompress": Command("reproductions.decompress_images", "Give back the images of a compressed file."),
     "export": Command("reproductions.export_model", "Write a trained model as a SavedModel."),

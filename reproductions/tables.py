@@ -15,6 +15,14 @@ from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchm
 from reproductions.reporting.benchmarks_page import benchmarks_page
 from reproductions.reporting.claims import CLAIMS_DIRECTORY, load_claims
 from reproductions.reporting.claims_page import claims_page
+from reproductions.reporting.compression_page import (
+    COMPRESSION_DIRECTORY,
+    FIGURE,
+    PAGE,
+    compression_page,
+    draw_compression,
+    load_compression,
+)
 from reproductions.reporting.expected import load_expected
 from reproductions.reporting.figures import FIGURES_DIRECTORY, FigureData, collect_figures
 from reproductions.reporting.paper_page import paper_page
@@ -58,6 +66,9 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:
         pages["benchmarks.md"] = benchmarks_page(benchmarks)
+    compressed = load_compression(directory / COMPRESSION_DIRECTORY)
+    if compressed:
+        pages[PAGE] = compression_page(compressed)
     titles = dict(zip(papers.paper, papers.title, strict=True))
     pages |= toy.build_pages(directory, titles, expected)
     readme = directory.parent / "README.md"
@@ -78,6 +89,8 @@ def stale_files(results_directory: str | pathlib.Path) -> list[str]:
     records = load_records(directory / OBTAINED_DIRECTORY)
     figures = [figure.file for figure in _figures(directory, records)]
     figures += toy.figure_files(directory)
+    if load_compression(directory / COMPRESSION_DIRECTORY):
+        figures.append(FIGURE)
     return stale + [file for file in figures if not (directory / file).is_file()]
 
 
@@ -90,6 +103,9 @@ def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
         paths.append(directory / name)
     records = load_records(directory / OBTAINED_DIRECTORY)
     paths += toy.draw_figures(directory)
+    compressed = load_compression(directory / COMPRESSION_DIRECTORY)
+    if compressed:
+        paths.append(draw_compression(compressed, directory))
     return paths + [figure.draw(directory) for figure in _figures(directory, records)]
 
 

@@ -1,15 +1,12 @@
-"""Small PixelCNN++, IAF-VAE and AGAVE, with scattered parameters, and what they say of coded images."""
+"""Small PixelCNN++, IAF-VAE and AGAVE, with scattered parameters."""
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
-import tensorflow as tf
 
 from reproductions.agave import model as agave
 from reproductions.agave.experiments import EXPERIMENTS
-from tfflows.distributions.iaf_vae import total_kl
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
 
 _SIZE = {
@@ -57,18 +54,3 @@ def agave_model(form):
         last.gain.assign(0.25 * last.gain)
         last.bias.assign(0.25 * last.bias - 1.2 * np.append(np.zeros(count), is_scale).astype(np.float32))
     return model
-
-
-def bits_of_model(model, images, noise=None):
-    """Minus the model's own log-probability, or its bound at the noise of the latents' starts, in bits; `[B]`."""
-    if isinstance(model, PixelCNNImages):
-        return -model.log_prob(images).numpy() / math.log(2)
-    vae = getattr(model, "vae", model)
-    h, kl = vae.ladder((tf.cast(images, tf.float32) + 0.5) / 256 - 0.5, [tf.cast(each, tf.float32) for each in noise])
-    means = vae.head(h)
-    if vae is model:
-        log_prob = model.log_prob_given(images, means)
-    else:
-        log_prob = model.pixels.log_prob(images, model.features(means))
-    lost_bits = 8 - math.log2(vae.num_levels) if vae is model else 0
-    return (total_kl(kl) - log_prob).numpy() / math.log(2) + lost_bits * images[0].size

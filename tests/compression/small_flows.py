@@ -2,13 +2,18 @@
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
 import tensorflow as tf
 
+from reproductions.flowpp import model as flowpp
+from reproductions.flowpp.experiments import EXPERIMENTS as FLOWPP
 from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS as GLOW
+from reproductions.macow import model as macow
+from reproductions.macow.experiments import EXPERIMENTS as MACOW
+from reproductions.vflow import model as vflow
+from reproductions.vflow.experiments import EXPERIMENTS as VFLOW
 from tfflows.math.random import row_keys
 
 SHAPE = (8, 8, 3)
@@ -59,6 +64,76 @@ def glow_model(form="release"):
     return initialized(glow.build(dataclasses.replace(GLOW["cifar10"], **changes), SHAPE, 0, 0))
 
 
-def bound_at_noise(model, values):
-    """Bits of images that were coded with these dequantized values, by the model itself; `[B]`."""
-    return -model.elbo_of_dequantized(tf.constant(values, tf.float32)).numpy() / math.log(2)
+# Couplings, dequantizers and augmenters of all kinds.
+_SMALL_FLOWPP = {
+    "image_size": 8,
+    "width": 4,
+    "num_blocks": 1,
+    "num_components": 2,
+    "num_heads": 2,
+    "stages": "checkerboard 1, squeeze, channel 1",
+    "dequantization_stages": "checkerboard 1",
+    "dequantization_width": 4,
+    "dequantization_blocks": 1,
+    "context_width": 4,
+    "context_blocks": 1,
+}
+FLOWPP_FORMS = {
+    "uniform": {"dequantization": "uniform"},
+    "variational": {},
+    "affine": {"coupling": "affine", "dequantization": "uniform", "checkerboard": "checkerboard"},
+    "paper": {"coupling_scale": "exp", "bounded_log_scales": False},
+}
+VFLOW_FORMS = {
+    "normal": {"augmenter": "normal", "dequantization": "uniform"},
+    "gaussian": {"augmenter": "gaussian", "dequantization": "uniform"},
+    "flow": {"augmenter": "flow"},
+}
+
+
+@functools.cache
+def flowpp_model(form="uniform"):
+    changes = {**_SMALL_FLOWPP, **FLOWPP_FORMS[form]}
+    return initialized(flowpp.build(dataclasses.replace(FLOWPP["cifar10"], **changes), SHAPE, 0, 0))
+
+
+@functools.cache
+def vflow_model(form="flow"):
+    name = next(name for name, experiment in VFLOW.items() if experiment.augment_channels)
+    changes = {**_SMALL_FLOWPP, "augment_channels": 3, "augmenter_stages": "checkerboard 1", **VFLOW_FORMS[form]}
+    return initialized(vflow.build(dataclasses.replace(VFLOW[name], **changes), SHAPE, 0, 0))
+
+
+_LIGHT = {"steps": "1, 1", "widths": "4, 6", "factors": "", "dequantization": "uniform"}
+_RELEASE = {"variant": "release", "kernel_height": 2}
+MACOW_FORMS = {
+    "light": _LIGHT,
+    "light_release": {**_LIGHT, **_RELEASE},
+    "additive": {**_LIGHT, "coupling": "additive"},
+    "additive_release": {
+        **_RELEASE,
+        "steps": "1, 1, 1",
+        "factors": "2",
+        "dequantization": "uniform",
+        "coupling": "additive",
+        "prior_coupling": "additive",
+        "kernel_width": 5,
+    },
+    "paper": {},
+    "release": {**_RELEASE, "steps": "1, 1, 1", "factors": "2"},
+}
+
+
+@functools.cache
+def macow_model(form="light_release"):
+    changes = {
+        "image_size": 8,
+        "steps": "1, 1+1, 1",
+        "widths": "4, 6, 8",
+        "factors": "4",
+        "dequantization_steps": "1, 1",
+        "dequantization_widths": "4, 4",
+        "context_planes": "4, 6",
+        **MACOW_FORMS[form],
+    }
+    return initialized(macow.build(dataclasses.replace(MACOW["cifar10_var"], **changes), SHAPE, 0, 0))

@@ -54,7 +54,7 @@ def test_images_come_back_in_their_order_with_their_names(compressed):
     np.testing.assert_array_equal([image for _, image in out], images(12))
     assert compressed.num_raw == 0 and compressed.num_mismatches == 0
     assert compressed.noise_bits + compressed.other_bits < 8 * len(compressed.data)
-    assert 8 * len(compressed.data) == compressed.stack_bits + compressed.other_bits
+    assert 8 * len(compressed.data) == compressed.stack_bits + compressed.raw_bits + compressed.other_bits
     batches = Container.from_bytes(compressed.data).header["batches"]
     assert sum(batches) == 12 and batches[:3] == [1, 1, 1] and max(batches) > 1
 

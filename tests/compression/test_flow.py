@@ -5,7 +5,17 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests.compression.small_flows import GLOW_FORMS, bound_at_noise, glow_model, images
+from tests.compression.small_flows import (
+    FLOWPP_FORMS,
+    GLOW_FORMS,
+    MACOW_FORMS,
+    VFLOW_FORMS,
+    flowpp_model,
+    glow_model,
+    images,
+    macow_model,
+    vflow_model,
+)
 from tests.slow import slow_but
 from tfflows.bijectors import Bijector, Chain
 from tfflows.compression.coder import Stack
@@ -23,18 +33,17 @@ def check_exact_at_the_rate(model, tolerance, batches=(1, 4, 11), count=16):
     stack, noise_bits, places, taken, bound = Stack(), codec.noise_ramp[-1], [], [], []
     for start, size in zip(np.cumsum([0, *batches]), batches, strict=False):
         places.append(slice(start, start + size))
-        bits, values = codec.encode_with_noise(given[places[-1]], stack, noise_bits)
+        bits, values, beside = codec.encode_with_noise(given[places[-1]], stack, noise_bits)
         taken.append(bits)
         levels = given[places[-1]] >> (8 - model.num_bits)
         np.testing.assert_array_equal(np.floor((values + 0.5) * 2**model.num_bits), levels)
-        # What the model does not see is coded as it is.
-        bound.append(bound_at_noise(model, values) + (8 - model.num_bits) * levels[0].size)
+        bound.append(codec.bits_of_model(given[places[-1]], values, beside))
     net = stack.num_bits - 32 * stack.num_noise_words
     taken, bound = np.concatenate(taken), np.concatenate(bound)
     assert abs(net - bound.sum()) < tolerance * bound.sum() + 64
     np.testing.assert_allclose(taken, bound, rtol=5 * tolerance, atol=8)
     received = Stack(stack.words())
-    again = make_codec(model, codec.settings)
+    again = FlowCodec(model, codec.noise_ramp, codec.settings["regrids"], networks=codec.networks)
     assert again.fingerprint == codec.fingerprint
     for place in reversed(places):
         decoded = again.decode_images(received, place.stop - place.start, noise_bits)
@@ -44,10 +53,25 @@ def check_exact_at_the_rate(model, tolerance, batches=(1, 4, 11), count=16):
 
 @pytest.mark.parametrize(
     "form",
-    slow_but(("release", "paper", "lu_additive", "shuffle"), [form for form in GLOW_FORMS if form != "augmented"]),
+    slow_but(("release", "paper", "lu_additive", "shuffle"), GLOW_FORMS),
 )
 def test_glow(form):
     check_exact_at_the_rate(glow_model(form), 0.002)
+
+
+@pytest.mark.parametrize("form", slow_but(("variational",), FLOWPP_FORMS))
+def test_flowpp(form):
+    check_exact_at_the_rate(flowpp_model(form), 0.002)
+
+
+@pytest.mark.parametrize("form", slow_but((), VFLOW_FORMS))
+def test_vflow(form):
+    check_exact_at_the_rate(vflow_model(form), 0.002)
+
+
+@pytest.mark.parametrize("form", slow_but(("light_release",), MACOW_FORMS))
+def test_macow(form):
+    check_exact_at_the_rate(macow_model(form), 0.002)
 
 
 def test_a_bijector_without_a_map_is_named():

@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.archive import (
         Compressed,
         check_model,
+        codec_of,
         compress,
         decompress,
         hash_of_experiment,
@@ -15,7 +16,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         noise_bits_of,
     )
     from tfflows.compression.bins import Binned
-    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf
+    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf, random_masks
     from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
     from tfflows.compression.exact import exp, log, log1p, normal_cdf, round_to, sigmoid, softplus, tanh, to_integer
     from tfflows.compression.flow import FlowCodec
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         Levels,
         Parts,
         StandardNormal,
-        bits_of_gaussian,
+        gaussian_bits,
         push_gaussian,
     )
     from tfflows.compression.maps.coupling import (
@@ -41,12 +42,17 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         ratio_table,
         scale_form,
     )
-    from tfflows.compression.maps.invertible_conv import Lifting, OneGrid, exact_lu, exact_matmul
+    from tfflows.compression.maps.curves import Curve, CurveMap, LogitCurve, SigmoidCurve, on_one_grid, rising_knots
+    from tfflows.compression.maps.invertible_conv import Lifting, exact_lu, exact_matmul
+    from tfflows.compression.maps.masked import MaskedMap
+    from tfflows.compression.maps.mixtures import MixtureCoupling, MixtureCurve
     from tfflows.compression.maps.moves import Move
+    from tfflows.compression.maps.one_grid import OneGrid
     from tfflows.compression.maps.plan import Plan
     from tfflows.compression.maps.regrid import Regrid
     from tfflows.compression.maps.scales import ScaleAndShift, check_grid, value_of
     from tfflows.compression.network import Networks, check_outputs, in_float64
+    from tfflows.compression.noise import FlowNoise, GaussianNoise, Noise, NormalNoise, UniformNoise, augmenting_noise
     from tfflows.compression.pixel_pass import PixelPass
     from tfflows.compression.pixelcnn import PixelCNNCodec, Pixels, fingerprint_of_levels
     from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
@@ -59,6 +65,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "archive": [
             "Compressed",
             "check_model",
+            "codec_of",
             "compress",
             "decompress",
             "hash_of_experiment",
@@ -66,7 +73,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "noise_bits_of",
         ],
         "bins": ["Binned"],
-        "coder": ["Stack", "StackExhaustedError", "quantize_cdf"],
+        "coder": ["Stack", "StackExhaustedError", "quantize_cdf", "random_masks"],
         "container": ["ArchiveError", "Container", "check_word", "deflate", "inflate"],
         "exact": ["exp", "log", "log1p", "normal_cdf", "round_to", "sigmoid", "softplus", "tanh", "to_integer"],
         "flow": ["FlowCodec"],
@@ -80,16 +87,21 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Levels",
             "Parts",
             "StandardNormal",
-            "bits_of_gaussian",
+            "gaussian_bits",
             "push_gaussian",
         ],
         "maps.coupling": ["Additive", "Affine", "CouplingMap", "checked", "look_up", "ratio_table", "scale_form"],
-        "maps.invertible_conv": ["Lifting", "OneGrid", "exact_lu", "exact_matmul"],
+        "maps.curves": ["Curve", "CurveMap", "LogitCurve", "SigmoidCurve", "on_one_grid", "rising_knots"],
+        "maps.invertible_conv": ["Lifting", "exact_lu", "exact_matmul"],
+        "maps.masked": ["MaskedMap"],
+        "maps.mixtures": ["MixtureCoupling", "MixtureCurve"],
         "maps.moves": ["Move"],
+        "maps.one_grid": ["OneGrid"],
         "maps.plan": ["Plan"],
         "maps.regrid": ["Regrid"],
         "maps.scales": ["ScaleAndShift", "check_grid", "value_of"],
         "network": ["Networks", "check_outputs", "in_float64"],
+        "noise": ["FlowNoise", "GaussianNoise", "Noise", "NormalNoise", "UniformNoise", "augmenting_noise"],
         "pixel_pass": ["PixelPass"],
         "pixelcnn": ["PixelCNNCodec", "Pixels", "fingerprint_of_levels"],
         "protocol": ["CannotCodeError", "ImageCodec", "make_codec"],

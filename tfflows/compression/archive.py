@@ -34,7 +34,8 @@ class Compressed:
       num_mismatches: Of these, those that did not come back when they were verified.
       noise_bits: Initial bits, which are part of the file.
       stack_bits: All bits of the coder.
-      other_bits: Those of header, check words and raw tiles.
+      raw_bits: Those of tiles that are stored as they are.
+      other_bits: Those of header and check words.
     """
 
     data: bytes
@@ -44,6 +45,7 @@ class Compressed:
     num_mismatches: int
     noise_bits: int
     stack_bits: int
+    raw_bits: int
     other_bits: int
 
     @property
@@ -53,8 +55,8 @@ class Compressed:
 
     @property
     def net_bits_per_dim(self) -> float:
-        """Size without the initial bits, header and check words: the rate of the coder; raw tiles count too."""
-        return (self.stack_bits - self.noise_bits) / self.num_dimensions
+        """Size without initial bits, header and check words."""
+        return (self.stack_bits - self.noise_bits + self.raw_bits) / self.num_dimensions
 
 
 def compress(
@@ -111,7 +113,7 @@ def compress(
     tile_shape = tuple(model.image_shape.as_list())
     tiles = np.concatenate([to_tiles(image.reshape(_three(image.shape)), tile_shape) for image in images])
     if codec is None:
-        codec = make_codec(model, None, _sample_of(tiles))
+        codec = codec_of(model, tiles)
     packer = _Packer(codec, tiles, verify, max_batch)
     packer.run()
     header = {
@@ -129,7 +131,7 @@ def compress(
         "noise_words": packer.stack.num_noise_words,
     }
     checks = np.array([check_word(tile) for tile in tiles], np.uint16)
-    words = packer.stack.words()
+    words, raw_bits = packer.stack.words(), sum(packer.raw_bits[index] for index in packer.raw)
     data = Container(header, checks, [tiles[index].tobytes() for index in packer.raw], words).to_bytes()
     return Compressed(
         data,
@@ -139,8 +141,15 @@ def compress(
         packer.num_mismatches,
         32 * packer.stack.num_noise_words,
         32 * len(words),
-        8 * len(data) - 32 * len(words),
+        raw_bits,
+        8 * len(data) - 32 * len(words) - raw_bits,
     )
+
+
+def codec_of(model: ImageModel, images: np.ndarray) -> ImageCodec:
+    """The codec of a model for images of its shape, uint8 `[N, H, W, C]`: a few from all over are its sample."""
+    places = np.linspace(0, len(images) - 1, min(_SAMPLE, len(images))).astype(int)
+    return make_codec(model, None, images[places])
 
 
 class _Packer:
@@ -148,7 +157,7 @@ class _Packer:
 
     def __init__(self, codec, tiles, verify, max_batch):
         self._codec, self._tiles, self._verify, self._max_batch = codec, tiles, verify, max_batch
-        self._raw_bits = [8 * (4 + len(deflate(tile.tobytes()))) for tile in tiles]
+        self.raw_bits = [8 * (4 + len(deflate(tile.tobytes()))) for tile in tiles]
         self.stack = Stack()
         self.batches = []
         self.raw = []
@@ -183,7 +192,7 @@ class _Packer:
                 for index in reversed(indices):
                     self._code([index])
                 return
-            dear = [index for index, each in zip(indices, bits, strict=True) if each > self._raw_bits[index]]
+            dear = [index for index, each in zip(indices, bits, strict=True) if each > self.raw_bits[index]]
             wrong = [] if dear or not self._verify else self._wrong(indices, before, noise_bits)
             self.num_mismatches += len(wrong)
             if not dear and not wrong:
@@ -215,7 +224,7 @@ def noise_bits_of(codec: ImageCodec, batch: int) -> int:
 
 
 def decompress(
-    data: bytes, model: ImageModel, *, experiment: Mapping[str, Any] | None = None
+    data: bytes, model: ImageModel, *, experiment: Mapping[str, Any] | None = None, codec: ImageCodec | None = None
 ) -> Iterator[tuple[str | None, np.ndarray]]:
     """Decompresses images one after the other.
 
@@ -223,6 +232,7 @@ def decompress(
       data: The file.
       model: The model that compressed it.
       experiment: As for `compress`.
+      codec: The codec that compressed it, if it is there already.
 
     Yields:
       The name of each image, or None, and its pixels, uint8 of its shape.
@@ -234,7 +244,8 @@ def decompress(
     container = Container.from_bytes(data)
     header = container.header
     check_model(header, model, experiment)
-    codec = make_codec(model, header["codec"])
+    if codec is None:
+        codec = make_codec(model, header["codec"])
     if codec.fingerprint.hex()[:32] != header["tables"]:
         raise ArchiveError(
             "The tables that follow from the model's parameters are not those that the file was written with: it needs tfflows "
@@ -337,11 +348,6 @@ def _checked(image, number):
 
 def _three(shape):
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
-
-
-def _sample_of(tiles):
-    """A few tiles from all over, to choose the settings of the codec by."""
-    return tiles[np.linspace(0, len(tiles) - 1, min(_SAMPLE, len(tiles))).astype(int)]
 
 
 def _runs(shapes):

@@ -30,6 +30,8 @@ CHUNK = 256
 # A base that is a power of two is coded exactly up to here; others lose about base / 2**25 of a bit.
 MAX_BASE = 1 << 23
 _PIECE = 16
+# Bases of more bits are cut into 2**9 to 2**10 pieces, whose shares of 2**18 are rounded.
+_WHOLE_BITS, _NUM_PIECE_BITS, _SHARE_PRECISION = 14, 10, 18
 # So many bits stay below every pop: a coder on fewer than its state holds is not as if there were noise below.
 _MARGIN = 64
 _START_WORDS = 1
@@ -183,9 +185,60 @@ class Stack:
             total |= self.pop(1 << np.clip(num_bits - done, 0, _PIECE), count) << done
         return total
 
+    def push_below(self, values: np.ndarray, bases: np.ndarray) -> None:
+        """Pushes integers `0 ... base - 1` of bases below 2**33, of which large ones would be wasteful in one piece.
+
+        Args:
+          values: Integers `[N]`.
+          bases: Integers `[N]`, at least 1.
+        """
+        unit = _units(bases)
+        high = values >> unit
+        left = np.minimum(bases - (high << unit), 1 << unit)
+        large = unit > 0
+        self.push_bits(values & ((1 << unit) - 1), np.where(left == 1 << unit, unit, 0))
+        rest = large & (left < 1 << unit)
+        if rest.any():
+            self.push((values - (high << unit))[rest], left[rest])
+        starts, ends = _shares(high, unit, bases)
+        if large.any():
+            self.push_intervals(starts[large], (ends - starts)[large], _SHARE_PRECISION)
+        if not large.all():
+            self.push(values[~large], bases[~large])
+
+    def pop_below(self, bases: np.ndarray) -> np.ndarray:
+        """Pops what `push_below` pushed; int64 `[N]`."""
+        unit = _units(bases)
+        large = unit > 0
+        values = np.zeros(bases.shape, np.int64)
+        if not large.all():
+            values[~large] = self.pop(bases[~large])
+        if large.any():
+            own_unit, own_bases = unit[large], bases[large]
+
+            def find(points, part):
+                high = (points * own_bases[part]) >> (_SHARE_PRECISION + own_unit[part])
+                # The share of a piece begins at the next integer.
+                starts, ends = _shares(high, own_unit[part], own_bases[part])
+                high += points >= ends
+                starts, ends = _shares(high, own_unit[part], own_bases[part])
+                return high, starts, ends - starts
+
+            high = np.zeros_like(values)
+            high[large] = self.pop_intervals(len(own_unit), _SHARE_PRECISION, find)
+            left = np.minimum(bases - (high << unit), 1 << unit)
+            rest = large & (left < 1 << unit)
+            values += high << unit
+            if rest.any():
+                values[rest] += self.pop(left[rest])
+            values += self.pop_bits(np.where(left == 1 << unit, unit, 0))
+        return values
+
     # ------------------------------------------------------------------------------------------- other distributions
 
-    def push_intervals(self, starts: np.ndarray, widths: np.ndarray, precision: int) -> None:
+    def push_intervals(
+        self, starts: np.ndarray, widths: np.ndarray, precision: int, masks: np.ndarray | None = None
+    ) -> None:
         """Pushes symbols to which a distribution gives the intervals `[start, start + width)` of `[0, 2**precision)`.
 
         A point of the interval is popped and then pushed uniformly: in all `precision - log2(width)` bits.
@@ -194,13 +247,20 @@ class Stack:
           starts: Integers `[N]`.
           widths: Integers `[N]`, at least 1.
           precision: At most 23.
+          masks: Integers `[N]` that are subtracted from the points, modulo `2**precision`; see `pop_intervals`.
         """
         for part in reversed(self.chunks(len(starts))):
             points = starts[part] + self.pop(widths[part])
+            if masks is not None:
+                points = (points - masks[part]) & ((1 << precision) - 1)
             self.push(points, 1 << precision)
 
     def pop_intervals(
-        self, count: int, precision: int, find: Callable[[np.ndarray, slice], tuple[np.ndarray, np.ndarray, np.ndarray]]
+        self,
+        count: int,
+        precision: int,
+        find: Callable[[np.ndarray, slice], tuple[np.ndarray, np.ndarray, np.ndarray]],
+        masks: np.ndarray | None = None,
     ) -> np.ndarray:
         """Pops what `push_intervals` pushed.
 
@@ -209,6 +269,8 @@ class Stack:
           precision: As in `push_intervals`.
           find: `(points, part) -> (symbols, starts, widths)` of those in whose intervals the points are; `part` is the slice of
             the symbols `0 ... count - 1` that is asked for.
+          masks: Integers `[count]` that are added to the points, modulo `2**precision`. If they look random, so do symbols that
+            are popped as noise, whatever is on the stack, such as what has just been pushed under nearly the same distributions.
 
         Returns:
           The symbols, int64 `[count]`.
@@ -216,6 +278,8 @@ class Stack:
         symbols = np.empty(count, np.int64)
         for part in self.chunks(count):
             points = self.pop(1 << precision, part.stop - part.start)
+            if masks is not None:
+                points = (points + masks[part]) & ((1 << precision) - 1)
             symbols[part], starts, widths = find(points, part)
             self.push(points - starts, widths)
         return symbols
@@ -291,12 +355,44 @@ def quantize_cdf(cdf: np.ndarray, precision: int) -> np.ndarray:
     return np.maximum.accumulate(scaled, axis=-1) + np.arange(num_symbols + 1)
 
 
+def random_masks(seeds: np.ndarray, shape: tuple[int, ...], precision: int, stream: int = 0) -> np.ndarray:
+    """Integers below `2**precision` that look random, int64 `[B, *shape]`.
+
+    Args:
+      seeds: uint64 `[B]`, one for each of the events.
+      shape: Shape of an event, of at most 2**32 numbers.
+      precision: At most 32.
+      stream: Events of other streams are other ones.
+
+    References:
+      Steele et al. 2014, https://doi.org/10.1145/2714064.2660195 (the mixing function).
+    """
+    places = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(stream << 32)
+    mixed = seeds[:, np.newaxis] + places * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed = mixed ^ (mixed >> np.uint64(31))
+    return (mixed >> np.uint64(64 - precision)).astype(np.int64).reshape([len(seeds), *shape])
+
+
 def _noise(start, count):
     """Words number `start ... start + count - 1` of a fixed sequence that looks random."""
     first, last = start // _BLOCK_WORDS, -(-(start + count) // _BLOCK_WORDS)
     blocks = [hashlib.sha256(b"tfflows noise" + number.to_bytes(8, "little")).digest() for number in range(first, last)]
     words = np.frombuffer(b"".join(blocks), "<u4").astype(np.uint32)
     return words[start - first * _BLOCK_WORDS :][:count]
+
+
+def _units(bases):
+    """Bits of the pieces that large bases are cut into; 0 for small bases."""
+    _, digits = np.frexp(bases.astype(np.float64))
+    return np.where(digits > _WHOLE_BITS, digits - _NUM_PIECE_BITS, 0).astype(np.int64)
+
+
+def _shares(high, unit, bases):
+    """Where the share of piece number `high` begins and ends, of `2**_SHARE_PRECISION`."""
+    starts, ends = ((np.minimum((high + more) << unit, bases) << _SHARE_PRECISION) for more in (0, 1))
+    return -(-starts // bases), -(-ends // bases)
 
 
 def _pieces(num_bits) -> range:

@@ -10,6 +10,8 @@ References:
   https://arxiv.org/abs/1905.07376, and Zhang et al. 2021, https://arxiv.org/abs/2111.00965 (integer flows).
 """
 
+import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,23 +20,24 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.compression import exact
-from tfflows.compression.bins import GAUSSIAN
-from tfflows.compression.coder import Stack
+from tfflows.compression.bins import GAUSSIAN, GAUSSIAN_NOISE
+from tfflows.compression.bins import PRECISION as _MASK_PRECISION
+from tfflows.compression.coder import Stack, random_masks
 from tfflows.compression.levels import PRECISION, LevelMixture, unit_weights
 from tfflows.compression.maps.base import LIMIT, Run
-from tfflows.compression.maps.compositions import bits_of_gaussian, push_gaussian
+from tfflows.compression.maps.compositions import gaussian_bits, push_gaussian
 from tfflows.compression.network import Networks, in_float64
 from tfflows.compression.pixelcnn import Pixels, fingerprint_of_levels
 from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
 from tfflows.distributions.agave import AGAVE
-from tfflows.distributions.iaf_vae import IAFVAE
+from tfflows.distributions.iaf_vae import IAFVAE, total_kl
 from tfflows.networks.pixelcnn.network import POSITION
 
 # Bits of a latent's grid below the scale of its prior: of the first images, and of all others. A posterior of 2**(4 - k) of its
 # prior's scale or more costs what it should.
-NOISE_RAMP = (6, 7, 8, 9, 10)
+NOISE_RAMP = (5, 6, 7, 8, 9, 10)
 # A Gaussian is coded as if its scale were this at least.
-_LEAST_SCALE = 1 << GAUSSIAN.scale_bits
+_LEAST_SCALE = 1 << GAUSSIAN_NOISE.scale_bits
 # Latents and starts stay below this.
 _LATENT_LIMIT = 1 << 30
 # Ratios of the flow are R / 2**_RATIO_BITS. The pops of decoding do not depend on R, so all can be done before it is known.
@@ -87,12 +90,13 @@ class Ladder:
         Returns:
           `(features, latents)`: the features of the latents, float64 `[B, H / 2, W / 2, width]`, and the latents, from the top.
         """
-        evidence = self._evidence(images)
+        evidence, seeds = self._evidence(images), _seeds(images)
 
         def choose(number, latent):
             network, mean, scale, context = self._posterior(number, latent, evidence[number])
-            start = GAUSSIAN.pop(run.stack, mean, scale)
-            run.takes(-bits_of_gaussian(start, mean, np.maximum(scale, _LEAST_SCALE)))
+            masks = random_masks(seeds, mean.shape[1:], _MASK_PRECISION, number)
+            start = GAUSSIAN_NOISE.pop(run.stack, mean, scale, masks)
+            run.takes(-gaussian_bits(start, mean, np.maximum(scale, _LEAST_SCALE)))
             x = self._flowed(network, _checked(start), context, latent.grid, run)
             return x, (start - mean) / scale
 
@@ -114,15 +118,16 @@ class Ladder:
 
     def push_posterior(self, latents: list[_Latent], images: np.ndarray, run: Run) -> None:
         """Undoes `pop_posterior`."""
-        evidence = self._evidence(images)
+        evidence, seeds = self._evidence(images), _seeds(images)
         for number, latent in zip(range(len(latents)), reversed(latents), strict=True):
             network, mean, scale, context = self._posterior(number, latent, evidence[number])
-            GAUSSIAN.push(run.stack, self._unflowed(network, latent, context, run), mean, scale)
+            masks = random_masks(seeds, mean.shape[1:], _MASK_PRECISION, number)
+            GAUSSIAN_NOISE.push(run.stack, self._unflowed(network, latent, context, run), mean, scale, masks)
 
     def _evidence(self, images):
         """What the encoder says to each block, from the bottom."""
         ladder, sizes = self._ladder, [self._ladder.latent_channels] * 2
-        h = self._networks.runner(ladder.encoder)((images + 0.5) / 256 - 0.5)
+        h = self._networks.runner(ladder.encoder)(_centered(images))
         evidence = []
         for block in ladder.bottom_up:
             h, *parts = np.split(self._networks.runner(block, _up)(h), np.cumsum([ladder.width, *sizes]), axis=-1)
@@ -200,6 +205,20 @@ def _shifts_and_ratios(network, start, context, grid):
     return exact.to_integer(shifts), np.clip(ratios, 2, _GREATEST_RATIO)
 
 
+def _seeds(images):
+    """Seeds of the masks of images.
+
+    The draws of an image are popped where the latents of the one before it were pushed, and many posteriors are nearly their
+    priors. Without masks its noise would be those latents, whose distribution is not that of noise.
+    """
+    digests = [hashlib.sha256(np.ascontiguousarray(image)).digest()[:8] for image in images]
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def _centered(images):
+    return (images + 0.5) / 256 - 0.5
+
+
 def _checked(x):
     return _limited(x, _LATENT_LIMIT)
 
@@ -213,10 +232,11 @@ def _limited(x, limit=LIMIT):
 class _LatentCodec(ImageCodec):
     """What the codecs of images with latents have in common."""
 
-    def __init__(self, vae: IAFVAE, noise_ramp: Sequence[int] | None) -> None:
+    def __init__(self, vae: IAFVAE, noise_ramp: Sequence[int] | None, networks: Networks | None) -> None:
         self.image_shape = tuple(vae.image_shape.as_list())
         self.noise_ramp = tuple(noise_ramp or NOISE_RAMP)
-        self._networks = Networks()
+        self._vae = vae
+        self._networks = networks or Networks()
         self._ladder = Ladder(vae, self._networks)
         # A latent at the entropy of a Gaussian, and the remainder of its ratio.
         noise = self._ladder.num_latents * (self.noise_ramp[-1] + 2)
@@ -236,18 +256,16 @@ class _LatentCodec(ImageCodec):
         """Codes images; see `ImageCodec`."""
         return self.encode_with_noise(images, stack, noise_bits)[0]
 
-    def encode_with_noise(
-        self, images: np.ndarray, stack: Stack, noise_bits: int
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Codes images, and returns the bits of each and the noise that its latents were drawn from, a list as of `IAFLadder`.
+    def encode_with_noise(self, images: np.ndarray, stack: Stack, noise_bits: int) -> tuple[np.ndarray, ...]:
+        """Codes images, and returns the bits of each, and the noise of the latents of each block as `IAFLadder` takes it.
 
-        The model's bound at this noise is what the images should take.
+        `bits_of_model` gives what the model says of the same noise.
         """
         run = Run(stack, len(images))
         h, latents = self._ladder.pop_posterior(images, run, noise_bits)
         self._push_pixels(images, h, run)
         self._ladder.push_prior(latents, run, noise_bits)
-        return run.bits, [latent.noise for latent in latents]
+        return run.bits, *(latent.noise for latent in latents)
 
     def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
         """Undoes `encode_images`."""
@@ -256,6 +274,16 @@ class _LatentCodec(ImageCodec):
         images = self._pop_pixels(count, h, run)
         self._ladder.push_posterior(latents, images, run)
         return images
+
+    def bits_of_model(self, images: np.ndarray, *noise: np.ndarray) -> np.ndarray:
+        """Minus the model's bound, in bits, for images and their noise as `encode_with_noise` gives them; float64 `[B]`."""
+        dtype = self._vae.ladder.variable_dtype
+        h, kl = self._vae.ladder(_centered(tf.cast(images, dtype)), [tf.cast(each, dtype) for each in noise])
+        log_prob = self._log_prob(images, self._vae.head(h))
+        return np.asarray(total_kl(kl) - log_prob, np.float64) / math.log(2)
+
+    def _log_prob(self, images, means):
+        raise NotImplementedError
 
     def _push_pixels(self, images, h, run):
         raise NotImplementedError
@@ -267,12 +295,13 @@ class _LatentCodec(ImageCodec):
 class IAFVAECodec(_LatentCodec):
     """Codes the images of an `IAFVAE`. The coarser levels that it may have are coded, what is below them is stored as it is."""
 
-    def __init__(self, vae: IAFVAE, noise_ramp: Sequence[int] | None = None) -> None:
+    def __init__(self, vae: IAFVAE, noise_ramp: Sequence[int] | None = None, networks: Networks | None = None) -> None:
         """Creates the codec.
 
         Args:
           vae: The model.
           noise_ramp: Grid bits k of the first images, the last of all others; None: `NOISE_RAMP`.
+          networks: Runs the networks; None: a runner of its own.
 
         Raises:
           CannotCodeError: If the model is one of smaller images than are given.
@@ -282,12 +311,16 @@ class IAFVAECodec(_LatentCodec):
                 f"The model {vae.name!r} is one of images {vae.auxiliary_shape} that are made of those of {vae.image_shape}: it "
                 "cannot give these back."
             )
-        super().__init__(vae, noise_ramp)
+        super().__init__(vae, noise_ramp, networks)
         self._head = self._networks.runner(vae.head)
         self._num_levels = vae.num_levels
         self._lost_bits = (256 // vae.num_levels).bit_length() - 1
         inverse_scales = exact.exp(-np.asarray(vae.log_scale, np.float64)) / vae.num_levels
         self._inverse_scales = np.broadcast_to(inverse_scales, self.image_shape)
+
+    def _log_prob(self, images, means):
+        lost = self._lost_bits * math.log(2) * images[0].size
+        return self._vae.log_prob_given(images, means) - lost
 
     def _push_pixels(self, images, h, run):
         images = images.astype(np.int64)
@@ -315,14 +348,16 @@ class IAFVAECodec(_LatentCodec):
 class AGAVECodec(_LatentCodec):
     """Codes the images of an `AGAVE`; its auxiliary images are not coded."""
 
-    def __init__(self, model: AGAVE, noise_ramp: Sequence[int] | None = None) -> None:
+    def __init__(self, model: AGAVE, noise_ramp: Sequence[int] | None = None, networks: Networks | None = None) -> None:
         """Creates the codec.
 
         Args:
           model: The model.
           noise_ramp: Grid bits k of the first images, the last of all others; None: `NOISE_RAMP`.
+          networks: Runs the networks; None: a runner of its own.
         """
-        super().__init__(model.vae, noise_ramp)
+        super().__init__(model.vae, noise_ramp, networks)
+        self._model = model
         self._head = self._networks.runner(model.vae.head)
         self._factor = model.image_shape[0] // model.vae.auxiliary_shape[0]
         self._stream = self._networks.runner(model.stream, _flat_features)
@@ -333,6 +368,9 @@ class AGAVECodec(_LatentCodec):
             if step.kind == POSITION
         ]
         self._pixels = Pixels(model.pixels)
+
+    def _log_prob(self, images, means):
+        return self._model.pixels.log_prob(images, self._model.features(means))
 
     def _push_pixels(self, images, h, run):
         self._pixels.push(images, run, self._features(h))

@@ -1,6 +1,7 @@
 """The codec of PixelCNN++: pixels one after the other, without noise."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -136,6 +137,7 @@ class PixelCNNCodec(ImageCodec):
         """
         if model.network.feature_channels:
             raise CannotCodeError(f"The model {model.name!r} depends on features, which the codec does not have.")
+        self._model = model
         self._pixels = Pixels(model)
         self.image_shape = self._pixels.image_shape
 
@@ -154,6 +156,14 @@ class PixelCNNCodec(ImageCodec):
         run = Run(stack, len(images))
         self._pixels.push(images, run)
         return run.bits
+
+    def encode_with_noise(self, images: np.ndarray, stack: Stack, noise_bits: int) -> tuple[np.ndarray, ...]:
+        """Codes images, and returns the bits of each; there is no noise."""
+        return (self.encode_images(images, stack, noise_bits),)
+
+    def bits_of_model(self, images: np.ndarray) -> np.ndarray:
+        """Minus the model's log-probability of images, in bits; float64 `[B]`."""
+        return np.asarray(self._model.log_prob(images), np.float64) / -math.log(2)
 
     def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
         """Undoes `encode_images`."""

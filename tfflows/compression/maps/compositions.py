@@ -142,13 +142,13 @@ def push_gaussian(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, run: Run) 
     """Pushes integers under Gaussians in their own units, and notes what it takes."""
     if np.abs(x).max(initial=0) >= LIMIT:
         raise CannotCodeError("An image is too unlikely for the integers of its latents.")
-    run.takes(bits_of_gaussian(x, mean, scale))
+    run.takes(gaussian_bits(x, mean, scale))
     GAUSSIAN.push(run.stack, x, mean, scale)
 
 
-def bits_of_gaussian(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """What integers take under Gaussians in their own units, about; far out the coder's escapes are cheaper."""
-    z = np.minimum(np.abs(x - mean) / scale, 30.0)
+def gaussian_bits(x: np.ndarray, mean: np.ndarray | float, scale: np.ndarray) -> np.ndarray:
+    """What integers take under Gaussians in their own units, about; far out, what escapes take."""
+    z = np.minimum(np.abs(x - mean) / scale, 8.0)
     return 0.5 * _LOG2_E * z * z + np.log2(scale) + _LOG2_NORMALIZER
 
 

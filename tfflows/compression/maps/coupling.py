@@ -53,9 +53,7 @@ class CouplingMap(IntegerMap):
         return x
 
     def _parameters(self, x, run):
-        conditions = []
-        if self._takes_context:
-            conditions.append(None if run.context is None else {"context": run.context})
+        conditions = [{"context": run.context}] if self._takes_context and run.context is not None else []
         parameters = self._network(x[..., self._kept] * self.grid[..., self._kept], *conditions)
         if parameters.shape != (*x.shape[:-1], self._outputs):
             raise CannotCodeError(f"The network of {self._name!r} gave the shape {parameters.shape}.")

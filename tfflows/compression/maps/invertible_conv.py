@@ -11,10 +11,10 @@ from tfflows.bijectors import InvertibleConv, InvertibleConvLU
 from tfflows.compression import exact
 from tfflows.compression.maps.base import IntegerMap, Run, integer_map
 from tfflows.compression.maps.compositions import ChainMap
+from tfflows.compression.maps.one_grid import OneGrid
 from tfflows.compression.maps.plan import Plan
 from tfflows.compression.maps.scales import value_of
 from tfflows.compression.protocol import CannotCodeError
-from tfflows.compression.ratios import divide, multiply, ratios
 
 # Coefficients are multiples of 2**-24.
 _FRACTION_BITS = 24
@@ -59,33 +59,6 @@ class Lifting(IntegerMap):
         for i in reversed(range(channels - 1)):
             columns[i] -= (self._upper[i, i + 1 :] @ columns[i + 1 :] + _HALF) >> _FRACTION_BITS
         return np.reshape(columns.T, x.shape)
-
-
-class OneGrid(IntegerMap):
-    """Brings all pixels of a channel to one grid by constant ratios."""
-
-    changes_spread = True
-
-    def __init__(self, grid: np.ndarray) -> None:
-        """Creates the map from the grid of the input, `[..., C]`."""
-        # The power of two in the middle of those of a channel, so that the ratios are near 1.
-        _, exponents = np.frexp(np.reshape(grid, [-1, grid.shape[-1]]))
-        middle = np.ldexp(1.0, (exponents.min(axis=0) + exponents.max(axis=0)) // 2)
-        self.grid = np.broadcast_to(middle, grid.shape)
-        self.numerators, self.shifts = ratios(grid / middle)
-        self._log_ratios = np.log2(self.numerators) - self.shifts
-
-    def encode(self, x: np.ndarray, run: Run) -> np.ndarray:
-        """Data to latent."""
-        run.takes(np.broadcast_to(-self._log_ratios, x.shape))
-        return multiply(run.stack, x, *self._ratios(x.shape))
-
-    def decode(self, x: np.ndarray, run: Run) -> np.ndarray:
-        """Undoes `encode`."""
-        return divide(run.stack, x, *self._ratios(x.shape))
-
-    def _ratios(self, shape):
-        return np.broadcast_to(self.numerators, shape), np.broadcast_to(self.shifts, shape)
 
 
 @integer_map.register(InvertibleConv)

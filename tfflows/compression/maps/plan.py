@@ -23,6 +23,7 @@ class Plan:
       spread: Standard deviation that integers should have.
       regrids: For each map that changes the spread, in their order, the bits to add to each channel, or None; filled if there is
         a sample, used otherwise.
+      unit_bits: Bits of the grid of the unit interval that a sigmoid leads to.
       sample: int64 `[B, ...]`, where the next map begins; None: `regrids` is given.
       run: The pass of the sample.
     """
@@ -30,6 +31,7 @@ class Plan:
     networks: Networks
     spread: float
     regrids: list[list[int] | None]
+    unit_bits: int = 8
     sample: np.ndarray | None = None
     run: Run | None = None
 

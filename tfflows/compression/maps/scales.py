@@ -65,7 +65,9 @@ def _actnorm(bijector: ActNorm, grid: np.ndarray, plan: Plan) -> ScaleAndShift:
 @integer_map.register(tfb.Scale)
 def _scale(bijector: tfb.Scale, grid: np.ndarray, plan: Plan) -> ScaleAndShift:
     scale = value_of(bijector.scale)
-    return ScaleAndShift(check_grid(bijector, grid / np.abs(scale)), signs=np.where(scale < 0, -1, 1))
+    with np.errstate(divide="ignore"):
+        grid = check_grid(bijector, grid / np.abs(scale))
+    return ScaleAndShift(grid, signs=np.where(scale < 0, -1, 1))
 
 
 @integer_map.register(tfb.Identity)
