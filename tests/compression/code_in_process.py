@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfflows
-from tests.compression.small_agave import agave_model
+from tests.compression.small_agave import agave_model, images_near_grey
 from tests.compression.small_flows import images
 from tfflows.compression import AGAVECodec, Container, FlowCodec, compress, decompress
 from tfflows.compression.network import Networks
@@ -20,6 +20,8 @@ COUNT = 24
 
 class Glow:
     """The shipped model."""
+
+    images = staticmethod(images)
 
     def __init__(self, networks):
         model = tfflows.load("glow_cifar10")
@@ -34,6 +36,8 @@ class Glow:
 
 class Agave:
     """Untrained, of all kinds of networks that are coded with latents and pixel by pixel."""
+
+    images = staticmethod(images_near_grey)
 
     def __init__(self, networks):
         self.distribution, self.settings, self._networks = agave_model("agave_small"), None, networks
@@ -57,7 +61,7 @@ def main():
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     model = MODELS[options.model](Networks(options.xla))
-    given = images(COUNT, tuple(model.distribution.image_shape))
+    given = model.images(COUNT, tuple(model.distribution.image_shape))
     if options.action == "compress":
         codec = model.codec(None, given)
         compressed = compress(

@@ -19,7 +19,7 @@ _SIZE = {
     "latent_channels": 2,
     "vae_blocks": 2,
     "pretraining_steps": 0,
-    "initial_log_scale": -2.0,
+    "initial_log_scale": -3.5,
     "compatibility": "fixed",
 }
 FORMS = {
@@ -38,6 +38,11 @@ FORMS = {
 }
 
 
+def images_near_grey(count, shape, seed=0):
+    """Noise near the middle, of which `deflate` makes more than the models do."""
+    return np.clip(np.random.default_rng(seed).normal(128, 10, [count, *shape]), 0, 255).astype(np.uint8)
+
+
 @functools.cache
 def agave_model(form):
     name, shape, own = FORMS[form]
@@ -45,12 +50,16 @@ def agave_model(form):
     model, rng = agave.build(experiment, shape, num_classes=0, seed=0), np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign_add(0.1 * rng.standard_normal(variable.shape).astype(np.float32))
+    # Means near the middle, and logistics about as wide as images differ from it.
+    if not isinstance(model, PixelCNNImages):
+        head = getattr(model, "vae", model).head.last
+        head.gain.assign(head.gain - 3)
+        head.bias.assign(0.2 * head.bias)
     pixels = model if isinstance(model, PixelCNNImages) else getattr(model, "pixels", None)
     if pixels is not None:
-        # Logistics that are wide enough for these images, so that none is unlikely.
         last, count = pixels.network.last, experiment.num_components
         kinds = 3 if shape[-1] == 3 else 2
         is_scale = np.arange(last.filters - count) // count % kinds == 1
-        last.gain.assign(0.25 * last.gain)
-        last.bias.assign(0.25 * last.bias - 1.2 * np.append(np.zeros(count), is_scale).astype(np.float32))
+        last.gain.assign(0.1 * last.gain)
+        last.bias.assign(0.1 * last.bias - 2.5 * np.append(np.zeros(count), is_scale).astype(np.float32))
     return model

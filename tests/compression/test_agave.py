@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.compression.small_agave import FORMS, agave_model
-from tests.compression.small_flows import images
+from tests.compression.small_agave import FORMS, agave_model, images_near_grey
 from tests.slow import slow_but
 from tfflows.compression.archive import compress, decompress
 from tfflows.compression.coder import Stack
@@ -28,7 +27,7 @@ def codec_of(form):
 
 def check_exact_at_the_rate(codec, tolerance, batches=(1, 8, 3)):
     """Codes images in batches, and compares what they take and what comes back."""
-    given = images(sum(batches), codec.image_shape)
+    given = images_near_grey(sum(batches), codec.image_shape)
     stack, noise_bits, places, bound = Stack(), codec.noise_ramp[-1], [], []
     for start, size in zip(np.cumsum([0, *batches]), batches, strict=False):
         places.append(slice(start, start + size))
@@ -60,7 +59,7 @@ def test_the_vae_of_agave_alone():
     assert (again.noise_ramp, again.fingerprint) == (codec.noise_ramp, codec.fingerprint)
     assert make_codec(model, {"noise_ramp": [4]}).fingerprint != codec.fingerprint
     # The first images need less noise.
-    given, needed = images(1, tuple(model.image_shape)), []
+    given, needed = images_near_grey(1, tuple(model.image_shape)), []
     for noise_bits in (NOISE_RAMP[0], NOISE_RAMP[-1]):
         stack = Stack()
         codec.encode_images(given, stack, noise_bits)
@@ -72,10 +71,10 @@ def test_the_vae_of_agave_alone():
 
 def test_an_altered_file_gives_the_images_before_it():
     model = agave_model("agave").vae
-    codec, given = make_codec(model), images(12, tuple(model.image_shape))
+    codec, given = make_codec(model), images_near_grey(12, tuple(model.image_shape))
     made = compress(list(given), model, codec=codec, verify=False)
     start = len(made.data) - 4 * len(Container.from_bytes(made.data).words)
-    for place in (0.02, 0.4, 0.8):
+    for place in (0.02, 0.3, 0.5):
         altered = bytearray(made.data)
         altered[start + int(place * (len(altered) - start))] ^= 16
         out = decompress(bytes(altered), model, codec=codec)
@@ -91,7 +90,7 @@ def _compare(out, given):
 
 def test_an_image_takes_the_same_bits_in_any_batch_and_order():
     codec = codec_of("pixelcnn")
-    given = images(9, codec.image_shape)
+    given = images_near_grey(9, codec.image_shape)
     together = codec.encode_images(given, Stack(), 0)
     alone = [codec.encode_images(given[index : index + 1], Stack(), 0)[0] for index in (0, 4)]
     np.testing.assert_allclose(alone, together[[0, 4]], rtol=1e-12)
@@ -106,10 +105,11 @@ def test_any_image_comes_back_from_a_file(form):
     given[0] = np.random.default_rng(0).integers(0, 256, shape)
     given[1, ::2, ::2] = 255
     given[2, ::2, 1::2] = given[2, 1::2, ::2] = 255
-    given[3:5] = images(2, shape)
-    given = [*given, images(1, (5, 11, 4 - shape[-1]))[0]]
+    given[3:5] = images_near_grey(2, shape)
+    given = [*given, images_near_grey(1, (5, 11, 4 - shape[-1]))[0]]
     made = compress(given, model, codec=codec)
-    assert made.num_mismatches == 0
+    # Those near grey are as the model expects; of the others, some are stored as they are.
+    assert made.num_mismatches == 0 and not {3, 4} & set(Container.from_bytes(made.data).header["raw"])
     _compare(decompress(made.data, model, codec=codec), given)
 
 
