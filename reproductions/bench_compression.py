@@ -1,9 +1,12 @@
 """`tfflows bench-compression`: measures what compression with a trained model gives on test images, beside other coders."""
 
 import argparse
+import importlib.metadata
+import importlib.util
 import json
 import os
 import pathlib
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +23,14 @@ from tfflows.compression.coder import Stack
 from tfflows.compression.protocol import ImageCodec
 from tfflows.data import evaluation_batches, load_dataset
 from tfflows.evaluation.image_files import file_bits_per_dim
-from tfflows.extras import MissingExtraError, require
+from tfflows.extras import MissingExtraError
 from tfflows.files import as_file_name, atomic_write, first_line
 from tfflows.models import Model
 from tfflows.training.checkpoints import CheckpointError
 
 _COMMAND = "tfflows bench-compression"
 JPEG_XL_EFFORTS = (7, 9)
+_CODERS = ("constriction", "imagecodecs")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         directory = pathlib.Path(options.results) if options.results else results_directory()
         path = directory / COMPRESSION_DIRECTORY / f"{as_file_name(record['model'])}-{record['num_images']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, json.dumps({**record, **collect_provenance()}, indent=2, sort_keys=True) + "\n")
+        atomic_write(path, json.dumps({**record, **_provenance(arguments)}, indent=2, sort_keys=True) + "\n")
     except (ValueError, OSError, CheckpointError, MissingExtraError, CannotCodeError) as error:
         print(f"{_COMMAND}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         return 1
@@ -71,6 +75,16 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("num_exact", "num_images", "file_bits_per_dim", "net_bits_per_dim", "model_at_noise_bits_per_dim"):
         print(f"  {name}: {record[name]}")
     return 0 if record["num_exact"] == record["num_images"] else 1
+
+
+def _provenance(arguments):
+    found = collect_provenance()
+    coders = {name: importlib.metadata.version(name) for name in _CODERS if importlib.util.find_spec(name)}
+    return {
+        **found,
+        "command": shlex.join([*_COMMAND.split(), *arguments]),
+        "versions": {**found["versions"], **coders},
+    }
 
 
 def test_images(model: Model, dataset: str | None, data_dir: str | None, num_images: int) -> np.ndarray:
@@ -198,8 +212,7 @@ def other_coders(images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _jpeg_xl() -> Callable[[np.ndarray, int], bytes] | None:
-    try:
-        module = require("imagecodecs", "bench")
-    except MissingExtraError:
+    if importlib.util.find_spec("imagecodecs") is None:
         return None
+    module = importlib.import_module("imagecodecs")
     return lambda image, effort: module.jpegxl_encode(image, lossless=True, effort=effort)

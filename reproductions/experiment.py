@@ -42,9 +42,10 @@ class Experiment:
       ema_decay: Decay of the moving average of the parameters, which is evaluated in their place; 0 turns it off.
       evaluate_every: Steps between evaluations during training; 0 evaluates at the end only.
       evaluate_train: Whether to evaluate the training images at the end as well.
-      train_images: Train on the first N images only; 0 means all.
-      holdout: Hold out the last N training images. Evaluations during training then use these, and the test images are
-        evaluated at the end only. 0 holds out none.
+      train_images: Train on N images only: the first ones, or of own images those that a hash of their paths chooses. 0 means
+        all.
+      holdout: Hold out N training images: the last ones, or of own images those that a hash of their paths chooses. Evaluations
+        during training then use these, and the test images are evaluated at the end only. 0 holds out none.
       resize: How images that no paper prepares, such as those of `folder:DIR`, are brought to `image_size`: `crop` the central
         square, `fit` the whole image, or `none` to take them as they are.
       test_share: Share of them that becomes the test split, if they come without one.
@@ -221,8 +222,11 @@ class Reproduction:
         not depend. The last stage may take over from a stage that was trained with other values of them.
       at_size: Function `(experiment, height, width) -> experiment` that fits an experiment to images of another size, such as by
         its number of levels.
-      variants: Variants of the whole paper, if it has more than one, the default first. They are the values of the field
-        `variant` of its experiments. The name of an experiment of another variant ends with the name of the variant.
+      variants: Variants of the whole paper, if it has more than one, the default first. The name of an experiment of another
+        variant ends with the name of the variant. Either they are the values of the field `variant` of the experiments, all of
+        which are in `experiments`, or `variant_fields` says how they come about.
+      variant_fields: `{variant: function experiment -> {field: value}}` for variants that are the experiments of the default one
+        with other values of some fields.
     """
 
     paper: str
@@ -241,6 +245,7 @@ class Reproduction:
     unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     at_size: Callable = _image_size_alone
     variants: tuple[str, ...] = ()
+    variant_fields: Mapping[str, Callable[[Experiment], Mapping[str, object]]] = dataclasses.field(default_factory=dict)
 
     def experiment_of(self, stored: Mapping[str, object]) -> Experiment:
         """Returns the experiment that the `experiment.json` of a workdir holds, written by this version or an earlier one.
@@ -284,8 +289,8 @@ class Reproduction:
         """
         self._check_variant(variant)
         for experiment in self.experiments.values():
-            if experiment.dataset == dataset and variant in (None, getattr(experiment, "variant", None)):
-                return experiment
+            if experiment.dataset == dataset and self._belongs(experiment, variant):
+                return self._in_variant(experiment, variant)
         known = ", ".join(dict.fromkeys(experiment.dataset for experiment in self.experiments.values()))
         raise ValueError(
             f"{self.paper} has no experiment on {dataset!r}; choose one with --experiment, or one of the data sets: {known}."
@@ -306,11 +311,10 @@ class Reproduction:
         published = [
             experiment
             for experiment in self.experiments.values()
-            if experiment.scale == "paper"
-            and not experiment.conditional
-            and variant in (None, getattr(experiment, "variant", None))
+            if experiment.scale == "paper" and not experiment.conditional and self._belongs(experiment, variant)
         ]
-        return min(published, key=lambda experiment: abs(math.log(experiment.image_size**2 / (height * width))))
+        nearest = min(published, key=lambda experiment: abs(math.log(experiment.image_size**2 / (height * width))))
+        return self._in_variant(nearest, variant)
 
     def named_experiment(self, name: str, variant: str | None = None) -> Experiment:
         """Returns an experiment by name, or its counterpart in another variant.
@@ -323,16 +327,52 @@ class Reproduction:
           ValueError: If there is none. The message lists the valid names.
         """
         self._check_variant(variant)
-        if variant is not None and name in self.experiments and self.experiments[name].variant != variant:
-            name = name.removesuffix(f"_{self.experiments[name].variant}")
-            if variant != self.variants[0]:
-                name = f"{name}_{variant}"
-        if name not in self.experiments:
+        base, own = self._parts_of(name)
+        if base is None:
             raise ValueError(
                 f"Unknown experiment {name!r} of {self.paper}.{did_you_mean(name, self.experiments)} The valid ones are: "
                 f"{', '.join(self.experiments)}."
             )
-        return self.experiments[name]
+        if variant in (None, own):
+            return self._in_variant(base, own)
+        if variant in self.variant_fields or own in self.variant_fields:
+            return self._in_variant(base, variant)
+        counterpart = base.name.removesuffix(f"_{own}") + ("" if variant == self.variants[0] else f"_{variant}")
+        return self.named_experiment(counterpart)
+
+    def variant_changes(self, experiment: Experiment, variant: str) -> dict[str, object]:
+        """Returns `{field: value}` of the fields that a variant gives other values than an experiment of the default one.
+
+        Args:
+          experiment: Experiment of the default variant.
+          variant: One of `variant_fields`.
+        """
+        fields = self.variant_fields[variant](experiment)
+        return {name: value for name, value in fields.items() if getattr(experiment, name) != value}
+
+    def _parts_of(self, name):
+        """The experiment that a name is of, and its variant; `(None, None)` if there is none."""
+        if name in self.experiments:
+            own = next(iter(self.variants), None)
+            return self.experiments[name], getattr(self.experiments[name], "variant", own)
+        for variant in self.variant_fields:
+            base = name.removesuffix(f"_{variant}")
+            if base != name and base in self.experiments:
+                return self.experiments[base], variant
+        return None, None
+
+    def _belongs(self, experiment, variant):
+        return variant is None or variant in self.variant_fields or getattr(experiment, "variant", variant) == variant
+
+    def _in_variant(self, experiment, variant):
+        if variant not in self.variant_fields:
+            return experiment
+        return dataclasses.replace(
+            experiment,
+            name=f"{experiment.name}_{variant}",
+            source=f"{experiment.source}; form of variant {variant}",
+            **self.variant_changes(experiment, variant),
+        )
 
     def _check_variant(self, variant):
         if variant is not None and variant not in self.variants:

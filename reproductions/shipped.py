@@ -170,7 +170,7 @@ def pictures(
         corner="temperature",
     )
     paths = [write_png(directory / f"{name}_samples.png", grid)]
-    test = load_dataset(model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1)
+    test = load_dataset(model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1, in_order=True)
     images = test.images[list(SHOWN_IMAGES)]
     if model.distribution.has_encoder:
         columns = [images, *(model.reconstruct(images, seed=0, drawn=drawn).numpy() for drawn in (False, True))]
@@ -216,7 +216,9 @@ def main() -> int:
         if status:
             return status
     saved = publish(options.name)
-    print(f"{options.name}: {'published' if saved else 'the model that is there measures less'}.")
+    print(
+        f"{options.name}: {'published; `make tables` puts it on the page' if saved else 'the model that is there measures less'}."
+    )
     return 0
 
 

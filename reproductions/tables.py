@@ -5,11 +5,15 @@ python -m reproductions.tables results/ --check   # only list stale files; exit 
 """
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reproductions.claims import trends
+from reproductions.claims.outcomes import records_of as study_records
+from reproductions.driver.counts import stored_counts
 from reproductions.published import PAPERS, PARAMETERS
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, load_benchmarks
 from reproductions.reporting.benchmarks_page import benchmarks_page
@@ -27,17 +31,20 @@ from reproductions.reporting.expected import load_expected
 from reproductions.reporting.figures import FIGURES_DIRECTORY, FigureData, collect_figures
 from reproductions.reporting.paper_page import paper_page
 from reproductions.reporting.published_pages import parameters_page, unverified_page
-from reproductions.reporting.readme_block import replace_block, results_block
-from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_records
+from reproductions.reporting.readme_block import replace_block
+from reproductions.reporting.records import OBTAINED_DIRECTORY, Record, load_dataclass, load_records
+from reproductions.reporting.results_page import readme_lines, results_page
 from reproductions.reporting.sweeps import SweepFigure, collect_sweeps
 from reproductions.vflow.toy import pages as toy
 from tfflows.extras import MissingExtraError, require
 from tfflows.files import atomic_write
+from tfflows.models.catalog import RECORD_FILE, list_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
 README = "../README.md"
+MODELS_DIRECTORY, PICTURES_DIRECTORY = "models", "pictures"
 
 
 def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
@@ -61,7 +68,7 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["parameters.md"] = parameters_page(_read(PARAMETERS), papers)
     pages["unverified.md"] = unverified_page(_read(directory / "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
-    pages["claims.md"] = claims_page(claims, papers)
+    pages["claims.md"] = claims_page(claims, papers, trends.trends_text(directory))
     order = _read(directory / "benchmarks.csv").topic
     benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:
@@ -70,11 +77,17 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     if compressed:
         pages[PAGE] = compression_page(compressed)
     titles = dict(zip(papers.paper, papers.title, strict=True))
-    pages |= toy.build_pages(directory, titles, expected)
+    studies = toy.build_pages(directory, titles, expected)
+    pages |= studies
+    models = list_models(directory / MODELS_DIRECTORY)
+    parameters = {(paper, name): count for (paper, name, scale), count in stored_counts().items() if scale == "paper"}
+    trained = [*records, *(load_dataclass(Record, entry.path / RECORD_FILE) for entry in models)]
+    obtained = (papers, expected, trained, parameters, claims)
+    pictures = sorted(path.name for path in (directory / PICTURES_DIRECTORY).glob("*.png"))
+    pages["README.md"] = results_page(*obtained, figures, models, pictures, [*studies, *([PAGE] if compressed else [])])
     readme = directory.parent / "README.md"
     if readme.is_file():
-        block = results_block(titles, expected, records, claims)
-        pages[README] = replace_block(readme.read_text(encoding="utf-8"), block)
+        pages[README] = replace_block(readme.read_text(encoding="utf-8"), readme_lines(*obtained))
     return pages
 
 
@@ -88,7 +101,7 @@ def stale_files(results_directory: str | pathlib.Path) -> list[str]:
     ]
     records = load_records(directory / OBTAINED_DIRECTORY)
     figures = [figure.file for figure in _figures(directory, records)]
-    figures += toy.figure_files(directory)
+    figures += toy.figure_files(directory) + trends.figure_files(directory)
     if load_compression(directory / COMPRESSION_DIRECTORY):
         figures.append(FIGURE)
     return stale + [file for file in figures if not (directory / file).is_file()]
@@ -102,7 +115,7 @@ def write_tables(results_directory: str | pathlib.Path) -> list[pathlib.Path]:
         atomic_write(directory / name, text)
         paths.append(directory / name)
     records = load_records(directory / OBTAINED_DIRECTORY)
-    paths += toy.draw_figures(directory)
+    paths += toy.draw_figures(directory) + trends.draw_figures(directory)
     compressed = load_compression(directory / COMPRESSION_DIRECTORY)
     if compressed:
         paths.append(draw_compression(compressed, directory))
@@ -134,7 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _figures(directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData | SweepFigure, ...]:
-    return (*collect_figures(directory, records), *collect_sweeps(directory, records, FIGURES_DIRECTORY))
+    # In the study the learning rate is chosen, so that it is no override of the arm.
+    arms = [dataclasses.replace(record, overrides={}) for record in study_records(directory).values()]
+    sweeps = collect_sweeps(directory, [*records, *arms], FIGURES_DIRECTORY)
+    return (*collect_figures(directory, records, arms), *sweeps)
 
 
 def _read(path: pathlib.Path) -> "pd.DataFrame":

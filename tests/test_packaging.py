@@ -26,6 +26,7 @@ EXTRAS = {
     "images": {"pillow"},
     "checkpoints": {"safetensors"},
     "lsun": {"lmdb", "pillow"},
+    "compression": {"constriction", "pillow"},
     "reproductions": {
         *("lmdb", "pillow", "safetensors"),
         *("matplotlib", "pandas", "scikit-learn", "scipy", "tensorboard", "tqdm"),

@@ -249,9 +249,14 @@ def is_plain(path: str | os.PathLike) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error, without TensorFlow's decoration, `{{function_node ...}} ... [Op:SaveV2]`."""
+    """The first line of an error, without TensorFlow's decoration, `{{function_node ...}} ... [Op:SaveV2]`.
+
+    Of an assertion in a graph it is the message alone.
+    """
     line = (str(error).splitlines() or [""])[0]
     line = re.sub(r"\{\{function_node [^}]*\}\}\s*|\s*\[Op:\w+\].*$", "", line)
+    asserted = re.match(r"assertion failed: \[(.*?)\] \[", line)
+    line = asserted[1] if asserted else line
     return line.rstrip(".") or type(error).__name__
 
 

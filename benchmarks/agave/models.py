@@ -146,3 +146,27 @@ def sampler(case: Case, num_pixels: int) -> Subject:
     )
     tasks = {SAMPLE: lambda: cached().numpy(), NAIVE: lambda: naive().numpy()}
     return tasks, {"parameters": count_parameters(model)}
+
+
+def pixelcnn_sampler(batch_size: int, num_blocks: int) -> Subject:
+    """Sampling of the published PixelCNN++ by itself, with cached activations.
+
+    Args:
+      batch_size: Images per batch.
+      num_blocks: Units per resolution; 5 as published.
+    """
+    limit_tensorflow()
+    import tensorflow as tf
+
+    from reproductions.agave import model as agave
+    from reproductions.agave.experiments import EXPERIMENTS
+    from tfflows.devices.strategies import process_options
+    from tfflows.math.random import row_keys
+    from tfflows.tracing.variables import count_parameters
+
+    process_options()  # as the command does
+    experiment = dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], num_blocks=num_blocks)
+    model = agave.build(experiment, IMAGE_SHAPE, 0, seed=0)
+    model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
+    sample = tf.function(lambda: model.sample(batch_size, row_keys(0)), autograph=False)
+    return {SAMPLE: lambda: sample().numpy()}, {"parameters": count_parameters(model)}

@@ -1,6 +1,6 @@
 """The topics of Flow++."""
 
-from benchmarks.flowpp import inverse, step
+from benchmarks.flowpp import inverse, sampling, step
 from benchmarks.harness.memory import MODES, STEPS, Peaks, by_mode, measure_memory
 from benchmarks.harness.start_up import Start, measure_start_up
 from benchmarks.harness.topic import Topic
@@ -47,4 +47,4 @@ MEMORY = Topic(
     lambda findings: measure_memory(findings, PEAKS),
 )
 
-TOPICS = (inverse.TOPIC, step.TOPIC, START_UP, MEMORY)
+TOPICS = (inverse.TOPIC, step.TOPIC, sampling.TOPIC, START_UP, MEMORY)

@@ -1,25 +1,28 @@
-"""What a claim compares: two arms of the queue, their gaps, or the cost of a change."""
+"""What a claim compares: a quantity of two arms, or the cost of a change."""
 
 import dataclasses
 
-MEAN, LEAST = "mean", "least"
+from reproductions.claims.quantities import BITS_PER_DIM, Quantity
+
+# How a claim is judged. `MEASURED` is for what the paper does not compare: the effect is reported without a verdict.
+DIFFERENCE, EQUALITY, MEASURED = "difference", "equality", "measured"
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The claim that `lower` has fewer bits/dim than `higher`, for every seed that both were run with.
+    """The claim that a quantity is smaller in the arm `lower` than in the arm `higher`, or equal in both.
 
     Attributes:
       paper: Paper that makes the claim.
       name: Name of the claim, unique within the paper.
       claim: The claim in words.
-      lower: Experiment of the arm that is claimed to be better.
+      lower: Experiment of the arm that is claimed to be lower.
       higher: Experiment of the other arm.
       paper_effect: Size of the effect in the paper, in words; empty if the paper gives none.
-      lower_paper: Paper of the better arm, if it is not the paper that makes the claim.
+      lower_paper: Paper of the lower arm, if it is not the paper that makes the claim.
       higher_paper: The same for the other arm.
-      along_curve: How to judge all evaluations of a run instead of the images of the last one: `MEAN` (how fast it converges)
-        or `LEAST`, the smallest difference (better at all stages). Empty judges the last evaluation.
+      quantity: What is compared.
+      judged: `DIFFERENCE`, `EQUALITY` or `MEASURED`.
     """
 
     paper: str
@@ -30,55 +33,13 @@ class Comparison:
     paper_effect: str = ""
     lower_paper: str = ""
     higher_paper: str = ""
-    along_curve: str = ""
+    quantity: Quantity = BITS_PER_DIM
+    judged: str = DIFFERENCE
 
-
-@dataclasses.dataclass(frozen=True)
-class GapComparison:
-    """The claim that the gap between test and training images is smaller for `smaller` than for `larger`, for every seed.
-
-    Attributes:
-      paper: Paper that makes the claim.
-      name: Name of the claim, unique within the paper.
-      claim: The claim in words.
-      smaller: Experiment of the arm that is claimed to generalize better.
-      larger: Experiment of the other arm.
-      paper_effect: Sizes of the gaps in the paper, in words.
-      protocol: What was run, in words; it differs from the protocol of the paper's other claims.
-    """
-
-    paper: str
-    name: str
-    claim: str
-    smaller: str
-    larger: str
-    paper_effect: str
-    protocol: str
-
-
-@dataclasses.dataclass(frozen=True)
-class TermComparison:
-    """The claim that a term of the bound over latents is smaller for `lower` than for `higher`, for every seed.
-
-    Attributes:
-      paper: Paper that makes the claim.
-      name: Name of the claim, unique within the paper.
-      claim: The claim in words.
-      lower: Experiment of the arm where the term is claimed to be smaller.
-      higher: Experiment of the other arm.
-      term: One of `tfflows.evaluation.latent_terms.QUANTITIES`.
-      less: Another quantity to subtract from it, or empty.
-      paper_effect: Size of the effect in the paper, in words.
-    """
-
-    paper: str
-    name: str
-    claim: str
-    lower: str
-    higher: str
-    term: str
-    less: str
-    paper_effect: str
+    @property
+    def sides(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Paper and experiment of the lower and of the higher arm."""
+        return (self.lower_paper or self.paper, self.lower), (self.higher_paper or self.paper, self.higher)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,31 +1,33 @@
 """The claims of Glow in figure 3 and section 5, as comparisons of arms."""
 
-from reproductions.claims.comparisons import MEAN, Comparison, Cost
+from reproductions.claims.comparisons import Comparison, Cost
+from reproductions.claims.quantities import SPEED
 
-PROTOCOL = "CIFAR-10 averaged over 2x2 blocks (16x16), 3,000 steps of batch 32, L=3, K=4, 84 channels (paper: 32x32, K=32, 512)"
 _NAMES = {"reverse": "reversing the channels", "shuffle": "a fixed shuffle", "invertible": "the 1x1 convolution"}
 
 
 def _arm(permutation, coupling):
-    return f"claims_{permutation}_{coupling}"
+    return f"study_{permutation}_{coupling}"
 
 
 def _permutations(better, worse, coupling):
+    sides = {"lower": _arm(better, coupling), "higher": _arm(worse, coupling)}
+    effect = "a curve (figure 3)"
     return [
         Comparison(
             paper="glow",
             name=f"{better}_below_{worse}_{coupling}",
             claim=f"with {coupling} coupling {_NAMES[better]} reaches fewer bits/dim than {_NAMES[worse]} (figure 3)",
-            lower=_arm(better, coupling),
-            higher=_arm(worse, coupling),
+            paper_effect=effect,
+            **sides,
         ),
         Comparison(
             paper="glow",
             name=f"{better}_faster_than_{worse}_{coupling}",
             claim=f"with {coupling} coupling {_NAMES[better]} converges faster than {_NAMES[worse]} (figure 3)",
-            lower=_arm(better, coupling),
-            higher=_arm(worse, coupling),
-            along_curve=MEAN,
+            paper_effect=effect,
+            quantity=SPEED,
+            **sides,
         ),
     ]
 
@@ -42,9 +44,10 @@ COMPARISONS = [
             paper="glow",
             name=f"affine_faster_than_additive_{permutation}",
             claim=f"with {_NAMES[permutation]} affine coupling converges faster than additive (section 5)",
+            paper_effect="a curve (figure 3)",
             lower=_arm(permutation, "affine"),
             higher=_arm(permutation, "additive"),
-            along_curve=MEAN,
+            quantity=SPEED,
         )
         for permutation in _NAMES
     ),

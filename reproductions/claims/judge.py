@@ -1,217 +1,296 @@
-"""Verdicts from the runs: `python reproductions/claims/judge.py` writes `results/claims/<paper>/*.json`."""
+"""Verdicts from the runs: `python reproductions/claims/judge.py` writes `results/claims/<paper>/*.json`.
+
+Every comparison of the second study has a claim, "not run" until all of its runs are there. A claim of the first study stays
+until its replacement has been run. The rule is `reproductions.reporting.rule`.
+"""
 
 import argparse
-import math
+import dataclasses
+import importlib
 import os
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from reproductions.checkout import results_directory
-from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
-from reproductions.claims.arms import ARMS
-from reproductions.claims.comparisons import LEAST, MEAN, Comparison, GapComparison, TermComparison
-from reproductions.reporting.claims import Arm, Claim, judge_bits_per_dim, judge_gap, write_claim
+from reproductions.claims import agave, first_study, flowpp, glow, macow, measured, outcomes, per_image, study, vflow
+from reproductions.claims.arms import ArmRun
+from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED, Comparison
+from reproductions.claims.quantities import Quantity, Run
+from reproductions.recipe import PREFIX, RECIPE
+from reproductions.reporting import rule
+from reproductions.reporting.claims import CLAIMS_DIRECTORY, NOT_COMPARABLE, NOT_RUN, Arm, Claim, write_claim
 from reproductions.reporting.records import Record, load_records
-from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
 
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
+PROTOCOL = "second study"
+FIRST_PROTOCOL = "first study"
+
+Side = tuple[str, str]
+# How arms were trained, beside their architecture; what is watched or kept does not count.
+_RECIPE_FIELDS = (*(name for name in RECIPE if name not in ("scale", "init_batch_size")), "dropout_rate")
 
 
-def records_of(paper: str, experiment: str, results: str | os.PathLike) -> dict[int, Record]:
-    """Returns the records of the claims study for an experiment of a paper, by seed."""
-    return {
-        record.seed: record
-        for record in load_records(pathlib.Path(results) / "obtained")
-        if (record.paper, record.experiment) == (paper, experiment)
-        and record.scale == "claims"
-        and record.is_plain
-        and not record.overrides
-    }
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study whose runs are on disk.
 
-
-def load_arm(
-    paper: str, experiment: str, results: str | os.PathLike, seeds: Collection[int] | None = None
-) -> tuple[Arm, dict[int, Record]]:
-    """Returns the `Arm` of an experiment of a paper, and its records by seed.
-
-    Args:
-      paper: Name of the paper.
-      experiment: Name of the experiment.
+    Attributes:
+      protocol: `PROTOCOL` or `FIRST_PROTOCOL`.
+      planned: All runs that carry a verdict.
+      groups: Arms whose spread over seeds is taken together.
+      records: Records of the finished runs, by paper, experiment and seed.
       results: The results directory.
-      seeds: Seeds to use; None for all seeds of the queue.
-
-    Raises:
-      FileNotFoundError: If one of its runs is missing.
     """
-    records = records_of(paper, experiment, results)
-    runs = [arm for arm in ARMS if (arm.paper, arm.experiment) == (paper, experiment)]
-    if seeds is not None:
-        runs = [arm for arm in runs if arm.seed in seeds]
-    missing = [arm.seed for arm in runs if arm.seed not in records]
-    if missing or not runs:
-        raise FileNotFoundError(
-            f"{experiment} has no record of seeds {missing}; run reproductions/claims/run.py first."
+
+    protocol: str
+    planned: Sequence[ArmRun]
+    groups: Sequence[Sequence[Side]]
+    records: Mapping[tuple[str, str, int], Record]
+    results: pathlib.Path
+
+    def seeds(self, sides: Sequence[Side]) -> list[int]:
+        """Seeds that are planned for all sides."""
+        return sorted(
+            set.intersection(
+                *({run.seed for run in self.planned if (run.paper, run.experiment) == side} for side in sides)
+            )
         )
-    bits = {arm.seed: per_image.load(arm, results) for arm in runs}
-    train = {
-        arm.seed: per_image.load(arm, results, per_image.TRAIN)
-        for arm in runs
-        if per_image.path_of(arm, results, per_image.TRAIN).exists()
+
+    def group(self, comparison: Comparison) -> list[Side]:
+        """The arms whose spread judges a comparison: its sides and the group of one of them, if possible of its own paper."""
+        sides = comparison.sides
+        own_first = sorted(sides, key=lambda side: side[0] != comparison.paper)
+        group = next((group for side in own_first for group in self.groups if side in group), ())
+        return list(dict.fromkeys((*sides, *group)))
+
+    def missing(self, sides: Sequence[Side], seeds: Sequence[int]) -> list[str]:
+        """Runs that are not there, in words."""
+        found = []
+        for paper, experiment in sides:
+            absent = [
+                f"{seed} (diverged)"
+                if outcomes.has_diverged(ArmRun(paper, experiment, seed), self.results)
+                else str(seed)
+                for seed in seeds
+                if (paper, experiment, seed) not in self.records
+            ]
+            found += [f"{paper} {experiment} seed {', '.join(absent)}"] if absent else []
+        return found
+
+    def runs(self, side: Side, seeds: Sequence[int]) -> dict[int, Run]:
+        """The finished runs of an arm, by seed."""
+        return {seed: self._run(ArmRun(*side, seed)) for seed in seeds}
+
+    def _run(self, run):
+        has_train = per_image.path_of(run, self.results, per_image.TRAIN).exists()
+        train = per_image.load(run, self.results, per_image.TRAIN) if has_train else None
+        norms = outcomes.gradient_norms(run, self.results)
+        return Run(self.records[dataclasses.astuple(run)], per_image.load(run, self.results), train, norms)
+
+
+def second_study(results: str | os.PathLike) -> Study:
+    """Returns the study of one recipe, with what has been run of it."""
+    return Study(PROTOCOL, study.VERDICT_RUNS, study.GROUPS, outcomes.records_of(results), pathlib.Path(results))
+
+
+def earlier_study(results: str | os.PathLike) -> Study:
+    """Returns the first study, with its runs."""
+    records = {
+        (record.paper, record.experiment, record.seed): record
+        for record in load_records(pathlib.Path(results) / "obtained")
+        if record.scale == "claims" and record.is_plain and not record.overrides
     }
-    seconds = {seed: records[seed].seconds_per_step for seed in bits}
-    parameters = records[runs[0].seed].parameters
-    return Arm(experiment, bits, seconds, parameters, train), {seed: records[seed] for seed in bits}
+    return Study(FIRST_PROTOCOL, first_study.ARMS, first_study.GROUPS, records, pathlib.Path(results))
 
 
-def judge(comparison: Comparison | GapComparison | TermComparison, protocol: str, results: str | os.PathLike) -> Claim:
-    """Judges a comparison.
+def differing_recipe(sides: Sequence[Side]) -> list[str]:
+    """Returns the fields in which the training of two arms of different papers differs.
 
-    Args:
-      comparison: The comparison.
-      protocol: What was run, in words; a `GapComparison` has its own protocol.
-      results: The results directory.
+    The learning rate counts unless the study chose both by the same procedure. Arms of one paper differ only in what a claim is
+    about, so that nothing is returned for them.
+    """
+    if len({paper for paper, _ in sides}) == 1:
+        return []
+    experiments = []
+    for paper, name in sides:
+        module = importlib.import_module(f"reproductions.{paper}.experiments")
+        studied = importlib.import_module(f"reproductions.{paper}.study")
+        experiments.append((studied.STUDY if name.startswith(PREFIX) else module.EXPERIMENTS)[name])
+    chosen = all(name.startswith(PREFIX) for _, name in sides)
+    names = _RECIPE_FIELDS if chosen else (*_RECIPE_FIELDS, "learning_rate")
+    return [name for name in names if len({getattr(experiment, name, 0) for experiment in experiments}) > 1]
 
-    Returns:
-      The claim with its verdict.
+
+def measured_difference(
+    comparison: Comparison, of: Study, seeds: Sequence[int]
+) -> tuple[rule.Difference, float | None]:
+    """Returns the difference of a comparison, and its error over images, None without values per image.
 
     Raises:
-      FileNotFoundError: If a run is missing.
+      ValueError: If a run lacks the quantity, or the stages of runs differ.
     """
-    if isinstance(comparison, GapComparison):
-        return _judge_gap(comparison, results)
-    if isinstance(comparison, TermComparison):
-        return _judge_term(comparison, protocol, results)
-    sides = (
-        (comparison.lower_paper or comparison.paper, comparison.lower),
-        (comparison.higher_paper or comparison.paper, comparison.higher),
-    )
-    seeds = set.intersection(*({arm.seed for arm in ARMS if (arm.paper, arm.experiment) == side} for side in sides))
-    (lower, records), (higher, higher_records) = (load_arm(*side, results, seeds) for side in sides)
-    first = next(iter(records.values()))
-    common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
-    if not comparison.along_curve:
-        return judge_bits_per_dim(comparison.paper, comparison.name, comparison.claim, lower, higher, **common)
-    measure, quantity = ALONG_CURVE[comparison.along_curve]
-    differences = [measure(higher_records[seed], records[seed]) for seed in sorted(records)]
-    return _claim_of_seeds(comparison, quantity, (lower, higher), differences, first.num_images, common)
+    quantity = comparison.quantity
+    lower, higher = (of.runs(side, seeds) for side in comparison.sides)
+    values = {
+        " ".join(side): {seed: quantity.value(run) for seed, run in runs.items()}
+        for side in of.group(comparison)
+        if _has(quantity, runs := of.runs(side, seeds), side in comparison.sides)
+    }
+    differences = {seed: quantity.value(higher[seed]) - quantity.value(lower[seed]) for seed in seeds}
+    if any(np.ndim(value) for value in differences.values()):
+        return rule.joint_difference(differences, values), None
+    error = None
+    if quantity.images is not None:
+        sets = ({seed: quantity.images(run) for seed, run in runs.items()} for runs in (lower, higher))
+        error = rule.image_error(*sets)
+    return rule.paired_difference(differences, values, error or 0.0), error
 
 
-def _judge_term(comparison, protocol, results):
-    lower, records = load_arm(comparison.paper, comparison.lower, results)
-    higher, higher_records = load_arm(comparison.paper, comparison.higher, results)
-    first = next(iter(records.values()))
-    common = {"paper_effect": comparison.paper_effect, "protocol": protocol, "commit": first.commit, "date": first.date}
-
-    def value(record):
-        less = record.terms[comparison.less]["value"] if comparison.less else 0.0
-        return record.terms[comparison.term]["value"] - less
-
-    seeds = sorted(records.keys() & higher_records.keys())
-    differences = [value(higher_records[seed]) - value(records[seed]) for seed in seeds]
-    quantity = f"{comparison.term} less {comparison.less}" if comparison.less else comparison.term
-    return _claim_of_seeds(
-        comparison, quantity.replace("_", " "), (lower, higher), differences, first.num_images, common
-    )
+def _has(quantity: Quantity, runs: Mapping[int, Run], required: bool) -> bool:
+    """Whether an arm has the quantity at all; a model without latents has no term of latents."""
+    try:
+        for run in runs.values():
+            quantity.value(run)
+    except ValueError:
+        if required:
+            raise
+        return False
+    return True
 
 
-def _claim_of_seeds(comparison, quantity, arms, differences, num_images, common):
-    """Returns the `Claim` that rests on one difference per seed."""
-    difference, error, verdict = judge_seeds(differences)
+def judge_paper(comparisons: Sequence[Comparison], of: Study) -> list[Claim]:
+    """Judges all comparisons of a paper in a study, which are one family for Holm's adjustment.
+
+    Comparisons that have not been run count in the family, so that a verdict cannot change when they come in.
+
+    Args:
+      comparisons: The comparisons.
+      of: The study.
+    """
+    claims, measured = [], {}
+    for comparison in comparisons:
+        seeds = of.seeds(comparison.sides)
+        missing = of.missing(of.group(comparison), seeds)
+        if missing:
+            claims.append(_unjudged(comparison, of, f"missing: {'; '.join(missing)}"))
+            continue
+        difference, error = measured_difference(comparison, of, seeds)
+        measured[comparison.name] = difference
+        claims.append(_measured_claim(comparison, of, seeds, difference, error))
+    tested = [item for item in comparisons if item.judged == DIFFERENCE and not differing_recipe(item.sides)]
+    known = [item for item in tested if item.name in measured]
+    adjusted = rule.holm([measured[item.name].p_value if item in known else 1.0 for item in tested])
+    adjusted = {item.name: value for item, value in zip(tested, adjusted, strict=True) if item in known}
+    return [
+        _with_verdict(claim, item, measured.get(item.name), adjusted)
+        for claim, item in zip(claims, comparisons, strict=True)
+    ]
+
+
+def _unjudged(comparison, of, note):
     return Claim(
         paper=comparison.paper,
         name=comparison.name,
         claim=comparison.claim,
-        quantity=quantity,
-        arms=tuple(arm.summary() for arm in arms),
-        difference=difference,
-        standard_error=error,
-        seed_differences=tuple(differences),
-        verdict=verdict,
-        num_images=num_images,
-        **common,
-    )
-
-
-def _judge_gap(comparison, results):
-    smaller, records = load_arm(comparison.paper, comparison.smaller, results)
-    larger, _ = load_arm(comparison.paper, comparison.larger, results)
-    first = next(iter(records.values()))
-    return judge_gap(
-        comparison.paper,
-        comparison.name,
-        comparison.claim,
-        smaller,
-        larger,
         paper_effect=comparison.paper_effect,
-        protocol=comparison.protocol,
-        commit=first.commit,
-        date=first.date,
+        protocol=of.protocol,
+        quantity=comparison.quantity.name,
+        arms=(),
+        difference=None,
+        standard_error=None,
+        seed_differences=(),
+        verdict=NOT_RUN,
+        commit=None,
+        date=None,
+        note=note,
     )
 
 
-def mean_difference(higher: Record, lower: Record) -> float:
-    """Returns the difference of two records' mean bits/dim over all evaluations, positive if `lower` falls sooner or further."""
-    return float(np.mean([bits for _, bits in higher.curve]) - np.mean([bits for _, bits in lower.curve]))
+def _measured_claim(comparison, of, seeds, difference, error):
+    arms = []
+    for side in comparison.sides:
+        runs = of.runs(side, seeds)
+        train = {seed: run.train for seed, run in runs.items() if run.train is not None}
+        seconds = {seed: run.record.seconds_per_step for seed, run in runs.items()}
+        test = {seed: run.test for seed, run in runs.items()}
+        arms.append(Arm(side[1], test, seconds, runs[seeds[0]].record.parameters, train))
+    first = of.runs(comparison.sides[0], seeds)[seeds[0]]
+    low, high = difference.interval()
+    return dataclasses.replace(
+        _unjudged(comparison, of, ""),
+        arms=tuple(arm.summary() for arm in arms),
+        difference=difference.value,
+        standard_error=difference.standard_error,
+        seed_differences=tuple(difference.seed_differences.values()),
+        verdict=MEASURED,
+        commit=first.record.commit,
+        date=first.record.date,
+        num_images=first.test.size,
+        interval=(low, high),
+        p_value=difference.p_value,
+        degrees_of_freedom=difference.degrees_of_freedom,
+        image_error=error,
+    )
 
 
-def min_difference(higher: Record, lower: Record) -> float:
-    """Returns the smallest difference of two records over all evaluations, positive if `lower` is lower at all of them.
-
-    Args:
-      higher: Record of the arm that is claimed to be higher.
-      lower: Record of the arm that is claimed to be lower.
-
-    Raises:
-      ValueError: If they were not evaluated at the same steps.
-    """
-    steps = [[step for step, _ in record.curve] for record in (higher, lower)]
-    if steps[0] != steps[1]:
-        raise ValueError(
-            f"{higher.experiment} and {lower.experiment} were evaluated at different steps: {steps[0]} and {steps[1]}."
-        )
-    return float(min(a - b for (_, a), (_, b) in zip(higher.curve, lower.curve, strict=True)))
-
-
-# Functions that judge a curve, and the names of their quantities.
-ALONG_CURVE = {
-    MEAN: (mean_difference, "test bits/dim, mean over the evaluations of a run"),
-    LEAST: (min_difference, "validation bits/dim, least difference over the evaluations of a run"),
-}
+def _with_verdict(claim, comparison, difference, adjusted):
+    """The claim with its verdict, if it has been run."""
+    if difference is None:
+        return claim
+    recipe = differing_recipe(comparison.sides)
+    if recipe:
+        return dataclasses.replace(claim, verdict=NOT_COMPARABLE, note=f"recipes differ: {', '.join(recipe)}")
+    if comparison.judged == MEASURED:
+        return dataclasses.replace(claim, note="the paper has no such comparison")
+    if comparison.judged == EQUALITY:
+        verdict = rule.equality_verdict(difference)
+        return dataclasses.replace(claim, verdict=verdict, smallest=rule.EQUALITY_MARGIN)
+    p_value, smallest = adjusted[comparison.name], comparison.quantity.smallest
+    verdict = rule.verdict_of(difference, p_value, smallest)
+    return dataclasses.replace(claim, verdict=verdict, adjusted_p_value=p_value, smallest=smallest)
 
 
-def judge_seeds(differences: Sequence[float]) -> tuple[float, float, str]:
-    """Returns the mean difference, its standard error over seeds, and the verdict.
+def judge_all(results: str | os.PathLike, papers: Sequence[str] = tuple(PAPERS)) -> list[Claim]:
+    """Judges all claims of some papers: of the second study, of the first where it still stands, on times, counts and the toy."""
+    claims = []
+    second, first = second_study(results), earlier_study(results)
+    for paper in papers:
+        own = judge_paper(PAPERS[paper].COMPARISONS, second)
+        run = {claim.name for claim in own if claim.verdict != NOT_RUN}
+        standing = [
+            item for item, replaced_by in first_study.COMPARISONS if item.paper == paper and replaced_by not in run
+        ]
+        claims += own + judge_paper(standing, first)
+    return claims + measured.judge_all(results, papers)
 
-    The verdict is decided if the mean exceeds two standard errors and all seeds agree in sign.
 
-    Args:
-      differences: One difference per seed, positive if it goes as claimed.
-    """
-    mean = float(np.mean(differences))
-    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
-    if abs(mean) > 2 * error and len(set(np.sign(differences))) == 1:
-        return mean, error, HELD if mean > 0 else REVERSED
-    return mean, error, UNDECIDED
+def write_all(claims: Sequence[Claim], results: str | os.PathLike) -> None:
+    """Writes claims, and removes those of the same papers that are no comparison any more; costs stay."""
+    directory = pathlib.Path(results) / CLAIMS_DIRECTORY
+    costs = {(cost.paper, cost.name) for cost in glow.COSTS}
+    for claim in claims:
+        write_claim(claim, directory, overwrite=True)
+    names = {(claim.paper, claim.name) for claim in claims} | costs
+    for paper in {claim.paper for claim in claims}:
+        for path in (directory / paper).glob("*.json"):
+            if (paper, path.stem) not in names:
+                path.unlink()
 
 
-def main() -> None:
-    """Judges every comparison of all papers or of one; comparisons with missing runs are left as they are."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(report: Callable[[str], None] = print) -> None:
+    """Judges every comparison of all papers or of one, and writes the claims."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--results", default=str(results_directory()), help="the results directory")
     parser.add_argument("--paper", choices=list(PAPERS), default=None, help="judge only the claims of this paper")
     arguments = parser.parse_args()
-    results = arguments.results
-    for paper in [PAPERS[arguments.paper]] if arguments.paper else PAPERS.values():
-        for comparison in paper.COMPARISONS:
-            try:
-                claim = judge(comparison, paper.PROTOCOL, results)
-            except FileNotFoundError as error:
-                print(f"{'not judged':10} {comparison.claim}: {error}")
-                continue
-            write_claim(claim, pathlib.Path(results) / "claims", overwrite=True)
-            print(f"{claim.verdict:10} {claim.difference:+.4f} +- {claim.standard_error:.4f}  {claim.claim}")
+    claims = judge_all(arguments.results, [arguments.paper] if arguments.paper else list(PAPERS))
+    write_all(claims, arguments.results)
+    for claim in claims:
+        effect = "" if claim.difference is None else f": {claim.difference:+.4f}"
+        effect += "" if claim.interval is None else " [{:+.4f}, {:+.4f}]".format(*claim.interval)
+        report(f"{claim.verdict:14} {claim.paper} {claim.name}{effect}")
 
 
 if __name__ == "__main__":

@@ -61,9 +61,19 @@ def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) ->
 def _keep_gradient_norms(run, workdir, results):
     """Writes float32 `[N, 2]`: a step, and the mean norm of the gradient over the steps since the previous pair."""
     lines = [line for line in read_metrics(workdir / METRICS_FILE) if "gradient_norm" in line]
-    path = results / GRADIENT_NORMS / run.paper / f"{run.experiment}-seed{run.seed}.npy"
+    path = _gradient_norms_path(run, results)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, np.array([(line["step"], line["gradient_norm"]) for line in lines], np.float32).reshape([-1, 2]))
+
+
+def gradient_norms(run: ArmRun, results: str | os.PathLike) -> np.ndarray | None:
+    """Returns the gradient norms of a finished run, float32 `[N]`, each a mean over some steps; None if they were not kept."""
+    path = _gradient_norms_path(run, results)
+    return np.load(path)[:, 1] if path.exists() else None
+
+
+def _gradient_norms_path(run, results):
+    return pathlib.Path(results) / GRADIENT_NORMS / run.paper / f"{run.experiment}-seed{run.seed}.npy"
 
 
 def not_finite(errors: str) -> str | None:

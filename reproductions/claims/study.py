@@ -73,3 +73,22 @@ def is_trial(run: ArmRun) -> bool:
 def side_by_side(run: ArmRun) -> int:
     """Returns the number of parts of a batch to compute side by side."""
     return SIDE_BY_SIDE.get(run.paper, 2)
+
+
+# Arms of the same data; the spread over their seeds tells how far any of them varies.
+GROUPS = tuple(
+    tuple((paper, f"{PREFIX}{arm}") for arm in arms)
+    for paper, arms in (
+        ("glow", MAIN["glow"]),
+        ("flowpp", MAIN["flowpp"]),
+        ("flowpp", ("gap_full", "gap_uniform_dequantization")),
+        ("macow", MAIN["macow"]),
+        *(("macow", tuple(arm for arm in FURTHER["macow"] if arm.endswith(form))) for form in ("_5bit", "_release")),
+        ("macow", ("two_levels", "two_levels_augmented")),
+        ("vflow", (*MAIN["vflow"], "6_channels_normal")),
+        ("vflow", ("table_3_3_channels", "table_3_6_channels")),
+        ("vflow", ("gap_3_channels", "gap_6_channels")),
+        ("agave", MAIN["agave"]),
+        ("agave", FURTHER["agave"]),
+    )
+)

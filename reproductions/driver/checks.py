@@ -6,7 +6,6 @@ import shutil
 
 from reproductions.driver.flags import image_numbers, temperatures
 from reproductions.driver.session import Session
-from tfflows.data.celeba import read_attribute_names
 from tfflows.evaluation.grids import grid_bytes
 from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE
 from tfflows.extras import require
@@ -76,6 +75,8 @@ def check_attribute(session: Session) -> None:
     if flags.attributes is not None:
         if dataset != "celeba_hq":
             raise ValueError(f"--attributes is for celeba_hq, not for {dataset}; remove the flag.")
+        from tfflows.data.celeba import read_attribute_names  # no other data set has them
+
         names = read_attribute_names(flags.attributes)
     elif manipulates or flags.attribute is not None:
         names = attribute_names(session)
@@ -92,6 +93,8 @@ def check_attribute(session: Session) -> None:
 def attribute_names(session: Session) -> list[str]:
     """Returns what images can be moved along: the attributes of --attributes, or the classes, by name or else by number."""
     if session.flags.attributes is not None:
+        from tfflows.data.celeba import read_attribute_names
+
         return list(read_attribute_names(session.flags.attributes))
     return list(session.class_names) or [str(number) for number in range(session.num_classes)]
 

@@ -17,12 +17,13 @@ from reproductions.reporting.provenance import collect_provenance
 from reproductions.reporting.records import (
     Record,
     evaluation_curve,
-    slug_of_dataset,
+    name_elsewhere,
     train_test_gap,
     training_curve,
     write_record,
 )
-from tfflows.data import evaluation_batches
+from tfflows.data import evaluation_batches, is_own
+from tfflows.devices.agreement import source_fingerprint
 from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
 from tfflows.tracing.variables import count_parameters
@@ -61,6 +62,8 @@ def run(session: Session) -> None:
     if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
         raise ValueError("--importance_samples evaluates test images only; remove --evaluate_train.")
     check_request(session)
+    if session.is_elsewhere:
+        _ = session.test_source  # images that do not fit are refused before the model is built
     session.check_workers(lambda: [session.test_source])
     step = session.restore()
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []
@@ -75,6 +78,7 @@ def run(session: Session) -> None:
 def _evaluate_importance(session, step, hours):
     """Like `evaluate_and_record`, with the importance-weighted bound; resumes an earlier measurement that was stopped."""
     from tfflows.evaluation.importance import ImportanceEvaluator
+    from tfflows.evaluation.log_weights import read_log_weights_description
 
     flags = session.flags
     evaluator = ImportanceEvaluator(
@@ -95,6 +99,10 @@ def _evaluate_importance(session, step, hours):
         )
     sums = session.workdir / f"{_per_image_name(session)}-sums.npz"
     measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
+    begun = read_log_weights_description(sums)
+    # Other data sets are what their name says; measurements of earlier versions go on without.
+    if is_own(session.evaluated_dataset) and (not begun or "images" in begun):
+        measured["images"] = source_fingerprint(session.test_source)
     any_worker = make_any_worker(session.strategy)
     with stop_on_sigterm() as stop:
         result = evaluator.evaluate(sums, measured, chief=session.chief, stop=lambda: any_worker(stop))
@@ -108,7 +116,7 @@ def _per_image_name(session):
     """Name of the file of bits/dim per image, without its suffix."""
     flags, parts = session.flags, [pathlib.Path(PER_IMAGE_FILE).stem]
     if session.is_elsewhere:
-        parts.append(f"of-{slug_of_dataset(session.evaluated_dataset)}")
+        parts.append(name_elsewhere(session.evaluated_dataset, session.preparation))
     if flags.importance_samples > 1:
         parts.append(f"samples{flags.importance_samples}")
     if flags.evaluation_images is not None:
@@ -184,7 +192,8 @@ def _terms(session):
     terms = describe_terms(evaluator.values())
     count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
     if count >= MIN_IMAGES:
-        images = next(iter(evaluation_batches(session.test_source, global_batch_size=count)))["image"].numpy()
+        source = session.some_test_images(count)
+        images = next(iter(evaluation_batches(source, global_batch_size=count)))["image"].numpy()
         distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
         terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}
     return terms
@@ -197,6 +206,7 @@ def _keep(session, result, record, writable):
     print("\n".join(lines), flush=True)
     if writable:
         np.save(session.workdir / f"{_per_image_name(session)}.npy", result.per_image)
+        session.write_report_elsewhere()
         path = write_record(record, session.workdir / "results", overwrite=True)
         print(f"record: {path}", flush=True)
     # Earlier stages are not experiments of the paper.
@@ -275,6 +285,7 @@ def make_record(
         experiment=experiment.name,
         dataset=session.evaluated_dataset,
         trained_on=experiment.dataset if session.is_elsewhere else None,
+        preparation=session.preparation,
         split="test",
         metric="bits_per_dim",
         value=result.mean,

@@ -29,8 +29,8 @@ FIELD_FLAGS = {
     "resize": (
         "resize",
         "How own images (folder:, tfds:, npz:) are brought to --image_size. crop: the central square, reduced. fit: the whole "
-        "image, squeezed to a square. none: all have one size, and stay as they are. Default: crop if --image_size is given or "
-        "the images differ in size.",
+        "image, squeezed to a square. none: all have one size, and stay as they are. Default: crop if --image_size is given, "
+        "the images differ in size, or a model of another size is evaluated on them.",
     ),
     "test_share": (
         "test_share",
@@ -47,7 +47,8 @@ FIELD_FLAGS = {
     ),
     "holdout": (
         "holdout",
-        "Hold out the last N training images and evaluate them during training in place of the test images.",
+        "Hold out N training images and evaluate them during training in place of the test images: the last ones, or of own "
+        "images those that a hash of their paths chooses.",
     ),
 }
 
@@ -110,7 +111,12 @@ def define_flags() -> None:
     )
     boolean("strict", False, "Refuse a folder in which an image cannot be read, rather than skip that image.")
     text("experiment", None, "Experiment, if not the paper's own one for --dataset. --list shows all experiments.")
-    text("variant", None, "Variant of a paper that has several, such as MaCow: paper (default) or release.")
+    text(
+        "variant",
+        None,
+        "Form of the models, where the paper's text and the released code differ: paper or release. Default: release; for MaCow "
+        "paper. --list says what it changes.",
+    )
     text(
         "stage",
         "all",
@@ -137,7 +143,8 @@ def define_flags() -> None:
     integer(
         "evaluation_images",
         None,
-        "Evaluate only the first N test images. The record says so, and is not compared with the paper.",
+        "Evaluate only N test images: the first ones, or of own images those that a hash of their paths chooses. The record says "
+        "so, and is not compared with the paper.",
         lower_bound=1,
     )
     boolean("image_files", False, "Print the bits/dim of the test images as PNG and WebP files beside the model's.")
@@ -161,7 +168,8 @@ def define_flags() -> None:
     text(
         "workdir",
         None,
-        "Directory for checkpoints, logs, samples and results. Default: workdirs/PAPER/EXPERIMENT-SCALE-seedN.",
+        "Directory for checkpoints, logs, samples and results. Default: workdirs/PAPER/EXPERIMENT-SCALE-seedN; own images add "
+        "their name and a hash of their path to that.",
     )
     text("data_dir", None, "TFDS directory, or the directory of the LSUN archives. Default: $TFDS_DATA_DIR.")
     text(
@@ -217,7 +225,12 @@ def define_flags() -> None:
     integer("frames", 9, "Number of pictures along an interpolation or a manipulation.", lower_bound=2)
     text("attribute", None, "Attribute or class (name or number) along which to manipulate. Default: all of them.")
     number("strength", 1.0, "Manipulate from -strength to strength times the direction.", lower_bound=0.0)
-    integer("direction_images", 10_000, "Number of training images from which to estimate a direction.", lower_bound=2)
+    integer(
+        "direction_images",
+        10_000,
+        "Number of training images from which to estimate a direction; of own images a hash of their paths chooses.",
+        lower_bound=2,
+    )
     for old, new in RENAMED.items():
         if new in FLAGS:
             # Registered under another module, so that `--help` leaves it out.

@@ -26,16 +26,19 @@ GROUPS = {
 _WIDTH, _INDENT = 100, 24
 
 
-def help_text(title: str, program: str) -> str:
+def help_text(title: str, program: str, variants: str = "") -> str:
     """Returns the text of `--help`.
 
     Args:
       title: What the program is.
       program: How it is called.
+      variants: What `--variant` takes, in words; empty if the paper has no variants.
     """
     parts = [title, "", f"Usage: {program} --dataset=NAME [flags]"]
     for group, names in GROUPS.items():
         parts += ["", f"{group}:", *(_line(flags.FLAGS[name]) for name in names)]
+    if variants:
+        parts += ["", variants]
     return "\n".join([*parts, "", "--helpfull shows all flags, --list all experiments."])
 
 

@@ -38,8 +38,9 @@ def main(reproduction: Reproduction) -> None:
     define_flags()
     if {"--help", "-help", "-h"} & set(sys.argv[1:]):
         from reproductions.driver.help import help_text
+        from reproductions.driver.variants import describe_variants
 
-        print(help_text(reproduction.title, _program(reproduction)))
+        print(help_text(reproduction.title, _program(reproduction), describe_variants(reproduction)))
         return
     # `--helpfull` and `--helpshort` print the documentation and the flags of the main module.
     for flag in flags.FLAGS.flags_by_module_dict()[define_flags.__module__]:
@@ -161,18 +162,21 @@ def _compute(reproduction):
 
 
 def list_experiments(reproduction: Reproduction, small: bool = False) -> None:
-    """Prints the table of `--list`.
+    """Prints the table of `--list`, and what `--variant` takes.
 
     Args:
       reproduction: The paper's reproduction.
       small: Whether to size the experiments for two CPU cores.
     """
     from reproductions.driver.listing import experiment_table
+    from reproductions.driver.variants import describe_variants
 
     expected = load_expected()
     printed = {name: find_expected(expected, reproduction.paper, name) for name in reproduction.experiments}
     printed = {name: row.value for name, row in printed.items() if row is not None}
     print(experiment_table(reproduction, small, printed))
+    if reproduction.variants:
+        print(f"\n{describe_variants(reproduction)}")
 
 
 def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
@@ -237,9 +241,9 @@ def _only_stage(reproduction, values):
     """
     if values.stage == "all":
         return None
-    from reproductions.driver.selection import select_experiment
+    from reproductions.driver.selection import select_run
 
-    stages = reproduction.stages(select_experiment(reproduction, values))
+    stages = reproduction.stages(select_run(reproduction, values)[0])
     if values.stage not in stages:
         raise ValueError(
             f"Unknown stage {values.stage!r}; the stages of this experiment are: all, {', '.join(stages)}."

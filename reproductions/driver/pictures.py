@@ -13,8 +13,9 @@ from reproductions.driver.checks import attribute_names, check_images, check_pic
 from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
 from reproductions.driver.train import PICTURES, write_samples
-from tfflows.data import evaluation_batches
+from tfflows.data import evaluation_batches, is_own
 from tfflows.data.sources import reading
+from tfflows.devices.agreement import source_fingerprint
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.evaluation.directions import attribute_directions, cached_directions, class_directions
 from tfflows.evaluation.interpolation import write_interpolation
@@ -186,6 +187,8 @@ def _directions(session, step):
         "attributes": flags.attributes,
         "seed": flags.sample_seed,
     }
+    if is_own(source.name):  # other data sets are what their name says
+        made_from["fingerprint"] = source_fingerprint(source)
     compute = class_directions if source.attributes is None else attribute_directions
     return cached_directions(
         session.workdir / PICTURES / "directions.npz",
@@ -196,7 +199,7 @@ def _directions(session, step):
 
 def _test_images(session, numbers):
     """Returns uint8 images and labels of the test split, by position."""
-    source = session.test_source
+    source = session.numbered_source
     found = {}
     for batch in reading(source, evaluation_batches(source, global_batch_size=256)):
         positions = batch["index"].numpy()

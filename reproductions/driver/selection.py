@@ -1,18 +1,47 @@
 """Which experiment the flags describe, on which images, and where its run is kept."""
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any
 
 from reproductions.driver.flags import FIELD_FLAGS
+from reproductions.driver.own_images import name_of_run
 from reproductions.driver.stages import experiment_of_base
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import override, text_of, watching_fields
 from tfflows.data import canonical_name, dataset_spec, is_own, stored_image_shape
-from tfflows.training.workdir import EXPERIMENT_FILE, read_experiment
+from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, read_experiment
 
 # Where images differ in size and nothing says which size is wanted.
 _SIZE_OF_MIXED = 64
+
+
+def select_run(reproduction: Reproduction, flags: Any) -> tuple[Experiment, pathlib.Path, str, dict[str, Any] | None]:
+    """Returns what the flags run: the experiment, its workdir, the evaluated data set, and what `trained_elsewhere` returns.
+
+    If a model is measured on other images than its own, the experiment is that of its workdir.
+
+    Args:
+      reproduction: The paper's reproduction.
+      flags: Values of the flags.
+
+    Raises:
+      ValueError: As for `select_experiment`.
+    """
+    selected, workdir, stored = None, pathlib.Path(flags.workdir or ""), None
+    if flags.workdir:
+        stored = trained_elsewhere(reproduction, flags, workdir)
+    if stored is None:
+        selected = select_experiment(reproduction, flags)
+        workdir = workdir if flags.workdir else default_workdir(reproduction, flags, selected)
+        stored = trained_elsewhere(reproduction, flags, workdir)
+    if stored is None:
+        return selected, workdir, selected.dataset, None
+    _check_own_flags(flags.dataset, flags)
+    own = override(reproduction.experiment_of(stored), flags.set)
+    own = dataclasses.replace(own, dataset=canonical_name(own.dataset, flags.data_dir))
+    return own, workdir, canonical_name(flags.dataset, flags.data_dir), stored
 
 
 def select_experiment(reproduction: Reproduction, flags: Any) -> Experiment:
@@ -64,8 +93,35 @@ def overrides(reproduction: Reproduction, chosen: Experiment) -> dict[str, Any]:
 
 
 def default_workdir(reproduction: Reproduction, flags: Any, experiment: Experiment) -> pathlib.Path:
-    """Returns the workdir of a run without --workdir."""
-    return pathlib.Path("workdirs") / reproduction.paper / f"{experiment.name}-{experiment.scale}-seed{flags.seed}"
+    """Returns the workdir of a run without --workdir.
+
+    Each folder or file of own images has one of its own. Versions of before gave them that of the experiment alone: it is taken
+    if it holds a run on these images, and for evaluation if only it holds a run.
+
+    Args:
+      reproduction: The paper's reproduction.
+      flags: Values of the flags.
+      experiment: The experiment from `select_experiment`.
+    """
+    parent, name = pathlib.Path("workdirs") / reproduction.paper, f"{experiment.name}-{experiment.scale}"
+    of_experiment = parent / f"{name}-seed{flags.seed}"
+    if not is_own(experiment.dataset):
+        return of_experiment
+    own = parent / f"{name}-{name_of_run(experiment.dataset, flags.data_dir)}-seed{flags.seed}"
+    there = _datasets_of(of_experiment, flags.data_dir)
+    if not _datasets_of(own, flags.data_dir) and (experiment.dataset in there or (flags.mode == "evaluate" and there)):
+        return of_experiment
+    return own
+
+
+def _datasets_of(workdir, data_dir):
+    """Names of the data sets of the run in a workdir, or of its stages; none if there is no run."""
+    found = set()
+    for file in (workdir / EXPERIMENT_FILE, *workdir.glob(f"*/{EXPERIMENT_FILE}")):
+        # What is no experiment will be refused.
+        with contextlib.suppress(WorkdirError, KeyError, ValueError):
+            found.add(canonical_name(read_experiment(file.parent)["dataset"], data_dir))
+    return found
 
 
 def trained_elsewhere(reproduction: Reproduction, flags: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
@@ -102,6 +158,13 @@ def _experiment_on(reproduction, flags):
     return reproduction.nearest_experiment(height, width, flags.variant)
 
 
+def _check_own_flags(dataset, flags):
+    if not is_own(dataset) and (flags.resize is not None or flags.test_share is not None):
+        raise ValueError(
+            f"--resize and --test_share are for own images, and {dataset} is prepared as its paper prepares it; remove them."
+        )
+
+
 def _on_data(reproduction, experiment, flags):
     """Returns the experiment on --dataset and at --image_size.
 
@@ -120,10 +183,7 @@ def _on_data(reproduction, experiment, flags):
         if how == "none" and None in stored:
             raise ValueError(f"The images of {dataset} differ in size; give --resize=crop or --resize=fit.")
     else:
-        if flags.resize is not None or flags.test_share is not None:
-            raise ValueError(
-                f"--resize and --test_share are for own images, and {dataset} is prepared as its paper prepares it; remove them."
-            )
+        _check_own_flags(dataset, flags)
         own_size = dataset_spec(dataset).image_size if dataset != experiment.dataset else None
         height = width = size or own_size or experiment.image_size
         if not fits:

@@ -3,10 +3,9 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,23 +13,28 @@ import tensorflow as tf
 from absl import logging
 
 from reproductions.driver.flags import FIELD_FLAGS, LOCAL_FLAGS, flag_names
-from reproductions.driver.selection import default_workdir, overrides, select_experiment, trained_elsewhere
+from reproductions.driver.own_images import (
+    HASHED_SUBSETS,
+    changes_of_images,
+    describe,
+    hashes_subsets,
+    read_report,
+    report_elsewhere,
+    write_report,
+)
+from reproductions.driver.selection import overrides, select_run
 from reproductions.driver.stages import SHARES_STEPS, describe_stages, with_steps_of_stages
 from reproductions.experiment import Reproduction, read_rate_factors
-from reproductions.fields import as_of_today, free_fields, override
-from tfflows.data import ImageSource, canonical_name, dataset_spec, is_own, load_dataset
+from reproductions.fields import as_of_today, free_fields
+from tfflows.data import ImageSource, canonical_name, dataset_spec, is_own, load_dataset, stored_image_shape
 from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
-from tfflows.files import atomic_write
 from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import evaluated_names
 from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, described_workdir, prepare_workdir, read_experiment
-
-# What was read of own images, in the workdir.
-IMAGES_FILE = "images.json"
 
 # How long a network file system may take to show what another machine wrote.
 _VISIBLE_SECONDS = 10
@@ -65,13 +69,8 @@ class Session:
         self.flags = flags
         self.seed, self._init_from = flags.seed, flags.init_from
         self._read = {}
-        selected = select_experiment(reproduction, flags)
-        self.evaluated_dataset = selected.dataset
-        base = pathlib.Path(flags.workdir or default_workdir(reproduction, flags, selected))
-        stored = trained_elsewhere(reproduction, flags, base)
+        selected, base, self.evaluated_dataset, stored = select_run(reproduction, flags)
         if stored is not None:
-            selected = override(reproduction.experiment_of(stored), flags.set)
-            selected = dataclasses.replace(selected, dataset=canonical_name(selected.dataset, flags.data_dir))
             self.seed, self._init_from = stored["seed"], stored["init_from"]
             self._shares_steps = False
         else:
@@ -80,6 +79,8 @@ class Session:
         self._stages = reproduction.stages(selected)
         *self.earlier_stages, last = self._stages
         self.stage = stage or last
+        workdirs = [base, *(base / name for name in self.earlier_stages)]
+        self._hashes_subsets = hashes_subsets(selected.dataset, workdirs)
         self.experiment = self._stages[self.stage]
         if stored is None and self.stage == next(iter(self._stages)):
             self._say_what_runs()
@@ -134,6 +135,7 @@ class Session:
             )
         self._check_rates(steps[-1] if steps else 0)
         self._check_images_are_those_of_before()
+        self._warn_of_changed_images()
         for stage in self._earlier_experiments():
             self.check_stage(stage, self.workdir / stage)
 
@@ -150,9 +152,20 @@ class Session:
             )
         if self.experiment.conditional and tuple(now.class_names) != tuple(before.class_names):
             raise WorkdirError(
-                f"The model in {self.workdir} was trained on the classes {', '.join(before.class_names)}, and "
-                f"{self.experiment.dataset} now has {', '.join(now.class_names)}. Name the class folders as they were, or give "
-                "another directory."
+                f"The model in {self.workdir} was trained on the classes {', '.join(before.class_names) or 'none'}, and "
+                f"{self.experiment.dataset} now has {', '.join(now.class_names) or 'none'}. Name the class folders as they were, "
+                "or give another directory."
+            )
+
+    def _warn_of_changed_images(self):
+        """Says how own images differ from those at the last start of the run."""
+        changes = changes_of_images(read_report(self.workdir), {} if self.is_elsewhere else self._read)
+        if changes:
+            logging.warning(
+                "%s has changed since the run in %s was last started: %s.",
+                self.experiment.dataset,
+                self.workdir,
+                changes,
             )
 
     def _check_rates(self, step):
@@ -174,9 +187,18 @@ class Session:
         with described_workdir(self.workdir, **self._description()):
             if self.chief and read_description(self.workdir) is None:
                 self.model_description.write(self.workdir)
-            if self.chief and self._read:
-                atomic_write(self.workdir / IMAGES_FILE, json.dumps(self._read, indent=2) + "\n")
+            self._write_report()
             yield
+            self._write_report()  # the test images may be read at the end
+
+    def _write_report(self):
+        if self.chief and self._read:
+            write_report(self.workdir, self._read)
+
+    def write_report_elsewhere(self) -> None:
+        """Keeps in the workdir what was read of other own images than the model's; does nothing for the model's."""
+        if self.chief and self.is_elsewhere and self._read:
+            write_report(self.workdir, self._read, report_elsewhere(self.evaluated_dataset, self.preparation))
 
     @property
     def model_description(self) -> ModelDescription:
@@ -209,6 +231,7 @@ class Session:
             "init_from": self._init_from,
             **({"init_raw": True} if self.flags.init_raw else {}),
             **({SHARES_STEPS: True} if self._shares_steps else {}),
+            **({HASHED_SUBSETS: True} if self._hashes_subsets else {}),
         }
 
     def _earlier_experiments(self):
@@ -300,7 +323,7 @@ class Session:
 
     @functools.cached_property
     def test_source(self) -> ImageSource:
-        """Test images; only the first ones if --evaluation_images is given.
+        """Test images; only some of them if --evaluation_images is given: the first ones, or of own images what a hash chooses.
 
         Raises:
           ValueError: If there are fewer test images than --evaluation_images asks for, or those of another data set than the
@@ -316,6 +339,53 @@ class Session:
                 "most that number, or remove the flag."
             )
         return source
+
+    @functools.cached_property
+    def numbered_source(self) -> ImageSource:
+        """All test images, whose numbers are those of --images."""
+        if self.flags.evaluation_images is None or not is_own(self.evaluated_dataset):
+            return self.test_source
+        return self._load("test", self.evaluated_dataset)
+
+    def some_test_images(self, count: int) -> ImageSource:
+        """At least `count` test images, of which the first ones are to be taken: of own images those that a hash chooses.
+
+        Args:
+          count: Number of images, at most that of `test_source`.
+        """
+        if count == self.test_source.num_images or not is_own(self.evaluated_dataset):
+            return self.test_source
+        return self._load("test", self.evaluated_dataset, max_images=count)
+
+    @functools.cached_property
+    def preparation(self) -> Mapping[str, object] | None:
+        """How own images are brought to the size of a model that was trained on others; None for all other images.
+
+        Raises:
+          ValueError: If they cannot be, or --image_size is another size than the model's.
+        """
+        if not self.is_elsewhere or not is_own(self.evaluated_dataset):
+            return None
+        height, width, _ = self.image_shape
+        takes = f"The model of {self.workdir} takes images of {height}x{width} pixels"
+        size, how = self.flags.image_size, self.flags.resize
+        if size not in (None, height):
+            raise ValueError(f"{takes}, not of {size}: remove --image_size, and give --resize=crop or --resize=fit.")
+        stored = stored_image_shape(self.evaluated_dataset, self.flags.data_dir)[:2]
+        fits = stored == (height, width)
+        if how is None:
+            how = "none" if fits else "crop"
+        if height != width and not fits:
+            raise ValueError(
+                f"{takes}, which are no squares, and those of {self.evaluated_dataset} are not all of this size: crop or resize "
+                "them yourself."
+            )
+        if how == "none" and not fits:
+            raise ValueError(
+                f"{takes}, and those of {self.evaluated_dataset} are not all of this size: give --resize=crop or --resize=fit."
+            )
+        share = self.flags.test_share or self.experiment.test_share
+        return {"image_size": height, "resize": how, "test_share": share}
 
     def _check_fits(self, source):
         if list(source.image_shape) != self.image_shape:
@@ -335,46 +405,64 @@ class Session:
             )
 
     def load(self, split: str, dataset: str | None = None, **kwargs: Any) -> ImageSource:
-        """Returns a split of a data set, by default the experiment's; see `tfflows.data.load_dataset`."""
+        """Returns a split of a data set, by default the experiment's; see `tfflows.data.load_dataset`.
+
+        Of own images it says what was read.
+        """
+        source = self._load(split, dataset, **kwargs)
+        if is_own(source.name):
+            self._report(source, kwargs)
+        return source
+
+    def _load(self, split, dataset=None, **kwargs):
         dataset = dataset or self.experiment.dataset
-        size = self.experiment.image_size
-        own = is_own(dataset)
-        how, share = self.experiment.resize, self.experiment.test_share
-        if own and dataset != self.experiment.dataset:
-            how, size = self.flags.resize or "none", self.image_shape[0]
-            share = self.flags.test_share or share
-        source = load_dataset(
-            dataset,
-            split,
-            data_dir=self.flags.data_dir,
-            image_size=None if own and how == "none" else size,
-            attributes_file=self.flags.attributes,
-            resize=how,
-            test_share=share,
-            strict=self.flags.strict,
-            **kwargs,
-        )
-        if own:
-            self._report(source)
+        own, elsewhere = is_own(dataset), dataset != self.experiment.dataset
+        size, how, share = self.experiment.image_size, self.experiment.resize, self.experiment.test_share
+        if elsewhere:
+            size = self.image_shape[0]
+        if elsewhere and own:
+            how, share = self.preparation["resize"], self.preparation["test_share"]
+        try:
+            source = load_dataset(
+                dataset,
+                split,
+                data_dir=self.flags.data_dir,
+                image_size=None if own and how == "none" else size,
+                attributes_file=self.flags.attributes,
+                resize=how,
+                test_share=share,
+                strict=self.flags.strict,
+                in_order=not (elsewhere or self._hashes_subsets),
+                **kwargs,
+            )
+        except ValueError as error:
+            if elsewhere:
+                sides = "x".join(map(str, self.image_shape[:2]))
+                raise ValueError(
+                    f"{error} The model of {self.workdir} takes images of {sides} pixels, and no others."
+                ) from error
+            if own and how != "none" and not self._sets_image_size:
+                raise ValueError(f"{error} {self._by_default}.") from error
+            raise
         height, width, _ = source.image_shape
         if own and how == "none" and self._sets_image_size and (height, width) != (size, size):
             raise ValueError(
                 f"The image size {size} that is asked for does not fit the images of {source.name}, which have {height}x{width} "
                 "pixels and are taken as they are; remove it, or give --resize=crop."
             )
+        if own and how != "none" and not (elsewhere or self._sets_image_size):
+            source.notes += (self._by_default,)
         return source
 
-    def _report(self, source):
-        """Says what was read of own images, and keeps it for `IMAGES_FILE`."""
+    def _report(self, source, asked):
+        """Says what was read of own images, and keeps it for the workdir."""
         if source.split not in self._read:
             logging.log(logging.WARNING if source.skipped else logging.INFO, "%s.", source.report())
-        self._read[source.split] = {
-            "data set": source.name,
-            "images": source.num_images,
-            "shape": list(source.image_shape),
-            "skipped": list(source.skipped),
-            "notes": list(source.notes),
-        }
+        self._read[source.split] = describe(source, **asked)
+
+    @property
+    def _by_default(self):
+        return f"{self.experiment.image_size} is the size by default: --image_size=N chooses another"
 
     @property
     def _sets_image_size(self):

@@ -174,7 +174,7 @@ def _write_reconstructions(session, step):
         return []
     from reproductions.driver.pictures import reconstructions_of  # which other runs do not need
 
-    numbers = [number for number in image_numbers() if number < session.test_source.num_images]
+    numbers = [number for number in image_numbers() if number < session.numbered_source.num_images]
     return [reconstructions_of(session, numbers, step)] if numbers else []
 
 

@@ -172,7 +172,7 @@ def stages(
 
 
 def flow_step(experiment: FlowPPExperiment, shape: Sequence[int], networks: Networks, seed: int) -> Chain:
-    """Builds a flow step: actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, swap of the halves (section 3.4)."""
+    """Builds a flow step: actnorm, 1x1 convolution (in the CIFAR-10 models), coupling, swap of the halves (section 4)."""
     layers = [ActNorm(shape, form="positive_scale_then_shift")]
     if networks.invertible_conv:
         first, second = (

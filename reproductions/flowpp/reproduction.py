@@ -1,7 +1,7 @@
 """The reproduction of Flow++, for the shared driver."""
 
 from reproductions.experiment import Reproduction, deferred
-from reproductions.flowpp.experiments import EXPERIMENTS, small
+from reproductions.flowpp.experiments import EXPERIMENTS, paper_form, small
 from reproductions.flowpp.study import STUDY
 
 FLOWPP = Reproduction(
@@ -14,4 +14,6 @@ FLOWPP = Reproduction(
     build_schedule=deferred("reproductions.flowpp.schedules", "build_schedule"),
     load_weights=deferred("tfflows.interop.flowpp", "load_weights"),
     extend_count=deferred("reproductions.flowpp.model", "extend_count"),
+    variants=("release", "paper"),
+    variant_fields={"paper": paper_form},
 )

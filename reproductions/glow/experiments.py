@@ -244,6 +244,20 @@ _AUGMENTED = dataclasses.replace(
 EXPERIMENTS = {experiment.name: experiment for experiment in [*_PUBLISHED, *_OWN, *_CLAIMS, _AUGMENTED]}
 
 
+def paper_form(experiment: GlowExperiment) -> dict[str, object]:
+    """Returns the fields of an experiment as the paper's text has them, where the released code has another form."""
+    del experiment  # the same for all
+    return {
+        "coupling_scale": "exp",
+        "coupling_order": "scale_then_shift",
+        "conditioning_half": "second",
+        "actnorm_form": "scale_then_shift",
+        "padding": "zeros",
+        "split_prior": "standard",
+        "top_prior": "standard",
+    }
+
+
 def at_size(experiment: GlowExperiment, height: int, width: int) -> GlowExperiment:
     """Returns the experiment for images of another size: as many levels as leave at least 4x4 pixels, as in the paper."""
     return dataclasses.replace(experiment, image_size=min(height, width), levels=halvings_of(height, width))

@@ -1,7 +1,7 @@
 """The reproduction of Glow, for the shared driver."""
 
 from reproductions.experiment import Reproduction, deferred
-from reproductions.glow.experiments import EXPERIMENTS, at_size, small
+from reproductions.glow.experiments import EXPERIMENTS, at_size, paper_form, small
 from reproductions.glow.study import STUDY
 
 GLOW = Reproduction(
@@ -15,4 +15,6 @@ GLOW = Reproduction(
     load_weights=deferred("tfflows.interop.glow", "load_weights"),
     read_config=deferred("reproductions.glow.released", "read_config"),
     extend_count=deferred("reproductions.glow.model", "extend_count"),
+    variants=("release", "paper"),
+    variant_fields={"paper": paper_form},
 )

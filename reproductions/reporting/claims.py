@@ -12,12 +12,13 @@ import numpy as np
 
 from reproductions.fields import setting
 from reproductions.reporting.records import load_dataclass, store_dataclass, train_test_gap
-from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED, gap_verdict, paired_verdict
+from reproductions.reporting.rule import HELD, REVERSED, UNDECIDED
 
 CLAIMS_DIRECTORY = "claims"
-# A cost has a size and no direction to judge.
+# A cost, or an effect that the paper does not state, has a size and nothing to judge.
 MEASURED = "measured"
-VERDICTS = (HELD, REVERSED, UNDECIDED, MEASURED)
+NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
+VERDICTS = (HELD, REVERSED, UNDECIDED, MEASURED, NOT_COMPARABLE, NOT_RUN)
 _ARM_FIELDS = {
     "name",
     "seeds",
@@ -97,14 +98,21 @@ class Claim:
       paper_effect: Size of the effect in the paper, in words; empty if the paper gives none.
       protocol: What was run, in words: data, steps, batch size.
       quantity: What `difference` measures, with its unit.
-      arms: Summaries from `Arm.summary`, with the arm that is claimed to be better first.
-      difference: The effect; positive if it goes as claimed, or a cost.
+      arms: Summaries from `Arm.summary`, with the arm that is claimed to be better first; empty if the claim was not run.
+      difference: The effect; positive if it goes as claimed, or a cost. None if the claim was not run.
       standard_error: Standard error of the effect; None if it has none.
       seed_differences: The effect for each seed, in the order of the seeds; may be empty.
-      verdict: 'held', 'reversed', 'undecided', or 'measured' for a cost.
-      commit: Commit of the code that ran.
-      date: Date in ISO 8601.
+      verdict: One of `VERDICTS`.
+      commit: Commit of the code that ran; None if it is not known or nothing ran.
+      date: Date in ISO 8601; None if nothing ran.
       num_images: Number of images on which each arm was evaluated; None if the claim is not about images.
+      interval: 95% confidence interval of the effect, not adjusted for other claims; None if it has none.
+      p_value: Two-sided p-value of no effect, not adjusted; None if the claim is not tested.
+      adjusted_p_value: The same, adjusted for the paper's other claims; None for a claim of equality.
+      degrees_of_freedom: Of the t-distribution behind interval and p-value.
+      image_error: Standard error of the effect due to the choice of images; None if there are no values per image.
+      smallest: Smallest effect that matters, or the margin of equality; None if the claim is not tested.
+      note: Why there is no verdict, if there is none.
     """
 
     paper: str
@@ -114,17 +122,25 @@ class Claim:
     protocol: str
     quantity: str
     arms: tuple[Mapping[str, object], ...]
-    difference: float
+    difference: float | None
     standard_error: float | None
     seed_differences: tuple[float, ...]
     verdict: str
     commit: str | None = setting(provenance=True)
-    date: str = setting(provenance=True)
+    date: str | None = setting(provenance=True)
     num_images: int | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    adjusted_p_value: float | None = None
+    degrees_of_freedom: int | None = None
+    image_error: float | None = None
+    smallest: float | None = None
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "seed_differences", tuple(self.seed_differences))
+        object.__setattr__(self, "interval", None if self.interval is None else tuple(self.interval))
         for name in ("paper", "name"):
             if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", getattr(self, name) or ""):
                 raise ValueError(f"{name} must be a plain name, not {getattr(self, name)!r}.")
@@ -132,121 +148,18 @@ class Claim:
             raise ValueError("The claim must be stated in words, got an empty text.")
         if self.verdict not in VERDICTS:
             raise ValueError(f"The verdict must be one of {', '.join(VERDICTS)}, not {self.verdict!r}.")
-        if not self.arms:
+        if (self.verdict == NOT_RUN) != (self.difference is None):
+            raise ValueError(f"A claim has no difference if and only if it was not run, got {self.difference!r}.")
+        if not self.arms and self.verdict != NOT_RUN:
             raise ValueError("A claim needs at least one arm, got none.")
         for arm in self.arms:
             if arm.keys() not in (_ARM_FIELDS, _ARM_FIELDS | _GAP_FIELDS):
                 raise ValueError(f"An arm must have the fields {sorted(_ARM_FIELDS)}, not {sorted(arm)}.")
-        for value in (self.difference, *self.seed_differences):
+        for value in (self.difference or 0.0, *self.seed_differences):
             if not math.isfinite(value):
                 raise ValueError(f"A difference must be finite, not {value!r}.")
-        datetime.datetime.fromisoformat(self.date)
-
-
-def judge_bits_per_dim(
-    paper: str,
-    name: str,
-    claim: str,
-    lower: Arm,
-    higher: Arm,
-    *,
-    paper_effect: str,
-    protocol: str,
-    commit: str | None,
-    date: str,
-    quantity: str = "test bits/dim",
-) -> Claim:
-    """Judges the claim that `lower` has fewer bits/dim than `higher`, by `paired_verdict`.
-
-    Args:
-      paper: As in `Claim`.
-      name: As in `Claim`.
-      claim: As in `Claim`.
-      lower: Arm that is claimed to have fewer bits/dim.
-      higher: The other arm.
-      paper_effect: As in `Claim`.
-      protocol: As in `Claim`.
-      commit: As in `Claim`.
-      date: As in `Claim`.
-      quantity: As in `Claim`.
-
-    Raises:
-      ValueError: If the arms do not have the same seeds and images.
-    """
-    verdict = paired_verdict(lower.bits_per_dim, higher.bits_per_dim)
-    return Claim(
-        paper=paper,
-        name=name,
-        claim=claim,
-        paper_effect=paper_effect,
-        protocol=protocol,
-        quantity=quantity,
-        arms=(lower.summary(), higher.summary()),
-        difference=verdict.difference,
-        standard_error=verdict.standard_error,
-        seed_differences=tuple(verdict.seed_differences.values()),
-        verdict=verdict.verdict,
-        commit=commit,
-        date=date,
-        num_images=len(next(iter(lower.bits_per_dim.values()))),
-    )
-
-
-def judge_gap(
-    paper: str,
-    name: str,
-    claim: str,
-    smaller: Arm,
-    larger: Arm,
-    *,
-    paper_effect: str,
-    protocol: str,
-    commit: str | None,
-    date: str,
-) -> Claim:
-    """Judges the claim that the gap between test and training images is smaller for `smaller` than for `larger`.
-
-    The verdict is that of `gap_verdict`. The other arguments are as in `Claim`.
-
-    Args:
-      paper: As in `Claim`.
-      name: As in `Claim`.
-      claim: As in `Claim`.
-      smaller: Arm that is claimed to have the smaller gap.
-      larger: The other arm.
-      paper_effect: As in `Claim`.
-      protocol: As in `Claim`.
-      commit: As in `Claim`.
-      date: As in `Claim`.
-
-    Raises:
-      ValueError: If the training images of an arm were not evaluated with the seeds of its test images.
-    """
-    arms = (smaller.summary(), larger.summary())
-    for arm in (smaller, larger):
-        if not arm.train_bits_per_dim:
-            raise ValueError(f"{arm.name}: the training images were not measured; run it with evaluate_train.")
-    sides = [
-        {seed: (images, arm.train_bits_per_dim[seed]) for seed, images in arm.bits_per_dim.items()}
-        for arm in (smaller, larger)
-    ]
-    verdict = gap_verdict(*sides)
-    return Claim(
-        paper=paper,
-        name=name,
-        claim=claim,
-        paper_effect=paper_effect,
-        protocol=protocol,
-        quantity="gap between test and training bits/dim",
-        arms=arms,
-        difference=verdict.difference,
-        standard_error=verdict.standard_error,
-        seed_differences=tuple(verdict.seed_differences.values()),
-        verdict=verdict.verdict,
-        commit=commit,
-        date=date,
-        num_images=len(next(iter(smaller.bits_per_dim.values()))),
-    )
+        if self.date is not None:
+            datetime.datetime.fromisoformat(self.date)
 
 
 def measure_cost(

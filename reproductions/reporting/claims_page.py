@@ -1,72 +1,152 @@
 """The generated page of the claims study."""
 
+import collections
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reproductions.reporting.claims import Claim
+from reproductions.reporting.claims import MEASURED, NOT_RUN, Claim
 from reproductions.reporting.expected import format_value
 from reproductions.reporting.markdown import lines_table, page
-from reproductions.reporting.provenance import short_commit
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RULE = """\
+A claim says that a quantity is smaller in one arm than in another. Both are trained with the same seeds, and `effect` is the mean
+over seeds of their difference, positive if it goes as claimed. With n seeds and A arms of the same data in the study,
 
-def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame") -> str:
-    """Returns the page: the verdicts and the arms behind them, two tables per paper.
+    t = effect / sqrt(s^2 / n + e^2)        df = (A - 1)(n - 1)
+
+where e is the error over images (none for curves and for terms of a bound, which keep no values per image) and s^2 the larger of
+the variance of the claim's own differences and twice the residual mean square of arm x seed over those A arms. A claim is
+**held** or **reversed** if its p-value, adjusted by Holm's method over all claims of the paper's study, is below 5% and the
+effect is at least the smallest that matters: 0.01 bits/dim unless the table says otherwise. It is **undecided** if not. A claim
+of equality is held if two one-sided tests at 5% put the effect within 0.02 bits/dim. What the paper does not compare is
+**measured**. Arms of two papers are **not comparable** if their recipes differ. The interval has 95% coverage and is *not*
+adjusted for the other claims."""
+
+PROTOCOLS = """\
+**Second study.** CIFAR-10 averaged over 2x2 blocks (16x16), 4,000 steps of batch 32, warm-up, constant rate, linear decay to 0
+over the last third; no averages, no dropout, no augmentation; about half a million parameters; three seeds; the peak rate of each
+paper chosen from three on held-out training images. Gaps are measured after training on 2,000 images alone.
+
+**First study.** The same data, 3,000 steps of batch 32 at each paper's own rate and dropout, two or three seeds. A claim of it
+stands here until the second study has run it again.
+
+**Measured times** come from the [benchmarks](benchmarks.md), **counts** from the models at published size, and the
+**checkerboard** from its [study](vflow_checkerboard.md), whose log-likelihoods are judged by the rule above."""
+
+
+def claims_page(claims: Sequence[Claim], papers: "pd.DataFrame", trends: str = "") -> str:
+    """Returns the page: the rule, and for each paper the verdicts and the arms behind them.
 
     Args:
       claims: All claims.
       papers: Frame with the columns paper, title and reference.
+      trends: Text on the figures of trends.
     """
-    sections = [
-        (
-            "",
-            "A claim on bits/dim is held or reversed if the paired difference per image exceeds two combined standard errors and "
-            "has the same sign for each seed, and otherwise undecided. Differences are positive if they go as claimed; for a "
-            "cost they are its size. A gap is how much higher bits/dim are on test images than on training images. Gaps are "
-            "compared in the same way, with the errors of both sets of images.",
-        )
-    ]
+    sections = [("", RULE), ("", PROTOCOLS), ("", counts_of_verdicts(claims))] if claims else []
     for paper in papers.itertuples():
         own = [claim for claim in claims if claim.paper == paper.paper]
-        if not own:
-            continue
-        lines = [
-            {
-                "Claim": claim.claim,
-                "In the paper": claim.paper_effect,
-                "Arms": " against ".join(arm["name"] for arm in claim.arms),
-                "Quantity": claim.quantity,
-                "Difference": format_value(claim.difference, claim.standard_error),
-                "Each seed": ", ".join(f"{value:+.4f}" for value in claim.seed_differences),
-                "Verdict": claim.verdict,
-                "Protocol": claim.protocol,
-                "Images": claim.num_images,
-                "Commit": short_commit(claim.commit),
-            }
-            for claim in own
-        ]
-        arms = [
-            {
-                "Protocol": claim.protocol,
-                "Arm": arm["name"],
-                "Seeds": ", ".join(map(str, arm["seeds"])),
-                "Bits/dim": "" if arm["bits_per_dim"] is None else f"{arm['bits_per_dim']:.4f}",
-                "Standard deviation": "" if arm["bits_per_dim_std"] is None else f"{arm['bits_per_dim_std']:.4f}",
-                **_gap_cells(arm),
-                "Seconds per step": f"{arm['seconds_per_step']:.3f}",
-                "Parameters": arm["parameters"],
-            }
-            for claim in own
-            for arm in claim.arms
-        ]
-        unique = [arm for index, arm in enumerate(arms) if arm not in arms[:index]]
-        sections.append((paper.title, lines_table(lines)))
-        sections.append((f"Arms of {paper.title}", lines_table(unique)))
-    if len(sections) == 1:
-        sections.append(("", "No claim has been studied yet."))
-    return page("Claims", sections)
+        if own:
+            sections.append((paper.title, _verdicts(own)))
+            arms = _arms(own)
+            sections += [(f"Arms of {paper.title}", arms)] if arms else []
+    if sections and trends:
+        sections.append(("Trends", trends))
+    return page("Claims", sections or [("", "No claim has been studied yet.")])
+
+
+def counts_of_verdicts(claims: Sequence[Claim]) -> str:
+    """Returns how many claims of each study have which verdict, in a sentence for each study.
+
+    Args:
+      claims: All claims.
+    """
+    counts: dict[str, collections.Counter] = {}
+    for claim in claims:
+        counts.setdefault(_heading(claim), collections.Counter())[claim.verdict] += 1
+    sentences = (
+        f"{of.capitalize()}: {', '.join(f'{count} {verdict}' for verdict, count in own.items())}."
+        for of, own in counts.items()
+    )
+    return " ".join(sentences)
+
+
+def short_table(claims: Sequence[Claim]) -> str:
+    """Returns a table of the claims of a paper that have been run, and how many have not.
+
+    Args:
+      claims: Claims of the paper.
+    """
+    lines = []
+    for claim in claims:
+        if claim.verdict != NOT_RUN:
+            line = _line(claim)
+            cells = {name: line[name] for name in ("Claim", "Paper", "Effect", "95% interval")}
+            lines.append(cells | {"Verdict": claim.verdict, "n": line["n"], "Run in": _heading(claim)})
+    missing = len(claims) - len(lines)
+    parts = [lines_table(lines)] if lines else []
+    return "\n\n".join(parts + ([f"Not run yet: {missing} claims."] if missing else []))
+
+
+def _verdicts(claims):
+    """One table for each protocol, with the protocol above it."""
+    parts = []
+    for heading in dict.fromkeys(map(_heading, claims)):
+        own = [claim for claim in claims if _heading(claim) == heading]
+        parts += [f"**{heading.capitalize()}**", lines_table([_line(claim) for claim in own])]
+    return "\n\n".join(parts)
+
+
+def _heading(claim):
+    """The study of a claim; the protocols of costs, which were timed for these claims alone, stand in their own words."""
+    is_cost = claim.verdict == MEASURED and claim.interval is None and claim.standard_error is not None
+    return "costs" if is_cost else claim.protocol
+
+
+def _line(claim):
+    if claim.verdict == NOT_RUN:
+        return {"Claim": claim.claim, "Paper": claim.paper_effect, "Verdict": NOT_RUN, "Quantity": claim.quantity}
+    cells = {
+        "Claim": claim.claim,
+        "Paper": claim.paper_effect,
+        "Effect": f"{claim.difference:+.4f}",
+        "95% interval": "" if claim.interval is None else f"{claim.interval[0]:+.4f} to {claim.interval[1]:+.4f}",
+        "Verdict": f"{claim.verdict}: {claim.note}" if claim.note else claim.verdict,
+        "Adjusted p": "" if claim.adjusted_p_value is None else _p_value(claim.adjusted_p_value),
+        "n": len(claim.seed_differences) or "",
+        "Quantity": claim.quantity + _smallest(claim),
+    }
+    if claim.interval is None and claim.standard_error is not None:
+        cells["Effect"] += f" ± {claim.standard_error:.4f}"
+    return cells
+
+
+def _p_value(value):
+    return "<0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _smallest(claim):
+    return "" if claim.smallest in (None, 0.01) else f"; from {claim.smallest:.3g}"
+
+
+def _arms(claims):
+    arms = [
+        {
+            "Study": claim.protocol,
+            "Arm": arm["name"],
+            "Seeds": ", ".join(map(str, arm["seeds"])),
+            "Bits/dim": "" if arm["bits_per_dim"] is None else f"{arm['bits_per_dim']:.4f}",
+            "Standard deviation": "" if arm["bits_per_dim_std"] is None else f"{arm['bits_per_dim_std']:.4f}",
+            **_gap_cells(arm),
+            "Parameters": arm["parameters"],
+        }
+        for claim in claims
+        for arm in claim.arms
+    ]
+    unique = [arm for index, arm in enumerate(arms) if arm not in arms[:index]]
+    return lines_table(unique) if unique else ""
 
 
 def _gap_cells(arm) -> dict[str, str]:

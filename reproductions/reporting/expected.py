@@ -12,7 +12,18 @@ from reproductions.reporting.rows import read_rows
 BITS_PER_DIM = "bits_per_dim"
 WITHIN, BETTER, OUTSIDE = "within", "better", "outside"
 
-_COLUMNS = ("paper", "source", "model", "dataset", "metric", "value", "note", "experiment", "tolerance")
+_COLUMNS = (
+    "paper",
+    "source",
+    "model",
+    "dataset",
+    "metric",
+    "value",
+    "note",
+    "experiment",
+    "tolerance",
+    "importance_samples",
+)
 # -1 if lower values of the metric are better, 1 if higher ones are; for any other metric only the distance counts.
 _SENSE = {"bits_per_dim": -1, "log_likelihood_nats": 1}
 
@@ -31,6 +42,8 @@ class Expected:
       note: 'own' or 'cited', then anything else that the paper says about it.
       experiment: Experiment of a reproduction that yields the number; empty if there is none.
       tolerance: Largest difference, in the unit of the metric, that counts as reproduced; None if it is not to be compared.
+      importance_samples: Number of noise draws per image of the importance-weighted bound that was printed; None if the paper
+        names none.
     """
 
     paper: str
@@ -42,6 +55,7 @@ class Expected:
     note: str
     experiment: str
     tolerance: float | None
+    importance_samples: int | None = None
 
     @property
     def value(self) -> float:
@@ -157,7 +171,8 @@ class Comparison:
 def compare(record: Record, expected: Expected | None) -> Comparison:
     """Compares a record with the row that `find_expected` returns for its experiment.
 
-    The tolerance is inclusive. Only the published experiment, at scale 'paper' and without overrides, is comparable.
+    The tolerance is inclusive. Only the published experiment, at scale 'paper' and without overrides, is comparable, and only
+    with as many importance samples as the printed number has: a bound of single draws lies above it (VFlow's by some hundredths).
 
     Args:
       record: The obtained record.
@@ -179,18 +194,26 @@ def compare(record: Record, expected: Expected | None) -> Comparison:
 
 
 def compare_with(record: Record, expected: Sequence[Expected]) -> Comparison:
-    """Compares a record with the row among `expected` that belongs to its experiment.
+    """Compares a record with the row among `expected` that belongs to it.
 
-    A record on a data set other than the paper's, such as the reduced CIFAR-10 of the claims study, has no such row.
+    Args:
+      record: The obtained record.
+      expected: Rows of expected.csv.
+    """
+    return compare(record, find_expected_of(record, expected))
+
+
+def find_expected_of(record: Record, expected: Sequence[Expected]) -> Expected | None:
+    """Returns the row of the experiment of a record, or None if there is none on the data set of the record.
+
+    A record on another data set than the paper's, such as own images or the reduced CIFAR-10 of the claims study, has none.
 
     Args:
       record: The obtained record.
       expected: Rows of expected.csv.
     """
     row = find_expected(expected, record.paper, record.experiment, record.metric)
-    if row is not None and record.dataset != row.dataset:
-        row = None
-    return compare(record, row)
+    return row if row is not None and record.dataset == row.dataset else None
 
 
 def format_comparison(comparison: Comparison) -> str:
@@ -201,7 +224,7 @@ def format_comparison(comparison: Comparison) -> str:
     record, expected = comparison.record, comparison.expected
     lines = [
         f"{record.metric} of {record.experiment} on {record.dataset}, {record.split} split, "
-        f"{record.num_images:,} images, scale {record.scale}"
+        f"{record.num_images:,} image{'s' if record.num_images > 1 else ''}, scale {record.scale}"
     ]
     comparable = comparison.verdict in (WITHIN, BETTER, OUTSIDE)
     if comparable:
@@ -266,6 +289,9 @@ def _parse(row: dict[str, str], where: str) -> Expected:
         tolerance = float(row["tolerance"]) if row["tolerance"] else None
     except ValueError:
         raise ValueError(f"{where}: the tolerance must be a number or empty, not {row['tolerance']!r}.") from None
+    samples = row["importance_samples"]
+    if samples and not (samples.isascii() and samples.isdigit() and int(samples) > 1):
+        raise ValueError(f"{where}: importance_samples must be an integer of at least 2 or empty, not {samples!r}.")
     parsed = Expected(
         paper=row["paper"],
         source=row["source"],
@@ -276,6 +302,7 @@ def _parse(row: dict[str, str], where: str) -> Expected:
         note=row["note"],
         experiment=row["experiment"],
         tolerance=tolerance,
+        importance_samples=int(samples) if samples else None,
     )
     try:
         parsed.value  # noqa: B018
@@ -286,15 +313,32 @@ def _parse(row: dict[str, str], where: str) -> Expected:
     return parsed
 
 
+def _samples(count):
+    return "single draws" if count == 1 else f"{count:,} importance samples"
+
+
+def _printed_samples(expected):
+    if expected.importance_samples is None:
+        return "the paper names no importance samples"
+    return (
+        f"the paper takes {_samples(expected.importance_samples)}: --importance_samples={expected.importance_samples}"
+    )
+
+
 def _verdict(record, expected, difference):
     if record.scale != "paper":
         return f"not comparable (scale {record.scale})"
     if record.overrides:
         return f"not comparable (overrides {', '.join(sorted(record.overrides))})"
+    if record.trained_on is not None:
+        return f"not comparable (trained on {record.trained_on})"
     if record.evaluation_images is not None:
         return f"not comparable (the first {record.evaluation_images:,} images)"
     if expected.tolerance is None:
         return "not comparable (no tolerance is set)"
+    samples = 1 if record.importance is None else record.importance["samples"]
+    if samples != (expected.importance_samples or 1):
+        return f"not comparable ({_samples(samples)}; {_printed_samples(expected)})"
     # Printed numbers are decimal: 3.37 is 0.02 from 3.35, though not in binary.
     if round(abs(difference), 9) <= expected.tolerance:
         return WITHIN

@@ -34,33 +34,40 @@ class FigureData:
     panels: dict[str, dict[str, list[Curve]]]
     train_panels: dict[str, dict[str, list[Curve]]] = dataclasses.field(default_factory=dict)
 
+    @property
+    def has_arms(self) -> bool:
+        """Whether it has several arms, and is not the curve of one run."""
+        return len(self.panels) > 1 or list(next(iter(self.panels.values()))) != [""]
+
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
         """Draws the figure as a PNG file, and returns its path."""
         path = results_directory / self.file
-        (first, *_), single = self.panels.values(), len(self.panels) == 1
-        if single and list(first) == [""]:
-            return plot_curve(first[""][0], path, self.title)
+        if not self.has_arms:
+            return plot_curve(self.panels[""][""][0], path, self.title)
         return plot_arms(self.panels, path, self.title, self.train_panels)
 
 
-def collect_figures(results_directory: pathlib.Path, records: Sequence[Record]) -> tuple[FigureData, ...]:
+def collect_figures(
+    results_directory: pathlib.Path, records: Sequence[Record], arms: Sequence[Record] = ()
+) -> tuple[FigureData, ...]:
     """Returns the figures for which there are curves.
 
     Each row of `figures.csv` adds the curves of one experiment at one scale on one data set (all seeds, no overrides) to a panel
     of a figure. The column `curves` is `test` for the curves of the test images, or `train_and_test` to add the training curves
-    if every record has one. A curve that no row asks for gets a figure of its own.
+    if every record has one. A curve of `records` that no row asks for gets a figure of its own.
 
     Args:
       results_directory: Directory of `figures.csv`.
       records: All records.
+      arms: Records of a study, which are drawn where a row asks for them alone.
 
     Raises:
       ValueError: If the column `curves` holds anything else.
     """
     rows = [row for _, row in read_rows(results_directory / FIGURES_FILE, ["curves"])]
-    curves = [item for item in records if item.curve and item.metric == BITS_PER_DIM]
+    curves = [item for item in (*records, *arms) if item.curve and item.metric == BITS_PER_DIM]
+    used = {id(record) for record in arms}
     figures: dict[str, FigureData] = {}
-    used = set()
     for row in rows:
         if row["curves"] not in (TEST, TRAIN_AND_TEST):
             raise ValueError(f"{FIGURES_FILE}: curves must be {TEST} or {TRAIN_AND_TEST}, not {row['curves']!r}.")

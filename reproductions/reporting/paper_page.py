@@ -16,7 +16,7 @@ from reproductions.reporting.expected import (
 )
 from reproductions.reporting.figures import FigureData
 from reproductions.reporting.markdown import lines_table, page
-from reproductions.reporting.provenance import short_commit
+from reproductions.reporting.provenance import hardware_text, short_commit
 from reproductions.reporting.records import Record
 from tfflows.evaluation.latent_terms import QUANTITIES, SAMPLE_DISTANCE
 from tfflows.extras import require
@@ -89,6 +89,7 @@ def _comparison_table(rows, records, paper, titles) -> str:
             for record in records
             if (record.experiment, record.metric, record.dataset) == (row.experiment, row.metric, row.dataset)
             and record.evaluation_images is None
+            and record.trained_on is None
         ]
         if not matching:
             lines.append(line | {"Obtained": _NO_RECORD})
@@ -120,7 +121,8 @@ def _baselines_table(rows, records, titles) -> str:
         cells.append((name, row.dataset, row.printed))
     datasets = list(dict.fromkeys(row.dataset for row in rows))
     for record in records:
-        if record.metric == BITS_PER_DIM and record.dataset in datasets and record.evaluation_images is None:
+        whole = record.evaluation_images is None and record.trained_on is None
+        if record.metric == BITS_PER_DIM and record.dataset in datasets and whole:
             name = f"tfflows, {record.experiment}, scale {record.scale}"
             if record.overrides:
                 name += f", {_overrides(record)}"
@@ -201,21 +203,18 @@ def _seeds_table(records) -> str:
             "Selected": record.select,
             "Parameters": record.parameters,
             "value": record.value,
-            "seconds": record.seconds_per_step,
         }
         for record in records
     )
-    keys = list(frame.columns[:-2])
+    keys = list(frame.columns[:-1])
     lines = []
     for group, runs in frame.groupby(keys, sort=False):
-        seconds = runs.seconds.astype(float).dropna()
         lines.append(
             dict(zip(keys, group, strict=True))
             | {
                 "Seeds": len(runs),
                 "Mean": f"{runs.value.mean():.4f}",
                 "Standard deviation": f"{runs.value.std():.4f}" if len(runs) > 1 else "",
-                "Seconds per step": f"{seconds.mean():.3f}" if len(seconds) else "",
             }
         )
     return lines_table(lines)
@@ -237,7 +236,7 @@ def _records_table(records) -> str:
             "Seed": record.seed,
             "Selected": record.select,
             "Hours": f"{record.hours:.2f}",
-            "Hardware": _hardware(record.hardware),
+            "Hardware": hardware_text(record.hardware),
             "TensorFlow": record.versions.get("tensorflow", ""),
             "Commit": short_commit(record.commit),
         }
@@ -252,13 +251,23 @@ def _elsewhere_table(records) -> str:
         {
             "Experiment": record.experiment,
             "Trained on": record.trained_on,
-            "Measured on": record.dataset,
+            "Measured on": _measured_on(record),
             "Images": f"{record.num_images:,}",
             "Obtained, bits/dim": format_value(record.value, record.standard_error if record.num_images > 1 else None),
         }
         for record in records
     ]
     return lines_table(lines)
+
+
+def _measured_on(record):
+    """Name of the images of a record, and how they were brought to the model's size."""
+    how = record.preparation
+    return (
+        record.dataset
+        if how is None or how["resize"] == "none"
+        else "{} ({resize} to {image_size})".format(record.dataset, **how)
+    )
 
 
 def _bounds_table(records) -> str:
@@ -305,10 +314,3 @@ def _train_cells(record) -> dict[str, str]:
 
 def _overrides(record: Record) -> str:
     return ", ".join(f"{name}={record.overrides[name]}" for name in sorted(record.overrides))
-
-
-def _hardware(hardware) -> str:
-    gpus = list(hardware.get("gpus", ()))
-    if gpus:
-        return ", ".join(f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus))
-    return f"{hardware.get('cores', '?')} x {hardware.get('cpu', 'CPU')}"

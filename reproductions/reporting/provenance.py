@@ -8,6 +8,8 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import tfflows
 
@@ -70,6 +72,23 @@ def short_commit(commit: str | None) -> str:
         return "none"
     digest, dash, dirty = commit.partition("-")
     return f"{digest[:10]}{dash}{dirty}"
+
+
+def hardware_text(hardware: Mapping[str, Any]) -> str:
+    """Returns the hardware of a record for a table: its GPUs, or else its cores.
+
+    Args:
+      hardware: Field of a record.
+
+    Example:
+      >>> from reproductions.reporting.provenance import hardware_text
+      >>> hardware_text({"cpu": "Some CPU", "cores": 2, "gpus": []})
+      '2 x Some CPU'
+    """
+    gpus = list(hardware.get("gpus", ()))
+    if gpus:
+        return ", ".join(f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus))
+    return f"{hardware.get('cores', '?')} x {hardware.get('cpu', 'CPU')}"
 
 
 def _git(directory: pathlib.Path, *arguments: str) -> str | None:

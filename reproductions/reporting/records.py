@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from reproductions.fields import check_fields, formerly_named, provenance_fields, renamed, setting
+from tfflows.choices import RESIZES
 from tfflows.files import atomic_write, read_json
 
 T = TypeVar("T")
@@ -25,9 +26,11 @@ SELECTIONS = ("last", "best_test")
 
 _TRAIN_FIELDS = {"value", "standard_error", "num_images", "gap", "gap_standard_error"}
 _VALIDATION_FIELDS = {"value", "standard_error", "num_images"}
+_PREPARATION_FIELDS = {"image_size", "resize", "test_share"}
 _IMPORTANCE_FIELDS = {"samples", "noise_standard_error", "effective_samples", "elbo", "elbo_standard_error"}
 # A file name has at most 255 characters on most systems, including the suffix of a file that is being written.
 _LONGEST_NAME = 220
+_LONGEST_SLUG = 60
 _OWN = ("folder:", "tfds:", "npz:")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -73,6 +76,9 @@ class Record:
         over the images; `elbo` and `elbo_standard_error` (over the images), the bound of single draws of the same noise.
       execution: Optional dict of how the process computed, such as number of replicas, precision and use of XLA.
       trained_on: Data set of the training, if `dataset` is another one.
+      preparation: How the images of `dataset` were brought to the model's size, if it is another one than that of the training
+        and no paper prepares it: `image_size`, `resize` and `test_share`. None otherwise: then the overrides say it. Records of
+        earlier versions have none.
     """
 
     paper: str
@@ -106,6 +112,7 @@ class Record:
     validation: Mapping[str, float] | None = None
     terms: Mapping[str, Mapping[str, float]] | None = None
     trained_on: str | None = None
+    preparation: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         for name in ("paper", "experiment", "split", "metric"):
@@ -134,6 +141,8 @@ class Record:
             raise ValueError(f"evaluation_images must be num_images or None, not {self.evaluation_images!r}.")
         if self.importance is not None:
             _check_importance(self.importance)
+        if self.preparation is not None:
+            _check_preparation(self.preparation, self.trained_on)
 
     @property
     def is_plain(self) -> bool:
@@ -154,7 +163,7 @@ class Record:
         parts = [self.experiment, self.scale, *([overrides] if overrides else [])]
         parts += [f"seed{self.seed}", self.split, self.metric]
         if self.trained_on is not None:
-            parts.append(f"of-{slug_of_dataset(self.dataset)}")
+            parts.append(name_elsewhere(self.dataset, self.preparation))
         if self.importance is not None:
             parts.append(f"samples{self.importance['samples']}")
         if self.evaluation_images is not None:
@@ -164,9 +173,24 @@ class Record:
         return re.sub(r"[^A-Za-z0-9_.=-]+", "_", "-".join(parts))
 
 
-def slug_of_dataset(dataset: str) -> str:
-    """A data set as part of a file name, distinct for each folder."""
-    return re.sub(r"[^A-Za-z0-9_.=-]+", "_", _distinct("dataset", dataset))
+def name_elsewhere(dataset: str, preparation: Mapping[str, object] | None) -> str:
+    """Other images than those of the training as a part of a file name, distinct for each folder and each preparation.
+
+    Args:
+      dataset: Name of the data set.
+      preparation: `Record.preparation`.
+
+    Example:
+      >>> from reproductions.reporting.records import name_elsewhere
+      >>> name_elsewhere("folder:/a", {"image_size": 32, "resize": "crop", "test_share": 0.1})
+      'of-folder_a-size32-crop-share0.1'
+    """
+    slug = re.sub(r"[^A-Za-z0-9_.=-]+", "_", _distinct("dataset", dataset))
+    if preparation is None:
+        return f"of-{slug}"
+    if len(slug) > _LONGEST_SLUG:
+        slug = f"{slug[-_LONGEST_SLUG:]}-{hashlib.sha256(dataset.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return "of-{}-size{image_size}-{resize}-share{test_share}".format(slug, **preparation)
 
 
 def _distinct(field, value):
@@ -265,6 +289,22 @@ def _check_importance(importance):
         _require_number(f"{name} of importance", importance[name], 0)
     _require_number("effective_samples of importance", importance["effective_samples"], 0)
     _require_number("elbo of importance", importance["elbo"], -math.inf)
+
+
+def _check_preparation(preparation, trained_on):
+    if not isinstance(preparation, Mapping) or preparation.keys() != _PREPARATION_FIELDS:
+        raise ValueError(f"preparation must have {sorted(_PREPARATION_FIELDS)}, not {preparation!r}.")
+    if trained_on is None:
+        raise ValueError(
+            "preparation is for images on which the model was not trained; the overrides say that of others."
+        )
+    if type(preparation["image_size"]) is not int or preparation["image_size"] < 1:
+        raise ValueError(
+            f"image_size of preparation must be an integer of at least 1, not {preparation['image_size']!r}."
+        )
+    if preparation["resize"] not in RESIZES:
+        raise ValueError(f"resize of preparation must be one of {', '.join(RESIZES)}, not {preparation['resize']!r}.")
+    _require_number("test_share of preparation", preparation["test_share"], 0)
 
 
 def _checked_curve(curve):

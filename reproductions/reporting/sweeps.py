@@ -38,6 +38,11 @@ class SweepFigure:
     abscissa: str
     points: dict[str, list[Record]]
 
+    @property
+    def has_arms(self) -> bool:
+        """True: each point is an arm."""
+        return True
+
     def draw(self, results_directory: pathlib.Path) -> pathlib.Path:
         """Draws bits/dim of the bound and its parts, KL, and distance of samples to reconstructions, as means over seeds.
 

@@ -129,7 +129,7 @@ _PUBLISHED = [
         augment_channels=0,
         num_blocks=13,
         # Three channels cannot be split into two halves.
-        **{**_BUDGET, "stages": "checkerboard 4, squeeze, channel 2, checkerboard 3"},
+        **{**_BUDGET, "stages": FlowPPExperiment.stages},
     ),
     VFlowExperiment("budget_4_channels", augment_channels=1, num_blocks=11, **_BUDGET),
     VFlowExperiment("budget_6_channels", augment_channels=3, num_blocks=10, **_BUDGET),
@@ -188,6 +188,19 @@ _CLAIMS = [
 ]
 
 EXPERIMENTS = {experiment.name: experiment for experiment in _PUBLISHED + _CLAIMS}
+
+
+def paper_form(experiment: VFlowExperiment) -> dict[str, object]:
+    """Returns the fields of an experiment as the paper's text has them, where the released code has another form.
+
+    The flow is that of the paper on Flow++ in its own form, with the same stages ("identical to Flow++").
+    """
+    fields = {**flowpp.paper_form(experiment), "coupling_margin": 0.0, "noise_invertible_conv": True}
+    if experiment.mixer == "attention":
+        fields["augmenter_mixer"] = "attention"
+    if experiment.stages == _CIFAR10["stages"]:
+        fields["stages"] = FlowPPExperiment.stages
+    return fields
 
 
 def small(experiment: VFlowExperiment) -> VFlowExperiment:

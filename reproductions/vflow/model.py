@@ -1,4 +1,4 @@
-"""Builds VFlow from an experiment: a Flow++ over the image and channels z, and the flow that draws z (section 4 of the paper)."""
+"""Builds VFlow from an experiment: a Flow++ over the image and channels z, and the flow that draws z (sections 3 and 6)."""
 
 from collections.abc import Sequence
 
@@ -64,7 +64,7 @@ def flow(
 def augmenter(
     experiment: VFlowExperiment, image_shape: Sequence[int], seed: int
 ) -> NormalAugmenter | GaussianAugmenter | FlowAugmenter:
-    """Builds q(z | x), which gets the logits of the dequantized image (section 4.1)."""
+    """Builds q(z | x), which gets the logits of the dequantized image (section 6, appendix B)."""
     width = experiment.augmenter_width or experiment.width
     if experiment.augmenter != "flow":
         return make_augmenter(

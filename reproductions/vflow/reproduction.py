@@ -1,7 +1,7 @@
 """The reproduction of VFlow, for the shared driver."""
 
 from reproductions.experiment import Reproduction, deferred
-from reproductions.vflow.experiments import EXPERIMENTS, small
+from reproductions.vflow.experiments import EXPERIMENTS, paper_form, small
 from reproductions.vflow.study import STUDY
 
 VFLOW = Reproduction(
@@ -14,4 +14,6 @@ VFLOW = Reproduction(
     build_schedule=deferred("reproductions.vflow.schedules", "build_schedule"),
     load_weights=deferred("tfflows.interop.vflow", "load_weights"),
     extend_count=deferred("reproductions.vflow.counts", "count_parameters"),
+    variants=("release", "paper"),
+    variant_fields={"paper": paper_form},
 )

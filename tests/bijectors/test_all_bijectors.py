@@ -360,6 +360,7 @@ LONG_TO_COMPILE = (
     "logistic_mixture_coupling_paper",
 )
 LONG_OF_THEIR_CLASS = (
+    "logistic_mixture",
     "logistic_mixture_coupling",
     "multiscale",
     "inverse_autoregressive",
@@ -460,14 +461,18 @@ def assert_close(actual, expected, tolerance):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+PRECISIONS = (("float32", 3e-4), ("float64", 1e-9))
+
+
 @pytest.mark.parametrize(
     ("name", "dtype", "tolerance"),
     [
         *slow_but(
-            [(name, "float32", 3e-4) for name in ONE_A_CLASS], [(name, "float32", 3e-4) for name in CASES], rows=True
+            [(name, *precision) for name in ONE_A_CLASS for precision in PRECISIONS],
+            [(name, *precision) for name in CASES for precision in PRECISIONS],
+            rows=True,
         )
-    ]
-    + [(name, "float64", 1e-9) for name in CASES],
+    ],
 )
 def test_inverts(name, dtype, tolerance):
     # tf.identity and a second bijector of equal parameters keep TFP's cache out of it.

@@ -77,17 +77,21 @@ _SMALL_FLOWPP = {
     "dequantization_blocks": 1,
     "context_width": 4,
     "context_blocks": 1,
+    **dict.fromkeys(("mixer", "dequantization_mixer", "context_mixer"), "none"),
 }
+_ATTENTION = dict.fromkeys(("mixer", "dequantization_mixer", "context_mixer"), "attention")
 FLOWPP_FORMS = {
     "uniform": {"dequantization": "uniform"},
     "variational": {},
     "affine": {"coupling": "affine", "dequantization": "uniform", "checkerboard": "checkerboard"},
     "paper": {"coupling_scale": "exp", "bounded_log_scales": False},
+    "attention": _ATTENTION,
 }
 VFLOW_FORMS = {
     "normal": {"augmenter": "normal", "dequantization": "uniform"},
     "gaussian": {"augmenter": "gaussian", "dequantization": "uniform"},
     "flow": {"augmenter": "flow"},
+    "attention": {"augmenter": "flow", "augmenter_mixer": "attention", **_ATTENTION},
 }
 
 
@@ -100,7 +104,13 @@ def flowpp_model(form="uniform"):
 @functools.cache
 def vflow_model(form="flow"):
     name = next(name for name, experiment in VFLOW.items() if experiment.augment_channels)
-    changes = {**_SMALL_FLOWPP, "augment_channels": 3, "augmenter_stages": "checkerboard 1", **VFLOW_FORMS[form]}
+    changes = {
+        **_SMALL_FLOWPP,
+        "augment_channels": 3,
+        "augmenter_stages": "checkerboard 1",
+        "augmenter_mixer": "none",
+        **VFLOW_FORMS[form],
+    }
     return initialized(vflow.build(dataclasses.replace(VFLOW[name], **changes), SHAPE, 0, 0))
 
 

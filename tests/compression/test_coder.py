@@ -203,3 +203,21 @@ def test_exact_functions_and_tables_have_the_bits_that_they_had():
 
 def _digest(values):
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
+
+
+def test_large_bases_are_cut_into_pieces_without_waste():
+    rng, count = np.random.default_rng(6), 5000
+    for most in (13, 20, 32.9):
+        bases = np.floor(2 ** rng.uniform(0, most, count)).astype(np.int64)
+        values = np.floor(rng.uniform(0, 1, count) * bases).astype(np.int64)
+        values[:10], values[10:20] = 0, bases[10:20] - 1
+        stack = Stack()
+        stack.push_below(values, bases)
+        assert abs(net_bits(stack) - np.log2(bases).sum()) < 0.002 * count + 64
+        np.testing.assert_array_equal(stack.pop_below(bases), values)
+        assert stack.holds_noise_alone()
+        popped = stack.pop_below(bases)
+        assert (popped >= 0).all() and (popped < bases).all()
+        assert abs(np.mean(popped[bases > 100] / bases[bases > 100]) - 0.5) < 0.02
+        stack.push_below(popped, bases)
+        assert stack.holds_noise_alone()

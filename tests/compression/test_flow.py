@@ -53,7 +53,7 @@ def check_exact_at_the_rate(model, tolerance, batches=(1, 4, 11), count=16):
 
 @pytest.mark.parametrize(
     "form",
-    slow_but(("release", "paper", "lu_additive", "shuffle"), GLOW_FORMS),
+    slow_but(("release", "augmented"), GLOW_FORMS),
 )
 def test_glow(form):
     check_exact_at_the_rate(glow_model(form), 0.002)

@@ -8,6 +8,7 @@ from tests.data_pipeline.stored_sets import random_images, write_tfds
 from tfflows.data import (
     DatasetNotFoundError,
     RecordSource,
+    any_tfds,
     evaluation_batches,
     load_dataset,
     stored_image_shape,
@@ -64,12 +65,18 @@ def test_sets_that_only_tfds_knows():
     assert shape == (96, 96, 3) and source.images.shape == (6, 48, 48, 3) and source.num_classes == 10
 
 
-def test_what_cannot_be_taken_is_refused(tmp_path):
+def test_what_cannot_be_taken_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DatasetNotFoundError, match="tfds build mine"):
         load_dataset("tfds:mine", "train", data_dir=tmp_path)
     write_tfds(tmp_path, "mine", {"train": arrays(0, 15)})
-    with pytest.raises(ValueError, match="fewer pixels than 7"):
+    with pytest.raises(ValueError, match="have 8x6 pixels, too few for 7"):
         load_dataset("tfds:mine", "train", data_dir=tmp_path, image_size=7)
+    monkeypatch.setattr(any_tfds, "_stored_shape", lambda *_: (None, None, 3))  # as if sizes differed after many images
+    with pytest.raises(
+        ValueError, match=r"cannot be read: tfds:mine has images of fewer pixels than 7; give a smaller image size.$"
+    ):
+        load_dataset("tfds:mine", "train", data_dir=tmp_path, image_size=7)
+    monkeypatch.undo()
     write_tfds(tmp_path, "words", {"train": {"text": np.array(["a", "b"])}})
     with pytest.raises(ValueError, match="no images; its features are text"):
         load_dataset("tfds:words", "train", data_dir=tmp_path)

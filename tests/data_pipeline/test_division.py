@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfflows.data.division import cut, divide, pool_of
+from tfflows.data.division import cut, divide, hash_order, pool_of
 
 NAMES = [f"photos/{number}.png" for number in range(2000)]
 
@@ -11,6 +11,12 @@ def test_what_is_added_moves_nothing():
     more_train, more_test = divide(NAMES, 0.1)
     np.testing.assert_array_equal(more_test[more_test < 1000], test)
     np.testing.assert_array_equal(more_train[more_train < 1000], train)
+
+
+def test_images_that_are_added_do_not_reorder_the_others():
+    order = hash_order(NAMES)
+    assert sorted(order) == list(range(2000))
+    assert [position for position in order if position < 1000] == hash_order(NAMES[:1000]).tolist()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

@@ -1,5 +1,6 @@
 """`folder:DIRECTORY`, and the folders that people have."""
 
+import os
 import pathlib
 import shutil
 
@@ -58,11 +59,23 @@ def test_unequal_sizes_are_refused(tmp_path):
         load_dataset(f"folder:{tmp_path}", "train")
 
 
-def test_a_class_that_training_lacks_is_refused(tmp_path):
-    for name in ("train/a", "train/b", "test/c"):
+@pytest.mark.parametrize(("test", "named"), [("test/c", "'c' in test/"), ("test", "test/00000.png")])
+def test_test_images_of_no_class_of_training_leave_no_labels(tmp_path, test, named):
+    for name in ("train/a", "train/b", test):
         write_pngs(tmp_path / name, random_images(1, 4, 4, 3))
-    with pytest.raises(ValueError, match="'c', which is no class of train"):
-        load_dataset(f"folder:{tmp_path}", "test")
+    for split in ("train", "test"):
+        source = load_dataset(f"folder:{tmp_path}", split)
+        assert not source.labels_available
+        assert f"there are no labels, since {named} is in no class of train/ (a, b)" in source.report()
+
+
+def test_a_class_whose_only_image_is_a_test_image(tmp_path):
+    write_pngs(tmp_path / "cats", random_images(12, 4, 4, 3))
+    (test,) = load_dataset(f"folder:{tmp_path}", "test", test_share=0.01).files
+    (tmp_path / "dogs").mkdir()
+    (tmp_path / test).rename(tmp_path / "dogs" / "only.png")
+    source = load_dataset(f"folder:{tmp_path}", "test", test_share=0.99)
+    assert source.class_names == ("cats", "dogs") and source.labels[source.files.index("dogs/only.png")] == 1
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -124,7 +137,7 @@ def test_training_validation_and_test_images(tmp_path, nested):
         split: load_dataset(f"folder:{tmp_path}", split, holdout=2).num_images for split in ("train", "holdout", "test")
     }
     assert sizes == {"train": 6 * len(classes), "holdout": 2, "test": 3 * len(classes)}
-    held_out = load_dataset(f"folder:{tmp_path}", "holdout", holdout=2)
+    held_out = load_dataset(f"folder:{tmp_path}", "holdout", holdout=2, in_order=True)
     np.testing.assert_array_equal(held_out.images, random_images(4, 4, 4, 3, seed=4)[:2])
     shutil.rmtree(tmp_path / "test")
     test = load_dataset(f"folder:{tmp_path}", "test")
@@ -136,7 +149,8 @@ def test_images_beside_class_folders_have_no_labels(tmp_path):
     write_pngs(tmp_path / "dogs", random_images(5, 4, 4, 3))
     assert load_dataset(f"folder:{tmp_path}", "train").class_names == ("cats", "dogs")
     Image.new("RGB", (4, 4)).save(tmp_path / "beside.png")
-    assert not load_dataset(f"folder:{tmp_path}", "train", test_share=0.01).labels_available
+    source = load_dataset(f"folder:{tmp_path}", "train", test_share=0.01)
+    assert not source.labels_available and "since beside.png lies beside the folders of the classes" in source.report()
 
 
 def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch):
@@ -217,3 +231,110 @@ def test_splits_in_capitals_and_links_to_folders(tmp_path):
     assert source.num_images == 5 and source.class_names == ("cats", "dogs")
     np.testing.assert_array_equal(source.images[3:], random_images(2, 4, 4, 3, seed=1))
     assert load_dataset(f"folder:{tmp_path / 'own'}", "test").num_images == 3
+
+
+@pytest.fixture
+def sorted_by_class(tmp_path):
+    """Forty cats, then forty dogs, in a folder without splits."""
+    for name, seed in (("cats", 0), ("dogs", 1)):
+        write_pngs(tmp_path / name, random_images(40, 4, 4, 3, seed=seed))
+    return tmp_path
+
+
+def test_a_part_of_a_folder_sorted_by_class_holds_every_class(sorted_by_class):
+    name = f"folder:{sorted_by_class}"
+    train, held_out, few = (
+        load_dataset(name, *arguments, **asked)
+        for arguments, asked in (
+            (["train"], {"holdout": 20}),
+            (["holdout"], {"holdout": 20}),
+            (["train"], {"max_images": 20}),
+        )
+    )
+    for part in (train, held_out, few):
+        assert (np.bincount(part.labels) >= 5).all() and list(part.files) == sorted(part.files)
+    whole = load_dataset(name, "train")
+    assert sorted([*train.files, *held_out.files]) == list(whole.files)
+    first, last = (
+        load_dataset(name, "train", **asked, in_order=True) for asked in ({"max_images": 20}, {"holdout": 20})
+    )
+    assert first.files == whole.files[:20] and last.files == whole.files[:-20]
+    # Images that are added take few places, and move no other one.
+    write_pngs(sorted_by_class / "birds", random_images(4, 4, 4, 3))
+    again = load_dataset(name, "holdout", holdout=20)
+    assert len(set(again.files) & set(held_out.files)) >= 16
+
+
+def test_a_part_is_the_same_in_memory_and_on_demand(sorted_by_class, monkeypatch):
+    (sorted_by_class / "cats" / "00001.png").write_bytes(b"no image")
+    in_memory = load_dataset(f"folder:{sorted_by_class}", "train", holdout=9, max_images=30)
+    monkeypatch.setattr(folders, "IN_MEMORY_BYTES", 100)
+    on_demand = load_dataset(f"folder:{sorted_by_class}", "train", holdout=9, max_images=30)
+    assert (on_demand.files, on_demand.digest, on_demand.num_images) == (in_memory.files, in_memory.digest, 30)
+    np.testing.assert_array_equal(on_demand.read(np.arange(30), None)[0], in_memory.images)
+    np.testing.assert_array_equal(on_demand.labels, in_memory.labels)
+
+
+@pytest.mark.parametrize("content", ["text.png", "truncated.png"])
+def test_another_image_takes_the_place_of_a_damaged_test_image(tmp_path, content):
+    write_pngs(tmp_path / "images", random_images(6, 32, 32, 3))
+    (test,) = load_dataset(f"folder:{tmp_path / 'images'}", "test", test_share=0.01).files
+    shutil.copy(CASES / content, tmp_path / "images" / test)
+    train, found = (
+        load_dataset(f"folder:{tmp_path / 'images'}", split, test_share=0.01) for split in ("train", "test")
+    )
+    assert found.num_images == 1 and train.num_images == 4 and not set(found.files) & {test, *train.files}
+    assert found.skipped[0].startswith(f"{test} (cannot be read")
+    with pytest.raises(ValueError, match=f"{test} cannot be read"):
+        load_dataset(f"folder:{tmp_path / 'images'}", "test", test_share=0.01, strict=True)
+    for path in (tmp_path / "images").iterdir():
+        if path.name not in (test, *found.files):
+            shutil.copy(CASES / content, path)
+    with pytest.raises(ValueError, match="a single image that can be used"):
+        load_dataset(f"folder:{tmp_path / 'images'}", "train", test_share=0.01)
+
+
+def test_images_beside_the_splits_are_counted(tmp_path):
+    for name in ("train", "test", "extra"):
+        write_pngs(tmp_path / name, random_images(2, 4, 4, 3))
+    Image.new("RGB", (4, 4)).save(tmp_path / "beside.png")
+    source = load_dataset(f"folder:{tmp_path}", "test")
+    assert source.num_images == 2 and "3 images lie beside train/, test/ and were not read" in source.report()
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("a.png", "folder:{parent}"),
+        ("a.npz", "npz:{parent}/a.npz"),
+        ("a.zip", "unpack it"),
+        ("a.txt", "give the directory"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_says_what_to_give(tmp_path, name, part):
+    (tmp_path / name).write_bytes(b"a file")
+    for read in (stored_image_shape, lambda dataset: load_dataset(dataset, "train")):
+        with pytest.raises(ValueError, match="is a file, and folder: takes a directory") as caught:
+            read(f"folder:{tmp_path / name}")
+        assert part.format(parent=tmp_path) in str(caught.value)
+
+
+def test_folders_that_cannot_be_opened_are_named(tmp_path, monkeypatch):
+    for name in ("train/cats", "train/dogs", "train/birds", "test/cats"):
+        write_pngs(tmp_path / name, random_images(2, 4, 4, 3))
+    (tmp_path / "train" / "fish").symlink_to("/nowhere")
+    closed, scandir, access = tmp_path / "train" / "birds", os.scandir, os.access
+
+    def refuse(place):
+        if pathlib.Path(place) == closed:
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and access(path, mode))
+    source = load_dataset(f"folder:{tmp_path}", "train")
+    assert source.num_images == 4 and source.class_names == ("cats", "dogs")
+    assert source.skipped == (
+        "train/birds (is a directory that cannot be opened)",
+        "train/fish (is no regular file, or a link to none)",
+    )

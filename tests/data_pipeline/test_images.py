@@ -148,8 +148,11 @@ def test_hidden_files_and_folders_are_no_images_and_no_classes(tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/nowhere", path)], ids=["pipe", "dead_link"])
-def test_what_is_no_file_is_refused(tmp_path, make):
-    write_pngs(tmp_path / "train", random_images(2, 4, 4, 1))
+def test_what_is_no_file_is_skipped_and_named(tmp_path, make):
+    for split in ("train", "test"):
+        write_pngs(tmp_path / split, random_images(2, 4, 4, 1))
     make(tmp_path / "train" / "x.png")
+    source = load_dataset(f"folder:{tmp_path}", "train")
+    assert source.num_images == 2 and source.skipped == ("train/x.png (is no regular file, or a link to none)",)
     with pytest.raises(ValueError, match=r"x\.png is no regular file"):
-        load_dataset(f"folder:{tmp_path}", "train")
+        load_dataset(f"folder:{tmp_path}", "train", strict=True)

@@ -98,12 +98,39 @@ def test_an_undefined_size_names_the_valid_ones(name, image_size, valid, tmp_pat
     ("arguments", "message"),
     [
         (dict(split="holdout"), "needs holdout=N"),
-        (dict(split="train", holdout=-1), "must not be negative"),
+        (dict(split="train", holdout=-1), "holdout must be an integer of at least 0, got -1"),
         (dict(split="train", holdout=5_000), "leaves none of the 1437 training images"),
         (dict(split="train", max_images=0), "at least 1"),
+        (dict(split="train", max_images=2.0), "max_images must be an integer of at least 1, got 2.0"),
+        (dict(split="train", image_size="8"), "image_size must be an integer of at least 1, got '8'"),
+        (dict(split="train", test_share="0.1"), "test_share must be a number between 0 and 1, got '0.1'"),
         (dict(split="train", attributes_file="a.txt"), "attributes_file is for celeba_hq"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         load_dataset("digits", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("foldr:photos", "folder:photos"),
+        ("Folder:photos", "folder:photos"),
+        ("npy:a.npy", "npz:a.npy"),
+        ("tfd:mnist", "tfds:mnist"),
+        ("{place}", "folder:{place}"),
+        ("{place}/a.npz", "npz:{place}/a.npz"),
+        ("cifar", "cifar10"),
+    ],
+)
+def test_a_near_name_is_suggested(tmp_path, name, meant):
+    (tmp_path / "a.npz").touch()
+    with pytest.raises(ValueError, match="Unknown data set") as caught:
+        load_dataset(name.format(place=tmp_path), "train")
+    assert f"Did you mean {meant.format(place=tmp_path)!r}?" in str(caught.value)
+
+
+def test_a_path_is_no_name(tmp_path):
+    with pytest.raises(ValueError, match=f"must be text, such as 'folder:{tmp_path}'"):
+        load_dataset(tmp_path, "train")

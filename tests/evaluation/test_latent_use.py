@@ -48,6 +48,7 @@ def test_an_evaluator_measures_every_image_once():
     assert values.shape == (5, len(QUANTITIES))
     np.testing.assert_allclose(values[:, 0], range(5))
     terms = describe_terms(values)
+    assert all(term["standard_error"] == 0 for term in describe_terms(values[:1]).values())
     assert tuple(terms) == QUANTITIES
     np.testing.assert_allclose(terms["kl_nats"]["value"], 2)
     np.testing.assert_allclose(terms["kl_nats"]["standard_error"], np.std(range(5), ddof=1) / np.sqrt(5))

@@ -24,6 +24,7 @@ from tests.golden.runs import (
     run_command,
 )
 from tests.golden.variables import LISTS, describe, first_difference, is_large, keys_of, lines_of, read_stored
+from tests.slow import slow_but
 
 # What another machine's sums may differ by, in bits/dim.
 TOLERANCE = 1e-5
@@ -53,7 +54,7 @@ def quick_graphs(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-@pytest.mark.parametrize("paper", [*project.PAPERS, project.TOY])
+@pytest.mark.parametrize("paper", slow_but(["glow", "flowpp", "vflow"], [*project.PAPERS, project.TOY]))
 def test_every_experiment_is_stored(paper):
     """Those of published size take minutes each: they may be stored later."""
     stored, keys = read_stored()[paper].keys(), keys_of(paper)

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproductions.reporting.claims import Arm, judge_bits_per_dim, write_claim
+from reproductions.claims.outcomes import RECORDS
+from reproductions.reporting.claims import Arm, Claim, write_claim
 from reproductions.reporting.figures import collect_figures
 from reproductions.reporting.markdown import markdown_table
+from reproductions.reporting.readme_block import BEGIN, END
 from reproductions.reporting.records import load_records, write_record
 from reproductions.tables import build_tables, main, stale_files, write_tables
 from tests.reproductions.conftest import IMPORTANCE
@@ -66,7 +68,7 @@ def test_records_and_their_mean_over_seeds(results, make_record):
     page = build_tables(results)["glow.md"]
     means = row(section(page, "Means over seeds"), "cifar10", "claims")
     assert (means["Seeds"], means["Mean"], means["Standard deviation"]) == ("2", "4.1000", "0.1414")
-    assert means["Seconds per step"] == "0.150"
+    assert not any("econds" in column for column in means)  # those of a machine that did other work are not printed
     records = section(page, "Records")
     assert "2 x GPU A" in records and "0123456789-dirty" in records
     # Another data set than the paper's.
@@ -93,16 +95,102 @@ def test_importance_weighted_bounds_have_a_table_of_their_own(results, make_reco
     assert row(section(page, "Means over seeds"), "cifar10", "small")["Mean"] == "4.1000"
 
 
+def test_the_one_page_has_each_number_with_what_has_run(results, make_record):
+    write_record(make_record(value=4.1, scale="small", seed=1), results / "obtained")
+    write_record(
+        make_record(
+            value=4.2, scale="small", command="python /far/reproductions/glow/__main__.py --scale=small --workdir=w"
+        ),
+        results / "obtained",
+    )
+    write_record(make_record(value=3.36, hours=100.0), results / "obtained")
+    write_record(make_record(value=5.0, scale="claims", dataset="cifar10_16"), results / "obtained")
+    page = build_tables(results)["README.md"]
+    table = section(page, "Glow (arXiv:1807.03039)").partition("\n\n")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| cifar10 |")]
+    assert [line.split(" | ")[4] for line in lines] == ["3.360", "4.150 ± 0.071 (2 seeds)"] and "5.000" not in page
+    cells = row(table, "cifar10", "cifar10", "3.35", "table 2", "3.360")
+    assert (cells["Verdict"], cells["Scale"], cells["Cost"]) == (
+        "within",
+        "paper: 1,000 steps of 512",
+        "100.00 h, 2 x GPU A",
+    )
+    small = row(table, "cifar10", "cifar10", "3.35", "table 2", "4.150 ± 0.071 (2 seeds)")
+    assert (small["Verdict"], small["Command"]) == ("", "`python reproductions/glow/run.py --scale=small`")
+    missing = row(table, "imagenet64")
+    assert (missing["Paper"], missing["Obtained"], missing["Parameters"]) == ("3.81", "not run", "112,377,540")
+    assert missing["Command"] == "`python reproductions/glow/run.py --experiment=imagenet64`"
+    assert row(section(page, "VFlow (arXiv:2002.09741)"), "imagenet32")["Paper"] == "3.83 (1,024 samples)"
+
+
+def test_a_run_on_other_images_stands_beside_no_printed_number(results, make_record):
+    """Nor does one that was trained on others, or measured on some of the images."""
+    own = {"scale": "small", "dataset": "folder-kodak64", "overrides": {"dataset": "folder:kodak64"}}
+    write_record(make_record(experiment="imagenet64", value=3.1, **own), results / "obtained")
+    write_record(make_record(value=3.2, trained_on="imagenet32"), results / "obtained")
+    write_record(make_record(value=3.3, evaluation_images=7, num_images=7), results / "obtained")
+    (results.parent / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    pages = build_tables(results)
+    table = section(pages["README.md"], "Glow (arXiv:1807.03039)")
+    assert row(table, "imagenet64", "imagenet64")["Obtained"] == "not run"
+    other = row(table, "imagenet64", "folder-kodak64")
+    assert (other["Paper"], other["Obtained"]) == ("", "3.100") and other["Scale"] == "small: 1,000 steps of 512"
+    assert row(table, "cifar10")["Obtained"] == "not run"
+    assert all(value not in pages["../README.md"] for value in ("3.100", "3.200", "3.300"))
+    for heading in ("Expected and obtained", "Compared with other models"):
+        printed = section(pages["glow.md"], heading)
+        assert all(value not in printed for value in ("3.100", "3.200", "3.300"))
+
+
+def test_the_readme_shows_twelve_lines_at_most(results, make_record):
+    readme = results.parent / "README.md"
+    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\nrest\n")
+    write_record(make_record(value=4.1, scale="small"), results / "obtained")
+    write_tables(results)
+    before, _, block = readme.read_text().partition(BEGIN)
+    block, _, after = block.partition(END)
+    assert (before, after) == ("# Title\n\n", "\nrest\n")
+    assert len(block.strip().splitlines()) <= 12
+    found = row(block.strip(), "Glow")
+    assert (found["Paper, bits/dim"], found["Obtained"], found["Parameters"]) == ("3.35", "4.100", "44,603,604")
+    assert row(block.strip(), "VFlow")["Obtained"] == "not run"
+    assert stale_files(results) == []
+
+
 def test_claims_page(results):
     images = np.linspace(3.0, 4.0, 50)
     arms = [Arm(name, {0: images + shift}, {0: 0.1}, 7) for name, shift in (("a", 0.0), ("b", 0.25))]
-    text = {"paper_effect": "0.127", "protocol": "P", "commit": None, "date": "2026-01-02"}
-    write_claim(judge_bits_per_dim("glow", "a_lower", "a < b", *arms, **text), results / "claims")
+    text = {"paper_effect": "0.127", "commit": None, "date": "2026-01-02", "quantity": "test bits/dim"}
+    claim = Claim(
+        paper="glow",
+        name="a_lower",
+        claim="a < b",
+        protocol="second study",
+        arms=tuple(arm.summary() for arm in arms),
+        difference=0.25,
+        standard_error=0.01,
+        seed_differences=(0.24, 0.26),
+        verdict="held",
+        interval=(0.2, 0.3),
+        adjusted_p_value=0.00001,
+        smallest=0.01,
+        **text,
+    )
+    missing = {"difference": None, "standard_error": None, "seed_differences": (), "interval": None, "arms": ()}
+    missing |= {"verdict": "not run", "note": "missing: glow c seed 0", "adjusted_p_value": None, "smallest": None}
+    for changes in ({}, {"name": "c_lower", "claim": "c < b", **missing}):
+        write_claim(dataclasses.replace(claim, **changes), results / "claims")
     page = build_tables(results)["claims.md"]
-    claim = row(section(page, "Glow"), "a < b")
-    assert (claim["Verdict"], claim["In the paper"], claim["Arms"]) == ("held", "0.127", "a against b")
-    assert claim["Difference"].startswith("0.2500 ±")
-    assert row(section(page, "Arms of Glow"), "P", "b")["Bits/dim"] == "3.7500"
+    assert "Second study: 1 held, 1 not run." in page
+    table = section(page, "Glow")
+    assert table.startswith("**Second study**")
+    table = table[table.index("|") :]
+    line = row(table, "a < b")
+    assert (line["Verdict"], line["Paper"], line["n"]) == ("held", "0.127", "2")
+    assert (line["Effect"], line["95% interval"], line["Adjusted p"]) == ("+0.2500", "+0.2000 to +0.3000", "<0.0001")
+    assert row(section(page, "Arms of Glow"), "second study", "b")["Bits/dim"] == "3.7500"
+    line = row(table, "c < b")
+    assert (line["Verdict"], line["Effect"], line["95% interval"]) == ("not run", "", "")
 
 
 def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_record):
@@ -116,12 +204,21 @@ def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_recor
     assert all(f"(figures/{name})" in page for name in names)
 
 
+def test_arms_of_the_second_study_are_drawn_where_a_row_asks(results, make_record):
+    """Their rate was chosen and stands in the record; other records with overrides are other experiments."""
+    arm = {"dataset": "cifar10_16", "scale": "claims", "overrides": {"learning_rate": 0.002}, "curve": CURVE}
+    for experiment in ("study_reverse_additive", "study_shuffle_affine", "study_rate_0.002"):
+        write_record(make_record(experiment=experiment, **arm), results / RECORDS)
+    write_tables(results)
+    assert [path.name for path in (results / "figures").iterdir()] == ["study_glow_ablation.png"]
+
+
 def test_tables_are_stale_after_another_record(results, make_record, capsys):
     assert set(stale_files(results)) >= {"glow.md", "claims.md", "parameters.md"}  # none written yet
     assert main([str(results)]) == 0
     assert main([str(results), "--check"]) == 0
     write_record(make_record(), results / "obtained")
-    assert stale_files(results) == ["glow.md"]
+    assert stale_files(results) == ["glow.md", "README.md"]
     assert main([str(results), "--check"]) == 1
     assert "glow.md" in capsys.readouterr().err
     assert main([str(results)]) == 0 and stale_files(results) == []

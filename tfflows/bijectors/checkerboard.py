@@ -68,7 +68,7 @@ class CheckerboardSplit(_Checkerboard):
        [6. 8.]]
 
     References:
-      Dinh et al. 2017, section 3.4, https://arxiv.org/abs/1605.08803; Ho et al. 2019, section 3.4,
+      Dinh et al. 2017, section 3.4, https://arxiv.org/abs/1605.08803; Ho et al. 2019, section 4,
       https://arxiv.org/abs/1902.00275. What the released Flow++ code calls a checkerboard splits even from odd columns:
       `pattern='columns'`.
     """

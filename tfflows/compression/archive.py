@@ -170,6 +170,9 @@ class _Packer:
             self._code(list(range(start, end)))
             end = start
         self.raw.sort()
+        # A few images do not pay for their initial noise.
+        if 32 * len(self.stack.words()) > sum(self.raw_bits) - sum(self.raw_bits[index] for index in self.raw):
+            self.stack, self.batches, self.raw = Stack(), [], list(range(len(self._tiles)))
 
     def _next_count(self):
         """One by one first; then as many as the stack holds noise for."""

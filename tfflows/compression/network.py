@@ -59,16 +59,18 @@ class Networks:
             self._runners[key] = network, self._make(network, function)
         return self._runners[key][1]
 
-    def _copy(self, network):
+    def in_float64(self, network: keras.layers.Layer) -> keras.layers.Layer:
+        """`in_float64` of a layer, made once; a layer that computes in float64 is taken as it is."""
         if id(network) not in self._copies:
             copied = network if network.dtype_policy.name == "float64" else in_float64(network)
-            self._copies[id(network)] = copied, Structure(copied)
-        return self._copies[id(network)]
+            self._copies[id(network)] = network, copied
+        return self._copies[id(network)][1]
 
     def _make(self, network, function):
         if not isinstance(network, keras.layers.Layer):
             return self._rounding(tf.function(network, autograph=False, reduce_retracing=True))
-        copied, structure = self._copy(network)
+        copied = self.in_float64(network)
+        structure = Structure(copied)
         values = structure.values()
         key = structure.signature, function
         if key not in self._traced:

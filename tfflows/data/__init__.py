@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         read_celeba_attributes,
         read_index_map,
     )
-    from tfflows.data.division import cut, divide, pool_of
+    from tfflows.data.division import cut, divide, hash_order, pool_of
     from tfflows.data.embedded import digits, photographs
     from tfflows.data.images import Header, read_header, read_image
     from tfflows.data.lsun import decode, square
@@ -91,7 +91,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "read_celeba_attributes",
             "read_index_map",
         ],
-        "division": ["cut", "divide", "pool_of"],
+        "division": ["cut", "divide", "hash_order", "pool_of"],
         "embedded": ["digits", "photographs"],
         "images": ["Header", "read_header", "read_image"],
         "lsun": ["decode", "square"],

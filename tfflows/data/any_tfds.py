@@ -28,11 +28,13 @@ def load(
     """Opens one split of a data set of TFDS; see `tfflows.data.load_dataset`.
 
     Its splits `train` and `test` are taken, in place of the latter `validation`, or else the last `test_share` of the training
-    records, which TFDS has shuffled. Labels and their names are those of its feature `label`, if that is a class.
+    records, which TFDS has shuffled. `max_images` and `holdout` take the first and the last ones of a split, which TFDS has
+    shuffled as well, whatever `own.in_order` says. Labels and their names are those of its feature `label`, if that is a class.
 
     Raises:
       DatasetNotFoundError: If nothing is prepared in `data_dir`.
-      ValueError: If it has no training split or no uint8 images, or the images differ in size and are not resized.
+      ValueError: If it has no training split or no uint8 images, the images differ in size and are not resized, or they have too
+        few pixels.
     """
     builder = open_builder(spec, data_dir)
     key, feature = _image_feature(spec, builder)
@@ -41,6 +43,11 @@ def load(
     first, last = cut(spec.name, split, pools, stop - start, holdout=holdout, max_images=max_images)
     height, width, channels = _stored_shape(builder, key, feature)
     if own.resize != "none":
+        if None not in (height, width) and min(height, width) < own.image_size:
+            raise ValueError(
+                f"The images of {spec.name} have {height}x{width} pixels, too few for {own.image_size}; give a smaller image "
+                "size."
+            )
         shape = (own.image_size, own.image_size, channels)
     elif height is None or width is None:
         raise ValueError(f"The images of {spec.name} differ in size; give an image size.")

@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 
-from tfflows.data.division import VALIDATION, cut, divide, pool_of
+from tfflows.data.division import VALIDATION, cut, divide, hash_order, pool_of
 from tfflows.data.preprocessing import describe_resize, resize
 from tfflows.data.registry import DatasetSpec, OwnImages
 from tfflows.data.sources import ArraySource, DatasetNotFoundError, ImageSource
@@ -39,16 +39,28 @@ def load(
 
     Images are uint8 arrays `[N, H, W, 1 or 3]`, or `[N, H, W]` for grey ones, named as by Keras (`x_train`, `y_train`, `x_test`,
     `y_test`), as by MedMNIST (`train_images`, ...), or `images` and `labels`. Without a test split, a hash of its position says
-    whether an image belongs to it, so images that are appended move no other one. Labels are integers; they may be missing.
+    whether an image belongs to it, so images that are appended move no other one. Which images `max_images` and `holdout` take is
+    a matter of the same hash, unless `own.in_order` is set. Labels are integers; they may be missing. Where the training images
+    are colored and others grey, or the other way around, the grey ones are given three equal channels.
 
     Raises:
       DatasetNotFoundError: If there is no such file.
-      ValueError: If it cannot be read, or holds no such images.
+      ValueError: If it cannot be read, holds no such images, or they differ in size and are not resized.
     """
-    pools = _pools(spec, _existing(spec, data_dir), own.test_share)
-    images, labels = pools[pool_of(split, pools)]
+    pools, is_divided = _pools(spec, _existing(spec, data_dir), own.test_share)
+    if own.resize == "none":
+        _check_one_size(spec, pools)
+    images, labels, places = pools[pool_of(split, pools)]
     first, last = cut(spec.name, split, pools, len(images), holdout=holdout, max_images=max_images)
-    images = images[first:last]
+    if own.in_order or last - first == len(images):
+        chosen = slice(first, last)
+    else:
+        chosen = np.sort(hash_order([str(place) for place in places])[first:last])
+    images = images[chosen]
+    notes = []
+    if images.shape[-1] < max(pool[0].shape[-1] for pool in pools.values()):
+        images = np.repeat(images, 3, axis=-1)
+        notes.append("the grey images were given three equal channels, as others are in color")
     if own.resize != "none":
         if min(images.shape[1:3]) < own.image_size:
             raise ValueError(
@@ -60,8 +72,9 @@ def load(
             for row in range(0, len(images), _RESIZED_AT_ONCE)
         ]
         images = np.concatenate([np.asarray(part) for part in parts])
-    train_labels = pools["train"][1]
-    num_classes = 0 if train_labels is None or labels is None else int(train_labels.max()) + 1
+        notes.append(describe_resize(own.image_size, own.resize))
+    known = [pool[1] for name, pool in pools.items() if name == "train" or not is_divided]
+    num_classes = 0 if known[0] is None or labels is None else 1 + int(max(own.max() for own in known))
     if num_classes and labels.max() >= num_classes:
         raise ValueError(f"{spec.name} has label {labels.max()} in its {split} images, and no training image has it.")
     return ArraySource(
@@ -71,19 +84,22 @@ def load(
         image_shape=images.shape[1:],
         num_classes=num_classes,
         images=np.ascontiguousarray(images),
-        labels=labels[first:last] if num_classes else None,
-        notes=() if own.resize == "none" else (describe_resize(own.image_size, own.resize),),
+        labels=labels[chosen] if num_classes else None,
+        notes=tuple(notes),
     )
 
 
-def image_shape(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tuple[int, int, int]:
-    """The shape `[height, width, channels]` of the images in a file.
+def image_shape(spec: DatasetSpec, data_dir: str | os.PathLike | None) -> tuple[int | None, int | None, int]:
+    """The shape `(height, width, channels)` of the images in a file, sides None if those of its splits differ.
 
     Raises:
       DatasetNotFoundError: If there is no such file.
       ValueError: If it cannot be read, or holds no images.
     """
-    return _pools(spec, _existing(spec, data_dir), OwnImages.test_share)["train"][0].shape[1:]
+    pools, _ = _pools(spec, _existing(spec, data_dir), OwnImages.test_share)
+    sides = {pool[0].shape[1:3] for pool in pools.values()}
+    height, width = sides.pop() if len(sides) == 1 else (None, None)
+    return height, width, max(pool[0].shape[-1] for pool in pools.values())
 
 
 def real_path(origin: str, data_dir: str | os.PathLike | None) -> pathlib.Path | None:
@@ -103,12 +119,17 @@ def _existing(spec, data_dir):
     path = real_path(spec.origin, data_dir)
     if path is None:
         places = _places(spec.origin, data_dir)
+        directory = next((place for place in places if place.is_dir()), None)
+        if directory is not None:
+            raise ValueError(
+                f"{directory} is a directory, and npz: takes a file; images in a directory are given as folder:{directory}."
+            )
         raise DatasetNotFoundError(spec.name, places, spec.prepare.replace("FILE", spec.origin))
     return path
 
 
 def _pools(spec, path, test_share):
-    """`{'train', 'test', 'val': (images, labels or None)}`, or those of them that there are."""
+    """`{'train', 'test', 'val': (images, labels or None, places)}`, or those of them that there are; whether they came so."""
     stored = _read(spec, path)
     pools = {name: _pair(spec, stored, names) for name, names in _NAMES.items()}
     pools = {name: pool for name, pool in pools.items() if pool is not None}
@@ -118,14 +139,26 @@ def _pools(spec, path, test_share):
     if "train" not in pools:
         wanted = ", ".join(images for images, _ in (*_NAMES["train"], *_UNDIVIDED))
         raise ValueError(f"{path} has no training images: it holds {', '.join(stored)}, and one of {wanted} is needed.")
-    if len(pools) == 1:
-        images, labels = pools["train"]
+    is_divided = len(pools) > 1
+    if not is_divided:
+        images, labels, _ = pools["train"]
         parts = divide([str(position) for position in range(len(images))], test_share)
         pools = {
-            name: (images[part], None if labels is None else labels[part])
+            name: (images[part], None if labels is None else labels[part], part)
             for name, part in zip(("train", "test"), parts, strict=True)
         }
-    return pools
+    return pools, is_divided
+
+
+def _check_one_size(spec, pools):
+    first, *others = ((name, pool[0].shape[1:3]) for name, pool in pools.items())
+    for name, sides in others:
+        if sides != first[1]:
+            raise ValueError(
+                f"All images of {spec.name} must have the same size, unless they are resized: those of {first[0]} have "
+                f"{first[1][0]}x{first[1][1]} pixels, those of {name} {sides[0]}x{sides[1]} (height x width). Give an image "
+                "size, or crop or resize them."
+            )
 
 
 def _read(spec, path):
@@ -150,7 +183,7 @@ def _read_once(path, prepare, version):
 
 
 def _pair(spec, stored, names):
-    """Images and labels under the first of `names` that is there."""
+    """Images, labels and places of the images, under the first of `names` that is there."""
     found = next((pair for pair in names if pair[0] in stored), None)
     if found is None:
         return None
@@ -163,11 +196,11 @@ def _pair(spec, stored, names):
             f"{list(images.shape)}: convert it, for instance with np.round(255 * x).astype(np.uint8) or np.moveaxis(x, 1, -1)."
         )
     if labels is None:
-        return images, None
+        return images, None, range(len(images))
     in_range = np.issubdtype(labels.dtype, np.integer) and labels.size and 0 <= labels.min() <= labels.max() < 2**31
     if labels.size != len(images) or not in_range:
         raise ValueError(
             f"{found[1]} of {spec.name} must be {len(images)} integers from 0 to 2^31 - 1, one per image, got {labels.dtype} "
             f"{list(labels.shape)}."
         )
-    return images, labels.reshape(-1).astype(np.int32)
+    return images, labels.reshape(-1).astype(np.int32), range(len(images))

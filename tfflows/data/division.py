@@ -47,6 +47,24 @@ def divide(names: Sequence[str], test_share: float) -> tuple[np.ndarray, np.ndar
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
+def hash_order(names: Sequence[str]) -> np.ndarray:
+    """Positions of images in the order of the hashes of their names.
+
+    Any stretch of it is a fair choice, whatever the order of the images is, such as by class. Images that are added later change
+    nothing about the order of the others.
+
+    Args:
+      names: Names of the images.
+
+    Example:
+      >>> from tfflows.data.division import hash_order
+      >>> names = [f"cats/{number}.png" for number in range(50)] + [f"dogs/{number}.png" for number in range(50)]
+      >>> [names[position] for position in hash_order(names)[:4]]
+      ['cats/1.png', 'dogs/9.png', 'dogs/6.png', 'cats/19.png']
+    """
+    return np.argsort([_place(name) for name in names], kind="stable")
+
+
 def pool_of(split: str, pools: Mapping[str, object]) -> str:
     """Where a split's images are stored: 'train', 'test' or 'val'.
 
@@ -69,7 +87,7 @@ def pool_of(split: str, pools: Mapping[str, object]) -> str:
 def cut(
     name: str, split: str, pools: Mapping[str, object], count: int, *, holdout: int | None, max_images: int | None
 ) -> tuple[int, int]:
-    """The stretch of its pool that a split takes.
+    """The stretch of its pool that a split takes, of its images in whatever order they are given.
 
     Args:
       name: Name of the data set.

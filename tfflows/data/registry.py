@@ -4,7 +4,9 @@ A data set that differs in any pixel from a published one has a name of its own.
 """
 
 import dataclasses
+import difflib
 import importlib
+import numbers
 import os
 from collections.abc import Mapping
 
@@ -301,14 +303,34 @@ def dataset_spec(name: str) -> DatasetSpec:
       >>> print(cifar10.image_shape, cifar10.num_images["train"])
       (32, 32, 3) 50000
     """
+    if not isinstance(name, str):
+        raise ValueError(f"The name of a data set must be text, such as '{FOLDER_PREFIX}{name}', got {name!r}.")
     if is_own(name):
         return own_spec(name)
     if name not in DATASETS:
         raise ValueError(
-            f"Unknown data set {name!r}.{did_you_mean(name, DATASETS)} The valid ones are {', '.join(DATASETS)}, "
+            f"Unknown data set {name!r}.{_meant(name)} The valid ones are {', '.join(DATASETS)}, "
             f"{FOLDER_PREFIX}DIRECTORY, {TFDS_PREFIX}NAME[:CONFIG], {NPZ_PREFIX}FILE."
         )
     return DATASETS[name]
+
+
+def _meant(name):
+    """What an unknown name may have meant: another name, a mistyped prefix, or a path without one."""
+    prefix, colon, origin = name.partition(":")
+    if colon:
+        near = {known.removesuffix(":"): known for known in OWN_PREFIXES} | {
+            "npy": NPZ_PREFIX,
+            "directory": FOLDER_PREFIX,
+        }
+        found = difflib.get_close_matches(prefix.lower(), near, n=1)
+        return f" Did you mean {near[found[0]] + origin!r}?" if found else ""
+    path = os.path.expanduser(name)
+    if os.path.isdir(path):
+        return f" Did you mean {FOLDER_PREFIX + name!r}?"
+    if os.path.isfile(path) and path.endswith((".npz", ".npy")):
+        return f" Did you mean {NPZ_PREFIX + name!r}?"
+    return did_you_mean(name, DATASETS)
 
 
 def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
@@ -359,22 +381,31 @@ class OwnImages:
       resize: How, one of `tfflows.choices.RESIZES`.
       test_share: Expected share of test images, where there is no test split.
       strict: Whether to refuse what cannot be used, rather than to leave it out.
+      in_order: Whether the first images are chosen where not all are asked for, and the last ones held out, in the order of paths
+        and places; otherwise a hash of these chooses.
     """
 
     image_size: int | None = None
     resize: str = "none"
     test_share: float = 0.1
     strict: bool = False
+    in_order: bool = False
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(
                 f"resize must be one of {', '.join(RESIZES)}, got {self.resize!r}.{did_you_mean(self.resize, RESIZES)}"
             )
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"image_size must be at least 1, got {self.image_size}.")
-        if not 0 < self.test_share < 1:
-            raise ValueError(f"test_share must lie between 0 and 1, got {self.test_share}.")
+        _check_whole("image_size", self.image_size, 1)
+        if not isinstance(self.test_share, numbers.Real) or not 0 < self.test_share < 1:
+            raise ValueError(f"test_share must be a number between 0 and 1, got {self.test_share!r}.")
+
+
+def _check_whole(name, value, least):
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
 def load_dataset(
@@ -388,6 +419,7 @@ def load_dataset(
     resize: str = "crop",
     test_share: float = 0.1,
     strict: bool = False,
+    in_order: bool = False,
 ) -> ImageSource:
     """Opens one split of a data set, prepared as its paper prepares it. Never downloads anything.
 
@@ -399,14 +431,17 @@ def load_dataset(
         Embedded sets need none.
       image_size: Side in pixels; only sizes that the set's own recipe delivers. Images that no paper prepares are brought to any
         size, and without it stay as they are.
-      max_images: Take only the first `max_images` images of the split. The count is then not checked against the published one.
+      max_images: Take only so many images of the split: the first ones, or in a folder or file of own images those that a hash of
+        their paths chooses. The count is then not checked against the published one.
       attributes_file: CelebA's list_attr_celeba.txt, for `celeba_hq` only; image_list.txt (CelebA-HQ's index map) must lie beside
         it.
-      holdout: Number of training images, the last ones, that 'train' leaves out and 'holdout' gives. Where there are validation
-        images beside the test images, 'holdout' gives the first ones of these instead.
+      holdout: Number of training images that 'train' leaves out and 'holdout' gives: the last ones, or in a folder or file of own
+        images those that a hash of their paths chooses. Where there are validation images beside the test images, 'holdout' gives
+        so many of these instead.
       resize: How images that no paper prepares are brought to `image_size`, see `tfflows.data.preprocessing.resize`.
       test_share: Share of the images that becomes the test split of images that no paper prepares and that come without one.
       strict: Whether to refuse a folder in which an image cannot be used, rather than to leave it out.
+      in_order: Whether `max_images` and `holdout` take the first and the last of own images too, in the order of their paths.
 
     Returns:
       An `ImageSource`: in memory if the split decodes to at most 1 GiB, otherwise read on demand.
@@ -428,11 +463,9 @@ def load_dataset(
         raise ValueError(f"Unknown split {split!r} of {name!r}; the valid ones are {', '.join(SPLITS)}.")
     if split == "holdout" and not holdout:
         raise ValueError("The split 'holdout' needs holdout=N, the number of training images to set aside.")
-    if holdout is not None and holdout < 0:
-        raise ValueError(f"holdout must not be negative, got {holdout}.")
-    if max_images is not None and max_images < 1:
-        raise ValueError(f"max_images must be at least 1, got {max_images}.")
-    own = OwnImages(image_size, "none" if image_size is None else resize, test_share, strict)
+    _check_whole("holdout", holdout, 0)
+    _check_whole("max_images", max_images, 1)
+    own = OwnImages(image_size, "none" if image_size is None else resize, test_share, strict, in_order)
     if not is_own(name):
         image_size = _check_image_size(spec, image_size)
     if attributes_file is not None and name != "celeba_hq":

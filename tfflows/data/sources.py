@@ -34,6 +34,8 @@ class ImageSource:
       attribute_names: Names of the columns of `attributes`.
       skipped: What was left out and why, such as `a.png (cannot be read as an image: ...)`.
       notes: What was done to the images beyond decoding, each in a few words.
+      files: Paths of the images within their folder, in the order of the split; empty if they are no files of their own.
+      digest: Hash of all images; empty if it is not known.
     """
 
     name: str
@@ -47,6 +49,8 @@ class ImageSource:
     attribute_names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    digest: str = ""
 
     def __post_init__(self):
         if self.num_images < 1:
@@ -66,7 +70,8 @@ class ImageSource:
           >>> array_source(np.zeros([3, 4, 6, 1], np.uint8), name="mine").report()
           'mine, train: 3 images of 4x6x1'
         """
-        parts = [f"{self.name}, {self.split}: {self.num_images:,} images of {'x'.join(map(str, self.image_shape))}"]
+        count = f"{self.num_images:,} image{'s' if self.num_images > 1 else ''}"
+        parts = [f"{self.name}, {self.split}: {count} of {'x'.join(map(str, self.image_shape))}"]
         if self.skipped:
             more = f" and {len(self.skipped) - _NAMED:,} more" if len(self.skipped) > _NAMED else ""
             parts.append(f"{len(self.skipped):,} skipped: {', '.join(self.skipped[:_NAMED])}{more}")

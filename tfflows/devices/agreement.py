@@ -122,7 +122,9 @@ def settings_of_variables(variables: Mapping[str, tf.Variable]) -> dict[str, str
 
 
 def source_fingerprint(source: ImageSource) -> str:
-    """Hash of the form and the images of a split: all of them in memory, the first ones elsewhere. Computed once a source.
+    """Hash of the form and the images of a split: all of them in memory and in folders, the first ones elsewhere.
+
+    It is computed once a source.
 
     Example:
       >>> import numpy as np
@@ -139,8 +141,11 @@ def source_fingerprint(source: ImageSource) -> str:
 
 def _compute_fingerprint(source):
     digest = hashlib.sha256(f"{source.split} {source.num_images} {source.image_shape} {source.num_classes}".encode())
-    if isinstance(source, ArraySource):
-        digest.update(np.ascontiguousarray(source.images).tobytes() + source.labels.tobytes())
+    if source.digest:
+        digest.update(source.digest.encode() + source.labels.tobytes())
+    elif isinstance(source, ArraySource):
+        digest.update(np.ascontiguousarray(source.images))
+        digest.update(source.labels.tobytes())
     else:
         batches = evaluation_batches(source, global_batch_size=min(_FINGERPRINT_IMAGES, source.num_images))
         first = next(iter(batches))

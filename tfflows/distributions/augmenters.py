@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows import networks
 from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv, Squeeze, Unsqueeze
 from tfflows.choices import AUGMENTERS
 from tfflows.distributions.conditional_noise import ConditionalNoise, log_standard_normal, noise_beside
 from tfflows.math.random import RowKeys, derive_seed, fold_in
-from tfflows.networks import CouplingNetwork, EluCouplingNetwork, ResidualContextNetwork
 from tfflows.networks.layers import call_layer, initialize_layer
 from tfflows.tracing.finite import check_finite
 from tfflows.tracing.variables import CopiedWithoutLayers, variables_of_layers
@@ -184,7 +184,7 @@ class FlowAugmenter(ConditionalNoise):
       True
 
     References:
-      Chen et al. 2020, section 4, https://arxiv.org/abs/2002.09741.
+      Chen et al. 2020, section 3, https://arxiv.org/abs/2002.09741.
     """
 
     stream = STREAM
@@ -253,10 +253,10 @@ def make_augmenter(
     if kind == "normal":
         return NormalAugmenter(num_channels)
     if kind == "gaussian":
-        network = CouplingNetwork(width, 2 * num_channels, seed=seed, dtype=dtype)
+        network = networks.CouplingNetwork(width, 2 * num_channels, seed=seed, dtype=dtype)
         network.build([None, *image_shape])
         return GaussianAugmenter(network, num_channels)
-    context = ResidualContextNetwork(
+    context = networks.ResidualContextNetwork(
         (width, width), _CONTEXT_FILTERS, input_scale=2.0, seed=derive_seed(seed, "context"), dtype=dtype
     )
     context.build([None, *image_shape])
@@ -266,7 +266,9 @@ def make_augmenter(
 
 
 def _step(channels, width, seed, dtype):
-    network = EluCouplingNetwork(width, channels, 4 * _CONTEXT_FILTERS, seed=derive_seed(seed, "coupling"), dtype=dtype)
+    network = networks.EluCouplingNetwork(
+        width, channels, 4 * _CONTEXT_FILTERS, seed=derive_seed(seed, "coupling"), dtype=dtype
+    )
     network.build([None, None, None, channels // 2])
     coupling = AffineCoupling(network, parameter_order="contiguous", conditional=True)
     return Chain([ActNorm([channels]), InvertibleConv(channels, derive_seed(seed, "mixing")), coupling], name="step")

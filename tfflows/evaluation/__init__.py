@@ -33,7 +33,12 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.evaluation.jacobians import estimated_log_abs_det, log_abs_det
     from tfflows.evaluation.latent_use import describe_terms, measure_terms
     from tfflows.evaluation.latents import LatentCodec, is_conditional, num_classes_of
-    from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
+    from tfflows.evaluation.log_weights import (
+        LogWeights,
+        load_log_weights,
+        read_log_weights_description,
+        save_log_weights,
+    )
     from tfflows.evaluation.manipulation import manipulate, write_manipulation
     from tfflows.evaluation.reconstructions import write_reconstructions
     from tfflows.evaluation.sample_distance import frechet_distance
@@ -77,7 +82,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "jacobians": ["estimated_log_abs_det", "log_abs_det"],
         "latent_use": ["describe_terms", "measure_terms"],
         "latents": ["LatentCodec", "is_conditional", "num_classes_of"],
-        "log_weights": ["LogWeights", "load_log_weights", "save_log_weights"],
+        "log_weights": ["LogWeights", "load_log_weights", "read_log_weights_description", "save_log_weights"],
         "manipulation": ["manipulate", "write_manipulation"],
         "reconstructions": ["write_reconstructions"],
         "sample_distance": ["frechet_distance"],

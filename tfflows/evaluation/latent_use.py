@@ -37,6 +37,8 @@ def measure_terms(model: ImageModel) -> Callable[[tf.Tensor, tf.Tensor, RowKeys]
 def describe_terms(values: np.ndarray) -> dict[str, dict[str, float]]:
     """`{quantity: {"value": ..., "standard_error": ...}}` of values `[num_images, 4]`: means over the images.
 
+    The standard error of a single image is 0, as that of its bits/dim.
+
     Example:
       >>> import numpy as np
       >>> from tfflows.evaluation.latent_use import describe_terms
@@ -44,7 +46,8 @@ def describe_terms(values: np.ndarray) -> dict[str, dict[str, float]]:
       >>> described["kl_nats"]
       {'value': 2.0, 'standard_error': 1.0}
     """
-    errors = np.std(values, axis=0, ddof=1) / np.sqrt(len(values))
+    count = len(values)
+    errors = np.std(values, axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.zeros(values.shape[1])
     return {
         name: {"value": float(mean), "standard_error": float(error)}
         for name, mean, error in zip(QUANTITIES, np.mean(values, axis=0), errors, strict=True)

@@ -9,7 +9,7 @@ from absl import logging
 
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
-from tfflows.networks import PixelCNN, TopPrior
+from tfflows.networks.layers import TakesLabels
 from tfflows.tracing.finite import naming_singular
 from tfflows.tracing.variables import own_children, walk
 
@@ -23,12 +23,12 @@ def is_conditional(model: ImageModel) -> bool:
 
 
 def num_classes_of(model: ImageModel) -> int:
-    """The number of classes that a model was built for; 0 if it has neither a prior nor a `PixelCNN` that takes labels."""
+    """The number of classes that a model was built for; 0 if none of its networks takes labels."""
     found = []
 
     def visit(value, path, place, number):
         del path, place, number
-        if isinstance(value, TopPrior | PixelCNN):
+        if isinstance(value, TakesLabels):
             found.append(value.num_classes)
         return True
 

@@ -113,6 +113,15 @@ def save_log_weights(path: str | os.PathLike, sums: LogWeights, description: Map
     atomic_write(path, content.getvalue())
 
 
+def read_log_weights_description(path: str | os.PathLike) -> dict[str, Any]:
+    """The description with which `save_log_weights` wrote a file; empty if there is none that can be read."""
+    try:
+        with np.load(pathlib.Path(path), allow_pickle=False) as file:
+            return dict(json.loads(str(file["description"])))
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return {}
+
+
 def load_log_weights(path: str | os.PathLike, description: Mapping[str, Any]) -> LogWeights:
     """Reads what `save_log_weights` wrote with the same description.
 

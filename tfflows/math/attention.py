@@ -27,7 +27,7 @@ def self_attention(x: tf.Tensor, num_heads: int) -> tf.Tensor:
       [3.0, 3.0, 3.0, 3.0]
 
     References:
-      Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Ho et al. 2019, section 3.4, https://arxiv.org/abs/1902.00275.
+      Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Ho et al. 2019, section 3.2.2, https://arxiv.org/abs/1902.00275.
     """
     batch, height, width, channels = sizes_of(x)
     head_size = channels // 3 // num_heads

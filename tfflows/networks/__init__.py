@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.networks.layers import (
         DataDependentConv2D,
         MaskedConv2D,
+        TakesLabels,
         WeightNormConv2D,
         WeightNormConv2DTranspose,
         WeightNormLayer,
@@ -86,6 +87,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "layers": [
             "DataDependentConv2D",
             "MaskedConv2D",
+            "TakesLabels",
             "WeightNormConv2D",
             "WeightNormConv2DTranspose",
             "WeightNormLayer",

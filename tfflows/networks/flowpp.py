@@ -65,7 +65,7 @@ class GatedConvolution(_GatedBlock):
       810
 
     References:
-      Ho et al. 2019, section 3.4 ("Conv"), https://arxiv.org/abs/1902.00275; van den Oord et al. 2016,
+      Ho et al. 2019, section 3.2.2 ("Conv"), https://arxiv.org/abs/1902.00275; van den Oord et al. 2016,
       https://arxiv.org/abs/1601.06759; released code (aravindsrinivas/flowpp).
     """
 
@@ -158,7 +158,7 @@ class GatedAttention(_PositionalBlock):
       TensorShape([2, 4, 4, 8])
 
     References:
-      Ho et al. 2019, section 3.4 ("Attn"), https://arxiv.org/abs/1902.00275; released code (aravindsrinivas/flowpp).
+      Ho et al. 2019, section 3.2.2 ("Attn"), https://arxiv.org/abs/1902.00275; released code (aravindsrinivas/flowpp).
     """
 
     def __init__(
@@ -333,7 +333,7 @@ class GatedConditioner(_GatedNetwork):
       (TensorShape([4, 4, 4, 6]), 0.1)
 
     References:
-      Ho et al. 2019, section 3.4, https://arxiv.org/abs/1902.00275; details from the released code (aravindsrinivas/flowpp).
+      Ho et al. 2019, section 3.2.2, https://arxiv.org/abs/1902.00275; details from the released code (aravindsrinivas/flowpp).
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfflows.math import actnorm
 from tfflows.math.convolution import border_convolution, conv2d, convolution_with_border, deinterleave
 from tfflows.math.random import derive_seed
+from tfflows.networks.layers import TakesLabels
 from tfflows.tracing.variables import check_built
 
 PADDINGS = ("border", "zeros")
@@ -339,7 +340,7 @@ class CouplingNetwork(keras.layers.Layer):
         return self.last.compute_output_shape(input_shape)
 
 
-class TopPrior(keras.layers.Layer):
+class TopPrior(TakesLabels, keras.layers.Layer):
     """Parameters of the top latent's prior: means in the first n channels, log-scales in the last n; zero at init.
 
     The sum of two terms: with `learn` a zero convolution of a zero image, of which only border channel, bias and gain act; with

@@ -22,6 +22,23 @@ _VARIANCE_EPSILON = 1e-8
 _NORM_EPSILON = 1e-12
 
 
+class TakesLabels:
+    """Mixin of layers that can be given integer labels `[B]`.
+
+    Attributes:
+      num_classes: Number of classes; 0 for a layer that takes no labels.
+
+    Example:
+      >>> from tfflows.networks import TopPrior
+      >>> from tfflows.networks.layers import TakesLabels
+      >>> prior = TopPrior([4, 4, 6], num_classes=10)
+      >>> isinstance(prior, TakesLabels), prior.num_classes
+      (True, 10)
+    """
+
+    num_classes: int = 0
+
+
 class WeightNormLayer(keras.layers.Layer):
     """Base class of convolutions with weight norm, `conv(x, g v / ||v||) + bias`.
 

@@ -15,8 +15,9 @@ TEST_POINTS = 1_000  # section 5
 IMPORTANCE_SAMPLES = 100  # section 5
 LEARNING_RATE = 1e-3  # not printed, nor is its decay: deviation 4 of the README
 NORMAL = "normal"  # in the name of a cell whose q(z|x) is N(0, I)
+GAUSSIAN_STEP = "gaussian_step"  # in the name of a cell whose Gaussian q(z|x) is one of the L steps
 
-_NAME = re.compile(rf"(?P<steps>\d+)x(?P<dimensions>\d+)(?P<normal>-{NORMAL})?", re.ASCII)
+_NAME = re.compile(rf"(?P<steps>\d+)x(?P<dimensions>\d+)(-(?P<variant>{NORMAL}|{GAUSSIAN_STEP}))?", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Cell:
       steps: Total number of Glow steps, L; at most 20 in the paper.
       dimensions: Number of dimensions of x and z together, D; 2 is Glow, more is VFlow.
       normal_posterior: Whether q(z|x) is N(0, I) and only p(x, z) is trained (remark 2).
+      counts_gaussian: Whether the Gaussian q(z|x) of a cell with one dimension of z is one of its L steps (figure 4).
     """
 
     steps: int
     dimensions: int
     normal_posterior: bool = False
+    counts_gaussian: bool = False
 
     def __post_init__(self) -> None:
         if self.dimensions < DATA_DIMENSIONS:
@@ -40,7 +43,11 @@ class Cell:
             raise ValueError(
                 f"A cell of {self.dimensions} dimensions has no z; q(z|x) = N(0, I) needs more dimensions."
             )
-        least = 2 if self.has_glow_posterior else 1
+        if self.counts_gaussian and not self.has_gaussian_posterior:
+            raise ValueError(
+                f"A Gaussian q(z|x) needs 3 dimensions and no q(z|x) = N(0, I); this cell has {self.dimensions}."
+            )
+        least = 1 + self.posterior_steps
         if self.steps < least:
             raise ValueError(f"A cell of {self.dimensions} dimensions needs at least {least} steps, got {self.steps}.")
 
@@ -51,8 +58,8 @@ class Cell:
 
     @property
     def variant(self) -> str:
-        """Variant of the cell: `normal`, or empty for the paper's cells."""
-        return NORMAL if self.normal_posterior else ""
+        """Variant of the cell: `normal`, `gaussian_step`, or empty."""
+        return NORMAL if self.normal_posterior else GAUSSIAN_STEP if self.counts_gaussian else ""
 
     @property
     def model(self) -> str:
@@ -76,13 +83,13 @@ class Cell:
 
     @property
     def prior_steps(self) -> int:
-        """Number of steps of p, L_p. A Glow step in q counts as one of the L steps; a Gaussian or N(0, I) does not."""
-        return self.steps - self.has_glow_posterior
+        """Number of steps of p, L_p: L without those of q."""
+        return self.steps - self.posterior_steps
 
     @property
     def posterior_steps(self) -> int:
-        """Number of steps of q, L_q."""
-        return int(self.has_glow_posterior)
+        """Number of the L steps that are in q, L_q. A Gaussian is one only if it counts as one; N(0, I) is none."""
+        return int(self.has_glow_posterior or self.counts_gaussian)
 
 
 # Cells with printed numbers come first, then shallow ones, so that an interrupted study has as many cells as possible.
@@ -92,12 +99,12 @@ GRID = PAPER_CELLS + tuple(
 )
 # For remark 2: compared with Glow of the same number of steps, and with VFlow with a trained q.
 NORMAL_CELLS = (Cell(3, 4, normal_posterior=True), Cell(3, 10, normal_posterior=True))
-# Figure 4 alone.
-VISUALIZED_CELLS = (Cell(2, 2), Cell(2, 3))
+# Figure 4 alone, whose VFlow has one step in p and one in q; then ours, with two steps in p.
+VISUALIZED_CELLS = (Cell(2, 2), Cell(2, 3, counts_gaussian=True), Cell(2, 3))
 
 
 def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
-    """Parses names of cells `STEPSxDIMENSIONS`, such as `3x10`, or `3x10-normal` for q = N(0, I).
+    """Parses names of cells `STEPSxDIMENSIONS`, such as `3x10`, `3x10-normal` for q = N(0, I), or `2x3-gaussian_step`.
 
     Args:
       names: Names of cells; `all` stands for the grid and the cells of figure 4 and remark 2.
@@ -113,5 +120,6 @@ def parse_cells(names: Sequence[str]) -> tuple[Cell, ...]:
         found = _NAME.fullmatch(name)
         if found is None:
             raise ValueError(f"A cell must be STEPSxDIMENSIONS, such as 3x10 or 3x10-{NORMAL}, or all; got {name!r}.")
-        cells.append(Cell(int(found["steps"]), int(found["dimensions"]), normal_posterior=bool(found["normal"])))
+        normal, counted = (found["variant"] == variant for variant in (NORMAL, GAUSSIAN_STEP))
+        cells.append(Cell(int(found["steps"]), int(found["dimensions"]), normal, counted))
     return tuple(dict.fromkeys(cells))

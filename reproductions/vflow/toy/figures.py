@@ -130,7 +130,8 @@ def plot_transformations(models: Mapping[Cell, FlowParameters], path: str | os.P
             projection = "3d" if len(state) == 3 else None
             axis = figure.add_subplot(len(rows), columns, row * columns + column + 1, projection=projection)
             axis.scatter(*state, c=colours, cmap="tab20", s=2)
-            axis.set_title(f"{cell.model}, D = {cell.dimensions}: {_space(column, len(states))}")
+            steps = f"{cell.prior_steps} step{'s' if cell.prior_steps > 1 else ''} in p"
+            axis.set_title(f"{cell.model}, D = {cell.dimensions}, {steps}: {_space(column, len(states))}", fontsize=9)
             if projection is None:
                 axis.set_aspect("equal")
     return save_figure(figure, path)

@@ -13,11 +13,18 @@ from reproductions.reporting.markdown import lines_table, page
 from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.reporting.provenance import short_commit
 from reproductions.reporting.records import OBTAINED_DIRECTORY
+from reproductions.vflow.toy.cells import GAUSSIAN_STEP, NORMAL
 from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord, load_log_likelihoods
 
 PICTURES_DIRECTORY = "pictures"
 LOG_LIKELIHOOD = "log_likelihood_nats"
 STANDARD_DEVIATION = "log_likelihood_nats_std"
+# What a variant is, where it has a name.
+_VARIANTS = {
+    NORMAL: "q(z|x) is N(0, I), and only p(x, z) is trained (remark 2).",
+    GAUSSIAN_STEP: "The VFlow of figure 4 as its text has it: the Gaussian q(z|x) is one of the steps. In the table above, the "
+    "q(z|x) of 3 dimensions is a Gaussian in addition to the steps, which are all in p(x, z) (ours).",
+}
 # The highest possible mean log-likelihood of a model, in nats: minus the entropy of the data.
 OPTIMA = {"checkerboard": ("-ln 32", "-3.4657")}
 
@@ -81,7 +88,8 @@ def log_likelihoods_page(
         same = [record for record in records if (record.iterations, len(record.seeds)) == (iterations, seeds)]
         sections.append((f"{iterations:,} iterations, {seeds} seed{'s' if seeds > 1 else ''}", _grid(same)))
         for variant in sorted({record.variant for record in same} - {""}):
-            sections.append((f"Variant: {variant}", _grid(same, variant)))
+            about = f"{_VARIANTS[variant]}\n\n" if variant in _VARIANTS else ""
+            sections.append((f"Variant: {variant}", about + _grid(same, variant)))
         sections.append(("Each model", _models(same, expected, dataset)))
     if figures:
         sections.append(("Figures", "\n\n".join(f"![{name}]({name})" for name in figures)))
@@ -141,7 +149,6 @@ def _models(records, expected, dataset):
                 "Difference": "" if mean is None else f"{record.mean - float(mean):+.3f}",
                 "Evidence lower bound": f"{sum(record.elbos) / len(record.elbos):.3f}",
                 "Importance samples": record.importance_samples,
-                "Minutes": f"{record.seconds / 60:.1f}",
                 "Commit": short_commit(record.commit),
             }
         )

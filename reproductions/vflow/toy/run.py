@@ -26,7 +26,10 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_enum("dataset", DATASET, [DATASET], "Data set.", flag_values=values)
     flags.DEFINE_enum("mode", "train", ["train", "figures"], "What to do.", flag_values=values)
     flags.DEFINE_list(
-        "cells", ["all"], "Cells STEPSxDIMENSIONS to run, such as 3x10,3x2,3x10-normal, or all.", flag_values=values
+        "cells",
+        ["all"],
+        "Cells STEPSxDIMENSIONS to run, such as 3x10,3x2,3x10-normal,2x3-gaussian_step, or all.",
+        flag_values=values,
     )
     flags.DEFINE_integer("iterations", ITERATIONS, "Training iterations per cell.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("seeds", NUM_SEEDS, "Number of seeds: 0, 1, ...", lower_bound=1, flag_values=values)

@@ -1,28 +1,43 @@
-"""The claims study: its arms keep the protocol, and verdicts follow from what runs left."""
+"""The claims study: arms of the first one keep their protocol, and verdicts of both follow from what runs left."""
 
 import dataclasses
+import graphlib
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.claims import agave, flowpp, glow, macow, per_image, vflow
-from reproductions.claims.arms import ARMS, VFLOW_TABLE_2
-from reproductions.claims.comparisons import GapComparison, TermComparison
-from reproductions.claims.judge import judge, judge_seeds, load_arm, main, mean_difference, min_difference
-from reproductions.claims.run import workdir_of
-from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
+from reproductions.claims import first_study, glow, measured, per_image, study
+from reproductions.claims.arms import ArmRun
+from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED
+from reproductions.claims.first_study import ARMS, VFLOW_TABLE_2
+from reproductions.claims.judge import (
+    FIRST_PROTOCOL,
+    PAPERS,
+    PROTOCOL,
+    differing_recipe,
+    judge_all,
+    judge_paper,
+    main,
+    second_study,
+    write_all,
+)
+from reproductions.claims.outcomes import GRADIENT_NORMS, RECORDS
+from reproductions.claims.quantities import ALL_STAGES, BITS_PER_DIM, SPEED
 from reproductions.glow import model
 from reproductions.glow.experiments import EXPERIMENTS
-from reproductions.reporting.claims import write_claim
+from reproductions.reporting.claims import NOT_COMPARABLE, NOT_RUN, load_claims
 from reproductions.reporting.records import Record, write_record
-from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
+from reproductions.reporting.rule import HELD, REVERSED, UNDECIDED
 from reproductions.vflow import counts as vflow_counts
 from reproductions.vflow.experiments import EXPERIMENTS as VFLOW_EXPERIMENTS
 from tfflows.tracing.variables import count_parameters
 
 # VFlow's study has one more, with a flow of its own.
 GLOW_ARMS = sorted({arm.experiment for arm in ARMS if arm.paper == "glow"} - {"claims_augmented"})
+OTHER_PROTOCOLS = (measured.TIMES, measured.COUNTS, measured.TOY)
+COMPARISONS = [comparison for paper in PAPERS.values() for comparison in paper.COMPARISONS]
 
 
 @pytest.mark.parametrize("name", GLOW_ARMS)
@@ -54,102 +69,6 @@ def test_each_arm_runs_with_three_seeds():
         assert [arm.seed for arm in ARMS if arm.experiment == name] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("differences", "verdict"),
-    [
-        ([0.1, 0.11, 0.09], HELD),
-        ([-0.1, -0.11, -0.09], REVERSED),
-        ([0.1, 0.11, -0.01], UNDECIDED),
-        ([0.001, 0.2, 0.01], UNDECIDED),
-    ],
-)
-def test_verdict_over_seeds(differences, verdict):
-    mean, error, found = judge_seeds(differences)
-    assert found == verdict
-    np.testing.assert_allclose(mean, np.mean(differences))
-    np.testing.assert_allclose(error, np.std(differences, ddof=1) / np.sqrt(3))
-
-
-def _leave_run(arm, results, bits, curve, terms=None):
-    record = Record(
-        paper=arm.paper,
-        experiment=arm.experiment,
-        dataset="cifar10_16",
-        split="test",
-        metric="bits_per_dim",
-        value=float(np.mean(bits)),
-        standard_error=0.01,
-        num_images=len(bits),
-        steps=3000,
-        batch_size=32,
-        scale="claims",
-        seed=arm.seed,
-        select="last",
-        parameters=1,
-        hardware={},
-        hours=0.1,
-        versions={},
-        commit=None,
-        command="run",
-        overrides={},
-        date="2020-01-01T00:00:00+00:00",
-        curve=curve,
-        seconds_per_step=0.1,
-        terms=terms,
-    )
-    write_record(record, results / "obtained")
-    np.save(results / "run.npy", bits)
-    per_image.keep(arm, results / "run.npy", results)
-
-
-def _keep_values(arm, workdir, results):
-    per_image.keep(arm, workdir / PER_IMAGE_FILE, results)
-    if (workdir / TRAIN_PER_IMAGE_FILE).exists():
-        per_image.keep(arm, workdir / TRAIN_PER_IMAGE_FILE, results, per_image.TRAIN)
-
-
-def test_verdicts_follow_from_the_runs(tmp_path):
-    levels = dict(zip(GLOW_ARMS, np.linspace(5.0, 5.5, len(GLOW_ARMS)), strict=True))
-    noise = np.random.default_rng(0).normal(size=[200])
-    for arm in [arm for arm in ARMS if arm.paper == "glow" and arm.experiment in GLOW_ARMS]:
-        level = levels[arm.experiment]
-        _leave_run(arm, tmp_path, level + 0.01 * noise + 0.001 * arm.seed, ((500, level + 1), (3000, level)))
-    for comparison in glow.COMPARISONS:
-        claim = judge(comparison, glow.PROTOCOL, tmp_path)
-        expected = levels[comparison.higher] - levels[comparison.lower]
-        np.testing.assert_allclose(claim.difference, expected, atol=1e-6)
-        assert claim.verdict == (HELD if expected > 0 else REVERSED)
-        assert write_claim(claim, tmp_path / "claims").exists()
-
-
-def test_a_missing_run_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"claims_reverse_affine has no record of seeds \[0, 1, 2\]"):
-        load_arm("glow", "claims_reverse_affine", tmp_path)
-
-
-@dataclasses.dataclass
-class CurveOnly:
-    curve: tuple
-    experiment: str = "an arm"
-
-
-def test_along_the_curve_the_mean_and_the_least_difference_count():
-    slow, fast = CurveOnly(((1, 6.0), (2, 4.25))), CurveOnly(((1, 5.0), (2, 4.0)))
-    assert mean_difference(slow, fast) == 0.625
-    assert (min_difference(slow, fast), min_difference(fast, slow)) == (0.25, -1.0)
-    crossing = CurveOnly(((1, 4.5), (2, 4.5)))
-    assert min_difference(slow, crossing) < 0 < mean_difference(slow, crossing)
-    with pytest.raises(ValueError, match="evaluated at different steps"):
-        min_difference(slow, CurveOnly(((1, 5.0),)))
-
-
-def test_names_are_unique():
-    comparisons = [*glow.COMPARISONS, *glow.COSTS, *flowpp.COMPARISONS, *macow.COMPARISONS, *vflow.COMPARISONS]
-    comparisons += agave.COMPARISONS
-    names = [(item.paper, item.name) for item in comparisons]
-    assert len(set(names)) == len(names)
-
-
 FLOWPP_QUEUE = [(arm.experiment, arm.seed) for arm in ARMS if arm.paper == "flowpp"]
 
 
@@ -172,80 +91,6 @@ def test_the_queue_of_macow_holds_whole_comparisons_wherever_it_is_cut_between_s
     assert [(f"claims_{name}", seed) for arms in studies for seed in (0, 1) for name in arms] == MACOW_QUEUE
 
 
-@pytest.mark.parametrize("as_claimed", [True, False])
-def test_verdicts_of_macow_follow_from_the_runs_of_three_papers(tmp_path, as_claimed):
-    """Better to worse as table 1 has them; every comparison of both variants is judged, and by the right sides."""
-    order = ("full_proportioned", "var", "fine_grained", "uniform_dequantization", "org", "invertible_affine")
-    levels = {name: 5.0 + 0.1 * rank * (1 if as_claimed else -1) for rank, name in enumerate(order)}
-    noise = 0.01 * np.random.default_rng(0).normal(size=[200])
-    for arm in ARMS:
-        name = arm.experiment.removeprefix("claims_").removesuffix("_release").removesuffix("_5bit")
-        if name in levels:
-            level = levels[name] + 0.001 * arm.seed
-            _leave_run(arm, tmp_path, level + noise, ((500, level + 1), (3000, level)))
-    for comparison in macow.COMPARISONS:
-        claim = judge(comparison, macow.PROTOCOL, tmp_path)
-        assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
-        assert (claim.paper, [arm["seeds"] for arm in claim.arms]) == ("macow", [[0, 1], [0, 1]])
-
-
-@pytest.mark.parametrize("as_claimed", [True, False])
-def test_verdicts_of_vflow_follow_from_the_runs_of_four_papers(tmp_path, as_claimed):
-    """Better to worse as the paper has them; each comparison is judged, and by the right sides."""
-    order = ("6_channels", "6_channels_narrow", "6_channels_normal", "4_channels", "3_channels", "full_proportioned")
-    order += (
-        "augmented",
-        "invertible_affine",
-        "two_levels_augmented",
-        "two_levels",
-        "gap_6_channels",
-        "gap_3_channels",
-    )
-    levels = {f"claims_{name}": 5.0 + 0.1 * rank * (1 if as_claimed else -1) for rank, name in enumerate(order)}
-    noise = 0.01 * np.random.default_rng(0).normal(size=[200])
-    for arm in [arm for arm in ARMS if arm.experiment in levels]:
-        level = levels[arm.experiment] + 0.001 * arm.seed
-        _leave_run(arm, tmp_path, level + noise, ((500, level + 1), (3000, level)))
-        workdir = workdir_of(arm, tmp_path / "workdirs")
-        workdir.mkdir(parents=True)
-        np.save(workdir / PER_IMAGE_FILE, level + noise)
-        np.save(workdir / TRAIN_PER_IMAGE_FILE, 4.0 + noise[:50])
-        _keep_values(arm, workdir, tmp_path)
-    for comparison in vflow.COMPARISONS:
-        claim = judge(comparison, vflow.PROTOCOL, tmp_path)
-        assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
-        assert (claim.paper, [arm["seeds"] for arm in claim.arms]) == ("vflow", [[0, 1], [0, 1]])
-
-
-@pytest.mark.parametrize("as_claimed", [True, False])
-def test_verdicts_of_agave_follow_from_the_runs(tmp_path, as_claimed):
-    sign = 1 if as_claimed else -1
-    bits = {"lambda_12": 5.0, "guided": 5.1, "lambda_1": 5.2, "iaf_vae": 5.3, "pixelcnn": 5.25, "no_auxiliary": 5.0}
-    kl = {"guided": 50.0, "lambda_12": 20.0, "no_auxiliary": 1.0}
-    pixels = {"guided": 4.0, "lambda_12": 4.5, "no_auxiliary": 5.0}
-    other = {"guided": 6.0, "no_auxiliary": 5.1}
-    noise = 0.01 * np.random.default_rng(0).normal(size=[200])
-    for arm in [arm for arm in ARMS if arm.paper == "agave"]:
-        name = arm.experiment.removeprefix("claims_")
-        level = sign * bits.get(name, 0.0) + 0.001 * arm.seed + 20
-        terms = {
-            "kl_nats": kl.get(name, 0.0),
-            "pixel_bits_per_dim": pixels.get(name, 0.0),
-            "other_pixel_bits_per_dim": other.get(name, 0.0),
-            "auxiliary_bits_per_dim": pixels.get(name, 0.0),
-        }
-        terms = {key: {"value": sign * value + 0.001 * arm.seed, "standard_error": 0.1} for key, value in terms.items()}
-        _leave_run(arm, tmp_path, level + noise, ((500, level + 1), (3000, level)), terms)
-    for comparison in agave.COMPARISONS:
-        claim = judge(comparison, agave.PROTOCOL, tmp_path)
-        assert claim.verdict == (HELD if as_claimed else REVERSED), comparison.name
-        assert [arm["seeds"] for arm in claim.arms] == [[0, 1], [0, 1]]
-        if isinstance(comparison, TermComparison):
-            assert claim.quantity.startswith(comparison.term.replace("_", " "))
-    gained = judge(agave.COMPARISONS[1], agave.PROTOCOL, tmp_path)
-    np.testing.assert_allclose(gained.difference, sign * ((6.0 - 4.0) - (5.1 - 5.0)), rtol=1e-6)
-
-
 def test_the_arms_of_vflow_have_one_number_of_parameters():
     for name in VFLOW_TABLE_2:
         assert abs(vflow_counts.count_parameters(VFLOW_EXPERIMENTS[name]) / 500_000 - 1) < 0.05
@@ -253,71 +98,227 @@ def test_the_arms_of_vflow_have_one_number_of_parameters():
     assert round(vflow_counts.count_parameters(VFLOW_EXPERIMENTS["claims_3_channels"]) / narrow, 1) == 2.4
 
 
-def _leave_flowpp_runs(results, levels, gaps):
-    """As if the queue of Flow++ had run; `levels` in test bits/dim and `gaps` by experiment."""
+def leave_run(run, results, level, gap=0.03, terms=None, directory=RECORDS):
+    """As if a run had ended: its record, and bits/dim of 200 test and 50 training images."""
+    jitter = 1e-4 * np.random.default_rng([run.seed, zlib.crc32(run.experiment.encode())]).standard_normal()
     noise = np.random.default_rng(0).normal(size=[200])
-    for arm in [arm for arm in ARMS if arm.paper == "flowpp"]:
-        level = levels[arm.experiment] + 0.001 * arm.seed
-        _leave_run(arm, results, level + 0.01 * noise, ((500, level + 1), (3000, level)))
-        workdir = workdir_of(arm, results / "workdirs")
-        workdir.mkdir(parents=True)
-        np.save(workdir / PER_IMAGE_FILE, level + 0.01 * noise)
-        if arm.experiment in gaps:
-            np.save(
-                workdir / TRAIN_PER_IMAGE_FILE, level - gaps[arm.experiment] + 0.01 * noise[:50] - noise[:50].mean()
-            )
-        _keep_values(arm, workdir, results)
+    bits = level + 0.001 * run.seed + jitter + 0.01 * (noise - noise.mean())
+    record = Record(
+        paper=run.paper,
+        experiment=run.experiment,
+        dataset="cifar10_16",
+        split="test",
+        metric="bits_per_dim",
+        value=float(np.mean(bits)),
+        standard_error=0.01,
+        num_images=len(bits),
+        steps=4000,
+        batch_size=32,
+        scale="claims",
+        seed=run.seed,
+        select="last",
+        parameters=1,
+        hardware={},
+        hours=0.1,
+        versions={},
+        commit=None,
+        command="run",
+        overrides={},
+        date="2020-01-01T00:00:00+00:00",
+        curve=((500, level + 1 + jitter), (4000, level + jitter)),
+        seconds_per_step=0.1,
+        terms=terms,
+    )
+    write_record(record, results / directory)
+    np.save(results / "run.npy", bits)
+    per_image.keep(run, results / "run.npy", results)
+    np.save(results / "run.npy", bits[:50] - bits[:50].mean() + bits.mean() - gap)
+    per_image.keep(run, results / "run.npy", results, per_image.TRAIN)
+    norms = results / GRADIENT_NORMS / run.paper / f"{run.experiment}-seed{run.seed}.npy"
+    norms.parent.mkdir(parents=True, exist_ok=True)
+    np.save(norms, np.array([[100, 1.0], [200, 1.0], [300, 2.0 + jitter]], np.float32))
 
 
-@pytest.mark.parametrize("as_claimed", [True, False])
-def test_verdicts_of_flowpp_follow_from_the_runs(tmp_path, as_claimed):
-    experiments = list(dict.fromkeys(name for name, _ in FLOWPP_QUEUE))
-    levels = dict(zip(experiments, np.linspace(5.0, 5.5, 7) if as_claimed else np.linspace(5.5, 5.0, 7), strict=True))
-    levels["claims_full_proportioned"] = levels["claims_full"]
-    sizes = (0.02, 0.06) if as_claimed else (0.06, 0.02)
-    gaps = dict(zip(experiments[4:6], sizes, strict=True))
-    _leave_flowpp_runs(tmp_path, levels, gaps)
-    levels["claims_invertible_affine"] = 6.0 if as_claimed else 4.0
-    for arm in [arm for arm in ARMS if arm.experiment == "claims_invertible_affine"]:
-        bits = levels[arm.experiment] + 0.001 * arm.seed + 0.01 * np.random.default_rng(0).normal(size=[200])
-        _leave_run(arm, tmp_path, bits, ((3000, 6.0),))
-    assert [item.name for item in flowpp.COMPARISONS][-1] == "gap_variational_below_uniform"
-    for comparison in flowpp.COMPARISONS:
-        claim = judge(comparison, flowpp.PROTOCOL, tmp_path)
-        assert claim.verdict == (HELD if as_claimed else REVERSED)
-        if isinstance(comparison, GapComparison):
-            expected = gaps[comparison.larger] - gaps[comparison.smaller]
-            assert claim.protocol == flowpp.GAP_PROTOCOL and "2,000 training images" in claim.protocol
-        else:
-            expected = levels[comparison.higher] - levels[comparison.lower]
-            assert claim.protocol == flowpp.PROTOCOL
-            assert [arm["seeds"] for arm in claim.arms] == [[0, 1], [0, 1]]  # Glow has a third one
-        np.testing.assert_allclose(claim.difference, expected, atol=1e-5)
-        assert write_claim(claim, tmp_path / "claims").exists()
+def levels_of_claims(comparisons):
+    """Bits/dim of each arm such that all claims hold: 0.1 from one to the next."""
+    below = {}
+    for comparison in comparisons:
+        lower, higher = comparison.sides
+        below.setdefault(lower, set())
+        if comparison.judged == EQUALITY:
+            continue
+        below.setdefault(higher, set()).add(lower)
+    levels = {}
+    for side in graphlib.TopologicalSorter(below).static_order():
+        levels[side] = max((levels[other] + 0.1 for other in below[side]), default=5.0)
+    for comparison in comparisons:
+        if comparison.judged == EQUALITY:
+            levels[comparison.sides[1]] = levels[comparison.sides[0]]
+    return levels
+
+
+TERMS = {
+    "kl_nats": {"lambda_2": 60.0},
+    "pixel_bits_per_dim": {"lambda_12": 0.5},
+    "other_pixel_bits_per_dim": {"lambda_2": 1.0, "lambda_12": 0.5},
+    "auxiliary_bits_per_dim": {"lambda_12": 0.5},
+    "sample_distance": {"lambda_2": 0.3},
+}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["as claimed", "the other way"])
+def studied(request, tmp_path_factory):
+    """Results in which all runs of the second study are there, and whether they speak for the claims."""
+    results, sign = tmp_path_factory.mktemp("results"), 1 if request.param else -1
+    of_bits = (BITS_PER_DIM, SPEED, ALL_STAGES)
+    levels = levels_of_claims([item for item in COMPARISONS if item.quantity in of_bits and item.judged != MEASURED])
+    for run in study.VERDICT_RUNS:
+        side = (run.paper, run.experiment)
+        arm = run.experiment.removeprefix("study_")
+        level = 6.0 + sign * levels.get(side, 5.0)
+        gap = 0.1 + sign * (0.03 if arm in ("gap_full", "gap_6_channels") else 0.06)
+        terms = None
+        if run.paper == "agave" and arm != "pixelcnn":
+            terms = {
+                name: {"value": 1.0 + sign * (values.get(arm, 0.0) + 0.001 * run.seed), "standard_error": 0.1}
+                for name, values in TERMS.items()
+            }
+        leave_run(run, results, level, gap, terms)
+    return results, request.param
+
+
+def test_every_claim_is_judged_by_the_right_sides(studied):
+    results, as_claimed = studied
+    claims = {(claim.paper, claim.name): claim for claim in judge_all(results) if claim.protocol not in OTHER_PROTOCOLS}
+    assert set(claims) == {(item.paper, item.name) for item in COMPARISONS}  # none of the first study is left
+    for item in COMPARISONS:
+        claim = claims[item.paper, item.name]
+        expected = {DIFFERENCE: HELD if as_claimed else REVERSED, EQUALITY: HELD, MEASURED: MEASURED}[item.judged]
+        assert claim.verdict == expected, (item.name, claim)
+        assert [arm["seeds"] for arm in claim.arms] == [[0, 1, 2], [0, 1, 2]]
+        assert [arm["name"] for arm in claim.arms] == [item.lower, item.higher]
+        low, high = claim.interval
+        assert low <= claim.difference <= high and len(claim.seed_differences) == 3
+        assert claim.quantity == item.quantity.name
+        if item.judged == DIFFERENCE:
+            assert claim.adjusted_p_value >= claim.p_value and claim.smallest == item.quantity.smallest
+    gap = claims["flowpp", "gap_variational_below_uniform"]
+    np.testing.assert_allclose(gap.difference, 0.03 if as_claimed else -0.03, rtol=1e-3)
+    assert claims["vflow", "channels_6_below_3_at_all_stages"].image_error is None
+
+
+def test_degrees_of_freedom_are_those_of_the_group(studied):
+    claims = {claim.name: claim for claim in judge_all(studied[0])}
+    # Glow's six arms with three seeds; MaCow's four with Glow's; AGAVE's terms without the PixelCNN++, which has none.
+    assert claims["invertible_below_reverse_affine"].degrees_of_freedom == 5 * 2
+    assert claims["org_below_glow"].degrees_of_freedom == 4 * 2
+    assert claims["kl_falls_with_lambda"].degrees_of_freedom == 5 * 2
+    assert claims["agave_equals_pixelcnn"].degrees_of_freedom == 6 * 2
+    assert claims["around_glow"].degrees_of_freedom == 6 * 2
+
+
+def test_what_has_not_been_run_says_so_and_counts_in_the_family(tmp_path):
+    assert {claim.verdict for claim in judge_all(tmp_path) if claim.protocol == PROTOCOL} == {NOT_RUN}
+    for run in study.VERDICT_RUNS:
+        if run.paper == "flowpp":
+            leave_run(run, tmp_path, 5.0 + 0.1 * (run.experiment != "study_full"))
+    claims = {claim.name: claim for claim in judge_paper(PAPERS["flowpp"].COMPARISONS, second_study(tmp_path))}
+    assert claims["flowpp_below_glow"].note == "missing: glow study_invertible_affine seed 0, 1, 2"
+    judged = [claim for claim in claims.values() if claim.verdict == HELD]
+    assert len(judged) == 4
+    # Five comparisons are the family beside it, so that its coming in cannot take a verdict away.
+    smallest = min(judged, key=lambda claim: claim.p_value)
+    np.testing.assert_allclose(smallest.adjusted_p_value, 6 * smallest.p_value, rtol=1e-6)
+
+
+def test_a_missing_run_of_the_group_holds_the_verdict_back(tmp_path):
+    for run in study.VERDICT_RUNS:
+        if run.paper == "vflow" and run != ArmRun("vflow", "study_4_channels", 1):
+            leave_run(run, tmp_path, 5.0)
+    claims = {claim.name: claim for claim in judge_paper(PAPERS["vflow"].COMPARISONS, second_study(tmp_path))}
+    assert claims["channels_6_below_3"].note == "missing: vflow study_4_channels seed 1"
+    assert claims["smaller_equals_3"].verdict == HELD and claims["gap_6_below_3"].verdict == UNDECIDED
 
 
 def test_a_gap_needs_measured_training_images(tmp_path):
-    experiments = list(dict.fromkeys(name for name, _ in FLOWPP_QUEUE))
-    _leave_flowpp_runs(tmp_path, dict.fromkeys(experiments, 5.0), {})
-    with pytest.raises(ValueError, match=r"claims_gap_full: .*evaluate_train"):
-        judge(flowpp.COMPARISONS[-1], flowpp.PROTOCOL, tmp_path)
+    for run in study.VERDICT_RUNS:
+        if run.paper == "flowpp":
+            leave_run(run, tmp_path, 5.0)
+            per_image.path_of(run, tmp_path, per_image.TRAIN).unlink()
+    with pytest.raises(ValueError, match=r"study_gap_full: .*evaluate_train"):
+        judge_paper(PAPERS["flowpp"].COMPARISONS, second_study(tmp_path))
 
 
-def test_arms_of_other_papers_are_not_taken(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"claims_full has no record of seeds \[0, 1\]"):
-        load_arm("flowpp", "claims_full", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"claims_full has no record of seeds \[\]"):
-        load_arm("glow", "claims_full", tmp_path)
-
-
-def test_what_cannot_be_judged_yet_is_left_and_the_rest_is_judged(tmp_path, monkeypatch, capsys):
-    for arm in ARMS:
-        if arm.experiment in ("claims_full", "claims_affine_coupling"):
-            level = 5.0 + (arm.experiment != "claims_full")
-            bits = level + 0.01 * np.random.default_rng(arm.seed).normal(size=[50])
-            _leave_run(arm, tmp_path, bits, ((500, level), (3000, level)))
-    monkeypatch.setattr("sys.argv", ["judge.py", f"--results={tmp_path}", "--paper=flowpp"])
+def test_the_first_study_stands_until_its_claims_are_run_again(tmp_path, monkeypatch, capsys):
+    levels = {name: 5.0 + 0.1 * number for number, name in enumerate(GLOW_ARMS)}
+    for run in ARMS:
+        if run.experiment in levels:
+            leave_run(run, tmp_path, levels[run.experiment], directory="obtained")
+    monkeypatch.setattr("sys.argv", ["judge.py", f"--results={tmp_path}", "--paper=glow"])
     main()
-    verdicts = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert verdicts == ["not", "not", "held", "not", "not", "not"]
-    assert [path.stem for path in (tmp_path / "claims").rglob("*.json")] == ["mixture_below_affine"]
+    counts = sum(item.paper == "glow" for item in measured.COUNTED)
+    assert len(capsys.readouterr().out.splitlines()) == 2 * len(glow.COMPARISONS) + counts
+    claims = {claim.name: claim for claim in load_claims(tmp_path / "claims")}
+    for item in glow.COMPARISONS:
+        claim = claims[f"{item.name}{first_study.SUFFIX}"]
+        difference = levels[item.higher.replace("study", "claims")] - levels[item.lower.replace("study", "claims")]
+        np.testing.assert_allclose(claim.difference, difference, atol=1e-3)
+        assert (claim.verdict, claim.protocol) == (HELD if difference > 0 else REVERSED, FIRST_PROTOCOL)
+        assert (claims[item.name].verdict, claims[item.name].protocol) == (NOT_RUN, PROTOCOL)
+    for run in study.VERDICT_RUNS:
+        if run.paper == "glow":
+            leave_run(run, tmp_path, 5.0)
+    main()
+    assert {claim.protocol for claim in load_claims(tmp_path / "claims")} == {PROTOCOL, measured.COUNTS}
+
+
+def test_claims_of_before_are_removed_and_costs_stay(tmp_path):
+    for name in ("of_before", "cost_of_lu"):
+        path = tmp_path / "claims" / "glow" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    write_all(judge_all(tmp_path, ["glow"]), tmp_path)
+    names = {path.stem for path in (tmp_path / "claims" / "glow").iterdir()}
+    assert "of_before" not in names and {item.name for item in glow.COMPARISONS} | {"cost_of_lu"} <= names
+
+
+def test_arms_of_two_papers_must_share_a_recipe():
+    assert [item.name for item in COMPARISONS if differing_recipe(item.sides)] == []
+    differing = {
+        item.name.removesuffix(first_study.SUFFIX): differing_recipe(item.sides) for item, _ in first_study.COMPARISONS
+    }
+    assert differing["flowpp_below_glow"] == ["ema_decay", "dropout_rate", "learning_rate"]
+    assert differing["vflow_below_flowpp"] == ["holdout", "learning_rate"]
+    assert differing["org_below_glow"] == []  # 1e-3 both
+    assert differing["channels_6_below_3"] == []
+
+
+def test_cross_paper_claims_of_differing_recipes_get_no_verdict(tmp_path):
+    for run in ARMS:
+        if run.paper in ("flowpp", "glow"):
+            leave_run(run, tmp_path, 5.0 + 0.5 * (run.paper == "glow"), directory="obtained")
+    claim = next(claim for claim in judge_all(tmp_path, ["flowpp"]) if claim.name.startswith("flowpp_below_glow_"))
+    assert claim.verdict == NOT_COMPARABLE and claim.adjusted_p_value is None
+    np.testing.assert_allclose(claim.difference, 0.5, atol=1e-3)
+    assert claim.note == "recipes differ: ema_decay, dropout_rate, learning_rate"
+
+
+@pytest.mark.parametrize(
+    ("groups", "runs"),
+    [(study.GROUPS, study.VERDICT_RUNS), (first_study.GROUPS, [run for run in ARMS if run.seed == 1])],
+)
+def test_groups_are_arms_of_the_study_with_the_same_seeds(groups, runs):
+    planned = {}
+    for run in runs:
+        planned.setdefault((run.paper, run.experiment), []).append(run.seed)
+    grouped = [side for group in groups for side in group]
+    assert len(set(grouped)) == len(grouped) and set(grouped) <= set(planned)
+    for group in groups:
+        assert len(group) > 1 and len({tuple(planned[side]) for side in group}) == 1
+        assert len({"5bit" in experiment for _, experiment in group}) == 1
+
+
+def test_names_are_unique():
+    items = [*COMPARISONS, *glow.COSTS, *(item for item, _ in first_study.COMPARISONS)]
+    names = [(item.paper, item.name) for item in items]
+    assert len(set(names)) == len(names)

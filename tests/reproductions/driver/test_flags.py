@@ -129,6 +129,7 @@ def test_help_shows_the_common_flags_in_groups():
     assert groups == list(GROUPS)
     names = re.findall(r"^  --(\w+)", text, re.MULTILINE)
     assert names == [name for group in GROUPS.values() for name in group] and len(names) < 25
+    assert "--variant=paper is the same as --set coupling_scale=exp, coupling_order=scale_then_shift," in text
     assert re.search(r"--temperature +Temperatures .*Default: 0\.7,1\.0\.", text)
 
 
@@ -147,7 +148,9 @@ def test_list_is_a_table_of_the_experiments(capsys):
     few = dataclasses.replace(GLOW, experiments={name: GLOW.experiments[name] for name in names})
     with parsed(["--list"]):
         main.list_experiments(few, flags.FLAGS.scale == "small")
-    header, *rows = capsys.readouterr().out.rstrip("\n").splitlines()
+    table, _, variants = capsys.readouterr().out.rstrip("\n").partition("\n\n")
+    assert variants.startswith("--variant=paper is the same as --set coupling_scale=exp")
+    header, *rows = table.splitlines()
     for column in ("experiment", "data set", "bits", "parameters", "bits/dim"):
         assert column in header
     assert [row.split()[0] for row in rows] == list(names)
@@ -155,7 +158,7 @@ def test_list_is_a_table_of_the_experiments(capsys):
     assert rows[1].split()[5] == "3.81"
     with parsed(["--list", "--scale=small"]):
         main.list_experiments(few, flags.FLAGS.scale == "small")
-    small = capsys.readouterr().out.rstrip("\n").splitlines()[1:]
+    small = capsys.readouterr().out.partition("\n\n")[0].splitlines()[1:]
     assert len(small) == 3 and small[2].split()[4] == rows[2].split()[4]
     # A smaller model has fewer parameters, and no number of the paper is its own.
     assert "44,603,604" not in small[0] and "3.35" not in small[0]

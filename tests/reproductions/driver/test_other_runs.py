@@ -106,12 +106,42 @@ def test_a_model_is_measured_on_other_images(trained, folder, capsys):
     (record,) = [record for record in records.values() if record["trained_on"] is not None]
     assert record["trained_on"] == "digits" and record["dataset"] == f"folder:{folder}" and record["num_images"] == 4
     assert record["curve"] is None and record["steps"] == 2
+    assert record["preparation"] == {"image_size": 8, "resize": "none", "test_share": 0.1}
     images = np.stack([tf.io.decode_png(path.read_bytes()).numpy() for path in sorted((folder / "test").iterdir())])
     np.testing.assert_allclose(record["value"], np.mean(tfflows.models.load(workdir).bits_per_dim(images)), rtol=1e-5)
     assert before in records.values() and len(records) == 2
     assert len(np.load(workdir / "test_bits_per_dim.npy")) == before["num_images"]
     (per_image,) = workdir.glob("test_bits_per_dim-of-*.npy")
     np.testing.assert_allclose(np.load(per_image).mean(), record["value"], rtol=1e-6)
+
+
+def test_other_images_are_brought_to_the_size_of_the_model(trained, tmp_path, capsys):
+    """Also from a size that no model of the paper takes; each way of doing it has files of its own."""
+    workdir, _ = trained
+    images = np.random.default_rng(1).integers(0, 256, [5, 11, 13, 1], dtype=np.uint8)
+    for number, image in enumerate(images):
+        write_png(tmp_path / "odd" / f"{number}.png", image)
+    given = (f"--workdir={workdir}", "--mode=evaluate", f"--dataset=folder:{tmp_path / 'odd'}")
+    for more in ((), ("--resize=fit", "--test_share=0.7")):
+        run(*given, *more)
+    records = [json.loads(path.read_text()) for path in (workdir / "results").rglob("*of-*-size8-*.json")]
+    found = {tuple(record["preparation"].values()): record for record in records if "odd" in record["dataset"]}
+    assert set(found) == {(8, "crop", 0.1), (8, "fit", 0.7)}
+    assert [record["num_images"] for record in found.values()] in ([1, 4], [4, 1])
+    reports = [json.loads(path.read_text()) for path in workdir.glob("images-of-*odd-*-size8-*.json")]
+    assert len(reports) == 2 and all(report["test"]["shape"] == [8, 8, 1] for report in reports)
+    for more, message in (
+        (("--resize=none",), "takes images of 8x8 pixels, and those of folder:.* give --resize=crop or --resize=fit"),
+        (("--image_size=16",), "takes images of 8x8 pixels, not of 16: remove --image_size"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(*given, *more)
+    with pytest.raises(ValueError, match="--resize and --test_share are for own images, and photographs"):
+        run(*given[:2], "--dataset=photographs", "--resize=fit")
+    write_png(tmp_path / "small" / "0.png", images[0, :6])
+    write_png(tmp_path / "small" / "1.png", images[1, :6])
+    with pytest.raises(ValueError, match=r"6x13 pixels are too few for 8.*takes images of 8x8 pixels, and no others"):
+        run(*given[:2], f"--dataset=folder:{tmp_path / 'small'}")
 
 
 def test_images_of_another_shape_are_refused(trained, capsys):

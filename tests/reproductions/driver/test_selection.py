@@ -9,6 +9,7 @@ from PIL import Image
 
 from reproductions.agave.reproduction import AGAVE
 from reproductions.driver.selection import overrides, select_experiment
+from reproductions.experiment import Reproduction
 from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
@@ -128,12 +129,43 @@ def test_a_variant_takes_the_counterpart(values, name):
 
 @pytest.mark.parametrize(
     ("reproduction", "message"),
-    [(MACOW, "Unknown variant 'wolf' of macow; the valid ones are: paper, release"), (GLOW, "of glow; it has none")],
+    [(MACOW, "Unknown variant 'wolf' of macow; the valid ones are: paper, release"), (AGAVE, "of agave; it has none")],
 )
 def test_an_unknown_variant(reproduction, message):
     for values in ({"dataset": "cifar10"}, {"experiment": next(iter(reproduction.experiments))}):
         with pytest.raises(ValueError, match=message):
             select_experiment(reproduction, flags(variant="wolf", **values))
+
+
+@pytest.mark.parametrize(
+    ("reproduction", "values", "name", "fields"),
+    [
+        (GLOW, {"dataset": "cifar10"}, "cifar10", {"coupling_scale": "exp", "top_prior": "standard"}),
+        (GLOW, {"experiment": "cifar10_paper"}, "cifar10", {"padding": "zeros", "conditioning_half": "second"}),
+        (FLOWPP, {"dataset": "imagenet64"}, "imagenet64", {"dequantization_mixer": "attention", "weight_norm": True}),
+        (FLOWPP, {"experiment": "ablation_no_attention"}, "ablation_no_attention", {"mixer": "none", "width": 106}),
+        (
+            VFLOW,
+            {"dataset": "cifar10"},
+            "cifar10",
+            {"coupling_margin": 0.0, "stages": "checkerboard 4, squeeze, channel 2, checkerboard 3"},
+        ),
+    ],
+    ids=lambda value: value.paper if isinstance(value, Reproduction) else "",
+)
+def test_the_form_of_the_text_is_an_experiment_of_its_own(reproduction, values, name, fields):
+    chosen = select_experiment(reproduction, flags(variant="paper", **values))
+    released = reproduction.experiments[name]
+    assert chosen.name == f"{name}_paper" and {field: getattr(chosen, field) for field in fields} == fields
+    changed = reproduction.variant_changes(released, "paper")
+    assert fields.items() <= changed.items()
+    assert dataclasses.replace(released, name=chosen.name, source=chosen.source, **changed) == chosen
+    # It is found again by its name alone, also at the small size, and its fields are no overrides.
+    assert reproduction.named_experiment(chosen.name) == chosen and overrides(reproduction, chosen) == {}
+    small = select_experiment(reproduction, flags(experiment=chosen.name, scale="small"))
+    assert small == reproduction.small(chosen) and overrides(reproduction, small) == {}
+    assert select_experiment(reproduction, flags(experiment=chosen.name, variant="release")) == released
+    assert select_experiment(reproduction, flags(experiment=name)) == released
 
 
 def test_an_experiment_by_name():

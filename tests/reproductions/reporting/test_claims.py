@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from reproductions.reporting.claims import Arm, judge_bits_per_dim, load_claims, measure_cost, write_claim
+from reproductions.reporting.claims import NOT_RUN, Arm, Claim, load_claims, measure_cost, write_claim
 
 TEXT = {"paper_effect": "figure only", "protocol": "3 images", "commit": "abc", "date": "2026-01-02"}
 LOWER = Arm("invertible", {0: np.array([3.0, 3.2, 3.1]), 1: np.array([3.1, 3.3, 3.2])}, {0: 0.22, 1: 0.21}, 120)
@@ -14,22 +14,40 @@ HIGHER = Arm("reverse", {0: np.array([3.3, 3.5, 3.42]), 1: np.array([3.4, 3.6, 3
 
 @pytest.fixture
 def claim():
-    return judge_bits_per_dim("glow", "invertible_lowest", "1x1 is lowest", LOWER, HIGHER, **TEXT)
+    return Claim(
+        paper="glow",
+        name="invertible_lowest",
+        claim="1x1 is lowest",
+        quantity="test bits/dim",
+        arms=(LOWER.summary(), HIGHER.summary()),
+        difference=0.3,
+        standard_error=0.01,
+        seed_differences=(0.3, 0.3),
+        verdict="held",
+        num_images=3,
+        interval=(0.2, 0.4),
+        p_value=0.001,
+        adjusted_p_value=0.002,
+        degrees_of_freedom=2,
+        image_error=0.001,
+        smallest=0.01,
+        **TEXT,
+    )
 
 
-def test_a_claim_carries_verdict_and_arms(claim):
-    assert claim.verdict == "held"
-    assert claim.difference == pytest.approx(0.3, abs=0.02)
-    assert claim.num_images == 3
+def test_an_arm_is_summarized(claim):
     assert [arm["name"] for arm in claim.arms] == ["invertible", "reverse"]
     assert claim.arms[0]["bits_per_dim"] == pytest.approx(3.15)
     assert claim.arms[0]["bits_per_dim_std"] == pytest.approx(0.1 / np.sqrt(2))
     assert claim.arms[0]["seconds_per_step"] == pytest.approx(0.215)
 
 
-def test_the_arms_the_other_way_round_are_reversed():
-    claim = judge_bits_per_dim("glow", "reverse_lowest", "it is not", HIGHER, LOWER, **TEXT)
-    assert claim.verdict == "reversed" and claim.difference < 0
+def test_what_was_not_run_has_no_difference(claim):
+    empty = {"arms": (), "difference": None, "verdict": NOT_RUN, "date": None}
+    assert dataclasses.replace(claim, **empty).difference is None
+    for changes in ({"difference": None}, {"verdict": NOT_RUN}):
+        with pytest.raises(ValueError, match="if and only if it was not run"):
+            dataclasses.replace(claim, **changes)
 
 
 def test_a_single_seed_has_no_deviation():
@@ -62,7 +80,7 @@ def test_write_and_load_give_the_claim_back(tmp_path, claim):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"verdict": "proved"}, "held, reversed, undecided, measured, not 'proved'"),
+        ({"verdict": "proved"}, "held, reversed, undecided, measured, not comparable, not run, not 'proved'"),
         ({"claim": ""}, "in words"),
         ({"name": "A claim"}, "plain name"),
         ({"arms": ()}, "at least one arm"),

@@ -15,13 +15,14 @@ from reproductions.reporting.expected import (
     load_expected,
 )
 from reproductions.reporting.records import write_record
+from tests.reproductions.conftest import IMPORTANCE
 
-HEADER = "paper,source,model,dataset,metric,value,note,experiment,tolerance\n"
+HEADER = "paper,source,model,dataset,metric,value,note,experiment,tolerance,importance_samples\n"
 
 
 def write(directory, *rows):
     path = directory / "expected.csv"
-    path.write_text(HEADER + "".join(row + "\n" for row in rows))
+    path.write_text(HEADER + "".join(row + ",\n" for row in rows))
     return path
 
 
@@ -122,6 +123,12 @@ def test_more_is_better_for_a_log_likelihood(make_record, expected):
         ({"scale": "small"}, "not comparable (scale small)", 0.005),
         ({"overrides": {"b": 2, "a": 1}}, "not comparable (overrides a, b)", 0.005),
         ({"evaluation_images": 10_000}, "not comparable (the first 10,000 images)", 0.005),
+        ({"trained_on": "imagenet32"}, "not comparable (trained on imagenet32)", 0.005),
+        (
+            {"importance": {**IMPORTANCE, "samples": 4096}},
+            "not comparable (4,096 importance samples; the paper names no importance samples)",
+            0.005,
+        ),
         ({"experiment": "other"}, "not comparable (the paper prints no value)", None),
         ({"dataset": "cifar10_16"}, "not comparable (the paper prints no value)", None),
         (
@@ -139,6 +146,32 @@ def test_what_is_not_comparable_says_why(make_record, expected, changes, verdict
         assert comparison.difference is None
     else:
         assert comparison.difference == pytest.approx(difference)
+
+
+@pytest.mark.parametrize(
+    ("fields", "samples"),
+    [
+        ({"paper": "vflow", "experiment": "cifar10", "dataset": "cifar10"}, 4096),
+        ({"paper": "vflow", "experiment": "imagenet64", "dataset": "imagenet64"}, 1024),
+        ({"paper": "agave", "experiment": "cifar10", "dataset": "cifar10"}, 150),
+    ],
+    ids=lambda value: value["paper"] + " " + value["experiment"] if isinstance(value, dict) else "",
+)
+def test_only_as_many_importance_samples_as_printed_are_judged(make_record, results, expected, fields, samples):
+    """VFlow prints 2.98 with 4,096 samples: a true 3.015 of single draws lies outside, and is no regression."""
+    printed = find_expected(expected, fields["paper"], fields["experiment"])
+    assert printed.importance_samples == samples
+    single = make_record(value=printed.value + 0.035, **fields)
+    fewer = dataclasses.replace(single, importance={**IMPORTANCE, "samples": 64})
+    own = dataclasses.replace(single, value=printed.value + 0.01, importance={**IMPORTANCE, "samples": samples})
+    bad = dataclasses.replace(own, value=printed.value + 0.021, seed=1)
+    takes = f"the paper takes {samples:,} importance samples: --importance_samples={samples}"
+    assert compare_with(single, expected).verdict == f"not comparable (single draws; {takes})"
+    assert compare_with(fewer, expected).verdict == f"not comparable (64 importance samples; {takes})"
+    assert compare_with(own, expected).verdict == "within"
+    for record in (single, fewer, own, bad):
+        write_record(record, results / "obtained")
+    assert [comparison.record for comparison in find_regressions(results)] == [bad]
 
 
 @pytest.mark.parametrize("field", ["metric", "dataset"])
@@ -162,6 +195,8 @@ def test_the_printed_comparison_has_all_four(make_record, expected):
         "  obtained    3.3550 ± 0.0040",
         "  verdict     not comparable (the paper prints no value)",
     ]
+    one = format_comparison(compare_with(make_record(num_images=1), expected))
+    assert one.splitlines()[0].endswith("test split, 1 image, scale paper")
     small = format_comparison(compare_with(make_record(scale="small"), expected)).splitlines()
     assert small[1:] == ["  obtained    3.3550 ± 0.0040", "  verdict     not comparable (scale small)"]
 
@@ -183,7 +218,7 @@ def test_what_else_was_measured_is_printed_below(make_record, expected):
         "elbo_standard_error": 0.004,
     }
     record = make_record(value=3.38, validation=held_out, train=train, importance=importance)
-    assert format_comparison(compare_with(record, expected)).splitlines()[5:] == [
+    assert format_comparison(compare_with(record, expected)).splitlines()[3:] == [
         "  samples     1,000 per image, 12.2 effective",
         "  noise       0.0005 (standard error over the noise)",
         "  ELBO        3.4100 ± 0.0040",
@@ -212,13 +247,14 @@ def test_a_regression_is_found_only_at_paper_scale(results, make_record):
     [
         (lambda text: text.replace(b"tolerance", b"tol", 1), ":1: the columns tolerance are missing"),
         (lambda text: b"", ":1: the columns paper"),
-        (lambda text: text + b"glow,a,b\n", r":\d+: 3 cells in place of 9"),
-        (lambda text: text + b"glow,a,b,c,d,1,own,e,\xff\n", r":\d+: this line is not UTF-8"),
+        (lambda text: text + b"glow,a,b\n", r":\d+: 3 cells in place of 10"),
+        (lambda text: text + b"glow,a,b,c,d,1,own,e,,\xff\n", r":\d+: this line is not UTF-8"),
         (lambda text: text + b'glow,"a\n', r":\d+: "),
-        (lambda text: text + b"glow,a,b,c,d,1,own,e,half\n", r":\d+: the tolerance must be a number"),
-        (lambda text: text + b"glow,a,b,c,d,one,own,e,\n", r":\d+: the value must be a number"),
+        (lambda text: text + b"glow,a,b,c,d,1,own,e,half,\n", r":\d+: the tolerance must be a number"),
+        (lambda text: text + b"glow,a,b,c,d,one,own,e,,\n", r":\d+: the value must be a number"),
+        (lambda text: text + b"glow,a,b,c,d,1,own,e,,1\n", r":\d+: importance_samples must be an integer of at"),
     ],
-    ids=["column", "empty", "cells", "bytes", "quote", "tolerance", "value"],
+    ids=["column", "empty", "cells", "bytes", "quote", "tolerance", "value", "samples"],
 )
 def test_a_garbled_file_names_the_line(tmp_path, harm, message):
     path = tmp_path / "expected.csv"

@@ -5,15 +5,23 @@ import pytest
 from scipy import stats
 
 from reproductions.reporting.rule import (
+    HELD,
+    REVERSED,
+    UNDECIDED,
     Difference,
     equality_verdict,
     holm,
+    image_error,
+    joint_difference,
     paired_difference,
     residual_mean_square,
+    verdict_of,
     verdicts,
 )
-from reproductions.reporting.verdicts import HELD, REVERSED, UNDECIDED
+from tests.slow import slow_but
 
+# The study has three seeds; simulations take seconds each.
+EACH_NUMBER = pytest.mark.parametrize("num_seeds", slow_but([3], [2, 3, 4]))
 NUM_STUDIES = 2000
 SPREAD = 0.01  # of an arm over seeds, in bits/dim
 
@@ -102,10 +110,73 @@ def test_what_cannot_be_judged_is_refused(study, differences):
         paired_difference(differences, study)
 
 
+def test_all_stages_count_jointly():
+    """The mean is that over the stages; the p-value is the largest of theirs, which is not that of the least difference."""
+    rng = np.random.default_rng(4)
+    values = 0.01 * rng.standard_normal([4, 3, 2])
+    values[1] -= [0.3, 0.1]
+    values[:, :, 0] += 0.1 * rng.standard_normal([4, 3])  # the larger difference is the less certain one
+    study = {arm: {seed: own.tolist() for seed, own in enumerate(runs)} for arm, runs in enumerate(values)}
+    differences = {seed: (values[0, seed] - values[1, seed]).tolist() for seed in range(3)}
+    found = joint_difference(differences, study)
+    alone = [
+        paired_difference(
+            {seed: own[stage] for seed, own in differences.items()},
+            {arm: {seed: own[stage] for seed, own in runs.items()} for arm, runs in study.items()},
+        )
+        for stage in (0, 1)
+    ]
+    np.testing.assert_allclose(found.value, np.mean([each.value for each in alone]))
+    assert found.p_value == alone[0].p_value > alone[1].p_value
+    assert alone[0].value > alone[1].value
+    with pytest.raises(ValueError, match=r"same stages of training, got \[1, 2\]"):
+        joint_difference(differences, study | {0: {seed: [5.0] for seed in range(3)}})
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_stages_that_disagree_decide_nothing(reverse):
+    sign = -1 if reverse else 1
+    study = {"a": {0: [5.0, 5.0], 1: [5.0, 5.0]}, "b": {0: [4.0, 5.1], 1: [4.0, 5.1]}}
+    for second, expected in ((-0.1, UNDECIDED), (0.1, REVERSED if reverse else HELD)):
+        found = joint_difference({seed: [sign * 1.0, sign * second] for seed in (0, 1)}, study)
+        assert verdict_of(found, found.p_value, 0.01) == expected
+
+
+def test_the_error_of_images_does_not_average_out_over_seeds():
+    rng = np.random.default_rng(5)
+    images = rng.normal(4.0, 1.0, 400)
+    of_image = 0.1 * rng.standard_normal(400)  # what an image adds to the difference, with each seed
+    lower = {seed: (images,) for seed in range(3)}
+    higher = {seed: (images + 0.02 + of_image,) for seed in range(3)}
+    expected = of_image.std(ddof=1) / 20
+    np.testing.assert_allclose(image_error(lower, higher), expected)
+    # What the images have in common in both arms is taken out by the pairing.
+    assert images.std() / 20 > 5 * expected
+    # Two sets of images that were drawn by themselves: the errors add in squares.
+    twice = [{seed: (own, own) for seed, (own,) in arm.items()} for arm in (lower, higher)]
+    np.testing.assert_allclose(image_error(*twice), np.sqrt(2) * expected)
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher", "message"),
+    [
+        ({}, {}, "at least one"),
+        ({0: [[1.0, 2.0]]}, {1: [[1.0, 2.0]]}, r"same seeds.*\[0\] and \[1\]"),
+        ({0: [[1.0, 2.0]]}, {0: [[1.0, 2.0, 3.0]]}, r"Seed 0.*\(2,\) and \(3,\)"),
+        ({0: [[1.0]]}, {0: [[1.0]]}, "two or more images"),
+        ({4: [[1.0, np.nan]]}, {4: [[1.0, 2.0]]}, "Seed 4: a value is not finite"),
+        ({0: [[1.0, 2.0]], 1: [[1.0] * 3]}, {0: [[1.0, 2.0]], 1: [[1.0] * 3]}, "same images"),
+    ],
+)
+def test_images_that_are_not_paired_are_refused(lower, higher, message):
+    with pytest.raises(ValueError, match=message):
+        image_error(lower, higher)
+
+
 # --------------------------------------------------------------------------------------------------------------- simulations
 
 
-@pytest.mark.parametrize("num_seeds", [2, 3, 4])
+@EACH_NUMBER
 @pytest.mark.parametrize("spreads", [[1] * 6, [1, 4, 1, 4, 1, 4]], ids=["equal", "4:1"])
 @pytest.mark.parametrize("shared", [True, False], ids=["shared baseline", "pairs"])
 def test_false_verdicts_are_rare(num_seeds, spreads, shared, record_property):
@@ -116,7 +187,7 @@ def test_false_verdicts_are_rare(num_seeds, spreads, shared, record_property):
     assert rate <= 0.05 + margin and family <= 0.05 + margin
 
 
-@pytest.mark.parametrize("num_seeds", [2, 3, 4])
+@EACH_NUMBER
 def test_the_limit_of_the_rule(num_seeds):
     """A baseline that all claims share and that alone varies four times as much as the rest."""
     rate, _, family = false_verdicts(num_seeds, [4, 1, 1, 1, 1, 1])
@@ -147,7 +218,7 @@ def test_what_differs_is_found(num_seeds, least):
     assert power >= least and not np.any(np.array(found) == REVERSED)
 
 
-@pytest.mark.parametrize("num_seeds", [2, 3, 4])
+@EACH_NUMBER
 def test_arms_at_the_margin_are_rarely_called_equal(num_seeds):
     rng = np.random.default_rng(20 + num_seeds)
     for spread, most in ((0.005, 0.065), (0.02, 0.065)):

@@ -12,7 +12,7 @@ from tfflows.compression import exact
 from tfflows.compression.maps.base import IntegerMap, Run, integer_map
 from tfflows.compression.maps.coupling import checked, look_up, ratio_table
 from tfflows.compression.maps.plan import Plan
-from tfflows.compression.network import FRACTION_BITS, in_float64
+from tfflows.compression.network import FRACTION_BITS
 from tfflows.compression.ratios import divide, multiply
 from tfflows.math.masked_convolution import MASKED, canonical_kernel, canonical_size, to_canonical
 from tfflows.math.wavefront import wavefront
@@ -28,7 +28,7 @@ class MaskedMap(IntegerMap):
         self._ratios = ratio_table("sigmoid") if bijector.parameters["affine"] else None
         self._network = plan.networks.runner(bijector.network)
         self._takes_context = bijector.takes_condition
-        self._pixels = _Pixels(bijector.network, grid.shape)
+        self._pixels = _Pixels(plan.networks.in_float64(bijector.network), grid.shape)
         self._flat_grid = np.reshape(grid, [-1, grid.shape[-1]])
 
     def encode(self, x: np.ndarray, run: Run) -> np.ndarray:
@@ -75,7 +75,7 @@ class _Pixels:
 
     def __init__(self, network, shape):
         height, width, channels = shape
-        self._layer = network = in_float64(network)
+        self._layer = network
         kernel = network.masked.effective_kernel()
         size = canonical_size(kernel.shape[:2].as_list(), network.order)
         turned = (width, height) if network.order in "CD" else (height, width)

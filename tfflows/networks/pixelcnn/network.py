@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfflows.math.random import RowKeys, derive_seed, fold_in
 from tfflows.networks.glow import one_hot_labels
-from tfflows.networks.layers import call_layer, initialize_layer
+from tfflows.networks.layers import TakesLabels, call_layer, initialize_layer
 from tfflows.networks.pixelcnn.gated_residual import GatedResidual
 from tfflows.networks.pixelcnn.shifted_convolution import (
     DOWN,
@@ -24,7 +24,7 @@ INJECTIONS = ("both", "horizontal")
 NUM_LEVELS = 3
 
 
-class PixelCNN(keras.layers.Layer):
+class PixelCNN(TakesLabels, keras.layers.Layer):
     """Autoregressive network `[B, H, W, C] -> [B, H, W, filters]`, float32 under any policy.
 
     The outputs at a pixel depend only on the pixels before it in raster order. The vertical stream sees all rows above, the

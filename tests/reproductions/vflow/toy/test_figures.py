@@ -27,11 +27,14 @@ def test_states_begin_with_the_data_and_end_in_the_latent():
     assert [state.shape for state in states] == [(3, 20)] * 3
     np.testing.assert_array_equal(states[0][:2], x[0, 0])
     assert np.abs(states[2] - states[1]).max() > 0.1
+    one_step = Cell(2, 3, counts_gaussian=True)  # figure 4: the only step of p leads from the data to the latent
+    states = figures.states_of(one_step, random_model(one_step, [0], tf.float32), x[0], noise[0])
+    assert [state.shape for state in states] == [(3, 20)] * 2
 
 
 @pytest.mark.slow
 def test_pictures_are_written(tmp_path):
-    cells = (Cell(2, 2), Cell(2, 3))
+    cells = (Cell(2, 2), Cell(2, 3, counts_gaussian=True), Cell(2, 3))
     models = {cell: random_model(cell, [0], tf.float32) for cell in cells}
     path = figures.plot_transformations(models, tmp_path / "a.png")
     again = figures.plot_transformations(models, tmp_path / "b.png")

@@ -35,14 +35,17 @@ def test_grid_is_the_papers_with_the_printed_cells_first():
 
 @pytest.mark.parametrize(
     ("name", "prior_steps", "posterior_steps"),
-    [("20x2", 20, 0), ("3x10", 2, 1), ("2x4", 1, 1), ("2x3", 2, 0), ("3x10-normal", 3, 0)],
+    [("20x2", 20, 0), ("3x10", 2, 1), ("2x4", 1, 1), ("2x3", 2, 0), ("2x3-gaussian_step", 1, 1), ("3x10-normal", 3, 0)],
 )
-def test_a_glow_step_in_the_posterior_counts_among_the_steps(name, prior_steps, posterior_steps):
+def test_a_step_in_the_posterior_counts_among_the_steps(name, prior_steps, posterior_steps):
     (cell,) = parse_cells([name])
     assert (cell.prior_steps, cell.posterior_steps) == (prior_steps, posterior_steps)
 
 
-@pytest.mark.parametrize("name", ["3", "x3", "3x", "ax2", "3x1", "1x4", "-1x2", "3x2-normal", "3x10-flow"])
+@pytest.mark.parametrize(
+    "name",
+    ["3", "x3", "3x", "ax2", "3x1", "1x4", "-1x2", "3x2-normal", "3x10-flow", "2x4-gaussian_step", "1x3-gaussian_step"],
+)
 def test_what_is_no_cell_is_named(name):
     with pytest.raises(ValueError, match="cell"):
         parse_cells([name])

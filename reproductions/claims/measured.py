@@ -1,0 +1,399 @@
+"""Claims on measured times, on counts and on the toy, judged from the records of benchmarks and of the checkerboard study."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reproductions.driver.counts import stored_counts
+from reproductions.reporting import rule
+from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, Benchmark, load_benchmarks
+from reproductions.reporting.claims import MEASURED, NOT_RUN, Claim
+from reproductions.reporting.records import OBTAINED_DIRECTORY
+from reproductions.reporting.rule import HELD, REVERSED, UNDECIDED
+from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord, load_log_likelihoods
+from tfflows.extras import require
+
+TIMES = "measured times"
+COUNTS = "counts at published size"
+TOY = "checkerboard"
+
+# Times that grow with the side have the exponent 1, those that grow with the number of pixels 2.
+LINEAR_BELOW = 1.5
+# A cost below this share is marginal.
+MARGINAL = 1.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """The claim that a time grows with the side of an image, not with its pixels.
+
+    Attributes:
+      paper: Paper that makes the claim.
+      name: Name of the claim.
+      claim: The claim in words.
+      topic: Topic of the benchmark.
+      cases: Pattern of its cases; the first group is the side.
+      quantity: Quantity of the measurements.
+      subject: Measured code.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    topic: str
+    cases: str
+    quantity: str
+    subject: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeRatio:
+    """The claim that a ratio of two times is below a limit.
+
+    Attributes:
+      paper: Paper that makes the claim.
+      name: Name of the claim.
+      claim: The claim in words.
+      paper_effect: Size of the effect in the paper, in words.
+      topic: Topic of the benchmark.
+      quantity: Quantity of its ratio.
+      numerator: Subject in the numerator.
+      denominator: Subject in the denominator.
+      limit: The limit.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    paper_effect: str
+    topic: str
+    quantity: str
+    numerator: str
+    denominator: str
+    limit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """The claim on how many more parameters one experiment has than another, in percent.
+
+    Attributes:
+      paper: Paper that makes the claim.
+      name: Name of the claim.
+      claim: The claim in words.
+      percent: The percentage that the paper prints, digit for digit.
+      more: Experiment with more parameters.
+      fewer: The other experiment.
+      is_judged: Whether the percentage of the paper is of these experiments.
+    """
+
+    paper: str
+    name: str
+    claim: str
+    percent: str
+    more: str
+    fewer: str
+    is_judged: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyComparison:
+    """The claim that one model of the checkerboard has a higher test log-likelihood than another.
+
+    Attributes:
+      name: Name of the claim.
+      claim: The claim in words.
+      paper_effect: Size of the effect in the paper, in words.
+      higher: Steps, dimensions and variant of the better model.
+      lower: The same of the other one.
+      is_judged: Whether the paper compares these models.
+    """
+
+    name: str
+    claim: str
+    paper_effect: str
+    higher: tuple[int, int, str]
+    lower: tuple[int, int, str]
+    is_judged: bool = True
+
+
+GROWTHS = [
+    Growth(
+        paper="macow",
+        name=f"sampling_grows_with_the_side{suffix}",
+        claim=f"the time to sample grows with h + w, not with h w (section 3.1){form}",
+        topic="macow_sampling",
+        cases=rf"{variant}, (\d+)x\d+x3, batch 8",
+        quantity="a batch",
+        subject="sample",
+    )
+    for variant, suffix, form in (("paper", "", ""), ("release", "_release", ", in the released form"))
+]
+RATIOS = [
+    TimeRatio(
+        paper="flowpp",
+        name="samples_ten_times_faster_than_pixelcnn",
+        claim="an image is sampled over ten times faster than by PixelCNN++ with cached activations (section 4.1)",
+        paper_effect="over 10 times",
+        topic="flowpp_sampling",
+        quantity="a sample",
+        numerator="Flow++",
+        denominator="PixelCNN++, cached",
+        limit=0.1,
+    ),
+    TimeRatio(
+        paper="vflow",
+        name="step_hardly_longer_than_flowpp",
+        claim="three more channels cost a training step of Flow++ hardly any time, here below 10% (section 5)",
+        paper_effect="marginal",
+        topic="vflow_step",
+        quantity="training step",
+        numerator="VFlow, 6 channels",
+        denominator="Flow++",
+        limit=MARGINAL,
+    ),
+]
+COUNTED = [
+    Counted(
+        paper="glow",
+        name=f"parameters_of_1x1_{coupling}",
+        claim=f"with {coupling} coupling the 1x1 convolution adds 0.2% to the parameters (section 5)",
+        percent="0.2",
+        more=f"ablation_invertible_{coupling}",
+        fewer=f"ablation_shuffle_{coupling}",
+        is_judged=coupling == "affine",  # that of the paper's models
+    )
+    for coupling in ("affine", "additive")
+]
+TOY_COMPARISONS = [
+    ToyComparison(
+        "vflow_of_3_steps_above_glow_of_3",
+        "a VFlow of 3 steps in 10 dimensions has a higher log-likelihood than a Glow of 3 steps (figure 3)",
+        "0.16: -3.51 against -3.67",
+        higher=(3, 10, ""),
+        lower=(3, 2, ""),
+    ),
+    ToyComparison(
+        "vflow_of_3_steps_above_glow_of_20",
+        "a VFlow of 3 steps in 10 dimensions has a higher log-likelihood than a Glow of 20 steps (figure 3)",
+        "0.03: -3.51 against -3.54",
+        higher=(3, 10, ""),
+        lower=(20, 2, ""),
+    ),
+    ToyComparison(
+        "vflow_of_2_steps_above_glow_of_2",
+        "a VFlow in 3 dimensions with one step each in p and q fits the board better than a Glow of 2 steps (figure 4)",
+        "a picture (figure 4)",
+        higher=(2, 3, "gaussian_step"),
+        lower=(2, 2, ""),
+    ),
+    ToyComparison(
+        "vflow_of_2_steps_in_p_above_glow_of_2",
+        "a VFlow in 3 dimensions with two steps in p has a higher log-likelihood than a Glow of 2 steps",
+        "",
+        higher=(2, 3, ""),
+        lower=(2, 2, ""),
+        is_judged=False,
+    ),
+]
+
+
+def judge_all(results: str | os.PathLike, papers: Sequence[str]) -> list[Claim]:
+    """Returns the claims of some papers.
+
+    Args:
+      results: The results directory.
+      papers: Names of the papers.
+    """
+    benchmarks = load_benchmarks(pathlib.Path(results) / BENCHMARKS_DIRECTORY)
+    claims = [judge_growth(item, benchmarks) for item in GROWTHS] + [judge_ratio(item, benchmarks) for item in RATIOS]
+    claims += [judge_counts(item) for item in COUNTED]
+    records = load_log_likelihoods(pathlib.Path(results) / OBTAINED_DIRECTORY).get(("vflow", "checkerboard"), ())
+    claims += judge_toy(TOY_COMPARISONS, records)
+    return [claim for claim in claims if claim.paper in papers]
+
+
+def _not_run(item, quantity, protocol, paper_effect, note):
+    return Claim(
+        paper=getattr(item, "paper", "vflow"),
+        name=item.name,
+        claim=item.claim,
+        paper_effect=paper_effect,
+        protocol=protocol,
+        quantity=quantity,
+        arms=(),
+        difference=None,
+        standard_error=None,
+        seed_differences=(),
+        verdict=NOT_RUN,
+        commit=None,
+        date=None,
+        note=note,
+    )
+
+
+def _arm(name, seeds=(), parameters=None):
+    """An arm without images."""
+    return {
+        "name": name,
+        "seeds": list(seeds),
+        "bits_per_dim": None,
+        "bits_per_dim_std": None,
+        "seconds_per_step": None,
+        "parameters": parameters,
+    }
+
+
+def judge_growth(item: Growth, benchmarks: Mapping[str, Benchmark]) -> Claim:
+    """Judges a `Growth` by the exponent of the time over the side, by least squares of the logarithms.
+
+    The claim is held if the 95% interval of the exponent is below 1.5, reversed if it is above, otherwise undecided.
+    """
+    claim = _not_run(item, "exponent of the time over the side", TIMES, "1", f"missing: benchmark {item.topic}")
+    benchmark = benchmarks.get(item.topic)
+    if benchmark is None:
+        return claim
+    times = {
+        int(found.group(1)): row.median
+        for row in benchmark.measurements
+        if (row.quantity, row.subject) == (item.quantity, item.subject)
+        and (found := re.fullmatch(item.cases, row.case))
+    }
+    if len(times) < 3:
+        return dataclasses.replace(claim, note=f"missing: sides of {item.topic}, got {sorted(times)}")
+    exponent, low, high = exponent_of(times)
+    verdict = HELD if high < LINEAR_BELOW else REVERSED if low > LINEAR_BELOW else UNDECIDED
+    return dataclasses.replace(
+        claim,
+        arms=(_arm(f"{item.subject}, sides {', '.join(map(str, sorted(times)))}"),),
+        difference=exponent,
+        interval=(low, high),
+        degrees_of_freedom=len(times) - 2,
+        verdict=verdict,
+        note=f"judged against {LINEAR_BELOW}: 1 is h + w, 2 is h w",
+        commit=benchmark.commit,
+        date=benchmark.date,
+    )
+
+
+def exponent_of(times: Mapping[int, float]) -> tuple[float, float, float]:
+    """Fits `time = c side^a`; returns a and its 95% interval.
+
+    Args:
+      times: Time by side, for three sides or more.
+
+    Example:
+      >>> from reproductions.claims.measured import exponent_of
+      >>> [round(value, 3) for value in exponent_of({8: 1.0, 16: 4.0, 32: 16.0})]
+      [2.0, 2.0, 2.0]
+    """
+    stats = require("scipy.stats", "reproductions")
+    found = stats.linregress(np.log(list(times)), np.log(list(times.values())))
+    half = stats.t.ppf(0.975, len(times) - 2) * found.stderr
+    return float(found.slope), float(found.slope - half), float(found.slope + half)
+
+
+def judge_ratio(item: TimeRatio, benchmarks: Mapping[str, Benchmark]) -> Claim:
+    """Judges a `TimeRatio`: held if the upper quartile of its rounds is below the limit, reversed if the lower one is above."""
+    claim = _not_run(item, f"time, a share of that of {item.denominator}", TIMES, item.paper_effect, "")
+    benchmark = benchmarks.get(item.topic)
+    key = (item.quantity, item.numerator, item.denominator)
+    rows = (
+        [row for row in benchmark.ratios if (row.quantity, row.numerator, row.denominator) == key] if benchmark else []
+    )
+    if not rows:
+        return dataclasses.replace(claim, note=f"missing: benchmark {item.topic}")
+    (row,) = rows
+    verdict = HELD if row.upper_quartile < item.limit else REVERSED if row.lower_quartile > item.limit else UNDECIDED
+    return dataclasses.replace(
+        claim,
+        arms=(_arm(item.numerator), _arm(item.denominator)),
+        difference=row.median,
+        verdict=verdict,
+        note=f"quartiles {row.lower_quartile:.3g} to {row.upper_quartile:.3g}, limit {item.limit:g}",
+        commit=benchmark.commit,
+        date=benchmark.date,
+    )
+
+
+def judge_counts(item: Counted) -> Claim:
+    """Judges a `Counted`: held if our percentage, rounded to the digits of the paper's, is the paper's, else reversed."""
+    more, fewer = (stored_counts()[item.paper, experiment, "paper"] for experiment in (item.more, item.fewer))
+    percent = 100 * (more / fewer - 1)
+    digits = len(item.percent.partition(".")[2])
+    verdict = HELD if f"{percent:.{digits}f}" == item.percent else REVERSED
+    return dataclasses.replace(
+        _not_run(item, "parameters, %", COUNTS, f"{item.percent}%", ""),
+        arms=(_arm(item.more, parameters=more), _arm(item.fewer, parameters=fewer)),
+        difference=percent,
+        verdict=verdict if item.is_judged else MEASURED,
+    )
+
+
+def judge_toy(items: Sequence[ToyComparison], records: Sequence[LogLikelihoodRecord]) -> list[Claim]:
+    """Judges claims on the checkerboard, by the rule of the claims on arms; the claims are one family.
+
+    Args:
+      items: The claims.
+      records: Records of the study; those with the most iterations and seeds count.
+    """
+    if not records:
+        return [_not_run(item, "log-likelihood, nats", TOY, item.paper_effect, "missing: the study") for item in items]
+    most = max((record.iterations, len(record.seeds)) for record in records)
+    cells = {
+        (record.steps, record.dimensions, record.variant): record
+        for record in records
+        if (record.iterations, len(record.seeds)) == most
+    }
+    study = {str(cell): dict(zip(record.seeds, record.log_likelihoods, strict=True)) for cell, record in cells.items()}
+    claims, found = [], {}
+    for item in items:
+        claim = _not_run(item, "log-likelihood, nats", TOY, item.paper_effect, "")
+        missing = [cell for cell in (item.higher, item.lower) if cell not in cells]
+        if missing:
+            steps, dimensions, variant = missing[0]
+            note = f"missing: {steps} steps in {dimensions} dimensions {variant}".strip()
+            claims.append(dataclasses.replace(claim, note=note))
+            continue
+        higher, lower = (study[str(cell)] for cell in (item.higher, item.lower))
+        found[item.name] = rule.paired_difference({seed: higher[seed] - lower[seed] for seed in higher}, study)
+        claims.append(claim)
+    family = [item.name for item in items if item.is_judged]
+    adjusted = rule.holm([found[name].p_value if name in found else 1.0 for name in family])
+    adjusted = dict(zip(family, adjusted, strict=True))
+    return [
+        _judged_toy(claim, [cells[item.higher], cells[item.lower]], found[item.name], adjusted.get(item.name))
+        if item.name in found
+        else claim
+        for claim, item in zip(claims, items, strict=True)
+    ]
+
+
+def _judged_toy(claim, records, difference, adjusted):
+    names = [
+        f"{record.model}, {record.steps} steps, {record.dimensions} dimensions {record.variant}" for record in records
+    ]
+    claim = dataclasses.replace(
+        claim,
+        arms=tuple(
+            _arm(name.strip(), record.seeds, record.parameters) for name, record in zip(names, records, strict=True)
+        ),
+        difference=difference.value,
+        standard_error=difference.standard_error,
+        seed_differences=tuple(difference.seed_differences.values()),
+        interval=difference.interval(),
+        p_value=difference.p_value,
+        degrees_of_freedom=difference.degrees_of_freedom,
+        commit=records[0].commit,
+        date=records[0].date,
+        verdict=MEASURED,
+    )
+    if adjusted is None:
+        return dataclasses.replace(claim, note="the paper has no such comparison")
+    smallest = rule.SMALLEST_BITS_PER_DIM  # in nats
+    verdict = rule.verdict_of(difference, adjusted, smallest)
+    return dataclasses.replace(claim, adjusted_p_value=adjusted, smallest=smallest, verdict=verdict)
