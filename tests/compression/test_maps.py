@@ -19,6 +19,7 @@ from tfflows.bijectors import (
     InvertibleConv,
     InvertibleConvLU,
     LogisticMixtureCoupling,
+    LogisticMixtureLogitCDF,
     Logit,
     OnFirstChannels,
     OnHalves,
@@ -40,9 +41,8 @@ from tfflows.compression.protocol import CannotCodeError
 tfb = tfp.bijectors
 SHAPE = (4, 6, 4)
 
-# A base class; what codes a part that leaves, in `MultiScale`; maps whose parameters are given and not a network's; and what only
-# latent-variable models use, whose codec runs it.
-WITHOUT = {"Bijector", "Coupling", "GaussianPrior", "LogisticMixtureLogitCDF", "InverseAutoregressive"}
+# Base classes; what codes a part that leaves, in `MultiScale`; and what only latent-variable models use, whose codec runs it.
+WITHOUT = {"Bijector", "Coupling", "GaussianPrior", "InverseAutoregressive"}
 
 
 def random(*shape, seed=0, spread=0.3):
@@ -91,6 +91,7 @@ BIJECTORS = {
     "affine_exp": AffineCoupling(linear(4), "exp"),
     "logit": Logit(margin=0.05),
     "mixture": LogisticMixtureCoupling(linear(2 * 11), 3),
+    "given_mixtures": LogisticMixtureLogitCDF(random(4, 3), random(4, 3, seed=1), random(4, 3, seed=2), 0.3, random(4)),
     "mixture_with_margin": LogisticMixtureCoupling(linear(2 * 11), 3, "exp", None, 0.05),
 }
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.maps.curves import Curve, CurveMap, LogitCurve, SigmoidCurve, on_one_grid, rising_knots
     from tfflows.compression.maps.invertible_conv import Lifting, exact_lu, exact_matmul
     from tfflows.compression.maps.masked import MaskedMap
-    from tfflows.compression.maps.mixtures import MixtureCoupling, MixtureCurve
+    from tfflows.compression.maps.mixtures import GivenMixtures, MixtureCoupling, MixtureCurve
     from tfflows.compression.maps.moves import Move
     from tfflows.compression.maps.one_grid import OneGrid
     from tfflows.compression.maps.plan import Plan
@@ -94,7 +94,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "maps.curves": ["Curve", "CurveMap", "LogitCurve", "SigmoidCurve", "on_one_grid", "rising_knots"],
         "maps.invertible_conv": ["Lifting", "exact_lu", "exact_matmul"],
         "maps.masked": ["MaskedMap"],
-        "maps.mixtures": ["MixtureCoupling", "MixtureCurve"],
+        "maps.mixtures": ["GivenMixtures", "MixtureCoupling", "MixtureCurve"],
         "maps.moves": ["Move"],
         "maps.one_grid": ["OneGrid"],
         "maps.plan": ["Plan"],

@@ -10,7 +10,7 @@ import numpy as np
 
 import tfflows
 from tfflows.compression import flow, iaf_vae, pixelcnn  # noqa: F401  (codecs register themselves)
-from tfflows.compression.coder import Stack, StackExhaustedError
+from tfflows.compression.coder import Stack
 from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
 from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
 from tfflows.compression.tiles import from_tiles, num_tiles, to_tiles
@@ -305,7 +305,7 @@ class _Tiles:
                 count = self._batches.pop()
                 noise_bits = noise_bits_of(self._codec, len(self._batches))
                 self._decoded = list(self._codec.decode_images(self._stack, count, noise_bits))
-            except (StackExhaustedError, CannotCodeError):
+            except ValueError:  # no image is worse than a wrong one
                 self._batches = []
                 return None
         return self._decoded.pop(0)

@@ -5,12 +5,13 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from tfflows.bijectors import LogisticMixtureCoupling
+from tfflows.bijectors import LogisticMixtureCoupling, LogisticMixtureLogitCDF
 from tfflows.compression import exact
-from tfflows.compression.maps.base import integer_map
+from tfflows.compression.maps.base import IntegerMap, Run, integer_map
 from tfflows.compression.maps.coupling import CouplingMap, scale_form
 from tfflows.compression.maps.curves import FINE_BITS, Curve, rising_knots
 from tfflows.compression.maps.plan import Plan
+from tfflows.compression.maps.scales import value_of
 from tfflows.math.bounded_logit import bounded_logit_inverse
 from tfflows.math.logistic_mixture import solve
 
@@ -145,3 +146,37 @@ def _columns(part):
 @integer_map.register(LogisticMixtureCoupling)
 def _mixture(bijector: LogisticMixtureCoupling, grid: np.ndarray, plan: Plan) -> MixtureCoupling:
     return MixtureCoupling(bijector, grid, plan)
+
+
+class GivenMixtures(IntegerMap):
+    """The functions of `MixtureCurve` with parameters of the bijector's own, the same for all images."""
+
+    changes_spread = True
+
+    def __init__(self, bijector: LogisticMixtureLogitCDF, grid: np.ndarray) -> None:
+        """Creates the map on a grid."""
+        self.grid = grid
+        single = [np.broadcast_to(value_of(each), grid.shape) for each in (bijector.log_scale, bijector.shift)]
+        components = [
+            np.moveaxis(np.broadcast_to(each, [*grid.shape, each.shape[-1]]), -1, 0)
+            for each in map(value_of, (bijector.logits, bijector.means, bijector.log_scales))
+        ]
+        self.parameters = np.concatenate([np.stack(single), *components]).reshape([-1, grid.size])
+
+    def encode(self, x: np.ndarray, run: Run) -> np.ndarray:
+        """Data to latent."""
+        return self._curve(len(x)).forward(x.ravel(), run).reshape(x.shape)
+
+    def decode(self, x: np.ndarray, run: Run) -> np.ndarray:
+        """Undoes `encode`."""
+        return self._curve(len(x)).backward(x.ravel(), run).reshape(x.shape)
+
+    def _curve(self, count):
+        return MixtureCurve(np.tile(self.parameters, count), np.tile(self.grid.ravel(), count), "exp", None, 0.0)
+
+
+@integer_map.register(LogisticMixtureLogitCDF)
+def _given_mixtures(bijector: LogisticMixtureLogitCDF, grid: np.ndarray, plan: Plan) -> GivenMixtures:
+    made = GivenMixtures(bijector, grid)
+    plan.note(made.parameters)
+    return made
