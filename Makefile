@@ -2,7 +2,7 @@
 # make test   lint, then the tests
 # make tables regenerate results/*.md from the recorded data
 # make bench  regenerate results/benchmarks.md: times and memory, other libraries beside ours (15 minutes on 2 cores)
-# make bench-flowpp   the same for what a paper adds; also bench-macow, bench-vflow, bench-agave
+# make bench-flowpp   the same for what a paper adds; also bench-macow, bench-vflow, bench-agave, bench-realnvp
 # make test-slow  the long forms of the tests, which `make test` leaves out
 # make lint   style, and which package imports which
 # make clean  remove caches, build products and the demonstration's workdir
@@ -23,7 +23,7 @@ DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint tables bench bench-flowpp bench-macow bench-vflow bench-agave clean
+.PHONY: help demo test test-slow lint tables bench bench-flowpp bench-macow bench-vflow bench-agave bench-realnvp clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -n 8
@@ -52,7 +52,11 @@ bench: $(INSTALLED_BENCH)
 	$(BIN)/python -m benchmarks.run; status=$$?; \
 	  $(BIN)/python -m reproductions.tables results/ && exit $$status
 
-# What a paper adds is compared with no other library.
+# What a paper adds is compared with no other library, but for RealNVP's couplings.
+bench-realnvp: $(INSTALLED_BENCH)
+	$(BIN)/python -m benchmarks.run --paper=realnvp; status=$$?; \
+	  $(BIN)/python -m reproductions.tables results/ && exit $$status
+
 bench-flowpp bench-macow bench-vflow bench-agave: bench-%: $(INSTALLED)
 	$(BIN)/python -m benchmarks.run --paper=$*; status=$$?; \
 	  $(BIN)/python -m reproductions.tables results/ && exit $$status

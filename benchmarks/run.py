@@ -13,7 +13,7 @@ from benchmarks.harness.environment import ROOT, VARIABLES
 from benchmarks.harness.topic import Topic, measure_topic, record_topic
 
 # The topics of each are in `benchmarks/PAPER/topics.py`; those of glow include the foundation's.
-PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
+PAPERS = ("glow", "flowpp", "macow", "vflow", "agave", "realnvp")
 
 
 def declared_topics() -> dict[str, dict[str, Topic]]:

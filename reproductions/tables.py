@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reproductions.claims import trends
+from reproductions.claims.outcomes import divergence_text
 from reproductions.claims.outcomes import records_of as study_records
 from reproductions.driver.counts import stored_counts
 from reproductions.published import PAPERS, PARAMETERS
@@ -68,7 +69,9 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["parameters.md"] = parameters_page(_read(PARAMETERS), papers)
     pages["unverified.md"] = unverified_page(_read(directory / "unverified.csv"), papers)
     claims = load_claims(directory / CLAIMS_DIRECTORY)
-    pages["claims.md"] = claims_page(claims, papers, trends.trends_text(directory))
+    pages["claims.md"] = claims_page(
+        claims, papers, {"Stability": divergence_text(directory), "Trends": trends.trends_text(directory)}
+    )
     order = _read(directory / "benchmarks.csv").topic
     benchmarks = load_benchmarks(directory / BENCHMARKS_DIRECTORY, order)
     if benchmarks:

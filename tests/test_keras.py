@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests.distributions import small_models
-from tfflows.bijectors import ActNorm, AffineCoupling, Chain, InvertibleConv
+from tfflows.bijectors import ActNorm, AffineCoupling, BatchNorm, Chain, InvertibleConv
 from tfflows.data import array_source, training_batches
 from tfflows.devices.strategies import make_strategy
 from tfflows.distributions.dequantized_flow import DequantizedFlow
@@ -436,3 +436,21 @@ def test_errors_of_a_flow_layer():
         FlowLayer(tfb.Exp(), "back")
     with pytest.raises(TypeError, match="FlowLayer needs bijectors"):
         FlowLayer(keras.layers.Dense(2))
+
+
+def test_batch_norm_is_trained_with_the_statistics_of_the_batch():
+    norm = BatchNorm(2, event_ndims=1)
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), 2)
+    model = FlowModel(tfd.TransformedDistribution(base, Chain([norm, ActNorm([2], event_ndims=1)])))
+    x = np.random.default_rng(0).normal([1.0, 5.0], [2.0, 3.0], [32, 2]).astype(np.float32)
+    model.adapt(x)
+    np.testing.assert_array_equal(norm.mean, 0)
+    model.compile(keras.optimizers.SGD(0.01))
+    model.fit(x, batch_size=32, epochs=1, verbose=0)
+    np.testing.assert_allclose(norm.mean, 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.variance, 0.9 + 0.1 * x.var(0), rtol=1e-5)
+    before = norm.mean.numpy()
+    alone = [model.evaluate(x[row : row + 1], verbose=0, return_dict=True)["loss"] for row in (0, 1)]
+    together = model.evaluate(x[:2], verbose=0, return_dict=True)["loss"]
+    assert np.mean(alone) == pytest.approx(together, rel=1e-5)
+    np.testing.assert_array_equal(norm.mean, before)

@@ -63,7 +63,7 @@ def test_every_paper_of_this_repository_is_registered(pytestconfig):
     lines = setup["options.entry_points"][papers.GROUP].strip().splitlines()
     entries = dict(line.split(" = ") for line in lines)
     folders = {path.parent.name for path in (pytestconfig.rootpath / "reproductions").glob("*/reproduction.py")}
-    assert set(entries) == folders == {"agave", "flowpp", "glow", "macow", "vflow"}
+    assert set(entries) == folders == {"agave", "flowpp", "glow", "macow", "realnvp", "vflow"}
     for name, value in entries.items():
         module, attribute = value.split(":")
         assert getattr(importlib.import_module(module), attribute).paper == name

@@ -9,7 +9,7 @@ from reproductions.claims.sizes import study
 from reproductions.reporting.records import Record
 
 # Seconds per step on two idle cores, for papers without a finished run.
-SECONDS_A_STEP = {"glow": 0.085, "flowpp": 0.15, "macow": 0.1, "vflow": 0.2, "agave": 0.1}
+SECONDS_A_STEP = {"glow": 0.085, "flowpp": 0.15, "macow": 0.1, "vflow": 0.2, "agave": 0.1, "realnvp": 0.1}
 # Start-up and evaluations take time in addition to the steps.
 _OVERHEAD = 1.25
 

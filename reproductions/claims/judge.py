@@ -6,6 +6,7 @@ until its replacement has been run. The rule is `reproductions.reporting.rule`.
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import os
 import pathlib
@@ -18,9 +19,11 @@ from reproductions.claims import agave, first_study, flowpp, glow, macow, measur
 from reproductions.claims.arms import ArmRun
 from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED, Comparison
 from reproductions.claims.quantities import Quantity, Run
+from reproductions.claims.rates import read_rates
+from reproductions.claims.sizes import DEAD
 from reproductions.recipe import PREFIX, RECIPE
 from reproductions.reporting import rule
-from reproductions.reporting.claims import CLAIMS_DIRECTORY, NOT_COMPARABLE, NOT_RUN, Arm, Claim, write_claim
+from reproductions.reporting.claims import CLAIMS_DIRECTORY, DIVERGED, NOT_COMPARABLE, NOT_RUN, Arm, Claim, write_claim
 from reproductions.reporting.records import Record, load_records
 
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
@@ -58,19 +61,22 @@ class Study:
             )
         )
 
-    def group(self, comparison: Comparison) -> list[Side]:
-        """The arms whose spread judges a comparison: its sides and the group of one of them, if possible of its own paper."""
+    def group(self, comparison: Comparison, seeds: Sequence[int]) -> list[Side]:
+        """The arms whose spread judges a comparison: its sides and the group of one of them, if possible of its own paper.
+
+        Arms that have not been run with all seeds are left out; they come in when they have.
+        """
         sides = comparison.sides
         own_first = sorted(sides, key=lambda side: side[0] != comparison.paper)
         group = next((group for side in own_first for group in self.groups if side in group), ())
-        return list(dict.fromkeys((*sides, *group)))
+        return [side for side in dict.fromkeys((*sides, *group)) if side in sides or not self.missing([side], seeds)]
 
     def missing(self, sides: Sequence[Side], seeds: Sequence[int]) -> list[str]:
         """Runs that are not there, in words."""
         found = []
         for paper, experiment in sides:
             absent = [
-                f"{seed} (diverged)"
+                f"{seed} ({DIVERGED})"
                 if outcomes.has_diverged(ArmRun(paper, experiment, seed), self.results)
                 else str(seed)
                 for seed in seeds
@@ -91,8 +97,21 @@ class Study:
 
 
 def second_study(results: str | os.PathLike) -> Study:
-    """Returns the study of one recipe, with what has been run of it."""
-    return Study(PROTOCOL, study.VERDICT_RUNS, study.GROUPS, outcomes.records_of(results), pathlib.Path(results))
+    """Returns the study of one recipe, with what has been run of it.
+
+    Raises:
+      ValueError: If a run was trained at another rate than the one chosen for its paper.
+    """
+    records = outcomes.records_of(results)
+    rates = read_rates(results)
+    for (paper, name, seed), record in records.items():
+        chosen = rates.get(paper, {}).get("learning_rate")
+        if record.overrides.get("learning_rate", chosen) != chosen:
+            raise ValueError(
+                f"{paper} {name} seed {seed} was trained at {record.overrides['learning_rate']}, and the rate chosen for "
+                f"{paper} is {chosen}; remove its record and run it again."
+            )
+    return Study(PROTOCOL, study.VERDICT_RUNS, study.GROUPS, records, pathlib.Path(results))
 
 
 def earlier_study(results: str | os.PathLike) -> Study:
@@ -113,14 +132,18 @@ def differing_recipe(sides: Sequence[Side]) -> list[str]:
     """
     if len({paper for paper, _ in sides}) == 1:
         return []
-    experiments = []
-    for paper, name in sides:
-        module = importlib.import_module(f"reproductions.{paper}.experiments")
-        studied = importlib.import_module(f"reproductions.{paper}.study")
-        experiments.append((studied.STUDY if name.startswith(PREFIX) else module.EXPERIMENTS)[name])
+    experiments = [_experiment(side) for side in sides]
     chosen = all(name.startswith(PREFIX) for _, name in sides)
     names = _RECIPE_FIELDS if chosen else (*_RECIPE_FIELDS, "learning_rate")
     return [name for name in names if len({getattr(experiment, name, 0) for experiment in experiments}) > 1]
+
+
+@functools.cache
+def _experiment(side):
+    paper, name = side
+    if name.startswith(PREFIX):
+        return importlib.import_module(f"reproductions.{paper}.study").STUDY[name]
+    return importlib.import_module(f"reproductions.{paper}.experiments").EXPERIMENTS[name]
 
 
 def measured_difference(
@@ -135,7 +158,7 @@ def measured_difference(
     lower, higher = (of.runs(side, seeds) for side in comparison.sides)
     values = {
         " ".join(side): {seed: quantity.value(run) for seed, run in runs.items()}
-        for side in of.group(comparison)
+        for side in of.group(comparison, seeds)
         if _has(quantity, runs := of.runs(side, seeds), side in comparison.sides)
     }
     differences = {seed: quantity.value(higher[seed]) - quantity.value(lower[seed]) for seed in seeds}
@@ -163,7 +186,8 @@ def _has(quantity: Quantity, runs: Mapping[int, Run], required: bool) -> bool:
 def judge_paper(comparisons: Sequence[Comparison], of: Study) -> list[Claim]:
     """Judges all comparisons of a paper in a study, which are one family for Holm's adjustment.
 
-    Comparisons that have not been run count in the family, so that a verdict cannot change when they come in.
+    Comparisons that have not been run count in the family with a p-value of 1, so that none of them takes a verdict away when it
+    comes in.
 
     Args:
       comparisons: The comparisons.
@@ -172,7 +196,7 @@ def judge_paper(comparisons: Sequence[Comparison], of: Study) -> list[Claim]:
     claims, measured = [], {}
     for comparison in comparisons:
         seeds = of.seeds(comparison.sides)
-        missing = of.missing(of.group(comparison), seeds)
+        missing = of.missing(comparison.sides, seeds)
         if missing:
             claims.append(_unjudged(comparison, of, f"missing: {'; '.join(missing)}"))
             continue
@@ -215,7 +239,8 @@ def _measured_claim(comparison, of, seeds, difference, error):
         train = {seed: run.train for seed, run in runs.items() if run.train is not None}
         seconds = {seed: run.record.seconds_per_step for seed, run in runs.items()}
         test = {seed: run.test for seed, run in runs.items()}
-        arms.append(Arm(side[1], test, seconds, runs[seeds[0]].record.parameters, train))
+        live = runs[seeds[0]].record.parameters - DEAD[side[0]](_experiment(side))
+        arms.append(Arm(side[1], test, seconds, live, train))
     first = of.runs(comparison.sides[0], seeds)[seeds[0]]
     low, high = difference.interval()
     return dataclasses.replace(
@@ -259,10 +284,11 @@ def judge_all(results: str | os.PathLike, papers: Sequence[str] = tuple(PAPERS))
     for paper in papers:
         own = judge_paper(PAPERS[paper].COMPARISONS, second)
         run = {claim.name for claim in own if claim.verdict != NOT_RUN}
-        standing = [
-            item for item, replaced_by in first_study.COMPARISONS if item.paper == paper and replaced_by not in run
-        ]
-        claims += own + judge_paper(standing, first)
+        # The whole first study is the family, whatever has been run again.
+        of_first = [(item, replaced_by) for item, replaced_by in first_study.COMPARISONS if item.paper == paper]
+        judged = judge_paper([item for item, _ in of_first], first)
+        own += [claim for claim, (_, replaced_by) in zip(judged, of_first, strict=True) if replaced_by not in run]
+        claims += own
     return claims + measured.judge_all(results, papers)
 
 

@@ -15,7 +15,7 @@ from reproductions.claims.arms import ArmRun
 from reproductions.claims.study import is_trial
 from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from reproductions.reporting.records import Record, load_records
-from tfflows.files import atomic_write
+from tfflows.files import atomic_write, read_json
 from tfflows.training.logs import METRICS_FILE, read_metrics
 
 CLAIMS = pathlib.Path("claims")
@@ -114,6 +114,19 @@ def keep_diverged(
     path = diverged_path(run, results)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def divergence_text(results: str | os.PathLike) -> str:
+    """Returns how many runs of the queue diverged, and which, with their rates and messages."""
+    paths = sorted((pathlib.Path(results) / DIVERGED).glob("*/*.json"))
+    ended = len(records_of(results)) + len(records_of(results, trials=True)) + len(paths)
+    lines = [f"{len(paths)} of {ended} runs of the queue that have ended diverged: a loss or a result was not finite."]
+    for path in paths:
+        run = read_json(path)
+        lines.append(
+            f"- {run['paper']} {run['experiment']} seed {run['seed']} at a rate of {run['learning_rate']:g}: {run['message']}"
+        )
+    return "\n".join(lines)
 
 
 def forget_workdir(workdir: str | os.PathLike) -> None:

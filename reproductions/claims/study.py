@@ -9,7 +9,7 @@ from reproductions.claims.arms import ArmRun
 from reproductions.claims.rates import TRIAL_SEED
 from reproductions.recipe import CANDIDATE_RATES, PREFIX, SEEDS, TREND_SEEDS, trend_name, trial_name
 
-PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
+PAPERS = ("glow", "flowpp", "macow", "vflow", "agave", "realnvp")
 
 MAIN = {
     "glow": (
@@ -26,6 +26,7 @@ MAIN = {
     "macow": ("org", "fine_grained", "uniform_flow_of_var", "var"),
     "vflow": ("3_channels", "4_channels", "6_channels"),
     "agave": ("no_auxiliary", "lambda_1", "lambda_2", "lambda_12", "pixelcnn", "iaf_vae", "iaf_vae_matched"),
+    "realnvp": ("full",),
 }
 FURTHER = {
     "glow": ("invertible_affine_5bit", "augmented"),
@@ -76,19 +77,21 @@ def side_by_side(run: ArmRun) -> int:
 
 
 # Arms of the same data; the spread over their seeds tells how far any of them varies.
+_OTHER_DATA = {
+    "glow": {"5bit": ("invertible_affine_5bit",)},
+    "flowpp": {"gap": ("gap_full", "gap_uniform_dequantization")},
+    "macow": {"5bit": ("fine_grained_5bit", "uniform_flow_of_var_5bit", "var_5bit")},
+    "vflow": {"gap": ("gap_3_channels", "gap_6_channels")},
+    "agave": {},
+    "realnvp": {},
+}
 GROUPS = tuple(
     tuple((paper, f"{PREFIX}{arm}") for arm in arms)
-    for paper, arms in (
-        ("glow", MAIN["glow"]),
-        ("flowpp", MAIN["flowpp"]),
-        ("flowpp", ("gap_full", "gap_uniform_dequantization")),
-        ("macow", MAIN["macow"]),
-        *(("macow", tuple(arm for arm in FURTHER["macow"] if arm.endswith(form))) for form in ("_5bit", "_release")),
-        ("macow", ("two_levels", "two_levels_augmented")),
-        ("vflow", (*MAIN["vflow"], "6_channels_normal")),
-        ("vflow", ("table_3_3_channels", "table_3_6_channels")),
-        ("vflow", ("gap_3_channels", "gap_6_channels")),
-        ("agave", MAIN["agave"]),
-        ("agave", FURTHER["agave"]),
+    for paper, others in _OTHER_DATA.items()
+    for arms in (
+        tuple(
+            arm for arm in (*MAIN[paper], *FURTHER.get(paper, ())) if not any(arm in group for group in others.values())
+        ),
+        *others.values(),
     )
 )

@@ -17,6 +17,8 @@ from reproductions.reporting.rule import HELD, REVERSED, UNDECIDED
 CLAIMS_DIRECTORY = "claims"
 # A cost, or an effect that the paper does not state, has a size and nothing to judge.
 MEASURED = "measured"
+# In the note of a claim that was not run, because training diverged.
+DIVERGED = "diverged"
 NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
 VERDICTS = (HELD, REVERSED, UNDECIDED, MEASURED, NOT_COMPARABLE, NOT_RUN)
 _ARM_FIELDS = {
@@ -39,7 +41,7 @@ class Arm:
       name: Name of the experiment.
       bits_per_dim: For each seed, the bits/dim of each test image, shape `[N]`, images in the same order in all arms.
       seconds_per_step: For each seed, the median seconds per training step.
-      parameters: Number of trained parameters.
+      parameters: Number of trained parameters, in the claims study those that can affect the output.
       train_bits_per_dim: For each seed, the bits/dim of each training image, shape `[M]`; empty if they were not evaluated.
     """
 

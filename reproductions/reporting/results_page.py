@@ -261,7 +261,7 @@ def _claims_text(claims, papers):
         return "No claim has been studied yet."
     parts = [
         f"Whether the papers' claims hold at a size that two cores can train. {counts_of_verdicts(claims)} The rule, all claims "
-        "and the arms behind them: [`claims.md`](claims.md). Effects are positive if they go as claimed.",
+        "and the arms behind them: [`claims.md`](claims.md). Effects with a sign are positive if they go as claimed.",
         PROTOCOLS,
     ]
     for paper in papers.itertuples():

@@ -19,7 +19,9 @@ from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    BatchNorm,
     Chain,
+    CheckerboardAffineCoupling,
     CheckerboardMerge,
     CheckerboardSplit,
     GaussianPrior,
@@ -47,6 +49,7 @@ from tfflows.networks import (
     EluCouplingNetwork,
     GatedConditioner,
     MaskedNetwork,
+    ResidualConditioner,
     TopPrior,
     ZeroConv2D,
 )
@@ -85,6 +88,13 @@ class PixelwiseNetwork(keras.layers.Layer):
 
     def call(self, *inputs):
         return self.dense(tf.concat(inputs, axis=-1))
+
+
+class NeighbourNetwork(PixelwiseNetwork):
+    """A `PixelwiseNetwork` that sees the left neighbour of each pixel, which has the other colour of the checkerboard."""
+
+    def call(self, x, *condition):
+        return super().call(tf.roll(x, 1, axis=-2), *condition)
 
 
 def additive(dtype, condition_channels=0, **options):
@@ -174,6 +184,36 @@ def top_prior(dtype, shape=(4, 4, 2), num_classes=0):
     return GaussianPrior(network, conditional=num_classes > 0, parameter_order="contiguous", dtype=dtype)
 
 
+def batch_norm(dtype, channels=4, **options):
+    norm = BatchNorm(channels, dtype=dtype, **options)
+    norm.mean.assign(tf.linspace(tf.constant(-1.0, dtype), 1.0, norm.mean.shape[0]))
+    norm.variance.assign(tf.linspace(tf.constant(0.5, dtype), 2.0, norm.mean.shape[0]))
+    return norm
+
+
+def checkerboard_coupling(dtype, channels=2, condition_channels=0, **options):
+    network = NeighbourNetwork(channels + condition_channels, 2 * channels, dtype)
+    return CheckerboardAffineCoupling(network, conditional=condition_channels > 0, dtype=dtype, **options)
+
+
+def realnvp_scale(dtype):
+    """The couplings of a scale of RealNVP, with their networks and batch norms."""
+    network = ResidualConditioner(3, 4, num_blocks=1, colour="even", dtype=dtype)
+    network.build([None, 4, 4, 2])
+    checkerboard = CheckerboardAffineCoupling(network, initial_rescaling=0.3, dtype=dtype)
+    network = ResidualConditioner(3, 8, num_blocks=1, dtype=dtype)
+    network.build([None, 2, 2, 4])
+    options = {"scale": "rescaled_tanh", "order": "shift_then_scale", "parameter_order": "contiguous"}
+    channel = AffineCoupling(network, conditioning_half="second", initial_rescaling=0.3, dtype=dtype, **options)
+    steps = [
+        Chain([checkerboard, batch_norm(dtype, 2, part="odd")]),
+        Squeeze(),
+        Chain([channel, batch_norm(dtype, 8, part="first")]),
+        Unsqueeze(),
+    ]
+    return Chain([*steps, Squeeze(order="even_first")])
+
+
 def flow_step(dtype, shape, mixing=None):
     mixing = Permutation.random(shape[-1], seed=1) if mixing is None else mixing
     return Chain([ActNorm(shape[-1:], dtype=dtype), mixing, affine(dtype, shape[-1])])
@@ -238,6 +278,18 @@ CASES = {
     "checkerboard_merge": Case(lambda d: CheckerboardMerge(), (3, 2, 4), (3, 4, 2)),
     "checkerboard_merge_by_pixels": Case(lambda d: CheckerboardMerge("checkerboard"), (3, 2, 4), (3, 4, 2)),
     "swap_halves": Case(lambda d: SwapHalves(), IMAGE, IMAGE),
+    "batch_norm": Case(batch_norm, IMAGE, IMAGE),
+    "batch_norm_vector": Case(functools.partial(batch_norm, channels=6, event_ndims=1), (6,), (6,)),
+    "batch_norm_half": Case(functools.partial(batch_norm, part="second"), IMAGE, IMAGE),
+    "batch_norm_colour": Case(functools.partial(batch_norm, channels=2, part="odd"), (3, 4, 2), (3, 4, 2)),
+    "checkerboard_affine_coupling": Case(checkerboard_coupling, (3, 4, 2), (3, 4, 2)),
+    "checkerboard_affine_coupling_conditional": Case(
+        functools.partial(checkerboard_coupling, condition_channels=3, conditioning_colour="odd"),
+        (3, 4, 2),
+        (3, 4, 2),
+        (3, 4, 3),
+    ),
+    "realnvp_scale": Case(realnvp_scale, (4, 4, 2), (2, 2, 8), bounded=False),
     "on_halves": Case(
         lambda d: OnHalves(InvertibleConv(2, identity_noise=0.01, dtype=d), ActNorm([2], dtype=d)), IMAGE, IMAGE
     ),
@@ -291,6 +343,8 @@ CASES = {
     "permutation_vector": Case(lambda d: Permutation([2, 0, 1], event_ndims=1), (3,), (3,)),
     "squeeze": Case(lambda d: Squeeze(), (4, 6, 2), (2, 3, 8)),
     "squeeze_position_first": Case(lambda d: Squeeze(order="position_first"), (4, 6, 2), (2, 3, 8)),
+    "squeeze_even_first": Case(lambda d: Squeeze(order="even_first"), (4, 6, 2), (2, 3, 8)),
+    "unsqueeze_even_first": Case(lambda d: Unsqueeze(order="even_first"), (2, 3, 8), (4, 6, 2)),
     "squeeze_by_3": Case(lambda d: Squeeze(factor=3), (3, 6, 2), (1, 2, 18)),
     "invertible_conv": Case(lambda d: InvertibleConv(5, seed=1, dtype=d), (3, 2, 5), (3, 2, 5)),
     "invertible_conv_vector": Case(lambda d: InvertibleConv(5, event_ndims=1, dtype=d), (5,), (5,)),
@@ -307,6 +361,9 @@ CASES = {
     "affine_coupling_sigmoid_then_shift": Case(functools.partial(affine, order="scale_then_shift"), IMAGE, IMAGE),
     "affine_coupling_own_scale": Case(
         functools.partial(affine, scale=lambda raw_scale: 3 * tf.tanh(raw_scale / 3)), IMAGE, IMAGE
+    ),
+    "affine_coupling_rescaled": Case(
+        functools.partial(affine, scale="rescaled_tanh", parameter_order="contiguous"), IMAGE, IMAGE
     ),
     "affine_coupling_shift_then_exp": Case(functools.partial(affine, scale="exp"), IMAGE, IMAGE),
     "affine_coupling_paper": Case(
@@ -374,6 +431,8 @@ ONE_A_CLASS = (
     "actnorm_per_channel",
     "checkerboard_split",
     "checkerboard_merge",
+    "batch_norm_colour",
+    "checkerboard_affine_coupling",
     "swap_halves",
     "on_halves",
     "unsqueeze",
@@ -407,7 +466,9 @@ WITH_A_NETWORK = (
 WITHOUT_DTYPE = [
     name
     for name in CASES
-    if name.startswith(("reverse", "permutation", "squeeze", "unsqueeze", "checkerboard", "swap"))
+    if name.startswith(
+        ("reverse", "permutation", "squeeze", "unsqueeze", "checkerboard_split", "checkerboard_merge", "swap")
+    )
 ]
 WITH_DTYPE = [name for name in CASES if name not in WITHOUT_DTYPE]
 
@@ -694,7 +755,7 @@ def test_every_trainable_variable_gets_a_gradient(name):
     variables = distribution.trainable_variables
     assert len({id(variable) for variable in variables}) == len(variables)
     assert {id(v) for v in variables} == {id(v) for v in bijector.trainable_variables}
-    assert bool(variables) == (name in WITH_DTYPE and name != "logit")
+    assert bool(variables) == (name in WITH_DTYPE and not name.startswith(("logit", "batch_norm")))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(distribution.log_prob(x, bijector_kwargs=kwargs))
     for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
@@ -721,7 +782,10 @@ def test_checkpoint_round_trip(name, tmp_path):
     saved, restored = build(name), build(name, seed=1)
     x, kwargs = data_of(name, [2]), kwargs_of(name, [2])
     expected = saved.inverse_and_log_det(x, **kwargs)
-    if saved.trainable_variables:
+    if name.startswith("batch_norm"):
+        saved.mean.assign_add(tf.ones_like(saved.mean))
+        expected = saved.inverse_and_log_det(x, **kwargs)
+    if saved.variables:
         assert np.abs(restored.inverse(x, **kwargs) - expected[0]).max() > 1e-3
     path = tf.train.Checkpoint(bijector=saved).save(str(tmp_path / "checkpoint"))
     tf.train.Checkpoint(bijector=restored).restore(path).assert_existing_objects_matched()
@@ -774,9 +838,20 @@ DEFAULTS = {
     "affine": True,
     "jit_compile": True,
     "log_scale": 0.0,
+    "part": "all",
+    "momentum": 0.9,
+    "epsilon": 1e-4,
+    "initial_rescaling": 1.0,
 }
 DEFAULTS_OF = {
     "AffineCoupling": {"scale": "sigmoid", "order": "shift_then_scale"},
+    "CheckerboardAffineCoupling": {
+        "conditioning_colour": "even",
+        "scale": "rescaled_tanh",
+        "order": "shift_then_scale",
+        "parameter_order": "contiguous",
+        "initial_rescaling": 0.0,
+    },
     "LogisticMixtureCoupling": {"scale": "tanh", "margin": 0.0},
     "LogisticMixtureLogitCDF": {"shift": 0.0},
     "Logit": {"margin": 0.05},

@@ -6,7 +6,7 @@ import importlib
 
 import tensorflow as tf
 
-PAPERS = ("glow", "flowpp", "macow", "vflow", "agave")
+PAPERS = ("glow", "flowpp", "macow", "vflow", "agave", "realnvp")
 TOY = "vflow_checkerboard"
 
 # What no variable depends on; experiments that differ in these alone are built once.

@@ -162,6 +162,8 @@ RUNS = (
     GoldenRun("agave_vae", "agave", "cifar10", _AGAVE, stage="vae", base="agave"),
     GoldenRun("agave_pixelcnn", "agave", "cifar10", _AGAVE, stage="pixelcnn", base="agave"),
     GoldenRun("agave", "agave", "cifar10", _AGAVE, stage="joint"),
+    # Running statistics of batch norm, which are not trained.
+    GoldenRun("realnvp", "realnvp", "cifar10", _set(width=2, num_blocks=1)),
 )
 BY_NAME = {run.name: run for run in RUNS}
 

@@ -10,14 +10,15 @@ from reproductions.agave.reproduction import AGAVE
 from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
+from reproductions.realnvp.reproduction import REALNVP
 from reproductions.vflow.reproduction import VFLOW
 from tests.slow import slow_but
-from tfflows.interop import agave, flowpp, glow, macow, vflow
+from tfflows.interop import agave, flowpp, glow, macow, realnvp, vflow
 from tfflows.tracing.variables import as_variable, named_variables
 
-INTEROP = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
-PAPERS = {reproduction.paper: reproduction for reproduction in (GLOW, FLOWPP, MACOW, VFLOW, AGAVE)}
-SHALLOW = {"glow": {"depth": 1}, "flowpp": {"num_blocks": 1}, "vflow": {"num_blocks": 1}}
+INTEROP = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave, "realnvp": realnvp}
+PAPERS = {reproduction.paper: reproduction for reproduction in (GLOW, FLOWPP, MACOW, VFLOW, AGAVE, REALNVP)}
+SHALLOW = {"glow": {"depth": 1}, "flowpp": {"num_blocks": 1}, "vflow": {"num_blocks": 1}, "realnvp": {"num_blocks": 1}}
 # What decides about the names of a MaCow's variables; several data sets have one architecture.
 MACOW_FIELDS = ("variant", "factors", "coupling", "prior_coupling", "dequantization", "context_planes")
 
@@ -62,8 +63,8 @@ def test_every_variable_has_one_name(case):
     reproduction, experiment = PAPERS[paper], shallow(paper, name)
     with contextlib.nullcontext() if paper == "macow" else tf.Graph().as_default():
         model = reproduction.build_model(experiment, [experiment.image_size, experiment.image_size, 3], 10, 0)
-        if paper == "glow":
-            places = [((own,), variable) for own, variable in glow.released_variables(model).items()]
+        if paper in ("glow", "realnvp"):
+            places = [((own,), variable) for own, variable in INTEROP[paper].released_variables(model).items()]
         else:
             places = [(place.names, place.variable) for place in INTEROP[paper].released_places(model)]
         names = [own for owns, _ in places for own in owns]

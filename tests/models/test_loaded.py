@@ -19,6 +19,8 @@ PATHS = {run.name: run.workdir(WORKDIRS) for run in RUNS}
 BY_DEFAULT = ("glow", "agave_vae")
 # Photographs are encoded and decoded exactly by these.
 FLOWS = [name for name in PATHS if "agave" not in name]
+# Of one label; with a caption, as pictures have it that later versions wrote.
+NO_PLAIN_SAMPLES = ("glow_conditional", "realnvp")
 
 
 @functools.cache
@@ -48,7 +50,7 @@ def test_bits_per_dim_are_those_of_the_run(name):
     np.testing.assert_allclose(bits, -log_prob / (np.log(2) * model.distribution.num_dimensions), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", slow_but(("glow",), [name for name in PATHS if name != "glow_conditional"]))
+@pytest.mark.parametrize("name", slow_but(("glow",), [name for name in PATHS if name not in NO_PLAIN_SAMPLES]))
 def test_samples_are_those_of_the_pictures(name):
     model = loaded(name)
     images = model.sample(2, temperature=0.7, seed=0)

@@ -1,4 +1,4 @@
-"""Runs of all five papers that are killed (SIGKILL) at moments drawn from a seed and end as unbroken ones.
+"""Runs of all six papers that are killed (SIGKILL) at moments drawn from a seed and end as unbroken ones.
 
 Each run is the `main` of a paper in a process of its own, on 16x16 cuts of the embedded photographs. An unbroken run measures how
 long each phase takes. Then a run in a new workdir is killed once in each phase, at a random moment of it, and started again with
@@ -28,6 +28,7 @@ from reproductions.driver import train
 from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
+from reproductions.realnvp.reproduction import REALNVP
 from reproductions.vflow.reproduction import VFLOW
 from tests.training.forked import fork, wait
 from tfflows.data import load_dataset
@@ -59,6 +60,7 @@ PAPERS = {
         "budget_6_channels",
         {**_FLOWPP, "augmenter_stages": "checkerboard 1", "augmenter_width": 4, "augmenter_blocks": 1, "holdout": 4},
     ),
+    "realnvp": (REALNVP, "cifar10", {"width": 2, "num_blocks": 1}),
     "agave": (
         AGAVE,
         "cifar10",

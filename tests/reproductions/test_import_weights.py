@@ -13,8 +13,10 @@ from reproductions.fields import override
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.released import fields_of
 from reproductions.macow.reproduction import MACOW
+from reproductions.realnvp.reproduction import REALNVP
 from tests.reproductions.driver.running import record_of, run
-from tfflows.interop import glow, macow
+from tests.slow import slow_but
+from tfflows.interop import glow, macow, realnvp
 from tfflows.tracing.variables import named_variables
 
 TINY = {
@@ -25,8 +27,9 @@ TINY = {
         "cifar10_fine_grained_release",
         ("steps=1, 1", "widths=4, 4", "factors=", "dataset=photographs", "ema_decay=0.9"),
     ),
+    "realnvp": (REALNVP, realnvp, "cifar10", ("width=2", "num_blocks=1", "dataset=digits", "image_size=8")),
 }
-SHAPES = {"glow": [8, 8, 1], "macow": [32, 32, 3]}
+SHAPES = {"glow": [8, 8, 1], "macow": [32, 32, 3], "realnvp": [8, 8, 1]}
 
 
 def tiny_model(paper):
@@ -42,7 +45,7 @@ def stored(paper, path, model):
     return [str(path), f"--paper={paper}", f"--experiment={name}", *(f"--set={setting}" for setting in settings)]
 
 
-@pytest.mark.parametrize("paper", ["glow", pytest.param("macow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("paper", slow_but(["glow"], TINY))
 def test_an_imported_model_is_like_a_run(paper, tmp_path, capsys):
     model = tiny_model(paper)
     workdir, images = tmp_path / "imported", np.full([2, *SHAPES[paper]], 100, np.uint8)

@@ -172,12 +172,19 @@ def test_claims_page(results):
         seed_differences=(0.24, 0.26),
         verdict="held",
         interval=(0.2, 0.3),
+        p_value=0.000005,
         adjusted_p_value=0.00001,
         smallest=0.01,
         **text,
     )
     missing = {"difference": None, "standard_error": None, "seed_differences": (), "interval": None, "arms": ()}
-    missing |= {"verdict": "not run", "note": "missing: glow c seed 0", "adjusted_p_value": None, "smallest": None}
+    missing |= {
+        "verdict": "not run",
+        "note": "missing: glow c seed 0",
+        "adjusted_p_value": None,
+        "p_value": None,
+        "smallest": None,
+    }
     for changes in ({}, {"name": "c_lower", "claim": "c < b", **missing}):
         write_claim(dataclasses.replace(claim, **changes), results / "claims")
     page = build_tables(results)["claims.md"]
@@ -188,6 +195,7 @@ def test_claims_page(results):
     line = row(table, "a < b")
     assert (line["Verdict"], line["Paper"], line["n"]) == ("held", "0.127", "2")
     assert (line["Effect"], line["95% interval"], line["Adjusted p"]) == ("+0.2500", "+0.2000 to +0.3000", "<0.0001")
+    assert line["Quantity"] == "test bits/dim; from 0.01"
     assert row(section(page, "Arms of Glow"), "second study", "b")["Bits/dim"] == "3.7500"
     line = row(table, "c < b")
     assert (line["Verdict"], line["Effect"], line["95% interval"]) == ("not run", "", "")

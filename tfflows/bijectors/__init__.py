@@ -15,10 +15,11 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         takes_condition,
         value_and_log_det,
     )
+    from tfflows.bijectors.batch_norm import BatchNorm
     from tfflows.bijectors.cache import OnePassCache
     from tfflows.bijectors.chain import Chain
     from tfflows.bijectors.checkerboard import CheckerboardMerge, CheckerboardSplit
-    from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
+    from tfflows.bijectors.coupling import AdditiveCoupling, AffineCoupling, CheckerboardAffineCoupling, Coupling
     from tfflows.bijectors.first_channels import OnFirstChannels
     from tfflows.bijectors.gaussian_prior import GaussianPrior
     from tfflows.bijectors.halves import OnHalves, SwapHalves
@@ -56,10 +57,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "takes_condition",
             "value_and_log_det",
         ],
+        "batch_norm": ["BatchNorm"],
         "cache": ["OnePassCache"],
         "chain": ["Chain"],
         "checkerboard": ["CheckerboardMerge", "CheckerboardSplit"],
-        "coupling": ["AdditiveCoupling", "AffineCoupling", "Coupling"],
+        "coupling": ["AdditiveCoupling", "AffineCoupling", "CheckerboardAffineCoupling", "Coupling"],
         "first_channels": ["OnFirstChannels"],
         "gaussian_prior": ["GaussianPrior"],
         "halves": ["OnHalves", "SwapHalves"],

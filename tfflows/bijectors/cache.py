@@ -7,7 +7,10 @@ import tensorflow as tf
 from tensorflow.python.ops import gradients_util
 from tensorflow_probability.python.internal import cache_util
 
+from tfflows.tracing.batch_statistics import in_training_pass
+
 _STATE = "state"
+_TRAINING = "training"
 
 
 class _State(NamedTuple):
@@ -27,7 +30,8 @@ class _State(NamedTuple):
 class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
     """Serves an entry as long as a new call would give the same values and the same gradients.
 
-    TFP keeps an entry while its output is alive. In a graph that is right: tensors are those of one trace. In eager mode, a
+    TFP keeps an entry while its output is alive. In a graph that is right: tensors are those of one trace; only entries of a
+    training pass (`tfflows.tracing.batch_statistics`) are not served outside of one, nor the other way round. In eager mode, a
     variable may have been assigned since, or another `tf.GradientTape` may watch. There, an entry is served only if
 
     - every variable of the bijector has the value that it had then; and
@@ -51,6 +55,7 @@ class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
 
     def _invoke(self, input, fn_name, kwargs, attributes):
         output = super()._invoke(input, fn_name, kwargs, attributes)
+        attributes[_TRAINING] = in_training_pass()
         if tf.executing_eagerly():
             # Not the output: an entry must not keep itself alive.
             variables = self.bijector.variables
@@ -58,11 +63,12 @@ class OnePassCache(cache_util.BijectorCacheWithGreedyAttrs):
         return output
 
     def _drop_if_stale(self, input, fn_name, kwargs):
-        if not tf.executing_eagerly() or input is None:
+        if input is None:
             return
         entry = self._get_or_create_edge(input, fn_name, kwargs)
-        state = entry.attributes.get(_STATE)
-        if state is None or self._is_current(state, entry, (input, kwargs)):
+        state = entry.attributes.get(_STATE) if tf.executing_eagerly() else None
+        same_pass = entry.attributes.get(_TRAINING, in_training_pass()) == in_training_pass()
+        if same_pass and (state is None or self._is_current(state, entry, (input, kwargs))):
             return
         for reference in (entry.input_ref, entry.output_ref):
             if reference is not None:

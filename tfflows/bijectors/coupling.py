@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.bijectors.parts import check_network_dtype, flat_condition
 from tfflows.math import coupling
-from tfflows.math.shapes import flatten_batch, unflatten_batch
+from tfflows.math.shapes import flatten_batch, sizes_of, unflatten_batch
 from tfflows.tracing import gradients
 from tfflows.tracing.variables import variables_of_layers
 
@@ -253,7 +253,48 @@ class AdditiveCoupling(Coupling):
         return transformed - parameters, broadcast_log_det(0.0, transformed, self.forward_min_event_ndims)
 
 
-class AffineCoupling(Coupling):
+class _Affine(Coupling):
+    """The maths of affine couplings, whatever they split."""
+
+    _parameters_per_channel = 2
+
+    def _take_form(self, scale, order, parameter_order, initial_rescaling, dtype):
+        scales = (*coupling.LOG_SCALES, _RESCALED)
+        if not callable(scale) and scale not in scales:
+            raise ValueError(f"scale must be one of {scales} or a function, got {scale!r}.")
+        if order not in _ORDERS:
+            raise ValueError(f"order must be one of {tuple(_ORDERS)}, got {order!r}.")
+        if parameter_order not in coupling.CHANNEL_SPLITS:
+            raise ValueError(
+                f"parameter_order must be one of {tuple(coupling.CHANNEL_SPLITS)}, got {parameter_order!r}."
+            )
+        self._is_rescaled = scale == _RESCALED
+        if self._is_rescaled:
+            self.rescaling = tf.Variable(tf.constant(initial_rescaling, dtype), name="rescaling")
+        else:
+            self._log_scale = scale if callable(scale) else coupling.LOG_SCALES[scale]
+        self._transform, self._inverse_transform = _ORDERS[order]
+        self._split_parameters = coupling.CHANNEL_SPLITS[parameter_order]
+
+    def _shift_and_log_scale(self, parameters):
+        shift, raw_scale = self._split_parameters(parameters)
+        if self._is_rescaled:
+            return shift, coupling.rescaled_tanh_log_scale(raw_scale, tf.convert_to_tensor(self.rescaling))
+        return shift, self._log_scale(raw_scale)
+
+    def _log_det(self, log_scale):
+        return tf.reduce_sum(log_scale, axis=list(range(-self.forward_min_event_ndims, 0)))
+
+    def _encode(self, transformed, parameters):
+        shift, log_scale = self._shift_and_log_scale(parameters)
+        return self._transform(transformed, shift, log_scale), self._log_det(log_scale)
+
+    def _decode(self, transformed, parameters):
+        shift, log_scale = self._shift_and_log_scale(parameters)
+        return self._inverse_transform(transformed, shift, log_scale), -self._log_det(log_scale)
+
+
+class AffineCoupling(_Affine):
     """Data to latent: `inverse(y) = [a, (b + t) * s]`, `(t, r) = f(a)`, `s = sigmoid(r + 2)`; log-determinant `sum ln s`.
 
     The paper's form is `scale='exp'` (`s = exp(r)`) with `order='scale_then_shift'` (`b * s + t`). With a network that is zero
@@ -286,8 +327,6 @@ class AffineCoupling(Coupling):
       https://arxiv.org/abs/1807.03039, and released code (openai/glow).
     """
 
-    _parameters_per_channel = 2
-
     def __init__(
         self,
         network: Callable[..., tf.Tensor],
@@ -298,6 +337,7 @@ class AffineCoupling(Coupling):
         conditional: bool | str = False,
         event_ndims: int = 3,
         transformed_channels: int | None = None,
+        initial_rescaling: float = 1.0,
         dtype: tf.DType | str = tf.float32,
         validate_args: bool = False,
         name: str = "affine_coupling",
@@ -307,8 +347,8 @@ class AffineCoupling(Coupling):
         Args:
           network: Callable `[B, ..., C/2] -> [B, ..., C]`: a built Keras layer, a `tf.Module` or a function. Its second
             argument is the condition, if `conditional`.
-          scale: `'sigmoid'` (released Glow), `'exp'` (its paper), `'tanh'` (`s = exp(tanh r)`, released Flow++), or an
-            elementwise function `r -> ln s`.
+          scale: `'sigmoid'` (released Glow), `'exp'` (its paper), `'tanh'` (`s = exp(tanh r)`, released Flow++),
+            `'rescaled_tanh'` (`s = exp(a tanh r)` with one learned a, released RealNVP), or an elementwise function `r -> ln s`.
           order: `'shift_then_scale'` (released code) or `'scale_then_shift'` (paper).
           parameter_order: Where the network's channels hold shift and raw scale: `'interleaved'` (even and odd channels,
             released code) or `'contiguous'` (first and last half).
@@ -317,6 +357,7 @@ class AffineCoupling(Coupling):
             gets None).
           event_ndims: Number of axes of an event.
           transformed_channels: Number of transformed channels, if not half of them; the others condition.
+          initial_rescaling: First value of a, for `scale='rescaled_tanh'`.
           dtype: Dtype of the data.
           validate_args: As in TFP.
           name: As in TFP.
@@ -325,17 +366,7 @@ class AffineCoupling(Coupling):
           ValueError: If `scale`, `order` or `parameter_order` is unknown, or as for `Coupling`.
         """
         parameters = dict(locals())
-        if not callable(scale) and scale not in coupling.LOG_SCALES:
-            raise ValueError(f"scale must be one of {tuple(coupling.LOG_SCALES)} or a function, got {scale!r}.")
-        if order not in _ORDERS:
-            raise ValueError(f"order must be one of {tuple(_ORDERS)}, got {order!r}.")
-        if parameter_order not in coupling.CHANNEL_SPLITS:
-            raise ValueError(
-                f"parameter_order must be one of {tuple(coupling.CHANNEL_SPLITS)}, got {parameter_order!r}."
-            )
-        self._log_scale = scale if callable(scale) else coupling.LOG_SCALES[scale]
-        self._transform, self._inverse_transform = _ORDERS[order]
-        self._split_parameters = coupling.CHANNEL_SPLITS[parameter_order]
+        self._take_form(scale, order, parameter_order, initial_rescaling, dtype)
         self._is_released_form = (scale, order) == ("sigmoid", "shift_then_scale")
         super().__init__(
             network,
@@ -349,25 +380,96 @@ class AffineCoupling(Coupling):
             transformed_channels,
         )
 
-    def _shift_and_log_scale(self, parameters):
-        shift, raw_scale = self._split_parameters(parameters)
-        return shift, self._log_scale(raw_scale)
-
-    def _log_det(self, log_scale):
-        return tf.reduce_sum(log_scale, axis=list(range(-self.forward_min_event_ndims, 0)))
-
     def _encode(self, transformed, parameters):
         if self._is_released_form:
             y, log_scale = coupling.shift_then_sigmoid_scale(transformed, *self._split_parameters(parameters))
             return y, self._log_det(log_scale)
-        shift, log_scale = self._shift_and_log_scale(parameters)
-        return self._transform(transformed, shift, log_scale), self._log_det(log_scale)
-
-    def _decode(self, transformed, parameters):
-        shift, log_scale = self._shift_and_log_scale(parameters)
-        return self._inverse_transform(transformed, shift, log_scale), -self._log_det(log_scale)
+        return super()._encode(transformed, parameters)
 
 
+class CheckerboardAffineCoupling(_Affine):
+    """Data to latent: the pixels of one colour of the checkerboard are transformed, `(x + t) * s`, given those of the other.
+
+    The network sees the image with zeros where it is transformed, `(t, r) = f(x * b)`, with b the mask of the conditioning
+    colour. By default `s = exp(a tanh r)`, with one learned a that starts at 0. The log-determinant is the sum of `ln s` over
+    the transformed pixels.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.bijectors import CheckerboardAffineCoupling
+      >>> def network(x):  # t = the sum of the pixels that condition, r = 1
+      ...     total = tf.reduce_sum(x, axis=[1, 2], keepdims=True) + tf.zeros_like(x)
+      ...     return tf.concat([total, tf.ones_like(x)], axis=-1)
+      >>> coupling = CheckerboardAffineCoupling(network, scale="exp")
+      >>> image = tf.reshape([1.0, 10.0, 20.0, 2.0], [1, 2, 2, 1])
+      >>> latent, log_det = coupling.inverse_and_log_det(image)
+      >>> print(latent[0, :, :, 0].numpy().round(2))  # (10 + 3) e and (20 + 3) e
+      [[ 1.   35.34]
+       [62.52  2.  ]]
+      >>> print(log_det.numpy())
+      [2.]
+
+    References:
+      Dinh et al. 2017, sections 3.3 and 3.4, https://arxiv.org/abs/1605.08803; the order of shift and scale, and the scale, as in
+      the released code (tensorflow/models, real_nvp).
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., tf.Tensor],
+        conditioning_colour: str = "even",
+        scale: str | Callable[[tf.Tensor], tf.Tensor] = "rescaled_tanh",
+        order: str = "shift_then_scale",
+        parameter_order: str = "contiguous",
+        conditional: bool | str = False,
+        initial_rescaling: float = 0.0,
+        dtype: tf.DType | str = tf.float32,
+        validate_args: bool = False,
+        name: str = "checkerboard_affine_coupling",
+    ) -> None:
+        """Creates the coupling of images `[H, W, C]`.
+
+        Args:
+          network: Callable `[B, H, W, C] -> [B, H, W, 2 C]`: a built Keras layer, a `tf.Module` or a function. Its second
+            argument is the condition, if `conditional`.
+          conditioning_colour: The pixels that pass unchanged: `'even'`, where row + column is even (the first coupling of the
+            released code), or `'odd'`.
+          scale: As for `AffineCoupling`.
+          order: As for `AffineCoupling`.
+          parameter_order: As for `AffineCoupling`.
+          conditional: As for `AffineCoupling`.
+          initial_rescaling: First value of a, for `scale='rescaled_tanh'`.
+          dtype: Dtype of the data.
+          validate_args: As in TFP.
+          name: As in TFP.
+
+        Raises:
+          ValueError: If `conditioning_colour` is unknown, or as for `AffineCoupling`.
+        """
+        parameters = dict(locals())
+        if conditioning_colour not in coupling.COLOURS:
+            raise ValueError(f"conditioning_colour must be one of {coupling.COLOURS}, got {conditioning_colour!r}.")
+        self._conditioning_colour = conditioning_colour
+        self._take_form(scale, order, parameter_order, initial_rescaling, dtype)
+        super().__init__(network, "first", conditional, 3, dtype, validate_args, parameters, name)
+
+    def _mask(self, x):
+        height, width = sizes_of(x)[-3:-1]
+        return coupling.colour_mask(height, width, self._conditioning_colour)
+
+    def _split(self, x):
+        mask, zeros = self._mask(x), tf.zeros_like(x)
+        return tf.where(mask, x, zeros), tf.where(mask, zeros, x)
+
+    def _join(self, conditioning, transformed):
+        return tf.where(self._mask(transformed), conditioning, transformed)
+
+    def _shift_and_log_scale(self, parameters):
+        shift, log_scale = super()._shift_and_log_scale(parameters)
+        return shift, tf.where(self._mask(log_scale), tf.zeros_like(log_scale), log_scale)
+
+
+_RESCALED = "rescaled_tanh"
 _ORDERS = {
     "shift_then_scale": (coupling.shift_then_scale, coupling.inverse_shift_then_scale),
     "scale_then_shift": (coupling.scale_then_shift, coupling.inverse_scale_then_shift),

@@ -25,10 +25,13 @@ class Squeeze(Bijector):
       [ 1.  2.  3.  4. -1. -2. -3. -4.]
       >>> print(Squeeze(order="position_first").inverse(image).numpy().ravel())
       [ 1. -1.  2. -2.  3. -3.  4. -4.]
+      >>> print(Squeeze(order="even_first").inverse(image).numpy().ravel())
+      [ 1. -1.  4. -4.  2. -2.  3. -3.]
 
     References:
       Dinh et al. 2017, section 3.6, https://arxiv.org/abs/1605.08803. Channel orders in the released codes:
-      `'channel_first'` in Glow's, `'position_first'` (`space_to_depth`) in those of Flow++, VFlow and MaCow.
+      `'channel_first'` in Glow's, `'position_first'` (`space_to_depth`) in those of Flow++, VFlow and MaCow. RealNVP's has
+      `'channel_first'` around its channel-wise couplings, and `'even_first'` where it factors out half of the image.
     """
 
     def __init__(

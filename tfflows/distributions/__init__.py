@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.distributions.iaf_ladder import BottomUpBlock, Evidence, IAFLadder, TopDownBlock, double, log_normal
     from tfflows.distributions.iaf_vae import IAFVAE, free_kl, total_kl
     from tfflows.distributions.image_model import ImageModel, check_distribution, log_mean_weight, refuse_reversible
+    from tfflows.distributions.penalized_flow import PenalizedFlow
     from tfflows.distributions.pixelcnn_images import PixelCNNImages
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -48,6 +49,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "iaf_ladder": ["BottomUpBlock", "Evidence", "IAFLadder", "TopDownBlock", "double", "log_normal"],
         "iaf_vae": ["IAFVAE", "free_kl", "total_kl"],
         "image_model": ["ImageModel", "check_distribution", "log_mean_weight", "refuse_reversible"],
+        "penalized_flow": ["PenalizedFlow"],
         "pixelcnn_images": ["PixelCNNImages"],
     },
 )

@@ -83,8 +83,9 @@ class ClassifyingFlow(DequantizedFlow):
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """As `DequantizedFlow.training_loss`, with the further metrics `class_bits` (per image) and `classification_error`."""
         v = self.dequantize(images, keys)
-        logits = self.class_logits(v, labels)
-        bits = bits_per_dim(self.elbo_of_dequantized(v, labels), self.num_dimensions)
+        with self.training_pass():
+            logits = self.class_logits(v, labels)
+            bits = bits_per_dim(self.elbo_of_dequantized(v, labels), self.num_dimensions)
         class_bits = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits) / math.log(2.0)
         error = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) != labels, tf.float32)
         metrics = {"bits_per_dim": bits, "class_bits": class_bits, "classification_error": error}

@@ -163,6 +163,9 @@ class DequantizedFlow(ImageModel):
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Loss of each image (minus the bound, in `loss_unit`) and the metrics to log, here bits/dim.
 
+        A flow with batch norm normalizes with the statistics of the batch; the running ones take them in unless the caller has
+        opened a `training_pass` of its own.
+
         Args:
           images: uint8 `[B, H, W, C]`.
           labels: int32 `[B]`; used if the flow is conditional.
@@ -172,8 +175,9 @@ class DequantizedFlow(ImageModel):
           `(loss, metrics)`: a tensor, and a dictionary of tensors with at least `bits_per_dim`, all `[B]`.
         """
         dropout_keys, condition = self._training_condition(labels, keys)
-        v, log_prob = self._dequantized(images, keys, dropout_keys["dequantizer"])
-        elbo = self.elbo_of_dequantized(v, condition, keys, dropout_keys["augmenter"]) - log_prob
+        with self.training_pass():
+            v, log_prob = self._dequantized(images, keys, dropout_keys["dequantizer"])
+            elbo = self.elbo_of_dequantized(v, condition, keys, dropout_keys["augmenter"]) - log_prob
         bits = bits_per_dim(elbo, self.num_dimensions)
         return -elbo if self.loss_unit == "nats" else bits, {"bits_per_dim": bits}
 

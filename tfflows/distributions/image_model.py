@@ -1,5 +1,6 @@
 """What all image models have in common, flows or not."""
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import tensorflow_probability as tfp
 
 from tfflows.choices import REVERSIBLE
 from tfflows.math.random import RowKeys, fold_in
+from tfflows.tracing.batch_statistics import BatchStatistics, batch_statistics, has_batch_statistics
 from tfflows.tracing.memory import memory_mode
 from tfflows.tracing.variables import CopiedWithoutLayers
 
@@ -81,6 +83,26 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
           TypeError: If the model has no latents.
         """
         raise self._lacks("latents")
+
+    @property
+    def has_batch_statistics(self) -> bool:
+        """Whether the model holds batch norm, so that its loss depends on all images of a batch together."""
+        if "_has_batch_statistics" not in vars(self):
+            self._has_batch_statistics = has_batch_statistics(self)
+        return self._has_batch_statistics
+
+    def training_pass(self, update: bool = True) -> contextlib.AbstractContextManager[BatchStatistics]:
+        """The context in which `training_loss` is computed; see `tfflows.tracing.batch_statistics`.
+
+        Args:
+          update: Whether running statistics take in those of the batch when the context is left.
+
+        Returns:
+          A context that yields the statistics of the batch; there are none without batch norm.
+        """
+        if self.has_batch_statistics:
+            return batch_statistics(update)
+        return contextlib.nullcontext(BatchStatistics())
 
     def condition_of(self, labels: tf.Tensor) -> Any:
         """The `condition` of `elbo` and `sample` that labels, int32 `[B]`, make; None if the model takes no labels."""

@@ -204,7 +204,11 @@ class FlowModel(HoldsVariables, keras.Model):
         place = self._place_of(x)
         keys = row_keys(self.seed, _steps_of(self.optimizer), place.start)
         num_replicas = self.distribute_strategy.num_replicas_in_sync
-        with traces_apart() if self.jit_compile else contextlib.nullcontext(), tf.GradientTape() as tape:
+        with (
+            traces_apart() if self.jit_compile else contextlib.nullcontext(),
+            self._measured.part.training_pass() as statistics,
+            tf.GradientTape() as tape,
+        ):
             losses, metrics = self._measured.part.training_loss(x, y, keys)
             weighted = losses if weight is None else losses * tf.cast(weight, losses.dtype)
             # Gradients are summed over the replicas.
@@ -219,6 +223,7 @@ class FlowModel(HoldsVariables, keras.Model):
                 f"The loss does not depend on {len(unreached)} trained variables: {', '.join(unreached[:NUM_NAMED])}."
             )
         self._apply(gradients, held)
+        statistics.update()
         means = {"loss": loss, **{name: place.mean(value) for name, value in metrics.items()}}
         return self._measured.update(self._measured.training, means, place)
 

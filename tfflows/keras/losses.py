@@ -1,5 +1,6 @@
 """The losses of image models and of densities, and what Keras hands over for them."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from tfflows.data import ImageSource, as_source
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import RowKeys
+from tfflows.tracing.batch_statistics import BatchStatistics, batch_statistics, has_batch_statistics
 from tfflows.training.parameters import equalize_replicas, initialize_from_data
 
 tfd = tfp.distributions
@@ -39,6 +41,10 @@ class ImageLoss:
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """`(loss, metrics)` of each image, `[B]`."""
         return self._model.training_loss(images, self._labels(images, labels), keys)
+
+    def training_pass(self) -> contextlib.AbstractContextManager[BatchStatistics]:
+        """The context of `training_loss`, whose caller updates running statistics."""
+        return self._model.training_pass(update=False)
 
     def evaluation_loss(self, images: tf.Tensor, labels: tf.Tensor | None, keys: RowKeys) -> tf.Tensor:
         """Bits/dim of each image, `[B]`."""
@@ -103,10 +109,17 @@ class DensityLoss:
         self._bijector = getattr(distribution, "bijector", None)
         self._is_conditional = takes_condition(self._bijector)
         self.needs_adapting = isinstance(self._bijector, Bijector)
+        self._has_batch_statistics = has_batch_statistics(distribution)
 
     def training_loss(self, x: tf.Tensor, condition: Any, keys: RowKeys) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """`(loss, {})` of each row, `[B]`."""
         return self.evaluation_loss(x, condition, keys), {}
+
+    def training_pass(self) -> contextlib.AbstractContextManager[BatchStatistics]:
+        """The context of `training_loss`, whose caller updates running statistics."""
+        if self._has_batch_statistics:
+            return batch_statistics(update=False)
+        return contextlib.nullcontext(BatchStatistics())
 
     def evaluation_loss(self, x: tf.Tensor, condition: Any, keys: RowKeys) -> tf.Tensor:
         """`-log_prob` of each row, nats `[B]`."""

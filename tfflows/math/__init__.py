@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         taps_on_border,
     )
     from tfflows.math.coupling import (
+        colour_mask,
         contiguous,
         identity_log_scale,
         interleaved,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         inverse_scale_then_shift_of_sigmoid,
         inverse_shift_then_scale,
         log_sigmoid_scale,
+        rescaled_tanh_log_scale,
         shift_then_sigmoid_scale,
     )
     from tfflows.math.discretized_logistic import check_num_levels, log_sigmoid_difference, logit, lower_edges, quantile
@@ -111,6 +113,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "taps_on_border",
         ],
         "coupling": [
+            "colour_mask",
             "contiguous",
             "identity_log_scale",
             "interleaved",
@@ -118,6 +121,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "inverse_scale_then_shift_of_sigmoid",
             "inverse_shift_then_scale",
             "log_sigmoid_scale",
+            "rescaled_tanh_log_scale",
             "shift_then_sigmoid_scale",
         ],
         "discretized_logistic": ["check_num_levels", "log_sigmoid_difference", "logit", "lower_edges", "quantile"],

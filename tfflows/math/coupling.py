@@ -13,6 +13,11 @@ def identity_log_scale(raw_scale: tf.Tensor) -> tf.Tensor:
     return raw_scale
 
 
+def rescaled_tanh_log_scale(raw_scale: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """`factor * tanh(raw_scale)` in nats, with one learned factor per coupling: the released RealNVP's bounded scale."""
+    return factor * tf.tanh(raw_scale)
+
+
 LOG_SCALES = {"sigmoid": log_sigmoid_scale, "exp": identity_log_scale, "tanh": tf.tanh}
 
 
@@ -78,4 +83,24 @@ def contiguous(parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tuple(tf.split(parameters, 2, axis=-1))
 
 
+def colour_mask(height: int | tf.Tensor, width: int | tf.Tensor, colour: str) -> tf.Tensor:
+    """Which pixels have a colour of the checkerboard, bool `[H, W, 1]`.
+
+    Args:
+      height: H.
+      width: W.
+      colour: `'even'`, where row + column is even, or `'odd'`.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tfflows.math.coupling import colour_mask
+      >>> print(tf.cast(colour_mask(2, 3, "even")[..., 0], tf.int32).numpy())
+      [[1 0 1]
+       [0 1 0]]
+    """
+    parity = (tf.range(height)[:, tf.newaxis] + tf.range(width)) % 2
+    return tf.equal(parity, COLOURS.index(colour))[..., tf.newaxis]
+
+
+COLOURS = ("even", "odd")
 CHANNEL_SPLITS = {"interleaved": interleaved, "contiguous": contiguous}

@@ -1,5 +1,6 @@
 """Space to channels and back: blocks of pixels (squeeze), and the two colours of a board as halves of the channels."""
 
+import numpy as np
 import tensorflow as tf
 
 from tfflows.math.shapes import sizes_of
@@ -9,7 +10,9 @@ _SQUEEZED_AXES = {
     "channel_first": (-5, -3, -1, -4, -2),  # out channel = f*f*c + f*dy + dx: Glow
     "position_first": (-5, -3, -4, -2, -1),  # out channel = (f*dy + dx)*C + c: space_to_depth, Flow++, MaCow
 }
-CHANNEL_ORDERS = tuple(_SQUEEZED_AXES)
+# As `position_first`, but first the positions where dy + dx is even: RealNVP, which factors out one colour of the board.
+_EVEN_FIRST = "even_first"
+CHANNEL_ORDERS = (*_SQUEEZED_AXES, _EVEN_FIRST)
 
 PATTERNS = ("columns", "checkerboard")
 
@@ -24,7 +27,8 @@ def squeeze(x: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.T
     Args:
       x: Static rank; H and W are multiples of `factor`.
       factor: Side of a block.
-      order: `'channel_first'` (Glow: the input channel varies slowest) or `'position_first'` (that of `tf.nn.space_to_depth`).
+      order: `'channel_first'` (Glow: the input channel varies slowest), `'position_first'` (that of `tf.nn.space_to_depth`), or
+        `'even_first'`: as the latter, but first the positions of a block where row + column is even, then the others.
 
     Example:
       >>> import tensorflow as tf
@@ -34,9 +38,13 @@ def squeeze(x: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.T
       ['a0' 'a1' 'a2' 'a3' 'b0' 'b1' 'b2' 'b3']
       >>> print(squeeze(x, order="position_first").numpy().astype(str).ravel())
       ['a0' 'b0' 'a1' 'b1' 'a2' 'b2' 'a3' 'b3']
+      >>> print(squeeze(x, order="even_first").numpy().astype(str).ravel())
+      ['a0' 'b0' 'a3' 'b3' 'a1' 'b1' 'a2' 'b2']
       >>> bool(tf.reduce_all(unsqueeze(squeeze(x)) == x))
       True
     """
+    if order == _EVEN_FIRST:
+        return _take_positions(squeeze(x, factor, "position_first"), _even_first(factor))
     batch_rank = x.shape.rank - 3
     batch = tf.shape(x)[:batch_rank]
     height, width = tf.shape(x)[-3], tf.shape(x)[-2]
@@ -52,6 +60,8 @@ def squeeze(x: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.T
 
 def unsqueeze(y: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf.Tensor:
     """Inverse of `squeeze`: `[..., H, W, C]` to `[..., factor * H, factor * W, C / factor**2]`."""
+    if order == _EVEN_FIRST:
+        return unsqueeze(_take_positions(y, np.argsort(_even_first(factor))), factor, "position_first")
     batch_rank = y.shape.rank - 3
     batch = tf.shape(y)[:batch_rank]
     height, width = tf.shape(y)[-3], tf.shape(y)[-2]
@@ -69,6 +79,20 @@ def unsqueeze(y: tf.Tensor, factor: int = 2, order: str = "channel_first") -> tf
     return tf.ensure_shape(
         tf.reshape(blocks, tf.concat([batch, unsqueezed], axis=0)), static[:-3] + _static(unsqueezed)
     )
+
+
+def _even_first(factor):
+    """The positions of a block, counted row by row, in the order that they take."""
+    row, column = np.divmod(np.arange(factor * factor), factor)
+    return np.argsort((row + column) % 2, kind="stable")
+
+
+def _take_positions(x, positions):
+    """Reorders the blocks of channels that belong to the positions of a block of pixels."""
+    *outer, channels = sizes_of(x)
+    blocks = tf.reshape(x, [*outer, len(positions), channels // len(positions)])
+    taken = tf.gather(blocks, positions, axis=-2)
+    return tf.ensure_shape(tf.reshape(taken, [*outer, channels]), x.shape)
 
 
 def _static(sizes):

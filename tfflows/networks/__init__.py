@@ -64,6 +64,13 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         shift_down,
         shift_right,
     )
+    from tfflows.networks.realnvp import (
+        BatchNormResidual,
+        ResidualConditioner,
+        ShiftedBatchNorm,
+        UnitNormConv2D,
+        learned_norms,
+    )
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -122,5 +129,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "pixelcnn.network": ["PixelCNN", "Step", "u_shape"],
         "pixelcnn.sampling": ["cached_sample", "naive_sample"],
         "pixelcnn.shifted_convolution": ["ShiftedConv2D", "ShiftedConv2DTranspose", "shift_down", "shift_right"],
+        "realnvp": ["BatchNormResidual", "ResidualConditioner", "ShiftedBatchNorm", "UnitNormConv2D", "learned_norms"],
     },
 )

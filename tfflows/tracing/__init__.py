@@ -5,6 +5,16 @@ from typing import TYPE_CHECKING
 from tfflows.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for readers and tools; the table below is what runs
+    from tfflows.tracing.batch_statistics import (
+        BatchStatistics,
+        Update,
+        has_batch_statistics,
+        in_training_pass,
+        normalizing_moments,
+        num_replicas,
+        pass_within,
+        record_batch_statistic,
+    )
     from tfflows.tracing.finite import (
         NotFiniteError,
         check_finite,
@@ -42,6 +52,16 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "batch_statistics": [
+            "BatchStatistics",
+            "Update",
+            "has_batch_statistics",
+            "in_training_pass",
+            "normalizing_moments",
+            "num_replicas",
+            "pass_within",
+            "record_batch_statistic",
+        ],
         "finite": [
             "NotFiniteError",
             "check_finite",

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.choices import MEMORY_MODES, PLAIN
+from tfflows.tracing.batch_statistics import in_training_pass, pass_within
 from tfflows.tracing.stateless import Structure, pure
 
 tfb = tfp.bijectors
@@ -85,6 +86,9 @@ def reversible_value_and_log_det(
 
     Returns:
       `(value, log_det)`, as in the plain mode.
+
+    Raises:
+      ValueError: If the bijector assigns to a variable while it computes, or normalizes with the statistics of a batch.
     """
     if bijector._structure is None:
         bijector._structure = Structure(bijector)
@@ -98,8 +102,13 @@ def reversible_value_and_log_det(
     @tf.custom_gradient
     def run(x, *rest):
         own_condition, values = unpacked(rest)
-        with structure.substituted(values), memory_scope(PLAIN):
+        with structure.substituted(values), memory_scope(PLAIN), pass_within(in_training_pass()) as statistics:
             y, log_det = bijector._value_and_log_det(direction, x, own_condition)
+        if statistics is not None and statistics.updates:
+            raise ValueError(
+                f"{bijector!r} holds batch norm, which normalizes with the statistics of the batch: its input cannot be rebuilt "
+                "from its output in the memory mode 'reversible'; use the mode 'recompute'."
+            )
         input_shape = x.shape
 
         def backward(*upstream):

@@ -10,6 +10,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.choices import RECOMPUTE
+from tfflows.tracing.batch_statistics import (
+    in_training_pass,
+    num_replicas,
+    pass_within,
+    record_batch_statistic,
+)
 from tfflows.tracing.gradients import gradients_of
 from tfflows.tracing.memory import memory_mode
 from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
@@ -89,6 +95,7 @@ class SharedBlocks(Derived):
         self._pair, self._rebuild = value_and_log_det, rebuild_and_gradient
         self._functions = {}
         self._stateful = set()
+        self._normalized = {}  # by kind and direction: which variables a training pass has batch statistics for, and momenta
 
     @functools.cached_property
     def _structures(self):
@@ -124,7 +131,8 @@ class SharedBlocks(Derived):
           `(value, log_det)`, the log-determinant in nats.
 
         Raises:
-          ValueError: If the bijector assigns to a variable while it computes, in a memory mode that runs it twice.
+          ValueError: If the bijector assigns to a variable while it computes, in a memory mode that runs it twice; or if it is
+        recomputed in a training pass of several replicas.
         """
         recompute = memory_mode() == RECOMPUTE
         if not self._is_called(index, recompute):
@@ -132,10 +140,12 @@ class SharedBlocks(Derived):
         values = self.values(index)
         run = self._function(index, "values", direction, event_ndims)
         if recompute:
+            self._check_one_replica(index)
             with pure(self._bijectors[index]):
-                return self._recomputed(index, run, direction, x, event_ndims, condition, values)
+                results = self._recomputed(index, run, direction, x, event_ndims, condition, values)
+            return self._noted(index, direction, event_ndims, *results)
         try:
-            return run(x, condition, values)
+            return self._noted(index, direction, event_ndims, *run(x, condition, values))
         except AttributeError as error:
             if not is_assignment(error):
                 raise
@@ -175,7 +185,7 @@ class SharedBlocks(Derived):
     def _is_called(self, index, recompute):
         if getattr(self._bijectors[index], "holds_blocks", False):
             return False
-        if _inside_block.get() or (not recompute and (tf.executing_eagerly() or _apart.get())):
+        if _inside_block.get() or (not recompute and (tf.executing_eagerly() or _traces_apart())):
             return False
         if len(self._structures[index].variables) < _MIN_VARIABLES:
             return False
@@ -192,16 +202,35 @@ class SharedBlocks(Derived):
             packed = tf.nest.pack_sequence_as(condition, given) if conditions else None
 
             def backward(*upstream):
-                d_x, d_condition, d_values = gradient(x, packed, parameters, upstream)
+                # None goes through the statistics of a batch that a block hands out.
+                d_x, d_condition, d_values = gradient(x, packed, parameters, upstream[:2])
                 return [d_x, *(tf.nest.flatten(d_condition) if conditions else []), *d_values]
 
             return run(x, packed, parameters), backward
 
         return call(x, *conditions, *values)
 
+    def _check_one_replica(self, index):
+        if in_training_pass() and num_replicas() > 1:
+            raise ValueError(
+                f"{self._bijectors[index]!r} belongs to a model with batch norm, which needs the statistics of all "
+                f"{num_replicas()} replicas: none can run a block again by itself. Use the memory mode 'plain', or one device."
+            )
+
+    def _noted(self, index, direction, event_ndims, value, log_det, *statistics):
+        """The pair; what a block says of the statistics of its batch is noted for the running ones that it holds."""
+        if statistics:
+            template = index if _traces_apart() else self._templates[index]
+            held = self._structures[index].held()
+            normalized = self._normalized[template, direction, event_ndims]
+            for (number, momentum), statistic in zip(normalized, statistics, strict=True):
+                record_batch_statistic(held[number], statistic, momentum)
+        return value, log_det
+
     def _function(self, index, what, direction, event_ndims):
         """The traced function (`values`, `gradient` or `rebuild`) for the kind of bijector number `index`."""
-        template = index if _apart.get() else self._templates[index]
+        apart, training = _traces_apart(), in_training_pass()
+        template = index if apart else self._templates[index]
         bijector, structure = self._bijectors[template], self._structures[template]
 
         def pair(x, condition):
@@ -221,16 +250,29 @@ class SharedBlocks(Derived):
         function = {"values": values_of, "gradient": gradient, "rebuild": rebuild}[what]
 
         def run(x, condition, values, *upstream):
-            with structure.substituted(values), _inside():
-                return function(x, condition, values, *upstream)
+            # The backward pass may begin when the training pass is over.
+            with structure.substituted(values), _inside(), pass_within(training) as statistics:
+                results = function(x, condition, values, *upstream)
+            if what != "values" or statistics is None:
+                return results
+            held = [id(value) for value in values]
+            self._normalized[template, direction, event_ndims] = [
+                (held.index(id(update.running)), update.momentum) for update in statistics.updates
+            ]
+            return *results, *statistics.values
 
-        if _apart.get():
+        if apart:
             return run
-        key = (template, what, direction, event_ndims)
+        key = (template, what, direction, event_ndims, training)
         if key not in self._functions:
             # If they were inlined, the blocks would be optimized one by one after all.
             self._functions[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
         return self._functions[key]
+
+
+def _traces_apart():
+    """Whether each block has its own trace: also where a block asks other replicas, which a traced function cannot do."""
+    return _apart.get() or (in_training_pass() and num_replicas() > 1)
 
 
 def _after(upstream, x):

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfflows.choices import RECOMPUTE
+from tfflows.tracing.batch_statistics import in_training_pass
 from tfflows.tracing.gradients import gradients_of, is_differentiable
 from tfflows.tracing.memory import memory_mode
 from tfflows.tracing.shared_blocks import are_traced_apart
@@ -72,6 +73,8 @@ class SharedLayers(Derived):
 
     def __call__(self, index: int, *inputs: Any) -> Any:
         """Runs `function` for unit number `index`; the inputs are structures of tensors, which may contain None."""
+        if in_training_pass():
+            return self._function(self._units[index], *inputs)  # the statistics of a batch belong to the caller's graph
         if self._recomputed and memory_mode() == RECOMPUTE:
             return self._recompute(index, inputs)
         if tf.executing_eagerly() or are_traced_apart() or self._templates.count(self._templates[index]) == 1:

@@ -68,7 +68,11 @@ class Structure(Derived):
 
     def values(self) -> list[tf.Tensor]:
         """Returns the values of the variables, or of the tensors that now stand in for them, in the order of `variables`."""
-        return [tf.convert_to_tensor(places[0][0][places[0][1]]) for places in self._places]
+        return [tf.convert_to_tensor(value) for value in self.held()]
+
+    def held(self) -> list[Any]:
+        """Returns the variables, or the tensors that now stand in for them, in the order of `variables`."""
+        return [places[0][0][places[0][1]] for places in self._places]
 
     @contextlib.contextmanager
     def substituted(self, values: Sequence[tf.Tensor]) -> Iterator[None]:
@@ -88,7 +92,7 @@ class Structure(Derived):
         for derived in self._derived:
             derived.find_variables()
         self._derived = []
-        before = [places[0][0][places[0][1]] for places in self._places]
+        before = self.held()
         self._put(values)
         try:
             yield

@@ -43,7 +43,8 @@ def describe_not_finite(
     parts = [part for replica in zip(*rows, strict=True) for part in _parts(replica, num_parts)]
 
     def loss_of(images, labels, index, step):
-        return model.training_loss(images, labels, row_keys(seed, step[0], index[0]))
+        with model.training_pass(update=False):
+            return model.training_loss(images, labels, row_keys(seed, step[0], index[0]))
 
     for part in parts:
         where = find_not_finite(model, lambda part=part: loss_of(*part))

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
+from absl import logging
 
-from tfflows.choices import MEMORY_MODES
+from tfflows.choices import MEMORY_MODES, RECOMPUTE, REVERSIBLE
 from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import row_keys
+from tfflows.tracing.batch_statistics import BatchStatistics
 from tfflows.tracing.memory import memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
 from tfflows.training.moving_average import MovingAverage
@@ -49,6 +51,38 @@ class Execution:
                 "XLA compiles a batch into one program, not into parts: leave num_side_by_side at 1 with jit_compile."
             )
 
+    def with_batch_statistics(self, num_replicas: int) -> "Execution":
+        """How the steps of a model with batch norm are computed, whose statistics are those of the whole batch.
+
+        No part of a batch can be normalized without the others. So a replica takes its batch as a whole; where it was to be cut
+        to save memory, only the inputs of blocks are kept instead. With several replicas everything is kept.
+
+        Args:
+          num_replicas: Number of replicas.
+
+        Raises:
+          ValueError: If it cannot be computed in this way.
+        """
+        if self.memory == REVERSIBLE:
+            raise ValueError(
+                "A model with batch norm cannot be rebuilt from its latents, since a batch is normalized with its own "
+                "statistics: use the memory mode 'recompute', which keeps blocks' inputs."
+            )
+        several = num_replicas > 1
+        if several and (self.jit_compile or self.memory == RECOMPUTE):
+            mode = "jit_compile" if self.jit_compile else "the memory mode 'recompute'"
+            raise ValueError(
+                f"Batch norm needs the statistics of all {num_replicas} replicas, which one of them cannot ask for in {mode}: "
+                "leave it off, or use one device."
+            )
+        if several and self.accumulate > 1:
+            logging.warning(
+                "A model with batch norm normalizes a batch as a whole: with several replicas, accumulate=%d saves no memory.",
+                self.accumulate,
+            )
+        memory = RECOMPUTE if self.accumulate > 1 and not several else self.memory
+        return dataclasses.replace(self, accumulate=1, num_side_by_side=1, memory=memory)
+
 
 def make_train_step(
     strategy: tf.distribute.Strategy,
@@ -69,7 +103,9 @@ def make_train_step(
 
     The loss is the mean of the model's `training_loss` over the global batch. Gradients are summed over the accumulated parts and
     the replicas before the optimizer sees them, so that what it does to their norm does not depend on how the batch is split. If
-    a metric is not finite, an `UpdateRule` changes nothing.
+    a metric is not finite, an `UpdateRule` changes nothing, and running statistics stay as they are.
+
+    A model with batch norm is computed as `Execution.with_batch_statistics` says.
 
     Args:
       strategy: Strategy of the model.
@@ -89,8 +125,14 @@ def make_train_step(
       A function `batch -> metrics`: scalars `loss`, `gradient_norm` and the model's own, means over the global batch.
 
     Raises:
-      ValueError: When traced, if the loss does not depend on one of the variables.
+      ValueError: When traced, if the loss does not depend on one of the variables; or if a model with batch norm cannot be
+        computed in this way.
     """
+    normalizes = getattr(model, "has_batch_statistics", False)  # any object with a `training_loss` will do
+    if normalizes:
+        execution = Execution(accumulate, jit_compile, memory, num_side_by_side)
+        execution = execution.with_batch_statistics(strategy.num_replicas_in_sync)
+        accumulate, num_side_by_side, memory = execution.accumulate, execution.num_side_by_side, execution.memory
     names, trained = list(variables), list(variables.values())
     updated = trained if flat_parameters is None else list(flat_parameters.variables.values())
 
@@ -105,7 +147,7 @@ def make_train_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in trained:
                 tape.watch(variable)
-            with memory_scope(memory):
+            with memory_scope(memory), training_pass() as statistics:
                 losses, metrics = side_by_side(losses_of, (images, labels, index), num_side_by_side)
             loss = tf.reduce_sum(losses) / global_batch_size
         gradients = tape.gradient(loss, trained)
@@ -115,13 +157,20 @@ def make_train_step(
                 f"The loss does not depend on {len(unreached)} trained variables: {', '.join(unreached[:5])}."
             )
         sums = {name: tf.reduce_sum(value) / global_batch_size for name, value in metrics.items()}
-        return gradients, {"loss": loss, **sums}
+        # Of the last trace, whose tensors leave a compiled function as values.
+        normalized.updates = statistics.updates
+        return gradients, {"loss": loss, **sums}, statistics.values
 
+    def training_pass():
+        return model.training_pass(update=False) if normalizes else contextlib.nullcontext(BatchStatistics())
+
+    normalized = BatchStatistics()
     compiled = tf.function(part_sums, jit_compile=True, autograph=False) if jit_compile else part_sums
 
     def replica_step(batch):
         inputs = (batch["image"], batch["label"], batch["index"], batch["step"])
-        gradients, metrics = _accumulated(compiled, inputs, accumulate) if accumulate > 1 else compiled(*inputs)
+        sums = _accumulated(compiled, inputs, accumulate) if accumulate > 1 else compiled(*inputs)
+        gradients, metrics, statistics = sums
         if strategy.num_replicas_in_sync > 1:
             gradients, metrics = tf.distribute.get_replica_context().all_reduce(
                 tf.distribute.ReduceOp.SUM,
@@ -132,6 +181,8 @@ def make_train_step(
             gradients = flat_parameters.flatten(gradients)
         norm = global_norm(gradients)
         metrics = {**metrics, "gradient_norm": norm}
+        if statistics:
+            tf.cond(_all_finite(metrics), lambda: normalized.update(statistics), lambda: None)
         if isinstance(optimizer, UpdateRule):
             # Each replica its own copy of the sums. A step that is not finite leaves the parameters as they were, here and
             # below, so that the layer behind it can be found.

@@ -146,6 +146,13 @@ class Trainer:
         self.workdir = None if workdir is None else pathlib.Path(workdir)
         self.settings = LoopSettings() if settings is None else settings
         self._execution = Execution() if execution is None else execution
+        if model.has_batch_statistics:
+            self._execution = self._execution.with_batch_statistics(self.strategy.num_replicas_in_sync)
+            if ema_decay:
+                raise ValueError(
+                    "The running statistics of batch norm are those of the parameters as they were trained, not of their "
+                    f"averages, so a model with batch norm takes no averages: set ema_decay to 0, got {ema_decay}."
+                )
         self._seed, self._ema_decay = seed, ema_decay
         self._initialize, self._callbacks, self._describes = initialize, tuple(callbacks), describe_workdir
         self._hyperparameters = hyperparameters

@@ -107,6 +107,7 @@ FIXED_BY_THE_PAPER = {
     "macow": {f"uniform_flow_of_var{suffix}" for suffix in ("", "_5bit", "_release")},
     "vflow": {"table_3_3_channels", "table_3_6_channels"},
     "agave": {"pixelcnn", "iaf_vae"},
+    "realnvp": set(),
 }
 
 

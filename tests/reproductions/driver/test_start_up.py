@@ -70,7 +70,7 @@ def test_lines_of_the_log_are_plain_text(level, expected):
     assert PlainFormatter().format(logging.LogRecord("absl", level, "x.py", 1, "A %s", ("b",), None)) == expected
 
 
-@pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "vflow"])
+@pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "realnvp", "vflow"])
 @pytest.mark.parametrize("flag", ["--help", "--list"])
 def test_help_and_list_need_no_tensorflow(paper, flag):
     code = (
@@ -84,7 +84,7 @@ def test_help_and_list_need_no_tensorflow(paper, flag):
     assert "cifar10" in done.stdout if flag == "--list" else "--dataset" in done.stdout
 
 
-@pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "vflow"])
+@pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "realnvp", "vflow"])
 def test_functions_that_are_imported_when_they_are_called_exist(paper):
     reproduction = load_paper(paper)
     functions = [value for value in vars(reproduction).values() if callable(value)]
