@@ -365,7 +365,7 @@ def random_masks(seeds: np.ndarray, shape: tuple[int, ...], precision: int, stre
       stream: Events of other streams are other ones.
 
     References:
-      Steele et al. 2014, https://doi.org/10.1145/2714064.2660195 (the mixing function).
+      The mixing function is that of SplitMix64, https://doi.org/10.1145/2714064.2660195.
     """
     places = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(stream << 32)
     mixed = seeds[:, np.newaxis] + places * np.uint64(0x9E3779B97F4A7C15)

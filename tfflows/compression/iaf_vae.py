@@ -6,8 +6,8 @@ when coding. Decoding solves for the start by the fixed-point iteration of `Inve
 is triangular, so what it settles on is the only solution.
 
 References:
-  Townsend et al. 2019, https://arxiv.org/abs/1901.04866 (bits back with latents on a grid); Hoogeboom et al. 2019,
-  https://arxiv.org/abs/1905.07376, and Zhang et al. 2021, https://arxiv.org/abs/2111.00965 (integer flows).
+  Townsend et al. 2019, https://arxiv.org/abs/1901.04866 (bits back with latents on a grid); Zhang et al. 2021,
+  https://arxiv.org/abs/2111.00965 (integer maps of flows).
 """
 
 import hashlib
