@@ -116,6 +116,8 @@ def measure(
     start = time.monotonic()
     codec = codec_of(distribution, images)
     if noise_bits is not None:
+        if not isinstance(codec, FlowCodec):
+            raise ValueError(f"--noise_bits is for flows, and {model.path.name} is none.")
         ramp = (*codec.noise_ramp[:-1], distribution.num_bits + noise_bits)
         codec = FlowCodec(distribution, ramp, images=images[:8])
     seconds_to_build = time.monotonic() - start
@@ -169,6 +171,7 @@ class _Seen(ImageCodec):
     def __init__(self, codec):
         self._codec = codec
         self.image_shape, self.noise_ramp = codec.image_shape, codec.noise_ramp
+        self.images_for_noise = codec.images_for_noise
         self._batches = []
 
     @property
@@ -180,7 +183,7 @@ class _Seen(ImageCodec):
         return self._codec.settings
 
     def encode_images(self, images, stack, noise_bits):
-        if not isinstance(self._codec, FlowCodec):
+        if not hasattr(self._codec, "encode_with_noise"):
             return self._codec.encode_images(images, stack, noise_bits)
         bits, *noise = self._codec.encode_with_noise(images, stack, noise_bits)
         self._batches.append((images, *(None if each is None else each.astype(np.float32) for each in noise)))

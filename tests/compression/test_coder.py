@@ -8,8 +8,8 @@ import pytest
 from scipy import special, stats
 
 from tfflows.compression import exact
-from tfflows.compression.bins import GAUSSIAN, GAUSSIAN_NOISE, LOGISTIC
-from tfflows.compression.coder import MAX_BASE, Stack, StackExhaustedError, quantize_cdf
+from tfflows.compression.bins import GAUSSIAN, GAUSSIAN_NOISE, LOGISTIC, PRECISION
+from tfflows.compression.coder import MAX_BASE, Stack, StackExhaustedError, quantize_cdf, random_masks
 from tfflows.compression.ratios import divide, multiply, ratios
 
 
@@ -118,6 +118,30 @@ def test_noise_that_is_popped_is_gaussian_and_comes_back():
     assert stack.holds_noise_alone()
     with pytest.raises(ValueError, match="does not reach"):
         GAUSSIAN_NOISE.push(stack, noise + 10**6, np.full(50_000, 7.0), scale)
+
+
+def test_masked_noise_is_gaussian_whatever_was_pushed_before():
+    count = 4000
+    scale, stack = np.full(count, 1000.0), Stack()
+    before = np.full(count, 1500)
+    GAUSSIAN_NOISE.push(stack, before, np.zeros(count), scale)
+    words, masks = stack.words(), random_masks(np.array([1, 2], np.uint64), (count // 2,), PRECISION).ravel()
+    assert masks.min() >= 0 and masks.max() < 1 << PRECISION
+    noise = GAUSSIAN_NOISE.pop(stack, np.zeros(count), scale, masks)
+    assert stats.kstest(noise / 1000, "norm").pvalue > 1e-3
+    GAUSSIAN_NOISE.push(stack, noise, np.zeros(count), scale, masks)
+    np.testing.assert_array_equal(stack.words()[-len(words) + 8 :], words[8:])
+    # Without them the noise is what was pushed.
+    np.testing.assert_array_equal(GAUSSIAN_NOISE.pop(stack, np.zeros(count), scale), before)
+
+
+def test_masks_have_the_bits_that_they_had_and_depend_on_seed_and_stream():
+    made = random_masks(np.array([5, 2**63], np.uint64), (2, 3), 18, stream=1)
+    assert _digest(made.astype("<i8")) == "ff75aab6a12b229f"
+    streams = [
+        random_masks(np.array([seed], np.uint64), (1000,), 18, stream) for seed, stream in ((0, 0), (0, 1), (1, 0))
+    ]
+    assert len(np.unique(streams)) > 2950
 
 
 def test_ratios_are_near_their_scales_and_undone():

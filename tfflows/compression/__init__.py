@@ -16,10 +16,12 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         noise_bits_of,
     )
     from tfflows.compression.bins import Binned
-    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf
+    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf, random_masks
     from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
     from tfflows.compression.exact import exp, log, log1p, normal_cdf, round_to, sigmoid, softplus, tanh, to_integer
     from tfflows.compression.flow import FlowCodec
+    from tfflows.compression.iaf_vae import AGAVECodec, IAFVAECodec, Ladder
+    from tfflows.compression.levels import LevelMixture, logistic_table, unit_weights, weights_of
     from tfflows.compression.maps.base import IntegerMap, Run, integer_map
     from tfflows.compression.maps.compositions import (
         BesideData,
@@ -49,8 +51,10 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.maps.plan import Plan
     from tfflows.compression.maps.regrid import Regrid
     from tfflows.compression.maps.scales import ScaleAndShift, check_grid, value_of
-    from tfflows.compression.network import Networks, in_float64
+    from tfflows.compression.network import Networks, check_outputs, in_float64
     from tfflows.compression.noise import FlowNoise, GaussianNoise, Noise, NormalNoise, UniformNoise, augmenting_noise
+    from tfflows.compression.pixel_pass import PixelPass
+    from tfflows.compression.pixelcnn import PixelCNNCodec, Pixels, fingerprint_of_levels
     from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
     from tfflows.compression.ratios import divide, multiply
     from tfflows.compression.tiles import from_tiles, num_tiles, to_tiles
@@ -69,10 +73,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "noise_bits_of",
         ],
         "bins": ["Binned"],
-        "coder": ["Stack", "StackExhaustedError", "quantize_cdf"],
+        "coder": ["Stack", "StackExhaustedError", "quantize_cdf", "random_masks"],
         "container": ["ArchiveError", "Container", "check_word", "deflate", "inflate"],
         "exact": ["exp", "log", "log1p", "normal_cdf", "round_to", "sigmoid", "softplus", "tanh", "to_integer"],
         "flow": ["FlowCodec"],
+        "iaf_vae": ["AGAVECodec", "IAFVAECodec", "Ladder"],
+        "levels": ["LevelMixture", "logistic_table", "unit_weights", "weights_of"],
         "maps.base": ["IntegerMap", "Run", "integer_map"],
         "maps.compositions": [
             "BesideData",
@@ -94,8 +100,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "maps.plan": ["Plan"],
         "maps.regrid": ["Regrid"],
         "maps.scales": ["ScaleAndShift", "check_grid", "value_of"],
-        "network": ["Networks", "in_float64"],
+        "network": ["Networks", "check_outputs", "in_float64"],
         "noise": ["FlowNoise", "GaussianNoise", "Noise", "NormalNoise", "UniformNoise", "augmenting_noise"],
+        "pixel_pass": ["PixelPass"],
+        "pixelcnn": ["PixelCNNCodec", "Pixels", "fingerprint_of_levels"],
         "protocol": ["CannotCodeError", "ImageCodec", "make_codec"],
         "ratios": ["divide", "multiply"],
         "tiles": ["from_tiles", "num_tiles", "to_tiles"],

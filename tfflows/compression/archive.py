@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import tfflows
-from tfflows.compression import flow  # noqa: F401  (codecs register themselves)
+from tfflows.compression import flow, iaf_vae, pixelcnn  # noqa: F401  (codecs register themselves)
 from tfflows.compression.coder import Stack
 from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
 from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
@@ -175,8 +175,9 @@ class _Packer:
             self.stack, self.batches, self.raw = Stack(), [], list(range(len(self._tiles)))
 
     def _next_count(self):
-        """One by one first; then as many as the stack holds noise for, which is that of four images or so."""
-        return int(np.clip(sum(self.batches) // 4, 1, self._max_batch))
+        """One by one first; then as many as the stack holds noise for."""
+        needed = self._codec.images_for_noise
+        return int(np.clip(sum(self.batches) // needed, 1, self._max_batch)) if needed else self._max_batch
 
     def _code(self, indices):
         """Codes tiles at once, less those that are stored as they are."""

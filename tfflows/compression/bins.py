@@ -13,11 +13,12 @@ import numpy as np
 
 from tfflows.compression import exact
 from tfflows.compression.coder import Stack
+from tfflows.compression.protocol import CannotCodeError
 
-_PRECISION = 18
+PRECISION = 18
 _OFFSETS = 4
 _LEVELS = 64
-# Of 2**_PRECISION, for all that lies beyond one end of a table.
+# Of 2**PRECISION, for all that lies beyond one end of a table.
 _ESCAPE = 16
 _MAX_BIN_BITS = 40
 
@@ -51,7 +52,9 @@ class Binned:
     reach: float
     has_escapes: bool = True
 
-    def push(self, stack: Stack, x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
+    def push(
+        self, stack: Stack, x: np.ndarray, mean: np.ndarray, scale: np.ndarray, masks: np.ndarray | None = None
+    ) -> None:
         """Pushes integers.
 
         Args:
@@ -59,9 +62,10 @@ class Binned:
           x: int64 `[...]`, below 2**45 in absolute value.
           mean: float64 of the same shape, in units of x; the same bits wherever they are computed.
           scale: As `mean`: the standard deviations of Gaussians, the scales of logistics.
+          masks: int64 of the same shape, below `2**PRECISION`, as for `Stack.pop_intervals`.
 
         Raises:
-          ValueError: If an integer lies beyond the table of a family without escapes.
+          CannotCodeError: If an integer lies beyond the table of a family without escapes.
         """
         x, (bits, centre, row) = np.ravel(x), self._bins(np.ravel(mean), np.ravel(scale))
         table = _table(self)
@@ -72,22 +76,24 @@ class Binned:
         far = beyond >= 0
         if far.any():
             if not self.has_escapes:
-                raise ValueError(f"{self.name} does not reach as far as {self.reach} scales.")
+                raise CannotCodeError(f"{self.name} does not reach as far as {self.reach} scales.")
             _push_magnitudes(stack, beyond[far])
         symbol = np.clip(place + table.half[row] + 1, 0, 2 * table.half[row] + 1)
         index = table.first[row] + symbol
-        stack.push_intervals(table.starts[index], table.widths[index], _PRECISION)
+        stack.push_intervals(
+            table.starts[index], table.widths[index], PRECISION, None if masks is None else np.ravel(masks)
+        )
 
-    def pop(self, stack: Stack, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Pops what `push` pushed with the same means and scales; int64 of their shape."""
+    def pop(self, stack: Stack, mean: np.ndarray, scale: np.ndarray, masks: np.ndarray | None = None) -> np.ndarray:
+        """Pops what `push` pushed with the same means, scales and masks; int64 of their shape."""
         bits, centre, row = self._bins(np.ravel(mean), np.ravel(scale))
         table = _table(self)
 
         def find(points, part):
-            index = np.searchsorted(table.keys, (row[part] << _PRECISION) + points, side="right") - 1
+            index = np.searchsorted(table.keys, (row[part] << PRECISION) + points, side="right") - 1
             return index - table.first[row[part]], table.starts[index], table.widths[index]
 
-        symbol = stack.pop_intervals(row.size, _PRECISION, find)
+        symbol = stack.pop_intervals(row.size, PRECISION, find, None if masks is None else np.ravel(masks))
         half = table.half[row]
         place = symbol - half - 1
         low, high = symbol == 0, symbol == 2 * half + 1
@@ -116,7 +122,7 @@ class _Table:
 
     starts: np.ndarray  # of each symbol of each row
     widths: np.ndarray
-    keys: np.ndarray  # row * 2**_PRECISION + start, rising
+    keys: np.ndarray  # row * 2**PRECISION + start, rising
     first: np.ndarray  # index of the first symbol of a row
     half: np.ndarray  # bins on each side of the centre of a row
 
@@ -133,16 +139,16 @@ def _table(family: Binned) -> _Table:
         if not family.has_escapes:
             edges = (edges - edges[0]) / (edges[-1] - edges[0])
         counts = np.arange(2 * half + 1)
-        falling = exact.to_integer(edges * ((1 << _PRECISION) - 2 * escape)) - counts
+        falling = exact.to_integer(edges * ((1 << PRECISION) - 2 * escape)) - counts
         # Every bin keeps a width of 1 at least; the room for it is taken from the middle.
         lower, upper = np.maximum.accumulate(falling), np.minimum.accumulate(falling[::-1])[::-1]
         rising = np.where(counts <= half, lower, upper) + counts + escape
-        own = np.concatenate([[0], rising, [1 << _PRECISION]])
+        own = np.concatenate([[0], rising, [1 << PRECISION]])
         first.append(sum(map(len, starts)))
         halves.append(half)
         starts.append(own[:-1])
         widths.append(np.diff(own))
-        keys.append((row << _PRECISION) + own[:-1])
+        keys.append((row << PRECISION) + own[:-1])
         if widths[-1][1:-1].min() < 1:
             raise AssertionError(f"A bin of the {family.name} has no width.")
     return _Table(*map(np.concatenate, (starts, widths, keys)), np.array(first), np.array(halves))

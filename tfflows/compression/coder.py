@@ -236,7 +236,9 @@ class Stack:
 
     # ------------------------------------------------------------------------------------------- other distributions
 
-    def push_intervals(self, starts: np.ndarray, widths: np.ndarray, precision: int) -> None:
+    def push_intervals(
+        self, starts: np.ndarray, widths: np.ndarray, precision: int, masks: np.ndarray | None = None
+    ) -> None:
         """Pushes symbols to which a distribution gives the intervals `[start, start + width)` of `[0, 2**precision)`.
 
         A point of the interval is popped and then pushed uniformly: in all `precision - log2(width)` bits.
@@ -245,13 +247,20 @@ class Stack:
           starts: Integers `[N]`.
           widths: Integers `[N]`, at least 1.
           precision: At most 23.
+          masks: Integers `[N]` that are subtracted from the points, modulo `2**precision`; see `pop_intervals`.
         """
         for part in reversed(self.chunks(len(starts))):
             points = starts[part] + self.pop(widths[part])
+            if masks is not None:
+                points = (points - masks[part]) & ((1 << precision) - 1)
             self.push(points, 1 << precision)
 
     def pop_intervals(
-        self, count: int, precision: int, find: Callable[[np.ndarray, slice], tuple[np.ndarray, np.ndarray, np.ndarray]]
+        self,
+        count: int,
+        precision: int,
+        find: Callable[[np.ndarray, slice], tuple[np.ndarray, np.ndarray, np.ndarray]],
+        masks: np.ndarray | None = None,
     ) -> np.ndarray:
         """Pops what `push_intervals` pushed.
 
@@ -260,6 +269,8 @@ class Stack:
           precision: As in `push_intervals`.
           find: `(points, part) -> (symbols, starts, widths)` of those in whose intervals the points are; `part` is the slice of
             the symbols `0 ... count - 1` that is asked for.
+          masks: Integers `[count]` that are added to the points, modulo `2**precision`. If they look random, so do symbols that
+            are popped as noise, whatever is on the stack, such as what has just been pushed under nearly the same distributions.
 
         Returns:
           The symbols, int64 `[count]`.
@@ -267,6 +278,8 @@ class Stack:
         symbols = np.empty(count, np.int64)
         for part in self.chunks(count):
             points = self.pop(1 << precision, part.stop - part.start)
+            if masks is not None:
+                points = (points + masks[part]) & ((1 << precision) - 1)
             symbols[part], starts, widths = find(points, part)
             self.push(points - starts, widths)
         return symbols
@@ -340,6 +353,26 @@ def quantize_cdf(cdf: np.ndarray, precision: int) -> np.ndarray:
     scaled = np.floor(np.clip(cdf, 0.0, 1.0) * float(total)).astype(np.int64)
     scaled[..., 0], scaled[..., -1] = 0, total
     return np.maximum.accumulate(scaled, axis=-1) + np.arange(num_symbols + 1)
+
+
+def random_masks(seeds: np.ndarray, shape: tuple[int, ...], precision: int, stream: int = 0) -> np.ndarray:
+    """Integers below `2**precision` that look random, int64 `[B, *shape]`.
+
+    Args:
+      seeds: uint64 `[B]`, one for each of the events.
+      shape: Shape of an event, of at most 2**32 numbers.
+      precision: At most 32.
+      stream: Events of other streams are other ones.
+
+    References:
+      The mixing function is that of SplitMix64, https://doi.org/10.1145/2714064.2660195.
+    """
+    places = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(stream << 32)
+    mixed = seeds[:, np.newaxis] + places * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed = mixed ^ (mixed >> np.uint64(31))
+    return (mixed >> np.uint64(64 - precision)).astype(np.int64).reshape([len(seeds), *shape])
 
 
 def _noise(start, count):

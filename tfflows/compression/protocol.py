@@ -25,10 +25,12 @@ class ImageCodec(abc.ABC):
       image_shape: `(H, W, C)`.
       noise_ramp: Noise bits a dimension of the first images, one number an image, rising; the last is that of all others. They
         are popped and come back, but for the first images nothing is there to be popped but initial noise.
+      images_for_noise: Number of coded images that hold the noise that another one needs; 0 if it needs none.
     """
 
     image_shape: tuple[int, int, int]
     noise_ramp: tuple[int, ...]
+    images_for_noise: int = 4
 
     @property
     @abc.abstractmethod

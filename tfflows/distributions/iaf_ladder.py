@@ -191,6 +191,10 @@ class TopDownBlock(keras.layers.Layer):
         check_finite(self, pair, (h, tuple(evidence), noise), "posterior")
         return pair
 
+    def output_of(self, h: tf.Tensor, z: tf.Tensor, e: tf.Tensor) -> tf.Tensor:
+        """`h'` of a latent z, `e` being the last part of `first(elu(h))`."""
+        return self._output(call_layer, h, z, e)
+
     def _output(self, run, h, z, e):
         branch = run(self.second, tf.nn.elu(tf.concat([tf.cast(z, self.compute_dtype), e], axis=-1)))
         passing = double(h) if self.doubles else h

@@ -85,7 +85,7 @@ class IAFVAE(ImageModel):
             tf.fill(shape, tf.constant(initial_log_scale, ladder.variable_dtype)), name="log_scale"
         )
         self._factor = round(2 / head.scale)  # the features have half the sides of x
-        self._num_levels = num_levels
+        self.num_levels = num_levels
         self._open_edges = open_edges
         self.free_bits = free_bits
 
@@ -169,7 +169,7 @@ class IAFVAE(ImageModel):
 
     def _logistic(self, means):
         return DiscretizedLogistic(
-            256 * (means + 0.5), self.log_scale + math.log(256), self._num_levels, self._open_edges
+            256 * (means + 0.5), self.log_scale + math.log(256), self.num_levels, self._open_edges
         )
 
     def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:

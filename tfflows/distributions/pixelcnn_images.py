@@ -24,6 +24,10 @@ class PixelCNNImages(ImageModel):
     It is exact, so `elbo` is the log-probability itself. The model may be conditioned on the features of another image, or, if
     its network has `num_classes`, on labels.
 
+    Attributes:
+      network: The network.
+      num_components: Number of components of the mixture.
+
     Example:
       >>> import tensorflow as tf
       >>> from tfflows.distributions.pixelcnn_images import PixelCNNImages
@@ -66,7 +70,7 @@ class PixelCNNImages(ImageModel):
             )
         self.network = network
         self._layer_variables = variables_of_layers(network)
-        self._num_components = num_components
+        self.num_components = num_components
 
     def log_prob(
         self,
@@ -103,7 +107,7 @@ class PixelCNNImages(ImageModel):
         return to_pixels(self._checked(images), self.network.variable_dtype)
 
     def _log_prob(self, images, parameters):
-        pixels = DiscretizedLogisticMixture(parameters, self._num_components)
+        pixels = DiscretizedLogisticMixture(parameters, self.num_components)
         return tf.reduce_sum(pixels.log_prob(images), axis=[1, 2])
 
     def elbo(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
@@ -141,15 +145,15 @@ class PixelCNNImages(ImageModel):
     ) -> tf.Tensor:
         """As `sample`, given features and labels; each colour is rounded before the next one sees it, so draws are exact."""
         height, width, channels = self.image_shape
-        shape = [height, width, self._num_components + channels]
+        shape = [height, width, self.num_components + channels]
         uniforms = uniform_rows(fold_in(keys, "pixels"), num_samples, shape)
         uniforms = tf.ensure_shape(
             _MIN_UNIFORM + (1 - 2 * _MIN_UNIFORM) * uniforms, [tf.get_static_value(num_samples), *shape]
         )
-        component, logistic = tf.split(uniforms, [self._num_components, channels], axis=-1)
+        component, logistic = tf.split(uniforms, [self.num_components, channels], axis=-1)
         pixels = cached_sample(
             self.network,
-            self._num_components,
+            self.num_components,
             component,
             logistic,
             features,

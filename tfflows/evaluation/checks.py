@@ -377,7 +377,7 @@ def _check_pixels(model, images, keys):
         pixels, features = model.pixels, model.features(model.vae.posterior(images, keys)[0])
     parameters = tf.cast(pixels.network(pixels.seen(images), features, None), tf.float32)[0]
     parameters = tf.reshape(parameters, [-1, 1, parameters.shape[-1]])[:16]
-    sums = [_sum_of_levels(parameters, pixels._num_components, colour) for colour in range(pixels.image_shape[-1])]
+    sums = [_sum_of_levels(parameters, pixels.num_components, colour) for colour in range(pixels.image_shape[-1])]
     path = "pixels" if isinstance(model, AGAVE) else "model"
     return [
         _finding(path, "probability error", np.max(np.abs(total - 1)), MAX_PROBABILITY_ERROR, f"colour {colour}")

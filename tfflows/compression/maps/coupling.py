@@ -114,11 +114,11 @@ def scale_form(bijector: Coupling) -> str:
     """The name of a coupling's scale.
 
     Raises:
-      CannotCodeError: If it is a function, of which there is no table.
+      CannotCodeError: If there is no table of it, as of functions.
     """
     form = bijector.parameters["scale"]
     if form not in _SCALES:
-        raise CannotCodeError(f"The scale of {bijector.name!r} is a function, of which there is no table of integers.")
+        raise CannotCodeError(f"The scale of {bijector.name!r} is {form!r}, of which there is no table of integers.")
     return form
 
 
