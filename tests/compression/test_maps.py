@@ -41,7 +41,8 @@ from tfflows.compression.protocol import CannotCodeError
 tfb = tfp.bijectors
 SHAPE = (4, 6, 4)
 
-# Base classes; RealNVP's own, whose models cannot compress; what codes a part that leaves, in `MultiScale`; and what only latent-variable models use, whose codec runs it.
+# Base classes; RealNVP's own, whose models cannot compress; what codes a part that leaves, in `MultiScale`; and what only
+# latent-variable models use, whose codec runs it.
 WITHOUT = {"Bijector", "Coupling", "BatchNorm", "CheckerboardAffineCoupling", "GaussianPrior", "InverseAutoregressive"}
 
 
