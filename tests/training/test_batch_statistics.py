@@ -65,7 +65,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", slow_but(["two replicas", "accumulated", "side by side"], WAYS))
+@pytest.mark.parametrize("way", slow_but(["two replicas"], WAYS))
 def test_one_global_batch_however_it_is_split(way):
     expected, found = steps(), steps(**WAYS[way])
     for ours, theirs in zip(found[0], expected[0], strict=True):
@@ -95,6 +95,7 @@ def test_a_step_that_is_not_finite_leaves_the_running_statistics():
         np.testing.assert_array_equal(variables[name], value, name)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit(tmp_path):
     source = images(count=16).numpy()
 

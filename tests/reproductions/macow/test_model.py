@@ -158,6 +158,7 @@ def test_one_network_call_for_each_part(monkeypatch):
     assert len(calls) == len({id(network) for network in calls}) == 9 * (4 + 2) + 2
 
 
+@pytest.mark.slow
 def test_the_elbo_counts_the_noise():
     model, keys = initialized("paper"), row_keys(3)
     centered = model._centered(images())

@@ -99,7 +99,7 @@ def at_depth(experiment):
     return tuple(first + (experiment.num_blocks - 1) * (second - first) for first, second in zip(one, two, strict=True))
 
 
-@pytest.mark.parametrize("name", slow_but(["cifar10"], ROWS))
+@pytest.mark.parametrize("name", slow_but([], ROWS))
 def test_counts(name):
     trained, not_trained, penalized, num_penalized = at_depth(experiment_of(name))
     assert trained == int(ROWS[name]["parameters"])
