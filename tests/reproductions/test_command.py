@@ -15,7 +15,7 @@ from reproductions.driver import main as driver
 from reproductions.glow.reproduction import GLOW
 from tfflows import papers
 
-PAPERS = ("agave", "flowpp", "glow", "macow", "vflow")
+PAPERS = ("agave", "flowpp", "glow", "macow", "realnvp", "vflow")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
@@ -35,7 +35,7 @@ def test_an_unknown_command_names_those_there_are(capsys):
     assert command.main(["glwo", "--dataset=cifar10"]) == 2
     assert (
         "no command 'glwo'; choose one of: agave, bench-compression, compress, decompress, export, flowpp, glow, import, list, "
-        "macow, vflow." in capsys.readouterr().err
+        "macow, realnvp, vflow." in capsys.readouterr().err
     )
 
 
@@ -83,7 +83,7 @@ def test_list_names_the_papers_and_the_models(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tfflows.models", module)
     assert command.main(["list", "--models_dir=somewhere"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:6]] == list(PAPERS)
+    assert [line.split()[0] for line in lines[1:7]] == list(PAPERS)
     assert "Glow (Kingma & Dhariwal 2018)" in lines[3]
     assert lines[-1] == "  glow_small in somewhere"
     assert command.main(["list"]) == 0
