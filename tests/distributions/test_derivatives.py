@@ -219,7 +219,7 @@ def test_every_distribution_is_checked():
         for name, kind in inspect.getmembers(module, inspect.isclass)
         if kind.__module__ == module.__name__ and any(hasattr(kind, method) for method in METHODS)
     }
-    checked = "DequantizedFlow ClassifyingFlow AugmentedFlow IAFVAE PixelCNNImages AGAVE ConditionalNoise"
+    checked = "DequantizedFlow ClassifyingFlow PenalizedFlow AugmentedFlow IAFVAE PixelCNNImages AGAVE ConditionalNoise"
     noises = "VariationalDequantizer UniformDequantizer NormalAugmenter GaussianAugmenter FlowAugmenter"
     assert names == {
         *checked.split(),

@@ -39,7 +39,7 @@ from tests.mutation.selection import SOURCE_PACKAGES, Selection
 ROOT = pathlib.Path(__file__).parents[2]
 EQUIVALENT = pathlib.Path(__file__).parent / "equivalent.json"
 # Folders and single modules, wherever in the packages they lie.
-TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "expected", "verdicts")
+TARGETS = ("math", "bijectors", "tracing", "distributions", "training", "expected", "rule")
 # What a mutant's tests may take by the clock before they count as hanging, as a multiple of their CPU time, and on top of it.
 _PATIENCE, _GRACE_SECONDS = 4, 240
 # The examples of the mutated file are tests of it, run as `tests/test_examples.py` runs them.

@@ -94,7 +94,7 @@ def test_the_draw_follows_from_the_seed_and_takes_no_line_twice():
 def test_targets_are_found_by_name():
     files = target_files(ROOT)
     stems = [file.rpartition("/")[2] for file in files]
-    for stem in ("random.py", "actnorm.py", "expected.py", "verdicts.py", "train_step.py", "dequantized_flow.py"):
+    for stem in ("random.py", "actnorm.py", "expected.py", "rule.py", "train_step.py", "dequantized_flow.py"):
         assert stem in stems
     assert not any("test_" in stem or stem == "__init__.py" for stem in stems)
 
@@ -109,7 +109,7 @@ def test_tests_named_after_a_file_come_first_then_those_that_import_it():
 
     assert names("random.py")[0] == "test_random.py"
     assert names("dequantized_flow.py")[0] == "test_dequantized_flow.py"
-    assert names("verdicts.py")[0] == "test_verdicts.py"
+    assert names("rule.py")[0] == "test_rule.py"
     # By way of the package's __init__.py, and of a module between.
     assert "test_all_bijectors.py" in names("permutation.py")
     assert "test_trainer.py" in names("optimizers.py")

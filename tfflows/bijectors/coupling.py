@@ -128,6 +128,10 @@ class Coupling(Bijector):
     def _checked(self, parameters, conditioning):
         *outer, channels = conditioning.shape
         transformed = channels if self._transformed_channels is None else self._transformed_channels
+        if transformed is None:
+            raise ValueError(
+                f"{self._described()} needs to know the number of channels; got an input of shape {conditioning.shape}."
+            )
         expected = tf.TensorShape([*outer, self._parameters_per_channel * transformed])
         # Broadcasting would hide a wrong shape and give a wrong log-determinant.
         if not parameters.shape.is_compatible_with(expected):

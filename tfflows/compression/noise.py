@@ -29,10 +29,12 @@ class Noise(abc.ABC):
     @abc.abstractmethod
     def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
         """Pops noise, int64 `[B, ...]`, given real data `[B, ...]`."""
+        ...
 
     @abc.abstractmethod
     def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
         """Undoes `draw`."""
+        ...
 
 
 class UniformNoise(Noise):

@@ -36,11 +36,13 @@ class ImageCodec(abc.ABC):
     @abc.abstractmethod
     def fingerprint(self) -> bytes:
         """A hash of all that coding depends on beside the weights: settings, and integer tables that follow from parameters."""
+        ...
 
     @property
     @abc.abstractmethod
     def settings(self) -> dict[str, Any]:
         """What `make_codec` needs besides the model to make this codec again, as JSON can hold it."""
+        ...
 
     @abc.abstractmethod
     def encode_images(self, images: np.ndarray, stack: Stack, noise_bits: int) -> np.ndarray:
@@ -57,6 +59,7 @@ class ImageCodec(abc.ABC):
         Raises:
           CannotCodeError: If an image is too unlikely for the integers to hold it. The stack is then of no use: keep a copy.
         """
+        ...
 
     @abc.abstractmethod
     def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
@@ -65,6 +68,7 @@ class ImageCodec(abc.ABC):
         Raises:
           StackExhaustedError: If the stack is too short.
         """
+        ...
 
 
 @functools.singledispatch

@@ -58,10 +58,12 @@ class IntegerMap(abc.ABC):
     @abc.abstractmethod
     def encode(self, x: np.ndarray, run: Run) -> np.ndarray:
         """Data to latent; int64 `[B, ...]`."""
+        ...
 
     @abc.abstractmethod
     def decode(self, x: np.ndarray, run: Run) -> np.ndarray:
         """Undoes `encode`."""
+        ...
 
     def context_after(self, context: np.ndarray | None) -> np.ndarray | None:
         """The context that the maps behind this one see."""

@@ -41,10 +41,12 @@ class Curve(abc.ABC):
     @abc.abstractmethod
     def knots(self, places: np.ndarray, which: slice | np.ndarray) -> np.ndarray:
         """The knots number `places` of the functions `which`, int64; they rise by at least 1 with each place."""
+        ...
 
     @abc.abstractmethod
     def guess(self, values: np.ndarray) -> np.ndarray:
         """Where a knot may have about these values, int64 `[N]`; it may be wrong, and differ from machine to machine."""
+        ...
 
     def forward(self, x: np.ndarray, run: Run) -> np.ndarray:
         """The values of integers `[N]`."""
