@@ -138,7 +138,8 @@ RATIOS = [
     TimeRatio(
         paper="flowpp",
         name="samples_ten_times_faster_than_pixelcnn",
-        claim="an image is sampled over ten times faster than by PixelCNN++ with cached activations (section 4.1, on a GPU; here two CPU cores)",
+        claim="an image is sampled over ten times faster than by PixelCNN++ with cached activations (section 4.1, on a GPU; "
+        "here two CPU cores)",
         paper_effect="over 10 times",
         topic="flowpp_sampling",
         quantity="a sample",
