@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         require("constriction", "compression")
         Image = require("PIL.Image", "compression")
+        if not pathlib.Path(options.file).is_file():
+            raise FileNotFoundError(f"There is no file {options.file}.")
         data = pathlib.Path(options.file).read_bytes()
         header = Container.from_bytes(data).header
         name = options.model or header["model_name"]

@@ -15,7 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from reproductions.checkout import results_directory
-from reproductions.claims import agave, first_study, flowpp, glow, macow, measured, outcomes, per_image, study, vflow
+from reproductions.claims import (
+    agave,
+    first_study,
+    flowpp,
+    glow,
+    macow,
+    measured,
+    outcomes,
+    per_image,
+    study,
+    toy,
+    vflow,
+)
 from reproductions.claims.arms import ArmRun
 from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED, Comparison
 from reproductions.claims.quantities import Quantity, Run
@@ -23,7 +35,16 @@ from reproductions.claims.rates import read_rates
 from reproductions.claims.sizes import DEAD
 from reproductions.recipe import PREFIX, RECIPE
 from reproductions.reporting import rule
-from reproductions.reporting.claims import CLAIMS_DIRECTORY, DIVERGED, NOT_COMPARABLE, NOT_RUN, Arm, Claim, write_claim
+from reproductions.reporting.claims import (
+    CLAIMS_DIRECTORY,
+    DIVERGED,
+    NOT_COMPARABLE,
+    NOT_RUN,
+    Arm,
+    Claim,
+    claim_not_run,
+    write_claim,
+)
 from reproductions.reporting.records import Record, load_records
 
 PAPERS = {"glow": glow, "flowpp": flowpp, "macow": macow, "vflow": vflow, "agave": agave}
@@ -214,21 +235,14 @@ def judge_paper(comparisons: Sequence[Comparison], of: Study) -> list[Claim]:
 
 
 def _unjudged(comparison, of, note):
-    return Claim(
-        paper=comparison.paper,
-        name=comparison.name,
-        claim=comparison.claim,
-        paper_effect=comparison.paper_effect,
-        protocol=of.protocol,
-        quantity=comparison.quantity.name,
-        arms=(),
-        difference=None,
-        standard_error=None,
-        seed_differences=(),
-        verdict=NOT_RUN,
-        commit=None,
-        date=None,
-        note=note,
+    return claim_not_run(
+        comparison.paper,
+        comparison.name,
+        comparison.claim,
+        comparison.paper_effect,
+        of.protocol,
+        comparison.quantity.name,
+        note,
     )
 
 
@@ -289,7 +303,7 @@ def judge_all(results: str | os.PathLike, papers: Sequence[str] = tuple(PAPERS))
         judged = judge_paper([item for item, _ in of_first], first)
         own += [claim for claim, (_, replaced_by) in zip(judged, of_first, strict=True) if replaced_by not in run]
         claims += own
-    return claims + measured.judge_all(results, papers)
+    return claims + measured.judge_all(results, papers) + toy.judge_all(results, papers)
 
 
 def write_all(claims: Sequence[Claim], results: str | os.PathLike) -> None:

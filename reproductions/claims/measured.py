@@ -1,4 +1,4 @@
-"""Claims on measured times, on counts and on the toy, judged from the records of benchmarks and of the checkerboard study."""
+"""Claims on measured times and on counts, judged from the records of the benchmarks and the stored counts."""
 
 import dataclasses
 import os
@@ -9,22 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reproductions.driver.counts import stored_counts
-from reproductions.reporting import rule
 from reproductions.reporting.benchmarks import BENCHMARKS_DIRECTORY, Benchmark, load_benchmarks
-from reproductions.reporting.claims import MEASURED, NOT_RUN, Claim
-from reproductions.reporting.records import OBTAINED_DIRECTORY
+from reproductions.reporting.claims import Claim, claim_not_run
 from reproductions.reporting.rule import HELD, REVERSED, UNDECIDED
-from reproductions.vflow.toy.log_likelihoods import LogLikelihoodRecord, load_log_likelihoods
 from tfflows.extras import require
 
 TIMES = "measured times"
 COUNTS = "counts at published size"
-TOY = "checkerboard"
 
 # Times that grow with the side have the exponent 1, those that grow with the number of pixels 2.
 LINEAR_BELOW = 1.5
-# The smallest difference that matters between log-likelihoods, in nats.
-SMALLEST_NATS = 0.01
 # A cost below this share is marginal.
 MARGINAL = 1.1
 
@@ -100,27 +94,6 @@ class Counted:
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class ToyComparison:
-    """The claim that one model of the checkerboard has a higher test log-likelihood than another.
-
-    Attributes:
-      name: Name of the claim.
-      claim: The claim in words.
-      paper_effect: Size of the effect in the paper, in words.
-      higher: Steps, dimensions and variant of the better model.
-      lower: The same of the other one.
-      is_judged: Whether the paper compares these models.
-    """
-
-    name: str
-    claim: str
-    paper_effect: str
-    higher: tuple[int, int, str]
-    lower: tuple[int, int, str]
-    is_judged: bool = True
-
-
 GROWTHS = [
     Growth(
         paper="macow",
@@ -171,37 +144,6 @@ COUNTED = [
         ),
     )
 ]
-TOY_COMPARISONS = [
-    ToyComparison(
-        "vflow_of_3_steps_above_glow_of_3",
-        "a VFlow of 3 steps in 10 dimensions has a higher log-likelihood than a Glow of 3 steps (section 5)",
-        "0.16: -3.51 against -3.67",
-        higher=(3, 10, ""),
-        lower=(3, 2, ""),
-    ),
-    ToyComparison(
-        "vflow_of_3_steps_above_glow_of_20",
-        "a VFlow of 3 steps in 10 dimensions has a higher log-likelihood than a Glow of 20 steps (section 5)",
-        "0.03: -3.51 against -3.54",
-        higher=(3, 10, ""),
-        lower=(20, 2, ""),
-    ),
-    ToyComparison(
-        "vflow_of_2_steps_above_glow_of_2",
-        "a VFlow in 3 dimensions with one step each in p and q fits the board better than a Glow of 2 steps (figure 4)",
-        "a picture (figure 4)",
-        higher=(2, 3, "gaussian_step"),
-        lower=(2, 2, ""),
-    ),
-    ToyComparison(
-        "vflow_of_2_steps_in_p_above_glow_of_2",
-        "a VFlow in 3 dimensions with two steps in p has a higher log-likelihood than a Glow of 2 steps",
-        "",
-        higher=(2, 3, ""),
-        lower=(2, 2, ""),
-        is_judged=False,
-    ),
-]
 
 
 def judge_all(results: str | os.PathLike, papers: Sequence[str]) -> list[Claim]:
@@ -214,32 +156,17 @@ def judge_all(results: str | os.PathLike, papers: Sequence[str]) -> list[Claim]:
     benchmarks = load_benchmarks(pathlib.Path(results) / BENCHMARKS_DIRECTORY)
     claims = [judge_growth(item, benchmarks) for item in GROWTHS] + [judge_ratio(item, benchmarks) for item in RATIOS]
     claims += [judge_counts(item) for item in COUNTED]
-    records = load_log_likelihoods(pathlib.Path(results) / OBTAINED_DIRECTORY).get(("vflow", "checkerboard"), ())
-    claims += judge_toy(TOY_COMPARISONS, records)
     return [claim for claim in claims if claim.paper in papers]
 
 
-def _not_run(item, quantity, protocol, paper_effect, note):
-    return Claim(
-        paper=getattr(item, "paper", "vflow"),
-        name=item.name,
-        claim=item.claim,
-        paper_effect=paper_effect,
-        protocol=protocol,
-        quantity=quantity,
-        arms=(),
-        difference=None,
-        standard_error=None,
-        seed_differences=(),
-        verdict=NOT_RUN,
-        commit=None,
-        date=None,
-        note=note,
-    )
+def arm_without_images(name: str, seeds: Sequence[int] = (), parameters: int | None = None) -> dict[str, object]:
+    """Returns the summary of an arm that has no bits/dim.
 
-
-def _arm(name, seeds=(), parameters=None):
-    """An arm without images."""
+    Args:
+      name: Its name.
+      seeds: Its seeds.
+      parameters: Its number of parameters.
+    """
     return {
         "name": name,
         "seeds": list(seeds),
@@ -255,7 +182,15 @@ def judge_growth(item: Growth, benchmarks: Mapping[str, Benchmark]) -> Claim:
 
     The claim is held if the 95% interval of the exponent is below 1.5, reversed if it is above, otherwise undecided.
     """
-    claim = _not_run(item, "exponent of the time over the side", TIMES, "1", f"missing: benchmark {item.topic}")
+    claim = claim_not_run(
+        item.paper,
+        item.name,
+        item.claim,
+        "1",
+        TIMES,
+        "exponent of the time over the side",
+        f"missing: benchmark {item.topic}",
+    )
     benchmark = benchmarks.get(item.topic)
     if benchmark is None:
         return claim
@@ -271,7 +206,7 @@ def judge_growth(item: Growth, benchmarks: Mapping[str, Benchmark]) -> Claim:
     verdict = HELD if high < LINEAR_BELOW else REVERSED if low > LINEAR_BELOW else UNDECIDED
     return dataclasses.replace(
         claim,
-        arms=(_arm(f"{item.subject}, sides {', '.join(map(str, sorted(times)))}"),),
+        arms=(arm_without_images(f"{item.subject}, sides {', '.join(map(str, sorted(times)))}"),),
         difference=exponent,
         interval=(low, high),
         degrees_of_freedom=len(times) - 2,
@@ -301,7 +236,9 @@ def exponent_of(times: Mapping[int, float]) -> tuple[float, float, float]:
 
 def judge_ratio(item: TimeRatio, benchmarks: Mapping[str, Benchmark]) -> Claim:
     """Judges a `TimeRatio`: held if the upper quartile of its rounds is below the limit, reversed if the lower one is above."""
-    claim = _not_run(item, f"time, a share of that of {item.denominator}", TIMES, item.paper_effect, "")
+    claim = claim_not_run(
+        item.paper, item.name, item.claim, item.paper_effect, TIMES, f"time, a share of that of {item.denominator}", ""
+    )
     benchmark = benchmarks.get(item.topic)
     key = (item.quantity, item.numerator, item.denominator)
     rows = (
@@ -313,7 +250,7 @@ def judge_ratio(item: TimeRatio, benchmarks: Mapping[str, Benchmark]) -> Claim:
     verdict = HELD if row.upper_quartile < item.limit else REVERSED if row.lower_quartile > item.limit else UNDECIDED
     return dataclasses.replace(
         claim,
-        arms=(_arm(item.numerator), _arm(item.denominator)),
+        arms=(arm_without_images(item.numerator), arm_without_images(item.denominator)),
         difference=row.median,
         verdict=verdict,
         note=f"quartiles {row.lower_quartile:.3g} to {row.upper_quartile:.3g}, limit {item.limit:g}{item.limit_is_ours}",
@@ -329,73 +266,9 @@ def judge_counts(item: Counted) -> Claim:
     percent = float(np.mean(percents))
     digits = len(item.percent.partition(".")[2])
     return dataclasses.replace(
-        _not_run(item, "parameters, %", COUNTS, f"{item.percent}%", ""),
-        arms=tuple(_arm(name, parameters=count) for name, count in counts.items()),
+        claim_not_run(item.paper, item.name, item.claim, f"{item.percent}%", COUNTS, "parameters, %", ""),
+        arms=tuple(arm_without_images(name, parameters=count) for name, count in counts.items()),
         difference=percent,
         seed_differences=tuple(percents),
         verdict=HELD if f"{percent:.{digits}f}" == item.percent else REVERSED,
     )
-
-
-def judge_toy(items: Sequence[ToyComparison], records: Sequence[LogLikelihoodRecord]) -> list[Claim]:
-    """Judges claims on the checkerboard, by the rule of the claims on arms; the claims are one family.
-
-    Args:
-      items: The claims.
-      records: Records of the study; those with the most iterations and seeds count.
-    """
-    if not records:
-        return [_not_run(item, "log-likelihood, nats", TOY, item.paper_effect, "missing: the study") for item in items]
-    most = max((record.iterations, len(record.seeds)) for record in records)
-    cells = {
-        (record.steps, record.dimensions, record.variant): record
-        for record in records
-        if (record.iterations, len(record.seeds)) == most
-    }
-    study = {str(cell): dict(zip(record.seeds, record.log_likelihoods, strict=True)) for cell, record in cells.items()}
-    claims, found = [], {}
-    for item in items:
-        claim = _not_run(item, "log-likelihood, nats", TOY, item.paper_effect, "")
-        missing = [cell for cell in (item.higher, item.lower) if cell not in cells]
-        if missing:
-            steps, dimensions, variant = missing[0]
-            note = f"missing: {steps} steps in {dimensions} dimensions {variant}".strip()
-            claims.append(dataclasses.replace(claim, note=note))
-            continue
-        higher, lower = (study[str(cell)] for cell in (item.higher, item.lower))
-        found[item.name] = rule.paired_difference({seed: higher[seed] - lower[seed] for seed in higher}, study)
-        claims.append(claim)
-    family = [item.name for item in items if item.is_judged]
-    adjusted = rule.holm([found[name].p_value if name in found else 1.0 for name in family])
-    adjusted = dict(zip(family, adjusted, strict=True))
-    return [
-        _judged_toy(claim, [cells[item.higher], cells[item.lower]], found[item.name], adjusted.get(item.name))
-        if item.name in found
-        else claim
-        for claim, item in zip(claims, items, strict=True)
-    ]
-
-
-def _judged_toy(claim, records, difference, adjusted):
-    names = [
-        f"{record.model}, {record.steps} steps, {record.dimensions} dimensions {record.variant}" for record in records
-    ]
-    claim = dataclasses.replace(
-        claim,
-        arms=tuple(
-            _arm(name.strip(), record.seeds, record.parameters) for name, record in zip(names, records, strict=True)
-        ),
-        difference=difference.value,
-        standard_error=difference.standard_error,
-        seed_differences=tuple(difference.seed_differences.values()),
-        interval=difference.interval(),
-        p_value=difference.p_value,
-        degrees_of_freedom=difference.degrees_of_freedom,
-        commit=records[0].commit,
-        date=records[0].date,
-        verdict=MEASURED,
-    )
-    if adjusted is None:
-        return dataclasses.replace(claim, note="the paper has no such comparison")
-    verdict = rule.verdict_of(difference, adjusted, SMALLEST_NATS)
-    return dataclasses.replace(claim, adjusted_p_value=adjusted, smallest=SMALLEST_NATS, verdict=verdict)

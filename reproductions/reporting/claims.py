@@ -164,6 +164,38 @@ class Claim:
             datetime.datetime.fromisoformat(self.date)
 
 
+def claim_not_run(
+    paper: str, name: str, claim: str, paper_effect: str, protocol: str, quantity: str, note: str = ""
+) -> Claim:
+    """Returns a claim of which nothing has been run; `dataclasses.replace` adds what is found.
+
+    Args:
+      paper: As in `Claim`.
+      name: As in `Claim`.
+      claim: As in `Claim`.
+      paper_effect: As in `Claim`.
+      protocol: As in `Claim`.
+      quantity: As in `Claim`.
+      note: What is missing.
+    """
+    return Claim(
+        paper=paper,
+        name=name,
+        claim=claim,
+        paper_effect=paper_effect,
+        protocol=protocol,
+        quantity=quantity,
+        arms=(),
+        difference=None,
+        standard_error=None,
+        seed_differences=(),
+        verdict=NOT_RUN,
+        commit=None,
+        date=None,
+        note=note,
+    )
+
+
 def measure_cost(
     paper: str,
     name: str,

@@ -233,41 +233,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdicts(
-    differences: Sequence[Difference], smallest: Sequence[float] | float = SMALLEST_BITS_PER_DIM, level: float = LEVEL
-) -> list[str]:
-    """Judges all claims of a paper about differences.
-
-    A claim is held or reversed, by the sign of the difference, if its adjusted p-value is below the level and the difference is
-    at least the smallest one that matters; otherwise it is undecided.
-
-    Args:
-      differences: The difference of each claim.
-      smallest: The smallest difference that matters, of each claim or of all.
-      level: Probability of any false verdict, if no arm differs from another.
-
-    Example:
-      >>> from reproductions.reporting.rule import Difference, verdicts
-      >>> sure, small, vague = Difference(-0.1, 0.01, 8, {}), Difference(0.005, 1e-4, 8, {}), Difference(0.1, 0.1, 8, {})
-      >>> verdicts([sure, small, vague])
-      ['reversed', 'undecided', 'undecided']
-    """
-    limits = np.broadcast_to(smallest, [len(differences)])
-    adjusted = holm([difference.p_value for difference in differences])
-    return [
-        verdict_of(difference, p_value, limit, level)
-        for difference, p_value, limit in zip(differences, adjusted, limits, strict=True)
-    ]
-
-
 def verdict_of(difference: Difference, adjusted_p_value: float, smallest: float, level: float = LEVEL) -> str:
-    """Judges one claim about a difference, see `verdicts`.
+    """Judges a claim about a difference.
+
+    It is held or reversed, by the sign of the difference, if its adjusted p-value is below the level and the difference is at
+    least the smallest one that matters; otherwise it is undecided.
 
     Args:
       difference: The difference.
       adjusted_p_value: Its p-value, adjusted for the other claims.
       smallest: The smallest difference that matters.
-      level: Level of the test.
+      level: Probability of any false verdict among the claims of the family, if no arm differs from another.
 
     Example:
       >>> from reproductions.reporting.rule import Difference, verdict_of

@@ -73,6 +73,11 @@ def test_wrong_input_is_one_line_and_writes_nothing(folder, arguments, message, 
     assert not (folder / "out.tff").exists()
 
 
+def test_a_missing_file_is_named(tmp_path, capsys):
+    assert decompress_images.main([str(tmp_path / "none.tff"), "-d", str(tmp_path / "back")]) == 1
+    assert "There is no file" in capsys.readouterr().err and not (tmp_path / "back").exists()
+
+
 def test_images_of_other_kinds_are_refused(tmp_path):
     Image.new("RGBA", (4, 4)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.png is neither grey nor RGB of 8 bits but RGBA"):

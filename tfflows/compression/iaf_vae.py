@@ -10,6 +10,7 @@ References:
   https://arxiv.org/abs/2111.00965 (integer maps of flows).
 """
 
+import abc
 import hashlib
 import math
 from collections.abc import Sequence
@@ -282,14 +283,14 @@ class _LatentCodec(ImageCodec):
         log_prob = self._log_prob(images, self._vae.head(h))
         return np.asarray(total_kl(kl) - log_prob, np.float64) / math.log(2)
 
-    def _log_prob(self, images, means):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _log_prob(self, images, means): ...
 
-    def _push_pixels(self, images, h, run):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _push_pixels(self, images, h, run): ...
 
-    def _pop_pixels(self, count, h, run):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _pop_pixels(self, count, h, run): ...
 
 
 class IAFVAECodec(_LatentCodec):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions.claims import first_study, glow, measured, per_image, study
+from reproductions.claims import first_study, glow, measured, per_image, study, toy
 from reproductions.claims.arms import ArmRun
 from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED
 from reproductions.claims.first_study import ARMS, VFLOW_TABLE_2
@@ -35,7 +35,7 @@ from tfflows.tracing.variables import count_parameters
 
 # VFlow's study has one more, with a flow of its own.
 GLOW_ARMS = sorted({arm.experiment for arm in ARMS if arm.paper == "glow"} - {"claims_augmented"})
-OTHER_PROTOCOLS = (measured.TIMES, measured.COUNTS, measured.TOY)
+OTHER_PROTOCOLS = (measured.TIMES, measured.COUNTS, toy.PROTOCOL)
 COMPARISONS = [comparison for paper in PAPERS.values() for comparison in paper.COMPARISONS]
 
 

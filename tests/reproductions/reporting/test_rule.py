@@ -7,6 +7,7 @@ from scipy import stats
 from reproductions.reporting.rule import (
     HELD,
     REVERSED,
+    SMALLEST_BITS_PER_DIM,
     UNDECIDED,
     Difference,
     equality_verdict,
@@ -16,7 +17,6 @@ from reproductions.reporting.rule import (
     paired_difference,
     residual_mean_square,
     verdict_of,
-    verdicts,
 )
 from tests.slow import slow_but
 
@@ -37,6 +37,13 @@ def simulated(num_seeds, spreads, means, rng, pairs=((1, 0), (2, 0), (3, 0), (4,
     values = noise + np.reshape(means, [-1, 1]) + 5 * SPREAD * rng.standard_normal([1, num_seeds])
     study = study_of(values)
     return [paired_difference(dict(enumerate((values[b] - values[a]).tolist())), study) for a, b in pairs]
+
+
+def verdicts(differences, smallest=SMALLEST_BITS_PER_DIM):
+    """Of claims that are one family."""
+    limits = np.broadcast_to(smallest, [len(differences)])
+    adjusted = holm([difference.p_value for difference in differences])
+    return [verdict_of(*each) for each in zip(differences, adjusted, limits, strict=True)]
 
 
 # ------------------------------------------------------------------------------------------------------------------ formulas

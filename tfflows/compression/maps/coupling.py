@@ -1,5 +1,6 @@
 """Additive and affine couplings: sums, and products with ratios that the network gives."""
 
+import abc
 import functools
 
 import numpy as np
@@ -59,11 +60,11 @@ class CouplingMap(IntegerMap):
             raise CannotCodeError(f"The network of {self._name!r} gave the shape {parameters.shape}.")
         return parameters
 
-    def _encoded(self, part, parameters, run):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _encoded(self, part, parameters, run): ...
 
-    def _decoded(self, part, parameters, run):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _decoded(self, part, parameters, run): ...
 
 
 class Additive(CouplingMap):
