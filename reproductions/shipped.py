@@ -18,9 +18,8 @@ import numpy as np
 
 import tfflows
 from reproductions.checkout import results_directory
-from tfflows.data import load_dataset
-from tfflows.evaluation.grids import captioned_grid, check_captions
-from tfflows.evaluation.samples import write_png
+from reproductions.driver.start_up import start_up
+from tfflows import data, evaluation  # what they hold is imported when it is asked for, after `start_up`
 
 NUM_SHOWN = 36
 # Of the pictures: rows of the same noise at each temperature, and test images to go between or to reconstruct.
@@ -133,9 +132,9 @@ def show(name: str | None = None, directory: pathlib.Path | None = None) -> path
     if name is None:
         return None
     caption = f"{entries[name]}, temperature {TEMPERATURE:g}, seed 0"
-    check_captions(caption)
+    evaluation.check_captions(caption)
     samples = tfflows.load(name, models_dir=directory).sample(NUM_SHOWN, TEMPERATURE, seed=0)
-    path = write_png(WORKDIRS / f"{name}-samples.png", captioned_grid(samples, caption=caption))
+    path = evaluation.write_png(WORKDIRS / f"{name}-samples.png", evaluation.captioned_grid(samples, caption=caption))
     print(f"Samples of the trained model {entries[name]}: {path}")
     return path
 
@@ -159,32 +158,34 @@ def pictures(
     """
     directory = results_directory() / "pictures" if directory is None else directory
     entry = {entry.name: entry for entry in tfflows.list_models(models)}[name]
-    check_captions("")
+    evaluation.check_captions("")
     model = tfflows.load(name, models_dir=models)
     rows = [model.sample(NUM_COLUMNS, temperature, seed=0).numpy() for temperature in TEMPERATURES]
-    grid = captioned_grid(
+    grid = evaluation.captioned_grid(
         np.concatenate(rows),
         NUM_COLUMNS,
         caption=f"{entry}, seed 0",
         row_names=[f"{temperature:g}" for temperature in TEMPERATURES],
         corner="temperature",
     )
-    paths = [write_png(directory / f"{name}_samples.png", grid)]
-    test = load_dataset(model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1, in_order=True)
+    paths = [evaluation.write_png(directory / f"{name}_samples.png", grid)]
+    test = data.load_dataset(
+        model.experiment.dataset, "test", data_dir, max_images=max(SHOWN_IMAGES) + 1, in_order=True
+    )
     images = test.images[list(SHOWN_IMAGES)]
     if model.distribution.has_encoder:
         columns = [images, *(model.reconstruct(images, seed=0, drawn=drawn).numpy() for drawn in (False, True))]
-        grid = captioned_grid(
+        grid = evaluation.captioned_grid(
             np.stack(columns, axis=1).reshape([-1, *images.shape[1:]]),
             len(columns),
             caption=f"{entry}, seed 0",
             row_names=[f"test image {number}" for number in SHOWN_IMAGES],
             column_names=["image", "f(z)", "sample"],
         )
-        paths.append(write_png(directory / f"{name}_reconstructions.png", grid))
+        paths.append(evaluation.write_png(directory / f"{name}_reconstructions.png", grid))
     elif model.has_latent:
         frames = np.concatenate([model.interpolate(images[pair], images[pair + 1], num_frames=9) for pair in (0, 2)])
-        grid = captioned_grid(
+        grid = evaluation.captioned_grid(
             frames,
             9,
             caption=f"{entry}, between test images",
@@ -192,12 +193,13 @@ def pictures(
             column_names=[f"{number / 8:.3g}" for number in range(9)],
             corner="alpha",
         )
-        paths.append(write_png(directory / f"{name}_interpolation.png", grid))
+        paths.append(evaluation.write_png(directory / f"{name}_interpolation.png", grid))
     return paths
 
 
 def main() -> int:
     """Does what the command line asks for; returns the exit status."""
+    start_up()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["train", "publish", "show", "pictures"])
     parser.add_argument("name", nargs="?", choices=list(MODELS))

@@ -13,10 +13,8 @@ import numpy as np
 from reproductions.claims import per_image
 from reproductions.claims.arms import ArmRun
 from reproductions.claims.study import is_trial
-from reproductions.driver.evaluate import PER_IMAGE_FILE, TRAIN_PER_IMAGE_FILE
 from reproductions.reporting.records import Record, load_records
 from tfflows.files import atomic_write, read_json
-from tfflows.training.logs import METRICS_FILE, read_metrics
 
 CLAIMS = pathlib.Path("claims")
 RECORDS, TRIAL_RECORDS = CLAIMS / "runs", CLAIMS / "rates"
@@ -46,6 +44,11 @@ def is_kept(run: ArmRun, results: str | os.PathLike) -> bool:
 
 def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) -> None:
     """Copies the outcome of a finished run to the results; the record comes last and marks the copy as complete."""
+    from reproductions.driver.evaluate import (  # with TensorFlow, which no table needs
+        PER_IMAGE_FILE,
+        TRAIN_PER_IMAGE_FILE,
+    )
+
     workdir, results = pathlib.Path(workdir), pathlib.Path(results)
     if not is_trial(run):
         per_image.keep(run, workdir / PER_IMAGE_FILE, results)
@@ -60,6 +63,8 @@ def keep(run: ArmRun, workdir: str | os.PathLike, results: str | os.PathLike) ->
 
 def _keep_gradient_norms(run, workdir, results):
     """Writes float32 `[N, 2]`: a step, and the mean norm of the gradient over the steps since the previous pair."""
+    from tfflows.training.logs import METRICS_FILE, read_metrics
+
     lines = [line for line in read_metrics(workdir / METRICS_FILE) if "gradient_norm" in line]
     path = _gradient_norms_path(run, results)
     path.parent.mkdir(parents=True, exist_ok=True)

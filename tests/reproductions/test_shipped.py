@@ -77,7 +77,7 @@ def test_pictures_of_a_model(tmp_path, monkeypatch, workdir, name, kind):
     ModelDescription((16, 16, 3)).write(shipped.WORKDIRS / name)
     shipped.publish(name, tmp_path / "models")
     images = np.random.default_rng(0).integers(0, 256, [14, 16, 16, 3], np.uint8)
-    monkeypatch.setattr(shipped, "load_dataset", lambda *arguments, **options: array_source(images))
+    monkeypatch.setattr(shipped.data, "load_dataset", lambda *arguments, **options: array_source(images))
     paths = shipped.pictures(name, models=tmp_path / "models", directory=tmp_path / "pictures")
     assert [path.name for path in paths] == [f"{name}_samples.png", f"{name}_{kind}.png"]
     assert all(min(tf.io.decode_png(path.read_bytes()).shape[:2]) > 100 for path in paths)

@@ -1,6 +1,8 @@
 """Tables: generated from the data, and known to be stale when the data go on."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -286,3 +288,9 @@ def test_training_images_and_the_gap_stand_beside_the_record(results, make_recor
     assert [("3.3000 ± 0.0100" in line, "+0.0550 ± 0.0200" in line) for line in lines] == [(False,) * 2, (True,) * 2]
     (results / "obtained" / "glow" / "cifar10-paper-seed1-test-bits_per_dim.json").unlink()
     assert "Gap" not in build_tables(results)["glow.md"]
+
+
+def test_tables_and_the_shipped_models_import_no_tensorflow():
+    """Tables need none, and `make demo` silences its start before it is imported."""
+    code = "import sys, reproductions.tables, reproductions.shipped; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
