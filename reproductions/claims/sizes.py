@@ -12,8 +12,6 @@ from tfflows.math.masked_convolution import autoregressive_mask
 from tfflows.networks.macow import default_width
 from tfflows.tracing.variables import count_parameters
 
-PAPERS = ("glow", "flowpp", "macow", "vflow", "agave", "realnvp")
-
 
 def study(paper: str) -> dict[str, Experiment]:
     """Returns the experiments of a paper's arms, trials of learning rates and long runs, by name."""
