@@ -32,7 +32,7 @@ from reproductions.claims.arms import ArmRun
 from reproductions.claims.comparisons import DIFFERENCE, EQUALITY, MEASURED, Comparison
 from reproductions.claims.quantities import Quantity, Run
 from reproductions.claims.rates import read_rates
-from reproductions.claims.sizes import DEAD
+from reproductions.driver.start_up import start_up
 from reproductions.recipe import PREFIX, RECIPE
 from reproductions.reporting import rule
 from reproductions.reporting.claims import (
@@ -247,6 +247,8 @@ def _unjudged(comparison, of, note):
 
 
 def _measured_claim(comparison, of, seeds, difference, error):
+    from reproductions.claims.sizes import DEAD  # with TensorFlow
+
     arms = []
     for side in comparison.sides:
         runs = of.runs(side, seeds)
@@ -321,6 +323,7 @@ def write_all(claims: Sequence[Claim], results: str | os.PathLike) -> None:
 
 def main(report: Callable[[str], None] = print) -> None:
     """Judges every comparison of all papers or of one, and writes the claims."""
+    start_up()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--results", default=str(results_directory()), help="the results directory")
     parser.add_argument("--paper", choices=list(PAPERS), default=None, help="judge only the claims of this paper")

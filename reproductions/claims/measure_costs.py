@@ -6,21 +6,25 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import tensorflow as tf
+from reproductions.driver.start_up import start_up
 
-from reproductions.checkout import results_directory
-from reproductions.claims import glow
-from reproductions.glow import model as glow_model
-from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment
-from reproductions.reporting.claims import Arm, measure_cost, write_claim
-from reproductions.reporting.provenance import collect_provenance
-from tfflows.devices.strategies import make_strategy
-from tfflows.distributions.dequantized_flow import DequantizedFlow
-from tfflows.tracing.variables import count_parameters, named_variables
-from tfflows.training.parameters import build_flat
-from tfflows.training.schedules import LinearWarmup
-from tfflows.training.train_step import make_train_step
+start_up()
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from reproductions.checkout import results_directory  # noqa: E402
+from reproductions.claims import glow  # noqa: E402
+from reproductions.glow import model as glow_model  # noqa: E402
+from reproductions.glow.experiments import EXPERIMENTS, GlowExperiment  # noqa: E402
+from reproductions.reporting.claims import Arm, measure_cost, write_claim  # noqa: E402
+from reproductions.reporting.provenance import collect_provenance  # noqa: E402
+from tfflows.devices.strategies import make_strategy  # noqa: E402
+from tfflows.distributions.dequantized_flow import DequantizedFlow  # noqa: E402
+from tfflows.tracing.variables import count_parameters, named_variables  # noqa: E402
+from tfflows.training.parameters import build_flat  # noqa: E402
+from tfflows.training.schedules import LinearWarmup  # noqa: E402
+from tfflows.training.train_step import make_train_step  # noqa: E402
 
 ROUNDS = 5
 

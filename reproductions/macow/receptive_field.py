@@ -8,13 +8,17 @@ import argparse
 import os
 import pathlib
 
-import numpy as np
-import tensorflow as tf
+from reproductions.driver.start_up import start_up
 
-from reproductions.checkout import results_directory
-from reproductions.macow.experiments import EXPERIMENTS, VARIANTS
-from reproductions.macow.model import masked_conv, unit_form
-from reproductions.reporting.plots import new_figure
+start_up()
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from reproductions.checkout import results_directory  # noqa: E402
+from reproductions.macow.experiments import EXPERIMENTS, VARIANTS  # noqa: E402
+from reproductions.macow.model import masked_conv, unit_form  # noqa: E402
+from reproductions.reporting.plots import new_figure  # noqa: E402
 
 SIDE = 21
 CHANNELS = 2
