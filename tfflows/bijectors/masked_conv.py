@@ -10,11 +10,14 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.bijectors.parts import flat_condition
+from tfflows.choices import JACOBI
 from tfflows.math import coupling
-from tfflows.math.masked_convolution import pixel_network
+from tfflows.math.fixed_point import fixed_point
+from tfflows.math.masked_convolution import convolve, pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.gradients import INVERSE
+from tfflows.tracing.sampler import current_sampler
 from tfflows.tracing.variables import variables_of_layers
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 # this, the fixed cost of a tick exceeds what another thread gains.
 _PIXELS_A_PART = 4096
 
+# Of the fixed-point iteration: the last change that matters, relative to values above 1. A grey level is 0.004.
+_TOLERANCE = 1e-5
+
 
 class MaskedConv(Bijector):
     """Data to latent: `inverse(y) = s * y + mu`, `(mu, r) = network(y)`, `s = sigmoid(r + 2)`; log-determinant `sum ln s`.
@@ -31,7 +37,8 @@ class MaskedConv(Bijector):
     For each pixel the network sees only the pixels before it, with all their channels, so the Jacobian is triangular. With
     `affine=False` the flow is additive: `y + mu`, log-determinant 0. The direction from latent to data runs one loop over the
     pixels, in which pixels that do not see each other are computed together: 2 (H - 1) + W ticks for a 3x3 mask, H (or W) for a
-    shifted convolution. XLA compiles the loop, once for all flows of equal shapes. This inverse is exact, not iterative.
+    shifted convolution. XLA compiles the loop, once for all flows of equal shapes. This inverse is exact, not iterative; within
+    `tfflows.tracing.sampler_scope("jacobi")` it is iterative.
 
     Example:
       >>> import tensorflow as tf
@@ -128,12 +135,17 @@ class MaskedConv(Bijector):
     def _forward_and_log_det(self, x, condition=None):
         network = self.network
         features = network.features(self._flat_condition(x, condition))
-        decode = _decoder(network.kind, network.order, self._affine, network.compute_dtype, self._jit_compile)
         parameters = (network.masked.effective_kernel(), network.pixel_parameters())
         images = [flatten_batch(x)] if features is None else [flatten_batch(x), features]
-        num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
-        parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
-        ys, raw_scales = zip(*(decode(latents, features, *parameters) for latents, *features in parts), strict=True)
+        if current_sampler() == JACOBI:
+            settings = (network.kind, network.order, self._affine, network.compute_dtype)
+            y, raw_scale = _iterated(*settings, *images, parameters=parameters)
+            ys, raw_scales = [y], [raw_scale]
+        else:
+            decode = _decoder(network.kind, network.order, self._affine, network.compute_dtype, self._jit_compile)
+            num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
+            parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
+            ys, raw_scales = zip(*(decode(latents, features, *parameters) for latents, *features in parts), strict=True)
         y = unflatten_batch(_joined(ys), x)
         if not self._affine:
             return y, broadcast_log_det(0.0, y, 3)
@@ -152,17 +164,36 @@ def _joined(parts):
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
 
 
+def _decoded(latents, hidden, pixel_parameters, affine):
+    """Data whose masked convolution `hidden` is known, and their raw scales, without channels if not `affine`."""
+    parameters = tf.cast(pixel_network(hidden, *pixel_parameters), latents.dtype)
+    if not affine:
+        return latents - parameters, parameters[..., :0]
+    shift, raw_scale = coupling.contiguous(parameters)
+    return coupling.inverse_scale_then_shift_of_sigmoid(latents, shift, raw_scale), raw_scale
+
+
+def _iterated(kind, order, affine, compute_dtype, latents, features=None, *, parameters):
+    """`(y, raw scales)` by passes over whole images."""
+    kernel, pixel_parameters = parameters
+    kernel = tf.cast(kernel, compute_dtype)
+
+    def update(y):
+        hidden = convolve(tf.cast(y, compute_dtype), kernel, kind, order)
+        return _decoded(latents, hidden if features is None else hidden + features, pixel_parameters, affine)
+
+    num_pixels = latents.shape[1] * latents.shape[2]
+    kept = latents if affine else latents[..., :0]
+    return fixed_point(update, latents, kept, num_pixels + 1, _TOLERANCE)[:2]
+
+
 @functools.cache
 def _decoder(kind, order, affine, compute_dtype, jit_compile):
     """Makes `(latents, features, kernel, pixel parameters) -> (y, raw scales)`, shared by all flows with these settings."""
 
     def run(latents, features, kernel, pixel_parameters):
         def decode(pixels, hidden):
-            parameters = tf.cast(pixel_network(hidden, *pixel_parameters), pixels.dtype)
-            if not affine:
-                return pixels - parameters, parameters[..., :0]
-            shift, raw_scale = coupling.contiguous(parameters)
-            return coupling.inverse_scale_then_shift_of_sigmoid(pixels, shift, raw_scale), raw_scale
+            return _decoded(pixels, hidden, pixel_parameters, affine)
 
         return sequential_inverse(latents, kernel, kind, order, decode, *features, compute_dtype=compute_dtype)
 
