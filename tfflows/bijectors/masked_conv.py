@@ -133,25 +133,55 @@ class MaskedConv(Bijector):
         return self._encode(y, unflatten_batch(parameters, y))
 
     def _forward_and_log_det(self, x, condition=None):
-        network = self.network
-        features = network.features(self._flat_condition(x, condition))
-        parameters = (network.masked.effective_kernel(), network.pixel_parameters())
-        images = [flatten_batch(x)] if features is None else [flatten_batch(x), features]
         if current_sampler() == JACOBI:
-            settings = (network.kind, network.order, self._affine, network.compute_dtype)
-            y, raw_scale = _iterated(*settings, *images, parameters=parameters)
+            y, raw_scale, _ = self.jacobi(x, condition)
             ys, raw_scales = [y], [raw_scale]
         else:
-            decode = _decoder(network.kind, network.order, self._affine, network.compute_dtype, self._jit_compile)
-            num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
-            parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
-            ys, raw_scales = zip(*(decode(latents, features, *parameters) for latents, *features in parts), strict=True)
+            ys, raw_scales = self._in_sequence(x, condition)
         y = unflatten_batch(_joined(ys), x)
         if not self._affine:
             return y, broadcast_log_det(0.0, y, 3)
         # Outside the loop, since sampling does not need it; per part, so that the sums run side by side as well.
         log_dets = [-tf.reduce_sum(coupling.log_sigmoid_scale(raw), axis=[-3, -2, -1]) for raw in raw_scales]
         return y, unflatten_batch(_joined(log_dets), x)
+
+    def _in_sequence(self, x, condition):
+        """Data and raw scales of the parts of a batch, flattened, each part by a loop of its own."""
+        kind, order, kernel, pixel_parameters, *images = self._resolved(x, condition)
+        decode = _decoder(kind, order, self._affine, self.network.compute_dtype, self._jit_compile)
+        num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
+        parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
+        return zip(*(decode(latents, features, kernel, pixel_parameters) for latents, *features in parts), strict=True)
+
+    def jacobi(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Solves `inverse(y) = x` by passes over whole images, see `tfflows.tracing.sampler_scope`.
+
+        Args:
+          x: Latents `[..., H, W, C]`.
+          condition: As for `forward`.
+
+        Returns:
+          `(y, raw_scales, num_rounds)`, the first two with all axes of the batch as one; raw scales have no channels if the flow
+          is additive.
+        """
+        kind, order, kernel, pixel_parameters, latents, *features = self._resolved(x, condition)
+        compute_dtype = self.network.compute_dtype
+        kernel = tf.cast(kernel, compute_dtype)
+
+        def update(y):
+            hidden = convolve(tf.cast(y, compute_dtype), kernel, kind, order)
+            return _decoded(latents, sum(features, hidden), pixel_parameters, self._affine)
+
+        most = latents.shape[1] * latents.shape[2] + 1
+        return fixed_point(update, latents, latents if self._affine else latents[..., :0], most, _TOLERANCE)
+
+    def _resolved(self, x, condition):
+        """Kind, order, kernel, parameters of `pixel_network`, the flat batch, and features of the context if there is one."""
+        network = self.network
+        features = network.features(self._flat_condition(x, condition))
+        kernel, pixel_parameters = network.masked.effective_kernel(), network.pixel_parameters()
+        images = [flatten_batch(x)] if features is None else [flatten_batch(x), features]
+        return network.kind, network.order, kernel, pixel_parameters, *images
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the network from a batch and returns the latent, in one call of the network."""
@@ -171,20 +201,6 @@ def _decoded(latents, hidden, pixel_parameters, affine):
         return latents - parameters, parameters[..., :0]
     shift, raw_scale = coupling.contiguous(parameters)
     return coupling.inverse_scale_then_shift_of_sigmoid(latents, shift, raw_scale), raw_scale
-
-
-def _iterated(kind, order, affine, compute_dtype, latents, features=None, *, parameters):
-    """`(y, raw scales)` by passes over whole images."""
-    kernel, pixel_parameters = parameters
-    kernel = tf.cast(kernel, compute_dtype)
-
-    def update(y):
-        hidden = convolve(tf.cast(y, compute_dtype), kernel, kind, order)
-        return _decoded(latents, hidden if features is None else hidden + features, pixel_parameters, affine)
-
-    num_pixels = latents.shape[1] * latents.shape[2]
-    kept = latents if affine else latents[..., :0]
-    return fixed_point(update, latents, kept, num_pixels + 1, _TOLERANCE)[:2]
 
 
 @functools.cache
