@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         noise_bits_of,
     )
     from tfflows.compression.bins import Binned
-    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf, random_masks
+    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf, random_masks, seeds_of
     from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
     from tfflows.compression.exact import exp, log, log1p, normal_cdf, round_to, sigmoid, softplus, tanh, to_integer
     from tfflows.compression.flow import FlowCodec
@@ -73,7 +73,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "noise_bits_of",
         ],
         "bins": ["Binned"],
-        "coder": ["Stack", "StackExhaustedError", "quantize_cdf", "random_masks"],
+        "coder": ["Stack", "StackExhaustedError", "quantize_cdf", "random_masks", "seeds_of"],
         "container": ["ArchiveError", "Container", "check_word", "deflate", "inflate"],
         "exact": ["exp", "log", "log1p", "normal_cdf", "round_to", "sigmoid", "softplus", "tanh", "to_integer"],
         "flow": ["FlowCodec"],
