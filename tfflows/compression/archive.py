@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -65,6 +66,7 @@ def compress(
     *,
     experiment: Mapping[str, Any] | None = None,
     names: Sequence[str] | None = None,
+    labels: int | Sequence[int] | None = None,
     model_name: str | None = None,
     verify: bool = True,
     codec: ImageCodec | None = None,
@@ -77,6 +79,7 @@ def compress(
       model: The model, such as `tfflows.load(...).distribution`.
       experiment: What the model was built from, such as `tfflows.load(...).settings`; its hash goes into the file.
       names: A name for each image; None: none.
+      labels: For a conditional model: the label of each image, or one for all. They go into the file.
       model_name: What `tfflows.load` finds the model by, for whoever reads the file.
       verify: Whether each image is decoded from what was written. One that does not come back is stored as it is.
       codec: The codec of the model, if it has been made already.
@@ -87,7 +90,7 @@ def compress(
 
     Raises:
       CannotCodeError: If the model has no codec.
-      ValueError: If there are no images, or something is no image.
+      ValueError: If there are no images, something is no image, or labels are missing, not taken or out of range.
 
     Example:
       >>> import numpy as np
@@ -114,7 +117,9 @@ def compress(
     tiles = np.concatenate([to_tiles(image.reshape(_three(image.shape)), tile_shape) for image in images])
     if codec is None:
         codec = codec_of(model, tiles)
-    packer = _Packer(codec, tiles, verify, max_batch)
+    labels = _checked_labels(labels, len(images), codec.num_classes)
+    tiles_of = [num_tiles(_three(image.shape), tile_shape) for image in images]
+    packer = _Packer(codec, tiles, None if labels is None else np.repeat(labels, tiles_of), verify, max_batch)
     packer.run()
     header = {
         "tfflows": tfflows.__version__,
@@ -126,6 +131,7 @@ def compress(
         "tile": tile_shape,
         "shapes": _runs([list(image.shape) for image in images]),
         "names": None if names is None else list(names),
+        "labels": None if labels is None else _runs(labels.tolist()),
         "batches": packer.batches,
         "raw": packer.raw,
         "noise_words": packer.stack.num_noise_words,
@@ -155,8 +161,9 @@ def codec_of(model: ImageModel, images: np.ndarray) -> ImageCodec:
 class _Packer:
     """Codes tiles from the last to the first, so that they are decoded from the first to the last."""
 
-    def __init__(self, codec, tiles, verify, max_batch):
-        self._codec, self._tiles, self._verify, self._max_batch = codec, tiles, verify, max_batch
+    def __init__(self, codec, tiles, labels, verify, max_batch):
+        self._codec, self._tiles, self._labels = codec, tiles, labels
+        self._verify, self._max_batch = verify, max_batch
         self.raw_bits = [8 * (4 + len(deflate(tile.tobytes()))) for tile in tiles]
         self.stack = Stack()
         self.batches = []
@@ -184,9 +191,8 @@ class _Packer:
         while indices:
             before = self.stack.copy()
             noise_bits = noise_bits_of(self._codec, len(self.batches))
-            tiles = self._tiles[indices]
             try:
-                bits = self._codec.encode_images(tiles, self.stack, noise_bits)
+                bits = self._codec.encode_images(self._tiles[indices], self.stack, noise_bits, self._labels_of(indices))
             except CannotCodeError:
                 self.stack = before
                 if len(indices) == 1:
@@ -205,11 +211,14 @@ class _Packer:
             self.raw += dear + wrong
             indices = [index for index in indices if index not in dear + wrong]
 
+    def _labels_of(self, indices):
+        return None if self._labels is None else self._labels[indices]
+
     def _wrong(self, indices, before, noise_bits):
         """Tiles that do not come back; all of them if the stack does not."""
         stack = self.stack.copy()
         try:
-            decoded = self._codec.decode_images(stack, len(indices), noise_bits)
+            decoded = self._codec.decode_images(stack, len(indices), noise_bits, self._labels_of(indices))
         except ValueError:
             return indices
         wrong = [
@@ -254,11 +263,13 @@ def decompress(
             "The tables that follow from the model's parameters are not those that the file was written with: it needs tfflows "
             f"{header['tfflows']}."
         )
-    shapes = [tuple(shape) for count, shape in header["shapes"] for _ in range(count)]
+    shapes = [tuple(shape) for shape in _unrolled(header["shapes"])]
     names = header["names"] or [None] * len(shapes)
-    tiles = _Tiles(container, codec)
-    for number, (shape, name) in enumerate(zip(shapes, names, strict=True)):
-        own = [tiles.next() for _ in range(num_tiles(_three(shape), codec.image_shape))]
+    tiles_of = [num_tiles(_three(shape), codec.image_shape) for shape in shapes]
+    labels = None if header["labels"] is None else np.repeat(_unrolled(header["labels"]), tiles_of)
+    tiles = _Tiles(container, codec, labels)
+    for number, (shape, name, count) in enumerate(zip(shapes, names, tiles_of, strict=True)):
+        own = [tiles.next() for _ in range(count)]
         if any(tile is None for tile in own):
             which = f"image {number}" if name is None else f"image {number} ({name})"
             whole = "damaged" if container.is_whole else "cut"
@@ -271,8 +282,10 @@ def decompress(
 class _Tiles:
     """The tiles of a file, one after the other; None from the first damaged one on."""
 
-    def __init__(self, container, codec):
+    def __init__(self, container, codec, labels):
         self._codec, self._container = codec, container
+        coded = np.setdiff1d(np.arange(len(container.checks)), container.header["raw"])
+        self._labels = None if labels is None else labels[coded]
         self._is_raw = dict(zip(container.header["raw"], container.raw, strict=False))
         self._batches = list(container.header["batches"])
         self._decoded = []
@@ -303,8 +316,10 @@ class _Tiles:
                 if self._stack is None:
                     self._stack = Stack(self._container.words)
                 count = self._batches.pop()
-                noise_bits = noise_bits_of(self._codec, len(self._batches))
-                self._decoded = list(self._codec.decode_images(self._stack, count, noise_bits))
+                noise_bits, labels = noise_bits_of(self._codec, len(self._batches)), None
+                if self._labels is not None:
+                    labels, self._labels = self._labels[:count], self._labels[count:]
+                self._decoded = list(self._codec.decode_images(self._stack, count, noise_bits, labels))
             except ValueError:  # no image is worse than a wrong one
                 self._batches = []
                 return None
@@ -349,16 +364,35 @@ def _checked(image, number):
     return image
 
 
+def _checked_labels(labels, count, num_classes):
+    """A label for each image, int64 `[count]`, or None."""
+    if labels is None:
+        if num_classes:
+            raise ValueError(
+                f"The model takes labels, 0 to {num_classes - 1}: give one for each image, or one for all."
+            )
+        return None
+    if not num_classes:
+        raise ValueError("The model takes no labels, got some: leave them out.")
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape not in ((), (count,)):
+        raise ValueError(
+            f"There must be an integer label for each of {count} images, got {labels.dtype} {labels.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"Labels must be 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}.")
+    return np.broadcast_to(labels, [count]).astype(np.int64)
+
+
 def _three(shape):
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
 
 
-def _runs(shapes):
-    """`[count, shape]` of equal shapes that follow one another."""
-    runs = []
-    for shape in shapes:
-        if runs and runs[-1][1] == shape:
-            runs[-1][0] += 1
-        else:
-            runs.append([1, shape])
-    return runs
+def _runs(values):
+    """`[count, value]` of equal values that follow one another."""
+    return [[len(list(group)), value] for value, group in itertools.groupby(values)]
+
+
+def _unrolled(runs):
+    """The values of `_runs`."""
+    return [value for count, value in runs for _ in range(count)]

@@ -243,23 +243,29 @@ class _LatentCodec(ImageCodec):
         """A hash of settings and of the table of the logistic function."""
         return fingerprint_of_levels(self.image_shape, self.noise_ramp, _RATIO_BITS)
 
-    def encode_images(self, images: np.ndarray, stack: Stack, noise_bits: int) -> np.ndarray:
+    def encode_images(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Codes images; see `ImageCodec`."""
         return self.encode_with_noise(images, stack, noise_bits)[0]
 
-    def encode_with_noise(self, images: np.ndarray, stack: Stack, noise_bits: int) -> tuple[np.ndarray, ...]:
+    def encode_with_noise(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
         """Codes images, and returns the bits of each, and the noise of the latents of each block as `IAFLadder` takes it.
 
         `bits_of_model` gives what the model says of the same noise.
         """
+        del labels
         run = Run(stack, len(images))
         h, latents = self._ladder.pop_posterior(images, run, noise_bits)
         self._push_pixels(images, h, run)
         self._ladder.push_prior(latents, run, noise_bits)
         return run.bits, *(latent.noise for latent in latents)
 
-    def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
+    def decode_images(self, stack: Stack, count: int, noise_bits: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Undoes `encode_images`."""
+        del labels
         run = Run(stack, count)
         h, latents = self._ladder.pop_prior(count, run, noise_bits)
         images = self._pop_pixels(count, h, run)
