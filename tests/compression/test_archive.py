@@ -73,6 +73,8 @@ def test_any_size_and_kind_comes_back(codec):
         rng.integers(0, 256, [8, 8, 3], np.uint8),
         np.zeros([8, 24], np.uint8),
         np.full([1, 1, 3], 255, np.uint8),
+        np.concatenate([smooth[1], rng.integers(0, 256, [19, 30, 1], np.uint8)], axis=-1),
+        np.stack([smooth[0][:9, :9, 0], np.full([9, 9], 255, np.uint8)], axis=-1),
     ]
     made = compress(given, glow_model(), codec=codec)
     out, error = given_back(made.data, experiment=None)
@@ -81,6 +83,14 @@ def test_any_size_and_kind_comes_back(codec):
         assert name is None and image.shape == original.shape
         np.testing.assert_array_equal(image, original)
     assert made.num_dimensions == sum(image.size for image in given)
+
+
+def test_a_cut_within_alpha_is_noticed(codec):
+    given = np.random.default_rng(0).integers(0, 256, [8, 8, 4], np.uint8)
+    made = compress([given], glow_model(), codec=codec)
+    (cut, error), whole = given_back(made.data[:-30], experiment=None), given_back(made.data, experiment=None)
+    assert not cut and error.image == 0 and "cut: image 0" in str(error)
+    np.testing.assert_array_equal(whole[0][0][1], given)
 
 
 @pytest.mark.parametrize("image_shape", [(8, 8, 3), (9, 17, 3), (4, 5, 1)])
@@ -195,7 +205,7 @@ def test_an_image_that_cannot_be_coded_is_stored_as_it_is(codec, monkeypatch):
     ("given", "changes", "message"),
     [
         ([], {}, "no images"),
-        ([np.zeros([8, 8, 4], np.uint8)], {}, "Image 0 must have 1 or 3 channels, got 4"),
+        ([np.zeros([8, 8, 5], np.uint8)], {}, "Image 0 must have 1 to 4 channels, got 5"),
         ([np.zeros([8, 8, 3])], {}, r"Image 0 must be uint8 .*float64 \[8, 8, 3\]"),
         ([np.zeros([8], np.uint8)], {}, "must be uint8"),
         ([np.zeros([0, 8], np.uint8)], {}, "must be uint8"),

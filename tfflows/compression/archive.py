@@ -1,4 +1,7 @@
-"""Images to one file and back, with any model that has a codec."""
+"""Images to one file and back, with any model that has a codec.
+
+Models know no alpha: where an image has it, its plane is deflated beside the colours.
+"""
 
 import dataclasses
 import hashlib
@@ -30,12 +33,12 @@ class Compressed:
     Attributes:
       data: The file.
       num_images: Number of images.
-      num_dimensions: Number of colour values of the images.
+      num_dimensions: Number of values of the images.
       num_raw: Number of tiles that are stored as they are.
       num_mismatches: Of these, those that did not come back when they were verified.
       noise_bits: Initial bits, which are part of the file.
       stack_bits: All bits of the coder.
-      raw_bits: Those of tiles that are stored as they are.
+      raw_bits: Those of tiles that are stored as they are, and of alpha planes.
       other_bits: Those of header and check words.
     """
 
@@ -75,7 +78,7 @@ def compress(
     """Compresses images without loss.
 
     Args:
-      images: uint8 `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, of any sizes.
+      images: uint8 `[H, W]` or `[H, W, C]`, of any sizes, with C 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
       model: The model, such as `tfflows.load(...).distribution`.
       experiment: What the model was built from, such as `tfflows.load(...).settings`; its hash goes into the file.
       names: A name for each image; None: none.
@@ -114,11 +117,19 @@ def compress(
     if not 1 <= max_batch <= 255:
         raise ValueError(f"max_batch must be 1 to 255, got {max_batch}.")
     tile_shape = tuple(model.image_shape.as_list())
-    tiles = np.concatenate([to_tiles(image.reshape(_three(image.shape)), tile_shape) for image in images])
+    if tile_shape[-1] not in (1, 3):
+        raise CannotCodeError(f"The model is one of images of {tile_shape[-1]} channels, neither grey nor RGB.")
+    tiles, alphas = [], []
+    for image in images:
+        shape = _colours(image.shape)
+        tiles.append(to_tiles(image.reshape([*shape[:2], -1])[..., : shape[2]], tile_shape))
+        if _has_alpha(image.shape):
+            alphas.append(image[..., -1].tobytes())
+    tiles = np.concatenate(tiles)
     if codec is None:
         codec = codec_of(model, tiles)
     labels = _checked_labels(labels, len(images), codec.num_classes)
-    tiles_of = [num_tiles(_three(image.shape), tile_shape) for image in images]
+    tiles_of = [num_tiles(_colours(image.shape), tile_shape) for image in images]
     packer = _Packer(codec, tiles, None if labels is None else np.repeat(labels, tiles_of), verify, max_batch)
     packer.run()
     header = {
@@ -137,8 +148,9 @@ def compress(
         "noise_words": packer.stack.num_noise_words,
     }
     checks = np.array([check_word(tile) for tile in tiles], np.uint16)
-    words, raw_bits = packer.stack.words(), sum(packer.raw_bits[index] for index in packer.raw)
-    data = Container(header, checks, [tiles[index].tobytes() for index in packer.raw], words).to_bytes()
+    words, planes = packer.stack.words(), [*(tiles[index].tobytes() for index in packer.raw), *alphas]
+    raw_bits = sum(_deflated_bits(plane) for plane in planes)
+    data = Container(header, checks, planes, words).to_bytes()
     return Compressed(
         data,
         len(images),
@@ -150,6 +162,11 @@ def compress(
         raw_bits,
         8 * len(data) - 32 * len(words) - raw_bits,
     )
+
+
+def _deflated_bits(pixels):
+    """What pixels take that are stored as they are, with their length."""
+    return 8 * (4 + len(deflate(pixels)))
 
 
 def codec_of(model: ImageModel, images: np.ndarray) -> ImageCodec:
@@ -164,7 +181,7 @@ class _Packer:
     def __init__(self, codec, tiles, labels, verify, max_batch):
         self._codec, self._tiles, self._labels = codec, tiles, labels
         self._verify, self._max_batch = verify, max_batch
-        self.raw_bits = [8 * (4 + len(deflate(tile.tobytes()))) for tile in tiles]
+        self.raw_bits = [_deflated_bits(tile.tobytes()) for tile in tiles]
         self.stack = Stack()
         self.batches = []
         self.raw = []
@@ -265,16 +282,20 @@ def decompress(
         )
     shapes = [tuple(shape) for shape in _unrolled(header["shapes"])]
     names = header["names"] or [None] * len(shapes)
-    tiles_of = [num_tiles(_three(shape), codec.image_shape) for shape in shapes]
+    tiles_of = [num_tiles(_colours(shape), codec.image_shape) for shape in shapes]
     labels = None if header["labels"] is None else np.repeat(_unrolled(header["labels"]), tiles_of)
     tiles = _Tiles(container, codec, labels)
+    alphas = iter(container.raw[len(header["raw"]) :])
     for number, (shape, name, count) in enumerate(zip(shapes, names, tiles_of, strict=True)):
         own = [tiles.next() for _ in range(count)]
-        if any(tile is None for tile in own):
+        if _has_alpha(shape):
+            own.append(_plane(next(alphas), shape[:2]))
+        if any(each is None for each in own):
             which = f"image {number}" if name is None else f"image {number} ({name})"
             whole = "damaged" if container.is_whole else "cut"
             raise ArchiveError(f"The file is {whole}: {which} and those behind it cannot be decompressed.", number)
-        yield name, from_tiles(np.stack(own), _three(shape)).reshape(shape)
+        image = from_tiles(np.stack(own[:count]), _colours(shape))
+        yield name, np.concatenate([image, *(alpha[..., np.newaxis] for alpha in own[count:])], axis=-1).reshape(shape)
     if not container.is_whole or not tiles.is_used_up():
         raise ArchiveError("All images are there, but the file is damaged behind them.", len(shapes))
 
@@ -303,10 +324,7 @@ class _Tiles:
         return self._stack is None or self._stack.holds_noise_alone()
 
     def _raw_tile(self):
-        pixels, shape = inflate(self._is_raw[self._index]), self._codec.image_shape
-        if pixels is None or len(pixels) != np.prod(shape):
-            return None
-        return np.frombuffer(pixels, np.uint8).reshape(shape)
+        return _plane(self._is_raw[self._index], self._codec.image_shape)
 
     def _coded_tile(self):
         if not self._decoded:
@@ -324,6 +342,14 @@ class _Tiles:
                 self._batches = []
                 return None
         return self._decoded.pop(0)
+
+
+def _plane(deflated, shape):
+    """Pixels that are stored as they are; None if they are damaged."""
+    pixels = inflate(deflated)
+    if pixels is None or len(pixels) != np.prod(shape):
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
 def check_model(header: Mapping[str, Any], model: ImageModel, experiment: Mapping[str, Any] | None) -> None:
@@ -359,8 +385,8 @@ def _checked(image, number):
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
         raise ValueError(f"Image {number} must be uint8 [H, W] or [H, W, C], got {image.dtype} {list(image.shape)}.")
-    if image.ndim == 3 and image.shape[-1] not in (1, 3):
-        raise ValueError(f"Image {number} must have 1 or 3 channels, got {image.shape[-1]}.")
+    if image.ndim == 3 and image.shape[-1] not in (1, 2, 3, 4):
+        raise ValueError(f"Image {number} must have 1 to 4 channels, got {image.shape[-1]}.")
     return image
 
 
@@ -384,8 +410,13 @@ def _checked_labels(labels, count, num_classes):
     return np.broadcast_to(labels, [count]).astype(np.int64)
 
 
-def _three(shape):
-    return (*shape, 1) if len(shape) == 2 else tuple(shape)
+def _colours(shape):
+    """The shape `(H, W, C)` of the colours of an image."""
+    return (*shape[:2], shape[2] - _has_alpha(shape) if len(shape) == 3 else 1)
+
+
+def _has_alpha(shape):
+    return len(shape) == 3 and shape[2] in (2, 4)
 
 
 def _runs(values):
