@@ -17,6 +17,7 @@ from reproductions.realnvp.experiments import EXPERIMENTS as REALNVP
 from reproductions.vflow import model as vflow
 from reproductions.vflow.experiments import EXPERIMENTS as VFLOW
 from tfflows.math.random import row_keys
+from tfflows.tracing.variables import named_variables
 
 SHAPE = (8, 8, 3)
 
@@ -158,10 +159,9 @@ def macow_model(form="light_release"):
 def realnvp_model(levels=2):
     changes = {"image_size": 8, "levels": levels, "width": 4, "num_blocks": 1}
     model = realnvp.build(dataclasses.replace(REALNVP["cifar10"], **changes), SHAPE, 0, 0)
-    # Batch norm takes its statistics from training passes.
-    for seed in range(3):
-        model.training_loss(tf.constant(images(8, seed=seed)), tf.zeros([8], tf.int32), row_keys(seed))
     rng = np.random.default_rng(0)
-    for variable in model.trainable_variables:
-        variable.assign_add(0.02 * rng.standard_normal(variable.shape).astype(np.float32))
+    for name, variable in named_variables(model).items():
+        noise = rng.standard_normal(variable.shape).astype(np.float32)
+        # The statistics of batch norms too.
+        variable.assign(variable * np.exp(0.2 * noise) if name.endswith("variance") else variable + 0.02 * noise)
     return model

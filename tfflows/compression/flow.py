@@ -24,7 +24,7 @@ from tfflows.distributions.dequantizers import UniformDequantizer, center, quant
 NOISE_RAMP = (0, 2, 5)
 # For the others, as many as bring the rate of a sample near that of the model, unless two more hardly do.
 _LAST_NOISE_BITS = (5, 7, 9, 11)
-_SPARE, _LEAST_GAIN = 0.0008, 0.0005
+_SPARE, _LEAST_GAIN = 0.0008, 0.0002
 _FEWEST_SHAPED_BITS = 4
 
 

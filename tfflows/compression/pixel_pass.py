@@ -1,7 +1,8 @@
 """A `PixelCNN` pixel by pixel in float64, each activation computed once, as `tfflows.networks.pixelcnn.sampling` does it.
 
-It is done again in NumPy because the coder, which chooses the pixels, is no part of a graph. Nothing is traced, which takes more
-time than an image, and for a pixel of a few images NumPy is faster.
+It is done again in NumPy because the coder, which chooses the pixels, is no part of a graph: tracing one takes more time than an
+image, and eager operations take eight times as long as NumPy for a pixel of a few images. The sampler must be a graph, because it
+is part of exported models and runs on GPUs.
 
 Activations are `[W, B, F]` for a row and `[B, F]` for a pixel.
 
