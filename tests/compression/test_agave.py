@@ -104,15 +104,17 @@ def test_an_image_takes_the_same_bits_in_any_batch_and_order():
 def test_any_image_comes_back_from_a_file(form):
     model, codec = agave_model(form), codec_of(form)
     shape = tuple(model.image_shape)
-    given = np.zeros([10, *shape], np.uint8)
+    # With 32 levels `deflate` is nearly as good: only many images pay for their initial noise.
+    end = 43 if form == "iaf_vae_levels" else 9
+    given = np.zeros([end + 1, *shape], np.uint8)
     given[0] = np.random.default_rng(0).integers(0, 256, shape)
     given[1, ::2, ::2] = 255
     given[2, ::2, 1::2] = given[2, 1::2, ::2] = 255
-    given[3:9] = images_near_grey(6, shape)
+    given[3:end] = images_near_grey(end - 3, shape)
     given = [*given, images_near_grey(1, (5, 11, 4 - shape[-1]))[0]]
-    made = compress(given, model, codec=codec)
+    made = compress(given, model, codec=codec, max_batch=2)
     # Those near grey are as the model expects; of the others, some are stored as they are.
-    assert made.num_mismatches == 0 and not set(range(3, 9)) & set(Container.from_bytes(made.data).header["raw"])
+    assert made.num_mismatches == 0 and not set(range(3, end)) & set(Container.from_bytes(made.data).header["raw"])
     _compare(decompress(made.data, model, codec=codec), given)
 
 
