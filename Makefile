@@ -68,9 +68,13 @@ $(INSTALLED): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test,reproductions]'
 	touch $@
 
-# The other libraries; the extra index has torch for the CPU, a tenth of what it is elsewhere.
-$(INSTALLED_BENCH): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --extra-index-url=https://download.pytorch.org/whl/cpu --editable '.[test,reproductions,bench]'
+# The other libraries. The extra index has torch for the CPU, a tenth of what PyPI has; `make bench TORCH_INDEX=` does without it.
+# JAX's libraries have an environment of their own, since they pin others' versions.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+$(INSTALLED_BENCH): $(INSTALLED) benchmarks/glow/flax_requirements.txt
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url=$(TORCH_INDEX)) --editable '.[test,reproductions,bench]'
+	test -x .venv-flax/bin/python || $(PYTHON) -m venv .venv-flax
+	.venv-flax/bin/python -m pip install --quiet --requirement benchmarks/glow/flax_requirements.txt
 	touch $@
 
 clean:

@@ -160,8 +160,13 @@ def tfp_glow(case: Case) -> Subject:
     return tasks, {"parameters": sum(variable.shape.num_elements() for variable in variables)}
 
 
-def normflows_glow(case: Case) -> Subject:
-    """`normflows.MultiscaleFlow` of `GlowBlock`s with dense 1x1 convolutions; `torch.optim.Adamax`."""
+def normflows_glow(case: Case, compiled: bool = False) -> Subject:
+    """`normflows.MultiscaleFlow` of `GlowBlock`s with dense 1x1 convolutions; `torch.optim.Adamax`.
+
+    Args:
+      case: Architecture and batch.
+      compiled: Whether `torch.compile` compiles the loss, `log_prob` and `sample`; it needs a C++ compiler.
+    """
     import normflows
     import torch
 
@@ -187,10 +192,12 @@ def normflows_glow(case: Case) -> Subject:
     with torch.no_grad():
         model.log_prob(values, None)  # sets the actnorms
     optimizer = torch.optim.Adamax(model.parameters(), lr=LEARNING_RATE)
+    prepared = torch.compile if compiled else lambda function: function
+    loss_of, log_prob, sample = map(prepared, (model.forward_kld, model.log_prob, model.sample))
 
     def step():
         dequantized = (images.float() + torch.rand(images.shape)) / 256.0 - 0.5
-        loss = model.forward_kld(dequantized)
+        loss = loss_of(dequantized)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -205,7 +212,7 @@ def normflows_glow(case: Case) -> Subject:
 
     tasks = {
         TRAINING_STEP: step,
-        LOG_PROB: without_gradient(lambda: model.log_prob(values, None)),
-        SAMPLE: without_gradient(lambda: model.sample(case.batch_size)),
+        LOG_PROB: without_gradient(lambda: log_prob(values, None)),
+        SAMPLE: without_gradient(lambda: sample(case.batch_size)),
     }
     return tasks, {"parameters": sum(parameter.numel() for parameter in model.parameters())}

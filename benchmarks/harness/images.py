@@ -6,8 +6,6 @@ import tempfile
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_sample_images
 
 
 def noise(num_images: int, *shape: int) -> np.ndarray:
@@ -17,6 +15,8 @@ def noise(num_images: int, *shape: int) -> np.ndarray:
 
 def photographs(num_images: int, size: int) -> np.ndarray:
     """Overlapping crops of scikit-learn's two photographs, uint8 `[num_images, size, size, 3]`."""
+    from sklearn.datasets import load_sample_images
+
     pictures = load_sample_images().images
     crops = []
     for index in range(num_images):
@@ -39,6 +39,8 @@ def image_folder(size: int, num_images: int, suffix: str = "png") -> Iterator[st
     Yields:
       The name of the data set, for the flag `--dataset`.
     """
+    from PIL import Image
+
     with tempfile.TemporaryDirectory() as directory:
         for split, number in (("train", num_images), ("test", 2)):
             folder = pathlib.Path(directory, split)

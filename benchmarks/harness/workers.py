@@ -6,12 +6,16 @@ its pipe takes no processor time, so subjects can be timed in turn, each as it r
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
+import pathlib
 import resource
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
-from benchmarks.harness.environment import VARIABLES
+from benchmarks.harness.environment import ROOT, VARIABLES
 from benchmarks.harness.timing import timed
 
 # Tasks, `{name: function without arguments that returns when its work is done}`, and facts about the subject.
@@ -32,14 +36,15 @@ class Worker:
     Args:
       make: A module-level function that is called in the process as `make(*arguments)` and returns `(tasks, facts)`.
       arguments: Arguments of `make`; they must be picklable.
+      python: Interpreter of another environment; None: this one.
     """
 
-    def __init__(self, make: Callable[..., Subject], arguments: Sequence = ()):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, tuple(arguments)), daemon=True)
-        self._process.start()
+    def __init__(self, make: Callable[..., Subject], arguments: Sequence = (), python: pathlib.Path | None = None):
+        self._pipe, theirs = multiprocessing.Pipe()
+        command = [python or sys.executable, "-m", "benchmarks.harness.workers", str(theirs.fileno())]
+        self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()])
         theirs.close()
+        self._pipe.send((make, tuple(arguments)))
 
     @property
     def process(self) -> int:
@@ -68,13 +73,13 @@ class Worker:
         """Ends the process."""
         self._pipe.close()
         self._process.kill()
-        self._process.join()
+        self._process.wait()
 
     def _answer(self):
         try:
             kind, answer = self._pipe.recv()
         except EOFError:
-            raise WorkerError(f"A worker ended with status {self._process.exitcode}; was it out of memory?") from None
+            raise WorkerError(f"A worker ended with status {self._process.wait()}; was it out of memory?") from None
         if kind == "missing":
             raise MissingPackageError(answer)
         if kind == "error":
@@ -85,6 +90,7 @@ class Worker:
 @contextlib.contextmanager
 def workers(
     makers: Mapping[str, tuple[Callable[..., Subject], Sequence]],
+    pythons: Mapping[str, pathlib.Path] | None = None,
 ) -> Iterator[tuple[dict[str, Worker], dict[str, Mapping[str, object]], list[str]]]:
     """Starts a worker for each subject.
 
@@ -92,6 +98,7 @@ def workers(
 
     Args:
       makers: `{subject: (make, arguments)}`, see `Worker`.
+      pythons: `{subject: interpreter}` of those that run in another environment.
 
     Yields:
       `({subject: Worker}, {subject: facts}, messages)`.
@@ -101,7 +108,12 @@ def workers(
         started, facts, messages = {}, {}, []
         for subject, (make, arguments) in makers.items():
             # One at a time, since building takes both cores.
-            worker = Worker(make, arguments)
+            python = (pythons or {}).get(subject)
+            if python is not None and not python.exists():
+                messages.append(f"{subject} was not measured: there is no environment {python.parents[1].name}.")
+                print(f"{messages[-1]} `make bench` makes it.", flush=True)
+                continue
+            worker = Worker(make, arguments, python)
             stack.callback(worker.close)
             try:
                 facts[subject] = worker.facts()
@@ -112,8 +124,9 @@ def workers(
         yield started, facts, messages
 
 
-def _serve(pipe, make, arguments):
+def _serve(pipe):
     try:
+        make, arguments = pipe.recv()
         tasks, facts = make(*arguments)
     except ModuleNotFoundError as error:
         pipe.send(("missing", f"the package {error.name!r} is not installed"))
@@ -138,3 +151,7 @@ def _serve(pipe, make, arguments):
             pipe.send(("error", traceback.format_exc()))
             return
         pipe.send(("answer", answer))
+
+
+if __name__ == "__main__":
+    _serve(multiprocessing.connection.Connection(int(sys.argv[1])))
