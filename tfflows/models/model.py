@@ -19,6 +19,7 @@ from tfflows.evaluation.latents import is_conditional, num_classes_of
 from tfflows.models.description import ModelDescription
 from tfflows.models.functions import FUNCTIONS, random_labels, rows_of_labels
 from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.together import computing_together
 
 if TYPE_CHECKING:
     from tfflows.evaluation.checks import CheckReport
@@ -544,7 +545,7 @@ class Model:
 
     def _compiled(self, name):
         if name not in self._traced:
-            function = functools.partial(FUNCTIONS[name], self.distribution)
+            function = computing_together(self.distribution, functools.partial(FUNCTIONS[name], self.distribution))
             self._traced[name] = tf.function(function, autograph=False, reduce_retracing=True)
         return self._traced[name]
 
