@@ -75,11 +75,11 @@ def test_equals_that_of_each_layer(kind):
             np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_layer_without_weight_norm_has_nothing_to_compute():
+def test_layers_without_weight_norm_and_layers_that_nothing_built_have_nothing_to_compute():
     layers = [DataDependentConv2D(3, seed=seed) for seed in range(2)]
     for layer in layers:
         layer.build([None, 4, 4, 4])
-    assert Together(layers).compute() == []
+    assert Together([*layers, WeightNormConv2D(3)]).compute() == []
 
 
 def flow(mixing):

@@ -122,7 +122,7 @@ class Evaluator:
         @tf.function(autograph=False)
         def evaluate_batch(batch):
             def replica(batch):
-                mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
+                mask = tf.cast(batch["mask"], tf.int64)  # workers cannot gather truth values, and GPUs hold no int32
                 rows = (batch["image"], batch["label"], batch["index"])
                 run = functools.partial(compiled, given=[] if tf.executing_eagerly() else together.compute())
                 return side_by_side(run, rows, num_side_by_side), batch["index"], mask

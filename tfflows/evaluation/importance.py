@@ -127,7 +127,7 @@ class ImportanceEvaluator:
         @tf.function(autograph=False)
         def evaluate_batch(batch, first_sample):
             def replica(batch, first_sample):
-                mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
+                mask = tf.cast(batch["mask"], tf.int64)  # workers cannot gather truth values, and GPUs hold no int32
                 given = together.compute()
                 weights = compiled(batch["image"], batch["label"], batch["index"], first_sample, given)
                 return weights, batch["index"], mask

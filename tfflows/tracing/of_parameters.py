@@ -48,8 +48,8 @@ class ComputedTogether:
 
 
 def is_computed_together(value: Any) -> bool:
-    """Tells whether a value is a layer with something to compute together with others."""
-    return isinstance(value, ComputedTogether) and value.num_of_parameters > 0
+    """Tells whether a value is a layer, not one that was never built, with something to compute together with others."""
+    return isinstance(value, ComputedTogether) and getattr(value, "built", True) and value.num_of_parameters > 0
 
 
 def given_to(layer: ComputedTogether) -> tuple[tf.Tensor, ...] | None:
