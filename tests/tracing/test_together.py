@@ -82,6 +82,13 @@ def test_layers_without_weight_norm_and_layers_that_nothing_built_have_nothing_t
     assert Together([*layers, WeightNormConv2D(3)]).compute() == []
 
 
+def test_layers_of_which_nothing_is_used_are_told():
+    first, second = InvertibleConv(3, 0), InvertibleConv(3, 1)
+    together = Together([first, second])
+    assert together.unused([False, True, False] + [False] * 3) == [second.weight]
+    assert together.unused([True] + [False] * 4 + [True]) == []
+
+
 def flow(mixing):
     def step(seed):
         network = CouplingNetwork(4, 2, seed=seed, dtype="float64")

@@ -32,6 +32,8 @@ class InvertibleConv(ComputedTogether, Bijector):
       Kingma & Dhariwal 2018, section 3.2, https://arxiv.org/abs/1807.03039 (there `y = W x`, the transpose of `weight`).
     """
 
+    num_of_parameters = 3
+
     def __init__(
         self,
         channels: int,
@@ -72,8 +74,6 @@ class InvertibleConv(ComputedTogether, Bijector):
             parameters=parameters,
             name=name,
         )
-
-    num_of_parameters = 3
 
     def of_parameters(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Computes the weight, `ln |det weight|` and the inverse; see `ComputedTogether`."""

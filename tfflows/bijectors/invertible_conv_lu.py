@@ -35,6 +35,8 @@ class InvertibleConvLU(ComputedTogether, Bijector):
       Kingma & Dhariwal 2018, eq. 10-11, https://arxiv.org/abs/1807.03039; released code (openai/glow).
     """
 
+    num_of_parameters = 3
+
     def __init__(
         self,
         channels: int,
@@ -86,14 +88,6 @@ class InvertibleConvLU(ComputedTogether, Bijector):
     def diagonal_form(self) -> str:
         """How the diagonal is stored, one of `DIAGONALS`."""
         return self._diagonal
-
-    def _diagonal_and_log_abs(self):
-        if self._diagonal == "sign_log":
-            return self.sign * tf.exp(self.log_abs_diagonal), tf.convert_to_tensor(self.log_abs_diagonal)
-        diagonal = tf.convert_to_tensor(self.diagonal)
-        return diagonal, tf.math.log(tf.abs(diagonal))
-
-    num_of_parameters = 3
 
     def of_parameters(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Computes the weight, `sum ln |s|` and the inverse of the weight; see `ComputedTogether`."""

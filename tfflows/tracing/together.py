@@ -47,23 +47,37 @@ class Together:
             return True
 
         walk(module, own_children, visit)
+        self._structures = [Structure(layer) for layer in self._layers]
         groups = {}
-        for index, layer in enumerate(self._layers):
-            structure = Structure(layer)
-            groups.setdefault(structure.signature, []).append((index, structure))
+        for index, structure in enumerate(self._structures):
+            groups.setdefault(structure.signature, []).append(index)
         self._groups = list(groups.values())
 
     def compute(self) -> list[tf.Tensor]:
         """Returns what depends on the parameters alone, end to end, for `giving`; gradients go on to the variables."""
         computed = {}
         for group in self._groups:
-            stacked = [tf.stack(values) for values in zip(*(structure.values() for _, structure in group), strict=True)]
-            first, structure = group[0]
-            with structure.substituted(stacked):
-                results = self._layers[first].of_parameters()
+            values = (self._structures[index].values() for index in group)
+            stacked = [tf.stack(own) for own in zip(*values, strict=True)]
+            with self._structures[group[0]].substituted(stacked):
+                results = self._layers[group[0]].of_parameters()
             apart = zip(*(tf.unstack(result, num=len(group)) for result in results), strict=True)
-            computed |= {index: own for (index, _), own in zip(group, apart, strict=True)}
+            computed |= dict(zip(group, apart, strict=True))
         return [tensor for index in range(len(self._layers)) for tensor in computed[index]]
+
+    def unused(self, used: Sequence[bool]) -> list[tf.Variable]:
+        """Returns the variables of the layers of which a computation uses nothing.
+
+        The gradients that `compute` hands on cannot tell: equal layers get theirs together, zeros where there is none.
+
+        Args:
+          used: Whether each tensor of `compute` is used.
+        """
+        flags, variables = iter(used), []
+        for layer, structure in zip(self._layers, self._structures, strict=True):
+            if not any([next(flags) for _ in range(layer.num_of_parameters)]):
+                variables += structure.variables
+        return variables
 
     def giving(self, tensors: Sequence[tf.Tensor]) -> contextlib.AbstractContextManager:
         """A context in which the layers are handed what `compute` returned, or, if there are no tensors, nothing."""

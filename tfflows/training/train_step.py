@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -164,12 +165,13 @@ def make_train_step(
     def of_variables(gradients, tape, given):
         """Gradients of the variables alone, from those of the variables and of what was computed of them, by their places."""
         own = [gradients.get(place) for place in range(len(trained))]
-        reached = [
-            (given[place - len(trained)], gradient) for place, gradient in gradients.items() if place >= len(trained)
-        ]
-        if reached:
-            results, upstream = zip(*reached, strict=True)
-            own = add(own, tape.gradient(results, trained, output_gradients=upstream))
+        upstream = [gradients.get(len(trained) + place) for place in range(len(given))]
+        used = [gradient is not None for gradient in upstream]
+        if any(used):
+            results, upstream = (list(itertools.compress(tensors, used)) for tensors in (given, upstream))
+            handed_on = tape.gradient(results, trained, output_gradients=upstream)
+            unused = {variable.ref() for variable in together.unused(used)}
+            own = add(own, [None if v.ref() in unused else g for v, g in zip(trained, handed_on, strict=True)])
         unreached = [name for name, gradient in zip(names, own, strict=True) if gradient is None]
         if unreached:
             raise ValueError(
