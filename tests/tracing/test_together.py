@@ -152,3 +152,6 @@ def test_nothing_is_given_in_eager_mode_and_outside():
     assert computing_together(layers, lambda: given_tensors(layers))() == []
     assert len(tf.function(computing_together(layers, lambda: given_tensors(layers)))()) == 9
     assert given_tensors(layers) == []
+    few = Together(layers[:2])
+    with few.giving(few.compute()):
+        assert len(given_tensors(layers[:2])) == 6 and given_tensors(layers) == []

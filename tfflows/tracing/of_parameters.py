@@ -58,8 +58,9 @@ def given_to(layer: ComputedTogether) -> tuple[tf.Tensor, ...] | None:
 
 
 def given_tensors(layers: Sequence[ComputedTogether]) -> list[tf.Tensor]:
-    """Returns what is handed in for layers, end to end; nothing if nothing is."""
-    return [tensor for layer in layers for tensor in given_to(layer) or ()]
+    """Returns what is handed in for layers, end to end; nothing unless it is handed in for all of them."""
+    given = [given_to(layer) for layer in layers]
+    return [] if None in given else [tensor for own in given for tensor in own]
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ NO_OPERATION = set(
     "name dataset image_size num_bits augmentation resize test_share train_images holdout scale source note tf32 "
     "batch_size init_batch_size evaluation_batch_size evaluate_every evaluate_train ema_decay beta_1 beta_2 "
     "num_steps pretraining_steps learning_rate rate_factors warmup_steps cooldown_steps schedule decay "
-    "levels mixing_noise".split()
+    "levels mixing_noise kl_weight auxiliary_levels initial_log_scale".split()
 )
 
 
