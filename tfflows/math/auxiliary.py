@@ -32,6 +32,6 @@ def enlarge(x: tf.Tensor, factor: int) -> tf.Tensor:
     if factor == 1:
         return x
     batch, height, width, channels = sizes_of(x)
-    # `tf.repeat` would compute its shapes on a GPU and ask for them.
-    copies = tf.tile(x[:, :, tf.newaxis, :, tf.newaxis], [1, 1, factor, 1, factor, 1])
+    # `tf.repeat` and the gradient of `tf.tile` compute shapes on a GPU and wait for them.
+    copies = tf.broadcast_to(x[:, :, tf.newaxis, :, tf.newaxis], [batch, height, factor, width, factor, channels])
     return tf.reshape(copies, [batch, factor * height, factor * width, channels])
