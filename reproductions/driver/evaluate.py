@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from reproductions.driver.checks import check_request, why_not_writable
-from reproductions.driver.flags import EXECUTION_FLAGS
+from reproductions.driver.flags import EXECUTION_FLAGS, steps_per_execution
 from reproductions.driver.session import Session
 from reproductions.experiment import Experiment
 from reproductions.reporting.expected import compare_with, format_comparison, load_expected
@@ -356,4 +356,5 @@ def describe_execution(session: Session) -> dict[str, object]:
         "precision": session.experiment.precision,
         "tf32": session.experiment.tf32,
         **{name: getattr(session.flags, name) for name in EXECUTION_FLAGS},
+        "steps_per_execution": steps_per_execution(),
     }

@@ -8,7 +8,7 @@ import re
 from reproductions.driver.captions import caption_of
 from reproductions.driver.checks import check_request
 from reproductions.driver.evaluate import evaluate_and_record
-from reproductions.driver.flags import image_numbers, temperatures
+from reproductions.driver.flags import image_numbers, steps_per_execution, temperatures
 from reproductions.driver.session import Session
 from reproductions.fields import text_of, watching_fields
 from reproductions.reporting.records import Record
@@ -100,7 +100,7 @@ def make_trainer(session: Session) -> Trainer:
             evaluate_every=experiment.evaluate_every,
             evaluation_batch_size=experiment.evaluation_batch_size,
             keep_best=flags.select == "best_test",
-            steps_per_execution=flags.steps_per_execution,
+            steps_per_execution=steps_per_execution(),
         ),
         describe_workdir=False,  # the session already did
         hyperparameters=hyperparameters(session),

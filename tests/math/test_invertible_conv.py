@@ -46,6 +46,27 @@ def test_log_abs_det_of_a_batch_is_that_of_each():
     np.testing.assert_allclose(tape.gradient(values, weights, upstream), expected, rtol=1e-9)
 
 
+def test_log_abs_det_and_inverse_of_a_batch_and_their_gradients():
+    weights = tf.random.stateless_normal([3, 5, 5], [1, 2], dtype=tf.float64)
+    upstream = [tf.random.stateless_normal(shape, [3, 4], dtype=tf.float64) for shape in ([3], [3, 5, 5])]
+
+    def results_and_gradients(function):
+        with tf.GradientTape() as outer:
+            outer.watch(weights)
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                results = function(weights)
+            first = tape.gradient(results, weights, upstream)
+        return *results, first, outer.gradient(first, weights)
+
+    def apart(weight):
+        return invertible_conv.log_abs_det(weight), invertible_conv.inverse_matrix(weight)
+
+    found = results_and_gradients(invertible_conv.log_abs_det_and_inverse)
+    for value, expected in zip(found, results_and_gradients(apart), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9)
+
+
 def test_orthogonal_matrix():
     q = invertible_conv.orthogonal_matrix(12, [3, 0], tf.float64)
     np.testing.assert_allclose(tf.matmul(q, q, transpose_a=True), np.eye(12), atol=1e-12)

@@ -86,7 +86,7 @@ def test_flags_have_their_former_names_too():
     with parsed(["--steps_per_call=7"]):
         assert flags.FLAGS.steps_per_execution == 7
     with parsed([]):
-        assert flags.FLAGS.steps_per_execution == 1
+        assert flags.FLAGS.steps_per_execution is None
     with parsed(["--steps_per_execution=3"]):
         assert flags.FLAGS.steps_per_call == 3
     with pytest.raises(flags.IllegalFlagValueError, match="positive integer"), parsed(["--steps_per_call=0"]):

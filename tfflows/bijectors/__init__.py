@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.bijectors.gaussian_prior import GaussianPrior
     from tfflows.bijectors.halves import OnHalves, SwapHalves
     from tfflows.bijectors.inverse_autoregressive import InverseAutoregressive
-    from tfflows.bijectors.invertible_conv import InvertibleConv
+    from tfflows.bijectors.invertible_conv import InvertibleConv, per_position_log_det
     from tfflows.bijectors.invertible_conv_lu import InvertibleConvLU
     from tfflows.bijectors.logistic_mixture import LogisticMixtureLogitCDF
     from tfflows.bijectors.logistic_mixture_coupling import LogisticMixtureCoupling
@@ -66,7 +66,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "gaussian_prior": ["GaussianPrior"],
         "halves": ["OnHalves", "SwapHalves"],
         "inverse_autoregressive": ["InverseAutoregressive"],
-        "invertible_conv": ["InvertibleConv"],
+        "invertible_conv": ["InvertibleConv", "per_position_log_det"],
         "invertible_conv_lu": ["InvertibleConvLU"],
         "logistic_mixture": ["LogisticMixtureLogitCDF"],
         "logistic_mixture_coupling": ["LogisticMixtureCoupling"],

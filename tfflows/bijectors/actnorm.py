@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import actnorm
+from tfflows.math.shapes import sizes_of
 from tfflows.tracing.gradients import INVERSE
 from tfflows.tracing.variables import public_children, walk
 
@@ -123,7 +124,7 @@ class ActNorm(Bijector):
         ]  # one parameter may serve a whole axis
 
     def _log_det(self, x, log_scale):
-        event_shape = tf.shape(x)[x.shape.rank - self.forward_min_event_ndims :]
+        event_shape = sizes_of(x)[x.shape.rank - self.forward_min_event_ndims :]
         log_det = actnorm.per_event_log_det(log_scale, event_shape)
         return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
 

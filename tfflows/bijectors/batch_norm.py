@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math.coupling import COLOURS, colour_mask
-from tfflows.math.shapes import sizes_of
+from tfflows.math.shapes import product_as_factor, sizes_of
 from tfflows.tracing.batch_statistics import normalizing_moments
 
 _HALVES = ("first", "second")
@@ -130,7 +130,7 @@ class BatchNorm(Bijector):
         if self._part in COLOURS:
             count = tf.reduce_sum(tf.cast(self._mask(x), x.dtype))
         else:
-            count = tf.cast(tf.reduce_prod(tf.convert_to_tensor(sizes, tf.int32)), x.dtype)
+            count = product_as_factor(sizes, x.dtype)
         log_det = -0.5 * count * tf.reduce_sum(tf.math.log(variance + self._epsilon))
         return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
 

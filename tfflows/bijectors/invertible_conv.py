@@ -4,10 +4,12 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.math import invertible_conv
+from tfflows.math.shapes import product_as_factor, sizes_of
 from tfflows.tracing.finite import refuse
+from tfflows.tracing.of_parameters import ComputedTogether, given_to
 
 
-class InvertibleConv(Bijector):
+class InvertibleConv(ComputedTogether, Bijector):
     """Data to latent: `inverse(y)[..., j] = sum_i y[..., i] weight[i, j]`; log-determinant `H * W * ln |det weight|`.
 
     Works on images (`event_ndims=3`) and on vectors (`event_ndims=1`). The matrix starts orthogonal or, with `identity_noise`,
@@ -29,6 +31,8 @@ class InvertibleConv(Bijector):
     References:
       Kingma & Dhariwal 2018, section 3.2, https://arxiv.org/abs/1807.03039 (there `y = W x`, the transpose of `weight`).
     """
+
+    num_of_parameters = 3
 
     def __init__(
         self,
@@ -71,12 +75,14 @@ class InvertibleConv(Bijector):
             name=name,
         )
 
+    def of_parameters(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Computes the weight, `ln |det weight|` and the inverse; see `ComputedTogether`."""
+        weight = tf.convert_to_tensor(self.weight)
+        log_abs_det, inverse = invertible_conv.log_abs_det_and_inverse(weight)
+        return weight, tf.cast(log_abs_det, weight.dtype), inverse
+
     def _known_event_shape(self, direction):
         return self._known_channels(self.weight.shape[0])
-
-    def _log_det(self, x, weight):
-        log_det = _num_positions(x, self.forward_min_event_ndims) * invertible_conv.log_abs_det(weight)
-        return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
 
     def _checked_weight(self):
         """The weight; in eager mode an error if it is singular, where a graph has one that does not say which weight it is."""
@@ -86,19 +92,35 @@ class InvertibleConv(Bijector):
         return weight
 
     def _inverse_and_log_det(self, y):
-        weight = self._checked_weight()
-        return invertible_conv.matmul_channels(y, weight), self._log_det(y, weight)
+        given = given_to(self)
+        if given is None:
+            weight = self._checked_weight()
+            log_abs_det = invertible_conv.log_abs_det(weight)
+        else:
+            weight, log_abs_det, _ = given
+        return invertible_conv.matmul_channels(y, weight), per_position_log_det(self, log_abs_det, y)
 
     def _forward_and_log_det(self, x):
-        weight = self._checked_weight()
-        # In a graph, TensorFlow's error about a singular matrix holds the name of the scope and says no more.
-        with tf.name_scope(f"weight_of_{self.name}"):
-            inverse = invertible_conv.inverse_matrix(weight)
-        y = invertible_conv.matmul_channels(x, inverse)
-        return y, -self._log_det(x, weight)
+        given = given_to(self)
+        if given is None:
+            weight = self._checked_weight()
+            log_abs_det = invertible_conv.log_abs_det(weight)
+            # In a graph, TensorFlow's error about a singular matrix holds the name of the scope and says no more.
+            with tf.name_scope(f"weight_of_{self.name}"):
+                inverse = invertible_conv.inverse_matrix(weight)
+        else:
+            _, log_abs_det, inverse = given
+        return invertible_conv.matmul_channels(x, inverse), -per_position_log_det(self, log_abs_det, x)
 
 
-def _num_positions(x, event_ndims):
-    """Number of pixels of an event, a float64 scalar (1 for vectors)."""
-    spatial = tf.shape(x)[x.shape.rank - event_ndims : x.shape.rank - 1]
-    return tf.cast(tf.reduce_prod(spatial), tf.float64)
+def per_position_log_det(bijector: Bijector, log_abs_det: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Log-determinants of a bijector that multiplies the channels of each pixel by a matrix with `log_abs_det`: the batch shape.
+
+    Args:
+      bijector: The bijector, whose events are images or vectors.
+      log_abs_det: Scalar, nats.
+      x: Its input or output.
+    """
+    event_ndims = bijector.forward_min_event_ndims
+    positions = product_as_factor(sizes_of(x)[x.shape.rank - event_ndims : -1], log_abs_det.dtype)  # 1 for vectors
+    return broadcast_log_det(positions * log_abs_det, x, event_ndims)

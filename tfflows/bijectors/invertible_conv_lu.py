@@ -2,14 +2,15 @@
 
 import tensorflow as tf
 
-from tfflows.bijectors.base import Bijector, broadcast_log_det
-from tfflows.bijectors.invertible_conv import _num_positions
+from tfflows.bijectors.base import Bijector
+from tfflows.bijectors.invertible_conv import per_position_log_det
 from tfflows.math import invertible_conv
+from tfflows.tracing.of_parameters import ComputedTogether, given_to
 
 DIAGONALS = ("sign_log", "direct")
 
 
-class InvertibleConvLU(Bijector):
+class InvertibleConvLU(ComputedTogether, Bijector):
     """Data to latent: `inverse(y) = y W` per pixel with `W = P L (U + diag(s))`; log-determinant `H * W * sum ln |s|`.
 
     P is a fixed permutation matrix, L is unit lower triangular, U is strictly upper triangular. L and U are stored as full
@@ -33,6 +34,8 @@ class InvertibleConvLU(Bijector):
     References:
       Kingma & Dhariwal 2018, eq. 10-11, https://arxiv.org/abs/1807.03039; released code (openai/glow).
     """
+
+    num_of_parameters = 3
 
     def __init__(
         self,
@@ -86,26 +89,39 @@ class InvertibleConvLU(Bijector):
         """How the diagonal is stored, one of `DIAGONALS`."""
         return self._diagonal
 
-    def _diagonal_and_log_abs(self):
+    def of_parameters(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Computes the weight, `sum ln |s|` and the inverse of the weight; see `ComputedTogether`."""
+        diagonal, log_abs_det = self._diagonal_and_log_abs_det()
+        factors = self.permutation, self.lower, self.upper, diagonal
+        weight, inverse = invertible_conv.lu_compose(*factors), invertible_conv.lu_compose_inverse(*factors)
+        return weight, tf.cast(log_abs_det, weight.dtype), inverse
+
+    def _diagonal_and_log_abs_det(self):
         if self._diagonal == "sign_log":
-            return self.sign * tf.exp(self.log_abs_diagonal), tf.convert_to_tensor(self.log_abs_diagonal)
-        diagonal = tf.convert_to_tensor(self.diagonal)
-        return diagonal, tf.math.log(tf.abs(diagonal))
+            log_abs = tf.convert_to_tensor(self.log_abs_diagonal)
+            diagonal = self.sign * tf.exp(log_abs)
+        else:
+            diagonal = tf.convert_to_tensor(self.diagonal)
+            log_abs = tf.math.log(tf.abs(diagonal))
+        return diagonal, tf.reduce_sum(tf.cast(log_abs, tf.float64), axis=-1)
 
     def _known_event_shape(self, direction):
         return self._known_channels(self.lower.shape[0])
 
-    def _log_det(self, x, log_abs_diagonal):
-        total = tf.reduce_sum(tf.cast(log_abs_diagonal, tf.float64))
-        log_det = _num_positions(x, self.forward_min_event_ndims) * total
-        return broadcast_log_det(log_det, x, self.forward_min_event_ndims)
-
     def _inverse_and_log_det(self, y):
-        diagonal, log_abs = self._diagonal_and_log_abs()
-        weight = invertible_conv.lu_compose(self.permutation, self.lower, self.upper, diagonal)
-        return invertible_conv.matmul_channels(y, weight), self._log_det(y, log_abs)
+        given = given_to(self)
+        if given is None:
+            diagonal, log_abs_det = self._diagonal_and_log_abs_det()
+            weight = invertible_conv.lu_compose(self.permutation, self.lower, self.upper, diagonal)
+        else:
+            weight, log_abs_det, _ = given
+        return invertible_conv.matmul_channels(y, weight), per_position_log_det(self, log_abs_det, y)
 
     def _forward_and_log_det(self, x):
-        diagonal, log_abs = self._diagonal_and_log_abs()
-        inverse = invertible_conv.lu_compose_inverse(self.permutation, self.lower, self.upper, diagonal)
-        return invertible_conv.matmul_channels(x, inverse), -self._log_det(x, log_abs)
+        given = given_to(self)
+        if given is None:
+            diagonal, log_abs_det = self._diagonal_and_log_abs_det()
+            inverse = invertible_conv.lu_compose_inverse(self.permutation, self.lower, self.upper, diagonal)
+        else:
+            _, log_abs_det, inverse = given
+        return invertible_conv.matmul_channels(x, inverse), -per_position_log_det(self, log_abs_det, x)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.devices.strategies import (
         check_batch_divides,
         cluster_size,
+        default_steps_per_execution,
         distributed_evaluation_batches,
         distributed_training_batches,
         is_chief,
@@ -48,6 +49,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "strategies": [
             "check_batch_divides",
             "cluster_size",
+            "default_steps_per_execution",
             "distributed_evaluation_batches",
             "distributed_training_batches",
             "is_chief",

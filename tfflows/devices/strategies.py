@@ -11,6 +11,7 @@ from absl import logging
 from tfflows.data import ImageSource, evaluation_batches, training_batches
 from tfflows.files import first_line
 
+STEPS_PER_EXECUTION_ON_GPUS = 20
 KINDS = ("auto", "one_device", "mirrored", "multi_worker")
 
 
@@ -353,6 +354,14 @@ def process_options(*, tf32: bool = False, side_by_side: int = 1) -> None:
     if side_by_side > 1:
         use_cores(side_by_side)
     trim_graph_optimizer()
+
+
+def default_steps_per_execution() -> int:
+    """Number of training steps between which Python is not asked, unless told otherwise: 20 if there is a GPU, else 1.
+
+    A GPU would wait for Python after each step; a CPU computes nothing while Python runs, whatever the number.
+    """
+    return STEPS_PER_EXECUTION_ON_GPUS if tf.config.list_physical_devices("GPU") else 1
 
 
 def trim_graph_optimizer() -> None:

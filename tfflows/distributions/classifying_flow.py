@@ -87,6 +87,7 @@ class ClassifyingFlow(DequantizedFlow):
             logits = self.class_logits(v, labels)
             bits = bits_per_dim(self.elbo_of_dequantized(v, labels), self.num_dimensions)
         class_bits = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits) / math.log(2.0)
-        error = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) != labels, tf.float32)
+        # Not in int32, which GPUs leave to the host.
+        error = tf.cast(tf.argmax(logits, axis=-1) != tf.cast(labels, tf.int64), tf.float32)
         metrics = {"bits_per_dim": bits, "class_bits": class_bits, "classification_error": error}
         return bits + self.class_weight * class_bits, metrics

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,8 @@ from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import RowKeys, fold_in, row_keys
 from tfflows.progress import Task
+from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.together import Together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,17 +111,21 @@ class Evaluator:
             elbo = model.elbo(images, keys, model.condition_of(labels))
             return bits_per_dim(elbo, model.num_dimensions)
 
-        def keyed(images, labels, index):
-            return (measure or bits)(images, labels, fold_in(row_keys(seed, 0, index[0]), "evaluation"))
+        together = Together(model)
+
+        def keyed(images, labels, index, given):
+            with together.giving(given):
+                return (measure or bits)(images, labels, fold_in(row_keys(seed, 0, index[0]), "evaluation"))
 
         compiled = tf.function(keyed, jit_compile=True, autograph=False) if jit_compile else keyed
 
         @tf.function(autograph=False)
         def evaluate_batch(batch):
             def replica(batch):
-                mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
+                mask = tf.cast(batch["mask"], tf.int64)  # workers cannot gather truth values, and GPUs hold no int32
                 rows = (batch["image"], batch["label"], batch["index"])
-                return side_by_side(compiled, rows, num_side_by_side), batch["index"], mask
+                run = functools.partial(compiled, given=[] if tf.executing_eagerly() else together.compute())
+                return side_by_side(run, rows, num_side_by_side), batch["index"], mask
 
             return tuple(strategy.gather(value, axis=0) for value in strategy.run(replica, args=(batch,)))
 
@@ -142,15 +149,15 @@ class Evaluator:
 
     def values(self) -> np.ndarray:
         """What `measure` gives, in one pass over the split: float64 `[num_images, ...]`."""
-        per_image = None
-        done, compiles = 0, self._evaluate_batch.experimental_get_tracing_count() == 0
-        with Task("evaluation", self._source.num_images, compiles, is_chief(self._strategy)) as task:
+        num_images, compiles = self._source.num_images, self._evaluate_batch.experimental_get_tracing_count() == 0
+        measured = []
+        with Task("evaluation", num_images, compiles, is_chief(self._strategy)) as task:
             for batch in reading(self._source, self._batches):
-                values, index, mask = (value.numpy() for value in self._evaluate_batch(batch))
-                if per_image is None:
-                    per_image = np.full([self._source.num_images, *values.shape[1:]], np.nan)
-                real = mask > 0
-                per_image[index[real]] = values[real]
-                done += int(real.sum())
-                task.update(done)
+                with naming_singular(functools.partial(self._evaluate_batch.python_function, batch)):
+                    measured.append(self._evaluate_batch(batch))  # read at the end: a GPU would stand still after each
+                task.update(min(num_images, self._batch_size * len(measured)))
+            values, index, mask = (np.concatenate(parts) for parts in zip(*measured, strict=True))
+        real = mask > 0
+        per_image = np.full([num_images, *values.shape[1:]], np.nan)
+        per_image[index[real]] = values[real]
         return per_image

@@ -20,6 +20,7 @@ from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.evaluation.log_weights import LogWeights, load_log_weights, save_log_weights
 from tfflows.math.random import fold_in, row_keys
 from tfflows.progress import Progress
+from tfflows.tracing.together import Together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,9 @@ class ImportanceEvaluator:
         self._source = source
         self._batches = distributed_evaluation_batches(strategy, source, global_batch_size=self._batch_size, seed=seed)
 
-        def log_weights(images, labels, index, first_sample):
+        together = Together(model)
+
+        def log_weights(images, labels, index, first_sample, given):
             def sample_of(sample):
                 def elbo(images, labels, index):
                     keys = fold_in(row_keys(seed, 0, index[0]), "importance")
@@ -116,15 +119,17 @@ class ImportanceEvaluator:
                 return side_by_side(elbo, (images, labels, index), num_side_by_side)
 
             samples = first_sample + tf.range(self._samples_per_call)
-            return tf.map_fn(sample_of, samples, fn_output_signature=tf.float32, parallel_iterations=1)
+            with together.giving(given):
+                return tf.map_fn(sample_of, samples, fn_output_signature=tf.float32, parallel_iterations=1)
 
         compiled = tf.function(log_weights, jit_compile=True, autograph=False) if jit_compile else log_weights
 
         @tf.function(autograph=False)
         def evaluate_batch(batch, first_sample):
             def replica(batch, first_sample):
-                mask = tf.cast(batch["mask"], tf.int32)  # workers cannot gather truth values
-                weights = compiled(batch["image"], batch["label"], batch["index"], first_sample)
+                mask = tf.cast(batch["mask"], tf.int64)  # workers cannot gather truth values, and GPUs hold no int32
+                given = together.compute()
+                weights = compiled(batch["image"], batch["label"], batch["index"], first_sample, given)
                 return weights, batch["index"], mask
 
             weights, index, mask = strategy.run(replica, args=(batch, first_sample))

@@ -11,6 +11,7 @@ from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
 from tfflows.networks.layers import TakesLabels
 from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.together import computing_together
 from tfflows.tracing.variables import own_children, walk
 
 DEFAULT_BATCH_SIZE = 64
@@ -85,6 +86,9 @@ class LatentCodec:
 
         def decode(latents, labels):
             return model.decode_and_check(latents, model.condition_of(labels))
+
+        if not jit_compile:  # XLA has no kernel for the determinants of many matrices
+            encode, decode = computing_together(model, encode), computing_together(model, decode)
 
         # Noise stays outside XLA, whose normal numbers may round differently.
         def noise(seed, start):

@@ -25,6 +25,7 @@ from tfflows.files import as_file_name, atomic_directory, atomic_file, atomic_wr
 from tfflows.math.random import row_keys
 from tfflows.progress import Task
 from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.together import computing_together
 
 _SUFFIXES = {"grid": ".png", "files": "", "npy": ".npy"}
 FORMS = tuple(_SUFFIXES)
@@ -234,10 +235,11 @@ def _drawing(model, num_images, seed, labels, batch_size, jit_compile) -> Callab
     rows = np.zeros([num_images], np.int32) if labels is None else labels
     rows = np.pad(rows, [0, -num_images % size], mode="edge")
 
-    @tf.function(autograph=False)
-    def draw(start, labels, temperature):
+    def images_of(start, labels, temperature):
         keys = row_keys(seed, 0, start)
         return tf.stack(model.sample_with_means(size, keys, temperature, model.condition_of(labels)), axis=1)
+
+    draw = tf.function(computing_together(model, images_of), autograph=False)
 
     def batches(temperature):
         for start in range(0, num_images, size):

@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         inverse_matrix,
         is_invertible,
         log_abs_det,
+        log_abs_det_and_inverse,
         lu_compose,
         lu_compose_inverse,
         lu_factors,
@@ -79,7 +80,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         to_canonical,
     )
     from tfflows.math.random import RowKeys, derive_seed, fold_in, kept_rows, normal_rows, row_keys, uniform_rows
-    from tfflows.math.shapes import flatten_batch, shape_of, sizes_of, unflatten_batch
+    from tfflows.math.shapes import flatten_batch, product_as_factor, shape_of, sizes_of, unflatten_batch
     from tfflows.math.squeeze import merge_colours, split_colours, unsqueeze
     from tfflows.math.wavefront import Phase, Tap, Wavefront, diagonals, lines
 
@@ -139,6 +140,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "inverse_matrix",
             "is_invertible",
             "log_abs_det",
+            "log_abs_det_and_inverse",
             "lu_compose",
             "lu_compose_inverse",
             "lu_factors",
@@ -160,7 +162,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "to_canonical",
         ],
         "random": ["RowKeys", "derive_seed", "fold_in", "kept_rows", "normal_rows", "row_keys", "uniform_rows"],
-        "shapes": ["flatten_batch", "shape_of", "sizes_of", "unflatten_batch"],
+        "shapes": ["flatten_batch", "product_as_factor", "shape_of", "sizes_of", "unflatten_batch"],
         "squeeze": ["merge_colours", "split_colours", "unsqueeze"],
         "wavefront": ["Phase", "Tap", "Wavefront", "diagonals", "lines"],
     },

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfflows.math.shapes import product_as_factor
+
 # The released Glow code adds it to the standard deviation (not to the variance), so that a constant channel stays finite.
 EPSILON = 1e-6
 # The released Flow++ code adds it to the variance.
@@ -61,7 +63,7 @@ def at_least(scale: tf.Tensor, least: float = 1e-10) -> tf.Tensor:
     return tf.maximum(scale, tf.constant(least, scale.dtype))
 
 
-def per_event_log_det(log_scale: tf.Tensor, event_shape: tf.Tensor | Sequence[int]) -> tf.Tensor:
+def per_event_log_det(log_scale: tf.Tensor, event_shape: tf.Tensor | Sequence[int | tf.Tensor]) -> tf.Tensor:
     """Sum of `log_scale` over one event, whose trailing axes `log_scale` covers: scalar, nats.
 
     Args:
@@ -74,9 +76,9 @@ def per_event_log_det(log_scale: tf.Tensor, event_shape: tf.Tensor | Sequence[in
       >>> per_event_log_det(tf.constant([1.0, -0.5]), [2, 3, 2]).numpy().item()  # 6 positions times 0.5
       3.0
     """
-    event_size = tf.reduce_prod(event_shape)
-    repeats = event_size // tf.size(log_scale)
-    return tf.cast(repeats, log_scale.dtype) * tf.reduce_sum(log_scale)
+    sizes = tf.unstack(event_shape) if tf.is_tensor(event_shape) else list(event_shape)
+    repeats = product_as_factor(sizes, log_scale.dtype) / log_scale.shape.num_elements()
+    return repeats * tf.reduce_sum(log_scale)
 
 
 def moments(x: tf.Tensor, parameter_rank: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfflows.math.shapes import sizes_of
+
 
 def area_mean(images: tf.Tensor, factor: int) -> tf.Tensor:
     """Means over blocks of `factor x factor` pixels, rounded to the nearest level (halves up): uint8 `[B, H/f, W/f, C]`.
@@ -27,4 +29,9 @@ def area_mean(images: tf.Tensor, factor: int) -> tf.Tensor:
 
 def enlarge(x: tf.Tensor, factor: int) -> tf.Tensor:
     """Repeats each pixel `factor x factor` times: `[B, H, W, C] -> [B, f H, f W, C]`."""
-    return x if factor == 1 else tf.repeat(tf.repeat(x, factor, axis=1), factor, axis=2)
+    if factor == 1:
+        return x
+    batch, height, width, channels = sizes_of(x)
+    # `tf.repeat` and the gradient of `tf.tile` compute shapes on a GPU and wait for them.
+    copies = tf.broadcast_to(x[:, :, tf.newaxis, :, tf.newaxis], [batch, height, factor, width, factor, channels])
+    return tf.reshape(copies, [batch, factor * height, factor * width, channels])

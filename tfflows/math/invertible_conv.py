@@ -60,6 +60,31 @@ def log_abs_det(weight: tf.Tensor) -> tf.Tensor:
     return value, gradient
 
 
+def log_abs_det_and_inverse(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`ln |det weight|` of `log_abs_det`, and the inverse of `inverse_matrix`, for many matrices by two decompositions in all.
+
+    TensorFlow decomposes a batch of matrices on a GPU by LU, but QR, which `log_abs_det` takes for XLA, on the host. The inverse
+    is also the gradient of the determinant.
+
+    Args:
+      weight: Float `[..., C, C]`.
+
+    Returns:
+      Float64 `[...]`, nats; and `[..., C, C]`, in the dtype of `weight`.
+    """
+    double = tf.cast(weight, tf.float64)
+    inverse = tf.linalg.inv(double)
+
+    @tf.custom_gradient
+    def log_abs_det_of(double):
+        def gradient(upstream):
+            return upstream[..., tf.newaxis, tf.newaxis] * tf.linalg.matrix_transpose(inverse)
+
+        return tf.linalg.slogdet(double).log_abs_determinant, gradient
+
+    return log_abs_det_of(double), tf.cast(inverse, weight.dtype)
+
+
 def is_invertible(weight: tf.Tensor) -> bool:
     """Tells in eager mode whether `inverse_matrix` would find an inverse of `weight`, without gradients."""
     double = tf.stop_gradient(tf.cast(weight, tf.float64))
@@ -133,7 +158,7 @@ def lu_factors(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.T
 
 def _triangular_factors(lower, upper, diagonal):
     """Float64 `L` (unit lower) and `U` (upper with `diagonal`), from full arrays whose other entries are ignored."""
-    channels = lower.shape[0]
+    channels = lower.shape[-1]
     strictly_lower = tf.constant([[float(j < i) for j in range(channels)] for i in range(channels)], tf.float64)
     lower = tf.cast(lower, tf.float64) * strictly_lower + tf.eye(channels, dtype=tf.float64)
     upper = tf.cast(upper, tf.float64) * tf.transpose(strictly_lower) + tf.linalg.diag(tf.cast(diagonal, tf.float64))
@@ -143,8 +168,14 @@ def _triangular_factors(lower, upper, diagonal):
 def lu_compose(permutation: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, diagonal: tf.Tensor) -> tf.Tensor:
     """`W = P L (U + diag(s))` (Glow, eq. 10), multiplied in float64; entries outside the strict triangles are ignored.
 
+    Args:
+      permutation: `[..., C, C]`.
+      lower: `[..., C, C]`.
+      upper: `[..., C, C]`.
+      diagonal: `[..., C]`.
+
     Returns:
-      `[C, C]`, in the dtype of `lower`.
+      `[..., C, C]`, in the dtype of `lower`.
     """
     l_matrix, u_matrix = _triangular_factors(lower, upper, diagonal)
     weight = tf.matmul(tf.cast(permutation, tf.float64), tf.matmul(l_matrix, u_matrix))
@@ -154,6 +185,6 @@ def lu_compose(permutation: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, diago
 def lu_compose_inverse(permutation: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, diagonal: tf.Tensor) -> tf.Tensor:
     """`W^-1 = (U + diag(s))^-1 L^-1 P^-1` by triangular solves in float64; in the dtype of `lower`."""
     l_matrix, u_matrix = _triangular_factors(lower, upper, diagonal)
-    inverse_permutation = tf.transpose(tf.cast(permutation, tf.float64))
+    inverse_permutation = tf.linalg.matrix_transpose(tf.cast(permutation, tf.float64))
     inner = tf.linalg.triangular_solve(l_matrix, inverse_permutation, lower=True)
     return tf.cast(tf.linalg.triangular_solve(u_matrix, inner, lower=False), lower.dtype)

@@ -117,8 +117,8 @@ def _key_and_counter(seed, count):
 
     Philox needs no scrambled keys, and TensorFlow's op that scrambles them drops the upper 32 bits under XLA.
     """
-    key, high = tf.unstack(tf.bitcast(seed, tf.uint64))
-    return {"key": key[tf.newaxis], "counter": tf.stack([count, high])}
+    words = tf.bitcast(seed, tf.uint64)  # sliced, since TensorFlow cannot unstack these on a GPU
+    return {"key": words[:1], "counter": tf.stack([count, words[1]])}
 
 
 def _rows(generator, keys, num_rows, row_shape, dtype):

@@ -1,5 +1,8 @@
 """Shapes, static where they are known, and batch axes folded into one."""
 
+import math
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
@@ -17,6 +20,12 @@ def sizes_of(x: tf.Tensor) -> list[int | tf.Tensor]:
         return x.shape.as_list()
     dynamic = tf.shape(x)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(x.shape)]
+
+
+def product_as_factor(sizes: Sequence[int | tf.Tensor], dtype: tf.DType) -> int | tf.Tensor:
+    """The product of `sizes_of`, to be multiplied by a tensor of `dtype`: a Python integer if all sizes are known."""
+    product = math.prod(sizes)
+    return tf.cast(product, dtype) if tf.is_tensor(product) else product
 
 
 def flatten_batch(x: tf.Tensor, event_ndims: int = 3) -> tf.Tensor:

@@ -20,6 +20,7 @@ from tfflows.models.description import ModelDescription
 from tfflows.models.functions import FUNCTIONS, random_labels, rows_of_labels
 from tfflows.tracing.finite import naming_singular
 from tfflows.tracing.sampler import current_sampler
+from tfflows.tracing.together import computing_together
 
 if TYPE_CHECKING:
     from tfflows.evaluation.checks import CheckReport
@@ -546,7 +547,7 @@ class Model:
     def _compiled(self, name):
         key = name, current_sampler()
         if key not in self._traced:
-            function = functools.partial(FUNCTIONS[name], self.distribution)
+            function = computing_together(self.distribution, functools.partial(FUNCTIONS[name], self.distribution))
             self._traced[key] = tf.function(function, autograph=False, reduce_retracing=True)
         return self._traced[key]
 

@@ -41,9 +41,8 @@ class _ExponentialGain(WeightNormLayer):
         direction = tf.convert_to_tensor(self.direction)
         return direction * tf.math.rsqrt(self._squared_norm(direction))
 
-    def effective_kernel(self) -> tf.Tensor:
-        """Returns `exp(g) v / ||v||` in the variables' dtype."""
-        return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))
+    def _kernel(self):
+        return self._unit_kernel() * tf.exp(self._per_filter(self.gain))
 
     def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Initializes gain and bias from a batch.
@@ -180,12 +179,8 @@ class ExponentialGainConv2DTranspose(_ExponentialGain):
         self._build((*self.kernel_size, self.filters, input_shape[-1]))
 
     def _squared_norm(self, direction):
-        axis = 2 if self.compatibility == RELEASED else 3
-        return tf.reduce_sum(tf.square(direction), axis=[0, 1, axis], keepdims=True)
-
-    def effective_kernel(self) -> tf.Tensor:
-        """Returns `exp(g) v / ||v||` in the variables' dtype."""
-        return self._unit_kernel() * tf.exp(tf.convert_to_tensor(self.gain))[:, tf.newaxis]
+        axis = -2 if self.compatibility == RELEASED else -1
+        return tf.reduce_sum(tf.square(direction), axis=[-4, -3, axis], keepdims=True)
 
     def _convolve(self, x, kernel):
         batch, height, width = tf.unstack(tf.shape(x)[:3])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfflows.math.convolution import conv2d, conv2d_transpose
 from tfflows.math.masked_convolution import MASKED, causal_mask, check, convolve
 from tfflows.math.random import derive_seed
+from tfflows.tracing.of_parameters import ComputedTogether, given_to
 from tfflows.tracing.variables import check_built, count_as_done
 
 # From the released MaCow: the standard deviation of v, what data-dependent init adds to a standard deviation, and what is added
@@ -39,7 +40,7 @@ class TakesLabels:
     num_classes: int = 0
 
 
-class WeightNormLayer(keras.layers.Layer):
+class WeightNormLayer(ComputedTogether, keras.layers.Layer):
     """Base class of convolutions with weight norm, `conv(x, g v / ||v||) + bias`.
 
     It holds the variables v (`direction`), g (`gain`) and the bias, initializes them from data and casts as the dtype policy
@@ -103,17 +104,32 @@ class WeightNormLayer(keras.layers.Layer):
         return self._initializer(shape, dtype)
 
     def _initial_gain(self, direction):
-        return tf.sqrt(self._squared_norm(direction))
+        return tf.reshape(tf.sqrt(self._squared_norm(direction)), [self.filters])
 
     def _squared_norm(self, direction):
-        axes = [axis for axis in range(4) if axis != self._filters_axis % 4]
-        return tf.reduce_sum(tf.square(direction), axis=axes)
+        """The squared norm of the kernel of each output channel, in a shape that multiplies kernels."""
+        axes = [axis for axis in range(-4, 0) if axis != self._filters_axis]
+        return tf.reduce_sum(tf.square(direction), axis=axes, keepdims=True)
+
+    def _per_filter(self, factor):
+        """A factor `[..., filters]` in a shape that multiplies kernels."""
+        factor = tf.convert_to_tensor(factor)
+        shape = [1, 1, 1, 1]
+        shape[self._filters_axis] = self.filters
+        return tf.reshape(factor, [*factor.shape[:-1], *shape])
 
     def effective_kernel(self) -> tf.Tensor:
-        """Returns `g v / ||v||` in the variables' dtype."""
+        """Returns the kernel of the convolution, such as `g v / ||v||`, in the variables' dtype."""
+        given = given_to(self)
+        return self._kernel() if given is None else given[0]
+
+    def of_parameters(self) -> tuple[tf.Tensor]:
+        """Computes the kernel; see `ComputedTogether`."""
+        return (self._kernel(),)
+
+    def _kernel(self):
         direction = tf.convert_to_tensor(self.direction)
-        factor = tf.convert_to_tensor(self.gain) * tf.math.rsqrt(self._squared_norm(direction))
-        return direction * (factor if self._filters_axis == -1 else factor[:, tf.newaxis])
+        return direction * (self._per_filter(self.gain) * tf.math.rsqrt(self._squared_norm(direction)))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Computes the output that the class describes."""
@@ -351,14 +367,13 @@ class MaskedConv2D(WeightNormLayer):
         norm = super()._initial_gain(direction)
         return tf.math.log(norm) if self.kind == MASKED else norm
 
-    def effective_kernel(self) -> tf.Tensor:
-        """Returns the kernel of the convolution, masked entries 0, in the variables' dtype."""
+    def _kernel(self):
         if self.kind != MASKED:
-            return super().effective_kernel()
+            return super()._kernel()
         direction = tf.convert_to_tensor(self.direction)
         direction *= tf.constant(self.live_taps, direction.dtype)
         norm = tf.sqrt(self._squared_norm(direction)) + _MASKED_NORM_EPSILON
-        return direction * (tf.exp(tf.convert_to_tensor(self.gain)) / norm)
+        return direction * (tf.exp(self._per_filter(self.gain)) / norm)
 
     def _scale_gain(self, factor):
         if self.kind != MASKED:
@@ -370,7 +385,7 @@ class MaskedConv2D(WeightNormLayer):
         return convolve(x, kernel, self.kind, self.order)
 
 
-class DataDependentConv2D(keras.layers.Layer):
+class DataDependentConv2D(ComputedTogether, keras.layers.Layer):
     """Convolution `conv(x) + bias` of stride 1 with zero padding and data-dependent init.
 
     With `weight_norm` the kernel is `g v / ||v||`, with one norm per output channel. The kernel (or v) is drawn from
@@ -447,6 +462,20 @@ class DataDependentConv2D(keras.layers.Layer):
         # On CPU the gradient of `bias_add` sums in bfloat16 until further terms round to nothing; that of a plain sum does not.
         return self._convolve(x) + tf.cast(bias, self.compute_dtype)
 
+    @property
+    def num_of_parameters(self) -> int:
+        """0 without weight norm: then there is nothing to compute together."""
+        return int(self.weight_norm)
+
+    def of_parameters(self) -> tuple[tf.Tensor]:
+        """Computes the kernel; see `ComputedTogether`."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        if not self.weight_norm:
+            return (kernel,)
+        squared_norm = tf.reduce_sum(tf.square(kernel), axis=[-4, -3, -2], keepdims=True)
+        norm = tf.reshape(tf.convert_to_tensor(self.norm), squared_norm.shape)
+        return (kernel * (norm * tf.math.rsqrt(tf.maximum(squared_norm, _NORM_EPSILON))),)
+
     def initialize(self, x: tf.Tensor) -> tf.Tensor:
         """Initializes the variables from a batch `[B, H, W, C]` and returns the layer's output for it."""
         check_built(self, "its initialize")
@@ -461,10 +490,7 @@ class DataDependentConv2D(keras.layers.Layer):
         return tf.cast(before * scale + tf.convert_to_tensor(self.bias), self.compute_dtype)
 
     def _convolve(self, x):
-        kernel = tf.convert_to_tensor(self.kernel)
-        if self.weight_norm:
-            squared_norm = tf.reduce_sum(tf.square(kernel), axis=[0, 1, 2])
-            kernel = kernel * (tf.convert_to_tensor(self.norm) * tf.math.rsqrt(tf.maximum(squared_norm, _NORM_EPSILON)))
+        (kernel,) = given_to(self) or self.of_parameters()
         x, kernel = tf.cast(x, self.compute_dtype), tf.cast(kernel, self.compute_dtype)
         if self.kernel_size > 1:
             return conv2d(x, kernel, strides=1, padding="SAME")

@@ -12,13 +12,14 @@ from tfflows.math.coupling import COLOURS, colour_mask
 from tfflows.math.random import derive_seed
 from tfflows.math.shapes import sizes_of
 from tfflows.tracing.batch_statistics import normalizing_moments
+from tfflows.tracing.of_parameters import ComputedTogether, given_to
 from tfflows.tracing.variables import own_children, walk
 
 _MOMENTUM = 0.9
 _EPSILON = 1e-4
 
 
-class UnitNormConv2D(keras.layers.Layer):
+class UnitNormConv2D(ComputedTogether, keras.layers.Layer):
     """Convolution of stride 1 with zero padding whose kernel has, per output channel, norm 1 or a learned one.
 
     `conv(x, g v / ||v||) + bias`, each of g (`magnitude`) and the bias if asked for. The entries of v are drawn from
@@ -89,13 +90,18 @@ class UnitNormConv2D(keras.layers.Layer):
     def _add(self, name, shape, initializer):
         return self.add_weight(shape=shape, initializer=initializer, name=name, autocast=False)
 
+    def of_parameters(self) -> tuple[tf.Tensor]:
+        """Computes the kernel; see `ComputedTogether`."""
+        direction = tf.convert_to_tensor(self.direction)
+        factor = tf.math.rsqrt(tf.reduce_sum(tf.square(direction), axis=[-4, -3, -2], keepdims=True))
+        if self.scaled:
+            factor *= tf.reshape(tf.convert_to_tensor(self.magnitude), factor.shape)
+        return (direction * factor,)
+
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Computes the output that the class describes."""
-        direction = tf.convert_to_tensor(self.direction)
-        factor = tf.math.rsqrt(tf.reduce_sum(tf.square(direction), axis=[0, 1, 2]))
-        if self.scaled:
-            factor *= tf.convert_to_tensor(self.magnitude)
-        out = self._convolve(tf.cast(x, self.compute_dtype), tf.cast(direction * factor, self.compute_dtype))
+        (kernel,) = given_to(self) or self.of_parameters()
+        out = self._convolve(tf.cast(x, self.compute_dtype), tf.cast(kernel, self.compute_dtype))
         return out + tf.cast(tf.convert_to_tensor(self.bias), self.compute_dtype) if self.biased else out
 
     def _convolve(self, x, kernel):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfflows.tracing.of_parameters import given_tensors, giving, is_computed_together
 from tfflows.tracing.variables import as_variable, is_module, own_children, walk
 
 tfb = tfp.bijectors
@@ -64,11 +65,15 @@ class Structure(Derived):
         self._places = [places for _, places in parts.found.values()]
         self._out_of_reach = parts.out_of_reach
         self._derived = parts.derived
+        self._computed_together = parts.computed_together
         self._kept_alive = parts.kept_alive  # since the signature tells objects apart by their addresses
 
     def values(self) -> list[tf.Tensor]:
-        """Returns the values of the variables, or of the tensors that now stand in for them, in the order of `variables`."""
-        return [tf.convert_to_tensor(value) for value in self.held()]
+        """Returns the values of the variables, or of the tensors that now stand in for them, in the order of `variables`.
+
+        What was computed of them together with those of other modules (`tfflows.tracing.together`) follows.
+        """
+        return [tf.convert_to_tensor(value) for value in self.held()] + given_tensors(self._computed_together)
 
     def held(self) -> list[Any]:
         """Returns the variables, or the tensors that now stand in for them, in the order of `variables`."""
@@ -81,7 +86,7 @@ class Structure(Derived):
         It is meant for tracing: everything that the module does inside is a pure function of `values` and its arguments.
 
         Args:
-          values: Tensors in the order of `variables`.
+          values: Tensors in the order of `values`.
 
         Yields:
           None.
@@ -92,10 +97,11 @@ class Structure(Derived):
         for derived in self._derived:
             derived.find_variables()
         self._derived = []
-        before = self.held()
-        self._put(values)
+        before, number = self.held(), len(self.variables)
+        self._put(values[:number])
         try:
-            yield
+            with giving(self._computed_together, values[number:]):
+                yield
         finally:
             self._put(before)
 
@@ -145,6 +151,7 @@ class _Parts:
         self.kept_alive = []
         self.out_of_reach = []
         self.derived = []
+        self.computed_together = []
         walk(module, own_children, self._visit)
 
     def _visit(self, value, path, place, number):
@@ -174,6 +181,8 @@ class _Parts:
             return "policy", value.compute_dtype, value.variable_dtype
         if isinstance(value, keras.initializers.Initializer):
             return "initializer"  # no longer needed once the variables exist
+        if is_computed_together(value):
+            self.computed_together.append(value)
         if is_module(value) and _is_described_by_parts(value):
             return type(value), _settings(value)
         self.kept_alive.append(value)

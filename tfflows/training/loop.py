@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.devices.stopping import make_any_worker, stop_on_sigterm
-from tfflows.devices.strategies import is_chief
+from tfflows.devices.strategies import default_steps_per_execution, is_chief
 from tfflows.evaluation.bits_per_dim import BitsPerDim
 from tfflows.progress import Progress
 from tfflows.tracing.finite import SINGULAR
@@ -245,8 +245,8 @@ class LoopSettings:
       evaluation_batch_size: Images per batch of an evaluation, over all replicas.
       max_to_keep: Number of checkpoints that stay.
       keep_best: Whether the checkpoint of the lowest evaluation is kept too.
-      steps_per_execution: Number of steps taken without Python in between; calls are cut short where a checkpoint or an
-        evaluation is due.
+      steps_per_execution: Number of steps taken without Python in between; calls are cut short where a line, a checkpoint or
+        an evaluation is due. Default: 20 if there is a GPU, otherwise 1.
     """
 
     log_every: int = 50
@@ -255,7 +255,7 @@ class LoopSettings:
     evaluation_batch_size: int = 100
     max_to_keep: int = 3
     keep_best: bool = False
-    steps_per_execution: int = 1
+    steps_per_execution: int = dataclasses.field(default_factory=default_steps_per_execution)
 
     def __post_init__(self):
         for name in ("log_every", "checkpoint_every", "evaluation_batch_size", "max_to_keep", "steps_per_execution"):
@@ -373,6 +373,7 @@ class Loop:
                     state.step,
                     num_steps,
                     settings.steps_per_execution,
+                    settings.log_every,
                     settings.checkpoint_every,
                     settings.evaluate_every,
                 )

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -13,8 +15,10 @@ from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import row_keys
 from tfflows.tracing.batch_statistics import BatchStatistics
+from tfflows.tracing.gradients import add
 from tfflows.tracing.memory import memory_scope
 from tfflows.tracing.shared_blocks import traces_apart
+from tfflows.tracing.together import Together
 from tfflows.training.moving_average import MovingAverage
 from tfflows.training.optimizers import UpdateRule, global_norm
 from tfflows.training.parameters import FlatParameters
@@ -135,31 +139,45 @@ def make_train_step(
         accumulate, num_side_by_side, memory = execution.accumulate, execution.num_side_by_side, execution.memory
     names, trained = list(variables), list(variables.values())
     updated = trained if flat_parameters is None else list(flat_parameters.variables.values())
+    together = Together(model)
 
-    def part_sums(images, labels, index, step):
-        with traces_apart() if jit_compile else contextlib.nullcontext():
-            return loss_and_gradients(images, labels, index, step)
+    def part_sums(images, labels, index, step, given):
+        with traces_apart() if jit_compile else contextlib.nullcontext(), together.giving(given):
+            return loss_and_gradients(images, labels, index, step, given)
 
-    def loss_and_gradients(images, labels, index, step):
+    def loss_and_gradients(images, labels, index, step, given):
         def losses_of(images, labels, index):
             return model.training_loss(images, labels, row_keys(seed, step[0], index[0]))
 
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for variable in trained:
-                tape.watch(variable)
+            for source in (*trained, *given):
+                tape.watch(source)
             with memory_scope(memory), training_pass() as statistics:
                 losses, metrics = side_by_side(losses_of, (images, labels, index), num_side_by_side)
             loss = tf.reduce_sum(losses) / global_batch_size
-        gradients = tape.gradient(loss, trained)
-        unreached = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
-        if unreached:
-            raise ValueError(
-                f"The loss does not depend on {len(unreached)} trained variables: {', '.join(unreached[:5])}."
-            )
+        gradients = dict(enumerate(tape.gradient(loss, [*trained, *given])))
+        gradients = {place: gradient for place, gradient in gradients.items() if gradient is not None}
         sums = {name: tf.reduce_sum(value) / global_batch_size for name, value in metrics.items()}
         # Of the last trace, whose tensors leave a compiled function as values.
         normalized.updates = statistics.updates
         return gradients, {"loss": loss, **sums}, statistics.values
+
+    def of_variables(gradients, tape, given):
+        """Gradients of the variables alone, from those of the variables and of what was computed of them, by their places."""
+        own = [gradients.get(place) for place in range(len(trained))]
+        upstream = [gradients.get(len(trained) + place) for place in range(len(given))]
+        used = [gradient is not None for gradient in upstream]
+        if any(used):
+            results, upstream = (list(itertools.compress(tensors, used)) for tensors in (given, upstream))
+            handed_on = tape.gradient(results, trained, output_gradients=upstream)
+            unused = {variable.ref() for variable in together.unused(used)}
+            own = add(own, [None if v.ref() in unused else g for v, g in zip(trained, handed_on, strict=True)])
+        unreached = [name for name, gradient in zip(names, own, strict=True) if gradient is None]
+        if unreached:
+            raise ValueError(
+                f"The loss does not depend on {len(unreached)} trained variables: {', '.join(unreached[:5])}."
+            )
+        return own
 
     def training_pass():
         return model.training_pass(update=False) if normalizes else contextlib.nullcontext(BatchStatistics())
@@ -169,8 +187,14 @@ def make_train_step(
 
     def replica_step(batch):
         inputs = (batch["image"], batch["label"], batch["index"], batch["step"])
-        sums = _accumulated(compiled, inputs, accumulate) if accumulate > 1 else compiled(*inputs)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for variable in trained:
+                tape.watch(variable)
+            given = together.compute()
+        run = functools.partial(compiled, given=given)
+        sums = _accumulated(run, inputs, accumulate) if accumulate > 1 else run(*inputs)
         gradients, metrics, statistics = sums
+        gradients = of_variables(gradients, tape, given)
         if strategy.num_replicas_in_sync > 1:
             gradients, metrics = tf.distribute.get_replica_context().all_reduce(
                 tf.distribute.ReduceOp.SUM,

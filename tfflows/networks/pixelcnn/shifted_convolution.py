@@ -50,8 +50,7 @@ class _PixelCNNLayer(WeightNormLayer):
         """
         check_built(self, "its initialize")
         direction = tf.convert_to_tensor(self.direction)
-        inverse_norm = tf.math.rsqrt(self._squared_norm(direction))
-        kernel = direction * (inverse_norm if self._filters_axis == -1 else inverse_norm[:, tf.newaxis])
+        kernel = direction * tf.math.rsqrt(self._squared_norm(direction))
         full = self._full(tf.cast(x, self.compute_dtype), tf.cast(kernel, self.compute_dtype))
         full = tf.cast(full, self.variable_dtype)
         mean, variance = tf.nn.moments(full, axes=[0, 1, 2])
