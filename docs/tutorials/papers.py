@@ -61,8 +61,8 @@ def train_small(paper, num_steps=100):
 
 # %%
 model = train_small("realnvp")
-print(model.flow.bijector)
-print("a coupling:", model.flow.bijector.levels[0].flow.bijectors[1])
+print(repr(model.flow.bijector))
+print("a coupling:", repr(model.flow.bijector.levels[0].flow.bijectors[1]))
 
 # %% [markdown]
 # ## Glow: learned 1x1 convolutions
@@ -72,7 +72,7 @@ print("a coupling:", model.flow.bijector.levels[0].flow.bijectors[1])
 
 # %%
 model = train_small("glow")
-print("a step:", model.flow.bijector.levels[0].flow.bijectors[1])
+print("a step:", repr(model.flow.bijector.levels[0].flow.bijectors[1]))
 
 # %% [markdown]
 # ## Flow++: better noise, better couplings
@@ -83,7 +83,7 @@ print("a step:", model.flow.bijector.levels[0].flow.bijectors[1])
 
 # %%
 model = train_small("flowpp")
-print("a step:", model.flow.bijector.bijectors[2])
+print("a step:", repr(model.flow.bijector.bijectors[2]))
 print("the noise:", type(model.dequantizer).__name__)
 
 # %% [markdown]
@@ -95,7 +95,7 @@ print("the noise:", type(model.dequantizer).__name__)
 
 # %%
 model = train_small("macow")
-print("a step:", model.flow.bijector.bijectors[3])
+print("a step:", repr(model.flow.bijector.bijectors[3]))
 
 # %% [markdown]
 # ## VFlow: more channels than the image has

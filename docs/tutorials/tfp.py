@@ -120,8 +120,8 @@ plt.show()
 # ## A flow as the prior of a variational autoencoder
 #
 # First an autoencoder of binary digits with two latents and the usual prior, N(0, I). Its divergence from the prior
-# counts only a tenth in training, as is common where latents are to say much. Reconstructions gain by it, but the latents
-# no longer look like draws from the prior, and samples of the prior decode to nonsense.
+# counts only a tenth in training, as is common where latents are to say much. The latents then no longer look like draws
+# from the prior.
 
 # %%
 source = load_dataset("digits", "train")
