@@ -11,3 +11,6 @@ AUGMENTERS = ("normal", "gaussian", "flow")
 
 # What `tfflows.tracing.memory.memory_scope` can keep for the backward pass.
 PLAIN, RECOMPUTE, REVERSIBLE = MEMORY_MODES = ("plain", "recompute", "reversible")
+
+# How `tfflows.tracing.sampler.sampler_scope` can have masked convolutions inverted.
+EXACT, JACOBI = SAMPLERS = ("exact", "jacobi")

@@ -200,11 +200,12 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
     from reproductions.driver import train
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session
+    from tfflows.tracing.sampler import sampler_scope
 
     only = _only_stage(reproduction, values)
     if values.mode != "train":
         session = Session(reproduction, values, only)
-        with progress.shown(session.workdir / progress.TIMINGS_FILE):
+        with progress.shown(session.workdir / progress.TIMINGS_FILE), sampler_scope(values.sampler):
             _function_of(values.mode)(session)
         return
     stages = [only] if only else list(reproduction.stages(select_experiment(reproduction, values)))

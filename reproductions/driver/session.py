@@ -26,7 +26,15 @@ from reproductions.driver.selection import overrides, select_run
 from reproductions.driver.stages import SHARES_STEPS, describe_stages, with_steps_of_stages
 from reproductions.experiment import Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields
-from tfflows.data import ImageSource, canonical_name, dataset_spec, is_own, load_dataset, stored_image_shape
+from tfflows.data import (
+    ImageSource,
+    canonical_name,
+    dataset_spec,
+    in_color,
+    is_own,
+    load_dataset,
+    stored_image_shape,
+)
 from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
@@ -444,6 +452,8 @@ class Session:
             if own and how != "none" and not self._sets_image_size:
                 raise ValueError(f"{error} {self._by_default}.") from error
             raise
+        if elsewhere and source.image_shape[-1] == 1 and self.image_shape[-1] == 3:
+            source = in_color(source)
         height, width, _ = source.image_shape
         if own and how == "none" and self._sets_image_size and (height, width) != (size, size):
             raise ValueError(

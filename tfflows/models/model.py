@@ -19,6 +19,7 @@ from tfflows.evaluation.latents import is_conditional, num_classes_of
 from tfflows.models.description import ModelDescription
 from tfflows.models.functions import FUNCTIONS, random_labels, rows_of_labels
 from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.sampler import current_sampler
 
 if TYPE_CHECKING:
     from tfflows.evaluation.checks import CheckReport
@@ -543,13 +544,14 @@ class Model:
         return tf.nest.map_structure(lambda *part: tf.concat(part, axis=0), *parts)
 
     def _compiled(self, name):
-        if name not in self._traced:
+        key = name, current_sampler()
+        if key not in self._traced:
             function = functools.partial(FUNCTIONS[name], self.distribution)
-            self._traced[name] = tf.function(function, autograph=False, reduce_retracing=True)
-        return self._traced[name]
+            self._traced[key] = tf.function(function, autograph=False, reduce_retracing=True)
+        return self._traced[key]
 
     @functools.cached_property
-    def _traced(self) -> dict[str, Callable]:
+    def _traced(self) -> dict[tuple[str, str], Callable]:
         return {}
 
     def _finite(self, images_and_finite):
