@@ -76,6 +76,7 @@ def assemble(root: pathlib.Path = ROOT) -> Site:
 
     Raises:
       BrokenLinkError: If a text has a link to nothing.
+      ValueError: If the README of a paper, or its table of results, lacks what the page of the paper shows.
     """
     pages = pages_of(root)
     site = Site()
@@ -144,6 +145,9 @@ def paper_page(root: pathlib.Path, paper: str, pages: Mapping[str, str], site: S
       paper: Short name of the paper.
       pages: As `pages_of` returns them.
       site: As in `linked`.
+
+    Raises:
+      ValueError: If the README has no section for the table, or `results/README.md` no table of the paper.
     """
     place = f"papers/{paper}.md"
 
@@ -204,7 +208,7 @@ def main() -> int:
         return 2
     try:
         site = assemble()
-    except BrokenLinkError as error:
+    except ValueError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     site.write(pathlib.Path(sys.argv[1]))
