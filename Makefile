@@ -4,6 +4,9 @@
 # make bench  regenerate results/benchmarks.md: times and memory, other libraries beside ours (15 minutes on 2 cores)
 # make bench-flowpp   the same for what a paper adds; also bench-macow, bench-vflow, bench-agave, bench-realnvp
 # make test-slow  the long forms of the tests, which `make test` leaves out
+# make docs   build the documentation site in build/site; `make docs-serve` shows it while you write
+# make tutorials   run the tutorials and write the pages that show what they give (ten minutes on 2 cores)
+# make release-check   build the wheel, install it in a bare environment, run the README's first screen there
 # make lint   style, and which package imports which
 # make clean  remove caches, build products and the demonstration's workdir
 
@@ -11,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_BENCH := $(VENV)/.installed-bench
+INSTALLED_DOCS := $(VENV)/.installed-docs
 
 # Any interpreter that setup.cfg admits; `make PYTHON=...` overrides the search.
 PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python; do \
@@ -23,10 +27,10 @@ DEMO := $(BIN)/python reproductions/glow/run.py --experiment=demo --workdir=$(DE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint tables bench bench-flowpp bench-macow bench-vflow bench-agave bench-realnvp clean
+.PHONY: help demo test test-slow lint docs docs-serve tutorials release-check tables bench bench-flowpp bench-macow bench-vflow bench-agave bench-realnvp clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -n 8
+	@sed -n 's/^# //p' Makefile | head -n 11
 
 # Samples of a model that is trained already, then training.
 demo: $(INSTALLED)
@@ -43,6 +47,21 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+
+# Modules are read, not imported; warnings are errors, and every internal link is checked.
+docs: $(INSTALLED_DOCS)
+	$(BIN)/python tools/assemble_docs.py build/docs
+	$(BIN)/zensical build --clean --strict
+
+docs-serve: $(INSTALLED_DOCS)
+	$(BIN)/python tools/assemble_docs.py build/docs
+	$(BIN)/zensical serve
+
+tutorials: $(INSTALLED_DOCS)
+	$(BIN)/python tools/render_tutorials.py
+
+release-check: $(INSTALLED_DOCS)
+	$(BIN)/python tools/check_release.py
 
 tables: $(INSTALLED)
 	$(BIN)/python -m reproductions.tables results/
@@ -66,6 +85,10 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: install one, or name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test,reproductions]'
+	touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[test,docs,release]'
 	touch $@
 
 # The other libraries. The extra index has torch for the CPU, a tenth of what PyPI has; `make bench TORCH_INDEX=` does without it.

@@ -16,7 +16,7 @@ def listed_works():
     return {(name.removeprefix("van den ").split()[0], year) for name, year in LISTED.findall(text)}
 
 
-@pytest.mark.parametrize("folder", ["tfflows", "reproductions", "benchmarks"])
+@pytest.mark.parametrize("folder", ["tfflows", "reproductions", "benchmarks", "docs"])
 def test_cited_works_are_listed(folder):
     files = [path for suffix in ("py", "md") for path in (ROOT / folder).rglob(f"*.{suffix}")]
     cited = {(author, year) for path in files for author, _, year in CITED.findall(path.read_text(encoding="utf-8"))}

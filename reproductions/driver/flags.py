@@ -144,8 +144,8 @@ def define_flags() -> None:
     integer(
         "evaluation_images",
         None,
-        "Evaluate only N test images: the first ones, or of own images those that a hash of their paths chooses. The record says "
-        "so, and is not compared with the paper.",
+        "Evaluate only N test images: the first ones, or, with your own images, those that a hash of their paths chooses. "
+        "The record says so, and is not compared with the paper.",
         lower_bound=1,
     )
     boolean("image_files", False, "Print the bits/dim of the test images as PNG and WebP files beside the model's.")
@@ -236,7 +236,8 @@ def define_flags() -> None:
     integer(
         "direction_images",
         10_000,
-        "Number of training images from which to estimate a direction; of own images a hash of their paths chooses.",
+        "Number of training images from which to estimate a direction; with your own images, those that a hash of their paths "
+        "chooses.",
         lower_bound=2,
     )
     for old, new in RENAMED.items():

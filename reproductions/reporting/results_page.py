@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reproductions.reporting.claims import NOT_RUN as CLAIM_NOT_RUN
 from reproductions.reporting.claims import Claim
 from reproductions.reporting.claims_page import PROTOCOLS, counts_of_verdicts, short_table
 from reproductions.reporting.expected import (
@@ -22,6 +23,7 @@ from reproductions.reporting.figures import FigureData
 from reproductions.reporting.markdown import lines_table, page
 from reproductions.reporting.provenance import hardware_text
 from reproductions.reporting.records import Record
+from reproductions.reporting.rule import HELD, REVERSED, UNDECIDED
 from reproductions.reporting.sweeps import SweepFigure
 
 if TYPE_CHECKING:
@@ -181,9 +183,9 @@ def readme_lines(
     parameters: Mapping[tuple[str, str], int],
     claims: Sequence[Claim],
 ) -> str:
-    """Returns what the root README shows: a row a paper, and how many claims held; at most twelve lines.
+    """Returns what the root README shows: a row a paper, and how many of its claims held.
 
-    The row of a paper is its first that has run, with the best value, or its first.
+    The row of a paper is its first printed number that has run, with the best value, or its first.
 
     Args:
       papers: As in `results_page`.
@@ -197,14 +199,32 @@ def readme_lines(
         lines = [line for line in paper_lines(paper, papers, expected, records, parameters) if line["Paper"]]
         if lines:
             line = next((line for line in lines if line["Obtained"] != NOT_RUN), lines[0])
-            begin = {"Model": paper.title, "Experiment": line["Experiment"], "Paper, bits/dim": line["Paper"]}
-            shown.append(begin | {name: line[name] for name in ("Obtained", "Scale", "Parameters", "Cost")})
+            obtained = line["Obtained"]
+            if obtained != NOT_RUN:
+                scale, hours = line["Scale"].partition(":")[0], line["Cost"].partition(",")[0]
+                obtained += f" (scale `{scale}`: {line['Parameters']:,} parameters, {hours})"
+            shown.append(
+                {
+                    "Paper": f"[{paper.title}](reproductions/{paper.paper}/README.md)",
+                    "Experiment": f"`{line['Experiment']}`",
+                    "Its bits/dim": line["Paper"],
+                    "Obtained here": obtained,
+                    "Claims held": _held_text([claim for claim in claims if claim.paper == paper.paper]),
+                }
+            )
     parts = [lines_table(shown)] if shown else ["The papers print no bits/dim."]
-    sentence = "Every row, with its command, figures, models and pictures: [`results/README.md`](results/README.md)."
+    sentence = "Every number, with its command: [`results/README.md`](results/README.md)."
     if claims:
-        link = "[`results/claims.md`](results/claims.md)"
-        sentence = f"{sentence} Claims at reduced size, {link}: {counts_of_verdicts(claims)}"
+        sentence = f"{sentence} Every claim: [`results/claims.md`](results/claims.md)."
     return "\n\n".join([*parts, sentence])
+
+
+def _held_text(claims):
+    """How many of a paper's claims held, of those that could."""
+    judged = [claim for claim in claims if claim.verdict in (HELD, REVERSED, UNDECIDED)]
+    missing = sum(claim.verdict == CLAIM_NOT_RUN for claim in claims)
+    parts = [f"{sum(claim.verdict == HELD for claim in judged)} of {len(judged)}"] if judged else []
+    return ", ".join(parts + ([f"{missing} not run"] if missing else []))
 
 
 def shown_command(record: Record) -> str:

@@ -8,7 +8,7 @@ import pytest
 from tests.golden.runs import GOLDEN, WORKDIRS
 from tests.slow import slow_but
 from tfflows.data import load_dataset
-from tfflows.models import load
+from tfflows.models import fitting, load
 from tfflows.training import Trainer
 
 CHANGES = {"batch_size": 4, "warmup_steps": 0, "learning_rate": 0.001}
@@ -64,6 +64,20 @@ def test_it_is_what_the_trainer_does():
         model.distribution.trainable_variables, other.distribution.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(one, another)
+
+
+def test_a_schedule_that_is_longer_than_the_run_is_shortened():
+    model = load(WORKDIRS / "glow", data_dir=GOLDEN)
+    model.experiment = dataclasses.replace(model.experiment, num_steps=1000, warmup_steps=200, cooldown_steps=500)
+
+    def schedule(num_steps, **changes):
+        experiment, _ = fitting._experiment(model, None, num_steps, changes)
+        return experiment.warmup_steps, experiment.cooldown_steps
+
+    assert schedule(700) == (200, 500) and schedule(100) == (20, 50)
+    assert schedule(100, warmup_steps=0) == (0, 50) and schedule(100, cooldown_steps=0) == (200, 0)
+    with pytest.raises(ValueError, match="cooldown_steps must"):
+        schedule(100, cooldown_steps=90)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def section(page, heading):
 
 def row(table, *cells):
     """The cells of the only row that begins with the given ones, by column."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
+    ]
     (found,) = [line for line in lines if tuple(line[: len(cells)]) == cells]
     return dict(zip(lines[0], found, strict=True))
 
@@ -153,9 +155,10 @@ def test_the_readme_shows_twelve_lines_at_most(results, make_record):
     block, _, after = block.partition(END)
     assert (before, after) == ("# Title\n\n", "\nrest\n")
     assert len(block.strip().splitlines()) <= 12
-    found = row(block.strip(), "Glow")
-    assert (found["Paper, bits/dim"], found["Obtained"], found["Parameters"]) == ("3.35", "4.100", "44,603,604")
-    assert row(block.strip(), "VFlow")["Obtained"] == "not run"
+    found = row(block.strip(), "[Glow](reproductions/glow/README.md)")
+    assert (found["Its bits/dim"], found["Claims held"]) == ("3.35", "")
+    assert found["Obtained here"].startswith("4.100 (scale `small`: 44,603,604 parameters, ")
+    assert row(block.strip(), "[VFlow](reproductions/vflow/README.md)")["Obtained here"] == "not run"
     assert stale_files(results) == []
 
 
@@ -201,6 +204,12 @@ def test_claims_page(results):
     assert row(section(page, "Arms of Glow"), "second study", "b")["Bits/dim"] == "3.7500"
     line = row(table, "c < b")
     assert (line["Verdict"], line["Effect"], line["95% interval"]) == ("not run", "", "")
+    (results.parent / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    others = [("d_lower", "undecided"), ("e_lower", "reversed"), ("f_lower", "measured")]
+    for name, verdict in others:
+        write_claim(dataclasses.replace(claim, name=name, verdict=verdict), results / "claims")
+    readme = build_tables(results)["../README.md"]
+    assert row(readme, "[Glow](reproductions/glow/README.md)")["Claims held"] == "1 of 3, 1 not run"
 
 
 def test_arms_share_a_figure_and_other_curves_have_their_own(results, make_record):

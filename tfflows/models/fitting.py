@@ -86,10 +86,20 @@ def _experiment(model, optimizer, num_steps, changes):
             f"{type(model.experiment).__name__} has no field {unknown[0]!r}.{did_you_mean(unknown[0], fields)} Its fields are: "
             f"{', '.join(sorted(fields))}."
         )
-    experiment = dataclasses.replace(model.experiment, **{"dataset": _NO_DATASET, **changes, "num_steps": num_steps})
+    values = {"dataset": _NO_DATASET, **_fitting_schedule(model.experiment, num_steps, changes), "num_steps": num_steps}
+    experiment = dataclasses.replace(model.experiment, **values)
     if optimizer is None:
         optimizer = model.paper.build_optimizer(experiment, model.paper.schedule_of(experiment))
     return experiment, optimizer
+
+
+def _fitting_schedule(experiment, num_steps, changes):
+    """The changes, and warm-up and cool-down in proportion to the steps where they are longer than the new run."""
+    names = ("warmup_steps", "cooldown_steps")
+    values = {name: changes.get(name, getattr(experiment, name)) for name in names}
+    if not values["cooldown_steps"] or sum(values.values()) <= num_steps:
+        return changes
+    return {name: value * num_steps // experiment.num_steps for name, value in values.items()} | changes
 
 
 def _content(model, experiment, workdir, seed):

@@ -400,9 +400,9 @@ class Model:
     ) -> "TrainingSummary":
         """Goes on training from these weights, as a new run; the model has the trained weights afterwards.
 
-        Optimizer, learning rate, batch size, augmentation and averages are those of the experiment, begun anew. Nothing is
-        initialized from data again. The same call goes on from the workdir's newest checkpoint, and `tfflows.load(workdir)` gives
-        the model back.
+        Optimizer, learning rate, batch size, augmentation and averages are those of the experiment, begun anew. A warm-up and
+        cool-down that are longer than the new run are shortened in proportion. Nothing is initialized from data again. The same
+        call goes on from the workdir's newest checkpoint, and `tfflows.load(workdir)` gives the model back.
 
         Args:
           images: uint8 `[N, H, W, C]`, a pair `(images, labels)`, an `ImageSource`.
