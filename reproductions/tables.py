@@ -90,7 +90,7 @@ def build_tables(results_directory: str | pathlib.Path) -> dict[str, str]:
     pages["README.md"] = results_page(*obtained, figures, models, pictures, [*studies, *([PAGE] if compressed else [])])
     readme = directory.parent / "README.md"
     if readme.is_file():
-        pages[README] = replace_block(readme.read_text(encoding="utf-8"), readme_lines(*obtained))
+        pages[README] = replace_block(readme.read_text(encoding="utf-8"), readme_lines(*obtained, models))
     return pages
 
 

@@ -182,10 +182,12 @@ def readme_lines(
     records: Sequence[Record],
     parameters: Mapping[tuple[str, str], int],
     claims: Sequence[Claim],
+    models: Sequence["ModelEntry"],
 ) -> str:
     """Returns what the root README shows: a row a paper, and how many of its claims held.
 
-    The row of a paper is its first printed number that has run, with the best value, or its first.
+    The row of a paper is its first printed number that has run, with the best value, or its first. Below the published size, the
+    best model in the directory that was trained on the same images is shown instead, if there is one.
 
     Args:
       papers: As in `results_page`.
@@ -193,16 +195,19 @@ def readme_lines(
       records: As in `results_page`.
       parameters: As in `results_page`.
       claims: As in `results_page`.
+      models: As in `results_page`.
     """
     shown = []
     for paper in papers.itertuples():
         lines = [line for line in paper_lines(paper, papers, expected, records, parameters) if line["Paper"]]
         if lines:
             line = next((line for line in lines if line["Obtained"] != NOT_RUN), lines[0])
-            obtained = line["Obtained"]
-            if obtained != NOT_RUN:
-                scale, hours = line["Scale"].partition(":")[0], line["Cost"].partition(",")[0]
-                obtained += f" (scale `{scale}`: {line['Parameters']:,} parameters, {hours})"
+            obtained, scale = line["Obtained"], line["Scale"].partition(":")[0]
+            best = _best_model(models, paper.paper, line["Data set"])
+            if best is not None and scale != "paper":
+                obtained = f"{best.bits_per_dim:.3f} (`{best.name}`: {best.parameters:,} parameters)"
+            elif obtained != NOT_RUN:
+                obtained += f" (scale `{scale}`: {line['Parameters']:,} parameters, {line['Cost'].partition(',')[0]})"
             shown.append(
                 {
                     "Paper": f"[{paper.title}](reproductions/{paper.paper}/README.md)",
@@ -217,6 +222,12 @@ def readme_lines(
     if claims:
         sentence = f"{sentence} Every claim: [`results/claims.md`](results/claims.md)."
     return "\n\n".join([*parts, sentence])
+
+
+def _best_model(models, paper, dataset):
+    """The model of a paper with the fewest bits/dim on a data set; None if there is none."""
+    own = [entry for entry in models if (entry.paper, entry.dataset) == (paper, dataset)]
+    return min(own, key=lambda entry: entry.bits_per_dim, default=None)
 
 
 def _held_text(claims):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reproductions import tables
 from reproductions.claims.outcomes import RECORDS
 from reproductions.reporting.claims import Arm, Claim, write_claim
 from reproductions.reporting.figures import collect_figures
@@ -16,6 +17,7 @@ from reproductions.reporting.readme_block import BEGIN, END
 from reproductions.reporting.records import load_records, write_record
 from reproductions.tables import build_tables, main, stale_files, write_tables
 from tests.reproductions.conftest import IMPORTANCE
+from tfflows.models.catalog import ModelEntry
 
 CURVE = ((0, 8.0), (100, 5.0), (200, 4.0))
 
@@ -160,6 +162,29 @@ def test_the_readme_shows_twelve_lines_at_most(results, make_record):
     assert found["Obtained here"].startswith("4.100 (scale `small`: 44,603,604 parameters, ")
     assert row(block.strip(), "[VFlow](reproductions/vflow/README.md)")["Obtained here"] == "not run"
     assert stale_files(results) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "shown"), [("small", "4.000 (`glow_b`: 9 parameters)"), ("paper", "3.360 (scale `paper`")]
+)
+def test_the_readme_shows_the_best_small_model(results, make_record, monkeypatch, scale, shown):
+    """Of the paper and the data set, unless a run has the published size."""
+    value = {"small": 4.1, "paper": 3.36}[scale]
+    write_record(make_record(value=value, scale=scale), results / "obtained")
+    (results.parent / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    models = [
+        ModelEntry(name, paper, dataset, bits, 0.01, 9, 1, results)
+        for name, paper, dataset, bits in (
+            ("glow_a", "glow", "cifar10", 4.05),
+            ("glow_b", "glow", "cifar10", 4.0),
+            ("glow_c", "glow", "folder:x", 3.0),
+            ("vflow_d", "vflow", "cifar10", 3.9),
+        )
+    ]
+    monkeypatch.setattr(tables, "list_models", lambda directory: models)
+    monkeypatch.setattr(tables, "load_dataclass", lambda kind, path: make_record(experiment="else", scale="small"))
+    readme = build_tables(results)["../README.md"]
+    assert row(readme, "[Glow](reproductions/glow/README.md)")["Obtained here"].startswith(shown)
 
 
 def test_claims_page(results):
