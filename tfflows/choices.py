@@ -11,3 +11,6 @@ AUGMENTERS = ("normal", "gaussian", "flow")
 
 # What `tfflows.tracing.memory.memory_scope` can keep for the backward pass.
 PLAIN, RECOMPUTE, REVERSIBLE = MEMORY_MODES = ("plain", "recompute", "reversible")
+
+# Where the machines that train together are named, see `tfflows.devices.clusters`.
+CLUSTERS = ("tf_config", "slurm", "none")

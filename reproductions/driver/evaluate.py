@@ -53,8 +53,11 @@ def make_evaluator(session: Session) -> Evaluator:
     )
 
 
-def run(session: Session) -> None:
+def run(session: Session) -> bool:
     """Evaluates the checkpoint selected by --select and prints the expected and obtained value, difference and verdict.
+
+    Returns:
+      False if a signal stopped it before its end.
 
     Raises:
       ValueError: If both --importance_samples and --evaluate_train are given.
@@ -70,9 +73,9 @@ def run(session: Session) -> None:
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
     hours = (seconds[-1] if seconds else 0.0) / 3600
     if session.flags.importance_samples > 1:
-        _evaluate_importance(session, step, hours)
-    else:
-        evaluate_and_record(session, make_evaluator(session), step, hours)
+        return _evaluate_importance(session, step, hours)
+    evaluate_and_record(session, make_evaluator(session), step, hours)
+    return True
 
 
 def _evaluate_importance(session, step, hours):
@@ -110,6 +113,7 @@ def _evaluate_importance(session, step, hours):
         logging.warning("Stopped. Run the same command again to continue from %s.", sums)
     elif session.chief:
         _keep(session, result, make_record(session, result, step, hours), writable=True)
+    return result is not None
 
 
 def _per_image_name(session):

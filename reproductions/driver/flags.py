@@ -7,7 +7,7 @@ from absl import flags
 
 from reproductions.experiment import Experiment
 from reproductions.fields import RENAMED, annotations_of, settings_of
-from tfflows.choices import MEMORY_MODES
+from tfflows.choices import CLUSTERS, MEMORY_MODES
 
 FLAGS = flags.FLAGS
 
@@ -187,7 +187,14 @@ def define_flags() -> None:
         "strategy",
         "auto",
         ["auto", "one_device", "mirrored", "multi_worker"],
-        "auto: all GPUs of this machine, mirrored, or its CPU if it has none. multi_worker reads TF_CONFIG.",
+        "auto: all workers of the cluster; without one all GPUs of this machine, mirrored, or its CPU if it has none.",
+    )
+    flags.DEFINE_enum(
+        "cluster",
+        "tf_config",
+        list(CLUSTERS),
+        "Where the machines that train together are named. tf_config: in the variable TF_CONFIG, if it is set. slurm: by srun, "
+        "each of whose tasks is a worker. none: nowhere.",
     )
     integer("virtual_devices", 0, "Split the CPU into N virtual devices, to try replication.", lower_bound=0)
     for name, define in EXECUTION_FLAGS.items():

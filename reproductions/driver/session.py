@@ -87,7 +87,7 @@ class Session:
             if flags.mode == "train" and flags.stage == "all" and self.earlier_stages:
                 logging.info(describe_stages(self._stages))
         process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
-        self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
+        self.strategy = make_strategy(flags.strategy, flags.virtual_devices, flags.cluster)
         self.chief = is_chief(self.strategy)
         self.workdir = base if self.stage == last else base / self.stage
 
@@ -281,7 +281,7 @@ class Session:
         own |= {"stage": self.stage, **self._described_as(self.experiment)}
         own |= {f"the images of {source.split}": source_fingerprint(source) for source in sources()}
         check_workers_agree(self.strategy, own)
-        self._check_shared("the list of checkpoints", self.saved_steps())
+        self._check_shared("the list of checkpoints", Checkpoints(self.workdir / "checkpoints", {}).fingerprints())
 
     def check_workdir_is_shared(self) -> None:
         """Checks that all workers see the workdir that the chief has described; does nothing without a cluster.
@@ -297,6 +297,13 @@ class Session:
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         self._check_shared(EXPERIMENT_FILE, file.read_text(encoding="utf-8") if file.exists() else "missing")
+
+    def wait_for_chief(self) -> None:
+        """Waits until all workers have come here, so that none has ended before the chief has written everything.
+
+        Schedulers start a worker that failed again, but not those that have ended well.
+        """
+        gather_texts(self.strategy, "")
 
     def _check_shared(self, what, value):
         shared = f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see."

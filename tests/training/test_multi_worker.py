@@ -1,4 +1,4 @@
-"""Two processes that TF_CONFIG names train as one process with the same global batch."""
+"""Processes that TF_CONFIG names train as one process with the same global batch."""
 
 import json
 import os
@@ -18,13 +18,14 @@ from tfflows.devices.strategies import make_strategy
 
 
 @pytest.mark.slow
-def test_two_workers_stop_together_and_end_with_the_figures_of_one_process(interrupted_runs):
-    """See interrupted_runs.py: one of the two is told to stop half-way."""
-    interrupted_runs("two_workers")
+@pytest.mark.parametrize("scenario", ["two_workers", "four_workers", "workers_in_evaluation"])
+def test_workers_stop_together_and_end_with_the_figures_of_one_process(interrupted_runs, scenario):
+    """See interrupted_runs.py: one of them is told to stop half-way."""
+    interrupted_runs(scenario)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["other_settings", "lost_worker"])
+@pytest.mark.parametrize("scenario", ["other_settings", "lost_worker", "lost_chief"])
 def test_workers_that_cannot_train_together_say_why(interrupted_runs, scenario):
     """See interrupted_runs.py."""
     interrupted_runs(scenario)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         settings_of_variables,
         source_fingerprint,
     )
-    from tfflows.devices.stopping import StopRequest, make_any_worker, stop_on_sigterm
+    from tfflows.devices.clusters import cluster_size, resolve_cluster, workers_on_this_machine
+    from tfflows.devices.stopping import StopRequest, exit_on_sigterm, make_any_worker, stop_on_sigterm
     from tfflows.devices.strategies import (
         check_batch_divides,
-        cluster_size,
         distributed_evaluation_batches,
         distributed_training_batches,
         is_chief,
@@ -44,10 +44,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "settings_of_variables",
             "source_fingerprint",
         ],
-        "stopping": ["StopRequest", "make_any_worker", "stop_on_sigterm"],
+        "clusters": ["cluster_size", "resolve_cluster", "workers_on_this_machine"],
+        "stopping": ["StopRequest", "exit_on_sigterm", "make_any_worker", "stop_on_sigterm"],
         "strategies": [
             "check_batch_divides",
-            "cluster_size",
             "distributed_evaluation_batches",
             "distributed_training_batches",
             "is_chief",

@@ -194,10 +194,9 @@ class RunCheckpoints:
             named = {**variables, **state_variables.variables()}
             self._checkpoints = Checkpoints(pathlib.Path(workdir) / "checkpoints", named, max_to_keep, chief=chief)
 
-    @property
-    def steps(self) -> list[int]:
-        """The steps that have a checkpoint, ascending."""
-        return [] if self._checkpoints is None else self._checkpoints.steps
+    def fingerprints(self) -> dict[str, str]:
+        """As for `Checkpoints.fingerprints`."""
+        return {} if self._checkpoints is None else self._checkpoints.fingerprints()
 
     def restore(self) -> TrainingState | None:
         """Restores the newest checkpoint that is whole; None if there is none.

@@ -446,11 +446,11 @@ class Trainer:
             limit=_NAMED_DIFFERENCES,
         )
         if self.workdir is not None:
-            steps = {"the list of checkpoints": self._checkpoints().steps}
+            seen = {"the list of checkpoints": self._checkpoints().fingerprints()}
             shared = (
                 f"All workers must share the workdir, {self.workdir}: put it on a file system that all of them see."
             )
-            check_workers_agree(self.strategy, steps, shared)
+            check_workers_agree(self.strategy, seen, shared)
 
     def _settings_of_worker(self, asked, source, validation):
         """What all workers must have in common, as JSON values."""
