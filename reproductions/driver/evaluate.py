@@ -49,7 +49,7 @@ def make_evaluator(session: Session) -> Evaluator:
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=session.flags.jit,
-        num_side_by_side=session.flags.side_by_side,
+        num_side_by_side=session.side_by_side,
     )
 
 
@@ -92,7 +92,7 @@ def _evaluate_importance(session, step, hours):
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=flags.jit,
-        num_side_by_side=flags.side_by_side,
+        num_side_by_side=session.side_by_side,
     )
     reason = why_not_writable(session.workdir) if session.chief else ""
     if reason:
@@ -360,4 +360,5 @@ def describe_execution(session: Session) -> dict[str, object]:
         "precision": session.experiment.precision,
         "tf32": session.experiment.tf32,
         **{name: getattr(session.flags, name) for name in EXECUTION_FLAGS},
+        "side_by_side": session.side_by_side,
     }

@@ -12,6 +12,7 @@ from reproductions.driver.flags import define_flags
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
 from tfflows import progress
+from tfflows.choices import AUTO
 from tfflows.extras import MissingExtraError
 from tfflows.suggestions import did_you_mean
 
@@ -198,10 +199,8 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
         raise ValueError("--importance_samples needs --mode=evaluate; train first, then evaluate.")
     if values.mode not in ("train", "evaluate") and values.evaluation_images is not None:
         raise ValueError("--evaluation_images needs --mode=train or --mode=evaluate; nothing else evaluates images.")
-    if values.side_by_side > 1 and (values.jit or values.mode not in ("train", "evaluate")):
-        raise ValueError(
-            "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
-        )
+    if values.side_by_side not in (AUTO, 1) and values.jit:
+        raise ValueError("--side_by_side cannot be with --jit: XLA compiles the whole batch into one program.")
     from reproductions.driver import train
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session

@@ -22,6 +22,7 @@ IMPORTANCE = ("--mode=evaluate", "--importance_samples=40")
 _COMMON = (
     "--dataset=folder:images",
     "--batch_size=4",
+    "--side_by_side=1",
     "--log_every=1",
     "--samples=2",
     "--temperature=0.7",

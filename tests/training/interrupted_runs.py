@@ -91,7 +91,7 @@ def newest(workdir):
 
 
 def wait_for_step(workdir, step, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while newest(workdir) < step:
         assert time.monotonic() < deadline, f"no checkpoint of step {step}"
         assert os.waitpid(process, os.WNOHANG) == (0, 0), f"ended before step {step}"
@@ -157,15 +157,20 @@ def terminated(directory, expected):
     check_same(workdir, expected)
 
 
-def in_evaluation(directory, expected):
-    """SIGTERM while the test images are measured ends the run at once with 75; then the same command to its end."""
-    workdir = directory / "in_evaluation"
+def stop_in_evaluation():
+    """From then on the process sends SIGTERM to itself where the evaluation begins."""
 
-    def stop_oneself(*arguments):
+    def stop(*arguments, **keywords):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 
-    process = start(directory, workdir, before=lambda: setattr(train, "evaluate_and_record", stop_oneself))
+    train.evaluate_and_record = stop
+
+
+def in_evaluation(directory, expected):
+    """SIGTERM while the test images are measured ends the run at once with 75; then the same command to its end."""
+    workdir = directory / "in_evaluation"
+    process = start(directory, workdir, before=stop_in_evaluation)
     errors = check_exit(process, directory, "in_evaluation", STOPPED)
     assert "Stopped by SIGTERM. The same command goes on" in errors and "Traceback" not in errors, errors
     assert newest(workdir) == STEPS
@@ -264,7 +269,8 @@ def other_settings(directory, expected):
         for index, process in enumerate(workers):
             errors = check_exit(process, directory, f"{workdirs[index].name}-{index}", expected=1)
             assert message in errors and "Traceback" not in errors, errors
-        assert not any(workdir.exists() and list(workdir.glob("[a-z]*")) for workdir in workdirs)
+        left = [file.name for workdir in workdirs for file in workdir.rglob("*")]
+        assert not {"experiment.json", "metrics.jsonl", "checkpoints"} & set(left), left
 
 
 def lost_worker(directory, expected, how=signal.SIGKILL, index=1, name="lost_worker"):
@@ -316,12 +322,7 @@ def four_workers(directory, expected):
 def workers_in_evaluation(directory, expected):
     """SIGTERM while two workers measure the test images, as a scheduler sends it to all, ends each of them at once with 75."""
     workdir = directory / "workers_in_evaluation"
-
-    def stop_oneself(*arguments):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
-
-    workers = start_workers(directory, workdir, before=lambda: setattr(train, "evaluate_and_record", stop_oneself))
+    workers = start_workers(directory, workdir, before=stop_in_evaluation)
     for index, process in enumerate(workers):
         check_exit(process, directory, f"{workdir.name}-{index}", STOPPED)
     check_ends(directory, workdir, 2, expected)

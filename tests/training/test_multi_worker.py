@@ -10,11 +10,23 @@ import sys
 import numpy as np
 import pytest
 
+from tests.training.conftest import run_scenarios
 from tests.training.forked import cluster
 from tfflows.data import array_source
 from tfflows.devices import agreement
 from tfflows.devices.agreement import check_workers_agree, differences, gather_texts
 from tfflows.devices.strategies import make_strategy
+
+
+def test_two_workers_train_glow_as_one_process(tmp_path):
+    """See processes.py: the data-dependent initialization, averages, an epoch and a split that divide into no batches."""
+    errors, output = run_scenarios("processes.py", tmp_path, "two_workers")
+    assert errors == {"two_workers": ""}, errors["two_workers"] + output
+    alone, together = (dict(np.load(tmp_path / "two_workers" / f"{number}.npz")) for number in (0, 1))
+    assert together.keys() == alone.keys()
+    assert together["bits"].shape == (7,) and np.isfinite(together["bits"]).all()
+    for name, value in alone.items():
+        np.testing.assert_allclose(together[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_tf32_is_what_is_asked_for(monkeypatch, tf32):
 
 
 def test_no_parts_side_by_side():
-    with pytest.raises(ValueError, match="side_by_side must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="side_by_side must be at least 1, or 'auto', got 0"):
         process_options(side_by_side=0)
 
 

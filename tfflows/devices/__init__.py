@@ -15,6 +15,14 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         source_fingerprint,
     )
     from tfflows.devices.clusters import cluster_size, resolve_cluster, workers_on_this_machine
+    from tfflows.devices.cores import (
+        automatic_parts,
+        available_cores,
+        check_side_by_side,
+        parts_of_batch,
+        parts_of_process,
+        set_threads,
+    )
     from tfflows.devices.stopping import StopRequest, exit_on_sigterm, make_any_worker, stop_on_sigterm
     from tfflows.devices.strategies import (
         check_batch_divides,
@@ -45,6 +53,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "source_fingerprint",
         ],
         "clusters": ["cluster_size", "resolve_cluster", "workers_on_this_machine"],
+        "cores": [
+            "automatic_parts",
+            "available_cores",
+            "check_side_by_side",
+            "parts_of_batch",
+            "parts_of_process",
+            "set_threads",
+        ],
         "stopping": ["StopRequest", "exit_on_sigterm", "make_any_worker", "stop_on_sigterm"],
         "strategies": [
             "check_batch_divides",

@@ -8,8 +8,10 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
+from tfflows.choices import AUTO
 from tfflows.data import ImageSource, evaluation_batches, training_batches
 from tfflows.devices.clusters import cluster_size, resolve_cluster
+from tfflows.devices.cores import automatic_parts, check_side_by_side, set_threads
 from tfflows.files import first_line
 
 KINDS = ("auto", "one_device", "mirrored", "multi_worker")
@@ -283,10 +285,7 @@ def use_cores(count: int) -> None:
         raise ValueError(
             f"Computing {count} parts side by side is for machines without a GPU; leave side_by_side at 1."
         )
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(count)
-    except RuntimeError:
+    if not set_threads(count):
         logging.warning(
             "TensorFlow has started already and keeps its threads: computing %d parts side by side may save no time.",
             count,
@@ -320,29 +319,34 @@ def side_by_side(function: Callable[..., Any], rows: Sequence[tf.Tensor], num_pa
     return tf.nest.map_structure(lambda *values: tf.concat(values, axis=0), *parts)
 
 
-def process_options(*, tf32: bool = False, side_by_side: int = 1) -> None:
+def process_options(*, tf32: bool = False, side_by_side: int | str = AUTO) -> None:
     """Sets options that hold for the whole process, as the commands of the reproductions do; importing never sets them.
 
     - GPUs give memory as it is needed, so that several processes can share one.
     - TF32 is off unless asked for: by default, TensorFlow lets GPUs round the factors of float32 products to ten bits.
     - TensorFlow's graph optimizer is off if there is no GPU. It takes half of the time between tracing and the first step, and on
       CPU no step is faster for it. On GPU it chooses the layout of the convolutions, so there it stays on.
-    - With `side_by_side`, that many operations run at once, each on one thread.
+    - On a CPU, `side_by_side` operations run at once, each on one thread. `Trainer`, evaluations, samples and the models that
+      `tfflows.load` gives then compute as many parts of a batch side by side, unless they are told a number.
 
     On CPU, results without this call differ only by rounding.
 
     Args:
       tf32: Whether GPUs may compute float32 products in TF32.
-      side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`. Above 1 the
-        call has to come before TensorFlow first uses its devices.
+      side_by_side: Number of parts of a batch that are computed side by side. `auto`: as many as cores, unless there is a GPU.
+        The call has to come before TensorFlow first uses its devices; later, `auto` changes nothing. Give 1 to train with small
+        batches, or a model whose loss an image shares with others (batch norm, free bits): it would be left one thread.
 
     Raises:
-      ValueError: If `side_by_side` is below 1, or above 1 on a machine with a GPU.
+      ValueError: If `side_by_side` is neither `auto` nor at least 1, or above 1 on a machine with a GPU.
     """
-    if side_by_side < 1:
-        raise ValueError(f"side_by_side must be at least 1, got {side_by_side}.")
+    check_side_by_side(side_by_side)
     tf.config.experimental.enable_tensor_float_32_execution(tf32)
-    if side_by_side > 1:
+    if side_by_side == AUTO:
+        parts = automatic_parts()
+        if parts > 1:
+            set_threads(parts)
+    elif side_by_side > 1:
         use_cores(side_by_side)
     _grow_gpu_memory()
     trim_graph_optimizer()

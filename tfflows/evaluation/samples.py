@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.devices.cores import parts_of_batch
+from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.grids import (
@@ -236,8 +238,11 @@ def _drawing(model, num_images, seed, labels, batch_size, jit_compile) -> Callab
 
     @tf.function(autograph=False)
     def draw(start, labels, temperature):
-        keys = row_keys(seed, 0, start)
-        return tf.stack(model.sample_with_means(size, keys, temperature, model.condition_of(labels)), axis=1)
+        def draw_part(index, labels):
+            keys, count = row_keys(seed, 0, index[0]), index.shape[0]
+            return tf.stack(model.sample_with_means(count, keys, temperature, model.condition_of(labels)), axis=1)
+
+        return side_by_side(draw_part, (start + tf.range(size, dtype=tf.int64), labels), parts_of_batch(None, size))
 
     def batches(temperature):
         for start in range(0, num_images, size):
