@@ -204,13 +204,14 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     from reproductions.driver import train
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session
+    from tfflows.devices.agreement import wait_for_all
 
     only = _only_stage(reproduction, values)
     if values.mode != "train":
         session = Session(reproduction, values, only)
         with progress.shown(session.workdir / progress.TIMINGS_FILE):
             has_ended = _function_of(values.mode)(session) is not False
-            session.wait_for_chief()
+            wait_for_all(session.strategy)
         return has_ended
     stages = [only] if only else list(reproduction.stages(select_experiment(reproduction, values)))
     if len(stages) > 1:
@@ -223,7 +224,7 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
             continue
         with progress.shown(session.workdir / progress.TIMINGS_FILE):
             has_ended = train.run(session)
-            session.wait_for_chief()
+            wait_for_all(session.strategy)
         if not has_ended:
             return False
     return True

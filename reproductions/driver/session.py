@@ -52,6 +52,19 @@ from tfflows.training.workdir import (
 # How long a network file system may take to show what another machine wrote.
 _VISIBLE_SECONDS = 10
 
+# The strategy of the cluster that this process belongs to. Stages share it: who joined again would disturb those that are behind.
+_joined = {}
+
+
+def _strategy_of(flags):
+    key = flags.strategy, flags.cluster
+    if key in _joined:
+        return _joined[key]
+    strategy = make_strategy(flags.strategy, flags.virtual_devices, flags.cluster)
+    if num_workers(strategy) > 1:
+        _joined[key] = strategy
+    return strategy
+
 
 class Session:
     """A model with its data, devices and workdir, as described by the flags. Each part is built on first use.
@@ -103,7 +116,7 @@ class Session:
         self.workdir = base if self.stage == last else base / self.stage
         self.side_by_side = self._choose_parts() if flags.side_by_side == AUTO else flags.side_by_side
         process_options(tf32=self.experiment.tf32, side_by_side=self.side_by_side)
-        self.strategy = make_strategy(flags.strategy, flags.virtual_devices, flags.cluster)
+        self.strategy = _strategy_of(flags)
         self.chief = is_chief(self.strategy)
 
     def _choose_parts(self):
@@ -345,13 +358,6 @@ class Session:
         self._check_shared(
             EXPERIMENT_FILE, hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.exists() else "missing"
         )
-
-    def wait_for_chief(self) -> None:
-        """Waits until all workers have come here, so that none has ended before the chief has written everything.
-
-        Schedulers start a worker that failed again, but not those that have ended well.
-        """
-        gather_texts(self.strategy, "")
 
     def _check_shared(self, what, value):
         shared = f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see."

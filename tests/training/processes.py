@@ -24,6 +24,7 @@ from reproductions.glow import model as glow
 from tests.training.forked import cluster, fork, run_scenarios, wait
 from tests.training.tiny_runs import EXPERIMENT, digits
 from tfflows.data import load_dataset
+from tfflows.devices.agreement import wait_for_all
 from tfflows.devices.strategies import is_chief, make_strategy
 from tfflows.training import LoopSettings, Trainer
 from tfflows.training.checkpoints import CheckpointError, Checkpoints
@@ -209,6 +210,7 @@ def train(path, config):
     values = {name: variable.numpy() for name, variable in trainer.parameters.variables.items()}
     if is_chief(strategy):
         np.savez(path, bits=bits, **values)
+    wait_for_all(strategy)
 
 
 def two_workers(directory):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         settings_of_optimizer,
         settings_of_variables,
         source_fingerprint,
+        wait_for_all,
     )
     from tfflows.devices.clusters import cluster_size, resolve_cluster, workers_on_this_machine
     from tfflows.devices.cores import (
@@ -51,6 +52,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "settings_of_optimizer",
             "settings_of_variables",
             "source_fingerprint",
+            "wait_for_all",
         ],
         "clusters": ["cluster_size", "resolve_cluster", "workers_on_this_machine"],
         "cores": [
