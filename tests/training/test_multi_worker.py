@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from reproductions.driver import main
 from tests.training.conftest import run_scenarios
 from tests.training.forked import cluster
 from tfflows.data import array_source
@@ -89,6 +90,18 @@ def test_workers_whose_calls_of_fit_differ_end_before_anything_is_written(tmp_pa
         assert status == 1, error
         (line,) = [line for line in error.splitlines() if "WorkersDisagree: " in line]
         assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("Error reported from /job:worker/task:1: Unhealthy tasks:\n/job:worker/replica:0/task:1", "Worker 1"),
+        ("/job:worker/replica:0/task:3 and /job:worker/task:0", "Worker 0 and 3"),
+        ("Deadline Exceeded", "Another worker"),
+    ],
+)
+def test_the_line_about_lost_workers_names_them(message, named):
+    assert main._lost_workers(message) == named
 
 
 def test_images_are_read_for_their_fingerprint_once(monkeypatch):

@@ -5,7 +5,6 @@ A command that was stopped exits with `STOPPED`, so that schedulers can tell it 
 
 import contextlib
 import os
-import select
 import signal
 import sys
 import threading
@@ -18,8 +17,6 @@ from tfflows.devices.strategies import num_workers
 
 STOPPED = os.EX_TEMPFAIL  # 75
 """Exit status of a command that was stopped and has kept what it did: the same command goes on from there."""
-
-_SECONDS_AFTER_LOOP = 2  # in which a loop that has saved may end the process by itself
 
 
 class StopRequest:
@@ -80,15 +77,9 @@ def exit_on_sigterm() -> Iterator[None]:
         del signal_number, frame
 
     def watch():
-        asked = False
-        while True:
-            ready = select.select([told], [], [], _SECONDS_AFTER_LOOP if asked else None)[0]
-            if ready and not (numbers := os.read(told, 1)):
-                return
-            at_once = bool(ready) and numbers[0] == signal.SIGTERM
-            asked |= at_once
-            # Within a training loop another handler is in place. A loop that had ended anyway is not followed by an evaluation.
-            if asked and (at_once or not ready) and signal.getsignal(signal.SIGTERM) is handle:
+        while numbers := os.read(told, 1):
+            # Within a training loop another handler is in place.
+            if numbers[0] == signal.SIGTERM and signal.getsignal(signal.SIGTERM) is handle:
                 print("Stopped by SIGTERM. The same command goes on from what is saved.", file=sys.stderr, flush=True)
                 os._exit(STOPPED)
 

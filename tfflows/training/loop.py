@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -396,6 +397,8 @@ class Loop:
             save()
             if state.step < num_steps:
                 logging.warning("Stopped at step %d; training again goes on from there.", state.step)
+        if state.step == num_steps and stop.signal_number == signal.SIGTERM:
+            signal.raise_signal(signal.SIGTERM)  # here was nothing left to stop: it is for what comes next
         return metrics.last_line
 
     def _where_not_finite(self, batches):
