@@ -397,8 +397,9 @@ class Loop:
             save()
             if state.step < num_steps:
                 logging.warning("Stopped at step %d; training again goes on from there.", state.step)
-        if state.step == num_steps and stop.signal_number == signal.SIGTERM:
-            signal.raise_signal(signal.SIGTERM)  # here was nothing left to stop: it is for what comes next
+        ended_anyway = state.step == num_steps and stop.signal_number == signal.SIGTERM
+        if ended_anyway and callable(signal.getsignal(signal.SIGTERM)):
+            signal.raise_signal(signal.SIGTERM)  # a command that has more to do is not to begin it
         return metrics.last_line
 
     def _where_not_finite(self, batches):
