@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         model = tfflows.load(options.model, options.checkpoint, models_dir=options.models_dir)
-        images = test_images(model, options.dataset, options.data_dir, options.num_images)
-        record = measure(model, images, options.max_batch, options.noise_bits)
+        images, labels = test_images(model, options.dataset, options.data_dir, options.num_images)
+        record = measure(model, images, labels, options.max_batch, options.noise_bits)
         if options.others:
             record |= {f"{name}_bits_per_dim": float(np.mean(rate)) for name, rate in other_coders(images).items()}
         record["dataset"] = options.dataset or model.settings["dataset"]
@@ -87,24 +87,37 @@ def _provenance(arguments):
     }
 
 
-def test_images(model: Model, dataset: str | None, data_dir: str | None, num_images: int) -> np.ndarray:
-    """The first test images of the data set that a model was trained on, uint8 `[N, H, W, C]`; all of them if N is 0."""
+def test_images(
+    model: Model, dataset: str | None, data_dir: str | None, num_images: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The first test images of the data set that a model was trained on, uint8 `[N, H, W, C]`; all of them if N is 0.
+
+    Returns:
+      The images, and their labels, integers `[N]`, or None if the model takes none.
+    """
     settings = model.settings
     name = dataset or settings["dataset"]
     size = model.image_shape[0] if ":" in name else None
     source = load_dataset(name, "test", data_dir, image_size=size, max_images=num_images or None)
     batches = evaluation_batches(source, global_batch_size=min(256, source.num_images))
-    return np.concatenate([batch["image"].numpy()[batch["mask"].numpy()] for batch in batches])
+    kept = [{name: batch[name].numpy()[batch["mask"].numpy()] for name in ("image", "label")} for batch in batches]
+    images, labels = (np.concatenate([batch[name] for batch in kept]) for name in ("image", "label"))
+    return images, labels if model.is_conditional else None
 
 
 def measure(
-    model: Model, images: np.ndarray, max_batch: int = MAX_BATCH, noise_bits: int | None = None
+    model: Model,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    max_batch: int = MAX_BATCH,
+    noise_bits: int | None = None,
 ) -> dict[str, object]:
     """Compresses and decompresses images in memory, and measures.
 
     Args:
       model: The model.
       images: uint8 `[N, H, W, C]`.
+      labels: Integers `[N]`, or None if the model takes none.
       max_batch: Images that are coded at once.
       noise_bits: Bits of the grid behind those of a colour, of a flow; None: those of the codec.
 
@@ -122,12 +135,19 @@ def measure(
         codec = FlowCodec(distribution, ramp, images=images[:8])
     seconds_to_build = time.monotonic() - start
     # The first call of a network traces it, which is no part of the time of an image.
-    warm = codec.encode_images(images[:max_batch], stack := Stack(), codec.noise_ramp[-1])
-    codec.decode_images(stack, len(warm), codec.noise_ramp[-1])
+    own = None if labels is None else labels[:max_batch]
+    warm = codec.encode_images(images[:max_batch], stack := Stack(), codec.noise_ramp[-1], own)
+    codec.decode_images(stack, len(warm), codec.noise_ramp[-1], own)
     seen = _Seen(codec)
     start = time.monotonic()
     compressed = compress(
-        list(images), distribution, experiment=model.settings, verify=False, codec=seen, max_batch=max_batch
+        list(images),
+        distribution,
+        experiment=model.settings,
+        labels=labels,
+        verify=False,
+        codec=seen,
+        max_batch=max_batch,
     )
     seconds_to_encode = (time.monotonic() - start) / len(images)
     num_exact, seconds_to_decode = _decoded(compressed.data, model, images, codec)
@@ -143,7 +163,7 @@ def measure(
         "noise_ramp": list(codec.noise_ramp),
         "max_batch": max_batch,
         "model_at_noise_bits_per_dim": seen.model_bits_per_dim(),
-        "model_bits_per_dim": float(np.mean(model.bits_per_dim(images))),
+        "model_bits_per_dim": float(np.mean(model.bits_per_dim(images, labels))),
         "seconds_to_build": seconds_to_build,
         "seconds_to_encode": seconds_to_encode,
         "seconds_to_decode": seconds_to_decode,
@@ -171,7 +191,7 @@ class _Seen(ImageCodec):
     def __init__(self, codec):
         self._codec = codec
         self.image_shape, self.noise_ramp = codec.image_shape, codec.noise_ramp
-        self.images_for_noise = codec.images_for_noise
+        self.images_for_noise, self.num_classes = codec.images_for_noise, codec.num_classes
         self._batches = []
 
     @property
@@ -182,15 +202,16 @@ class _Seen(ImageCodec):
     def settings(self) -> dict[str, object]:
         return self._codec.settings
 
-    def encode_images(self, images, stack, noise_bits):
+    def encode_images(self, images, stack, noise_bits, labels=None):
         if not hasattr(self._codec, "encode_with_noise"):
-            return self._codec.encode_images(images, stack, noise_bits)
-        bits, *noise = self._codec.encode_with_noise(images, stack, noise_bits)
-        self._batches.append((images, *(None if each is None else each.astype(np.float32) for each in noise)))
+            return self._codec.encode_images(images, stack, noise_bits, labels)
+        bits, *noise = self._codec.encode_with_noise(images, stack, noise_bits, labels)
+        noise = [None if each is None else each.astype(np.float32) for each in noise]
+        self._batches.append((images, *noise, *([] if labels is None else [labels])))
         return bits
 
-    def decode_images(self, stack, count, noise_bits):
-        return self._codec.decode_images(stack, count, noise_bits)
+    def decode_images(self, stack, count, noise_bits, labels=None):
+        return self._codec.decode_images(stack, count, noise_bits, labels)
 
     def model_bits_per_dim(self):
         """What the model says of the images with this noise; None if it is not known."""

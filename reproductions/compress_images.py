@@ -15,6 +15,7 @@ from tfflows.compression.container import SUFFIX
 from tfflows.data.images import IMAGE_SUFFIXES
 from tfflows.extras import MissingExtraError, require
 from tfflows.files import atomic_write, first_line
+from tfflows.models import Model
 from tfflows.training.checkpoints import CheckpointError
 
 _COMMAND = "tfflows compress"
@@ -27,11 +28,15 @@ def main(arguments: Sequence[str]) -> int:
       arguments: Command-line arguments.
     """
     parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__.partition(": ")[2])
-    parser.add_argument("images", nargs="+", help="image files, grey or RGB, or folders of them")
+    parser.add_argument("images", nargs="+", help="image files, or folders of them or of folders of them")
     parser.add_argument("-o", "--output", required=True, help=f"file to write, such as out{SUFFIX}")
     parser.add_argument("--model", required=True, help="workdir of a run, or a name that tfflows list shows")
     parser.add_argument("--checkpoint", choices=["latest", "best"], default="latest")
     parser.add_argument("--models_dir", help="directory of trained models")
+    parser.add_argument(
+        "--label",
+        help="for a conditional model: class of all images, a name or a number; default: what the folder of each image is called",
+    )
     parser.add_argument(
         "--verify",
         action=argparse.BooleanOptionalAction,
@@ -46,13 +51,22 @@ def main(arguments: Sequence[str]) -> int:
             raise ValueError(f"{options.output} exists: give another name, or --overwrite.")
         files = image_files(options.images)
         require("constriction", "compression")
-        images = [read_pixels(file) for file in files]
+        images, errors = [], []
+        for file in files.values():
+            try:
+                images.append(read_pixels(file))
+            except ValueError as error:
+                errors.append(first_line(error))
+        if errors:
+            print(*(f"{_COMMAND}: {error}" for error in errors), sep="\n", file=sys.stderr)
+            return 1
         model = tfflows.load(options.model, options.checkpoint, models_dir=options.models_dir)
         compressed = compress(
             images,
             model.distribution,
             experiment=model.settings,
-            names=[f"{file.stem}.png" for file in files],
+            names=list(files),
+            labels=labels_of(model, list(files.values()), options.label),
             model_name=options.model if model.path.name == options.model else str(model.path.absolute()),
             verify=options.verify,
             max_batch=options.max_batch,
@@ -71,31 +85,72 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def image_files(places: Sequence[str]) -> list[pathlib.Path]:
-    """The image files among files and in folders, in the order that is given and by name within a folder.
+def image_files(places: Sequence[str]) -> dict[str, pathlib.Path]:
+    """The image files among files, in folders and in their sub-folders, by the names to which they are decompressed.
+
+    They come in the order that is given, and by name within a folder. Names are `name.png`, or `sub-folder/name.png`.
 
     Raises:
       ValueError: If there is none, or two would be decompressed to the same name.
       FileNotFoundError: If a place is not there.
     """
-    files = []
+    missing = [place for place in places if not pathlib.Path(place).exists()]
+    if missing:
+        raise FileNotFoundError(f"There is no file {', '.join(missing)}.")
+    found = []
     for place in map(pathlib.Path, places):
-        if place.is_dir():
-            files += sorted(path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        elif place.exists():
-            files.append(place)
-        else:
-            raise FileNotFoundError(f"There is no file {place}.")
-    if not files:
+        if not place.is_dir():
+            found.append((f"{place.stem}.png", place))
+            continue
+        found += [(f"{path.stem}.png", path) for path in _images_in(place)]
+        for folder in sorted(path for path in place.iterdir() if path.is_dir()):
+            found += [(f"{folder.name}/{path.stem}.png", path) for path in _images_in(folder)]
+    if not found:
         raise ValueError(f"There are no images in {', '.join(places)}.")
-    stem, count = collections.Counter(file.stem for file in files).most_common(1)[0]
+    name, count = collections.Counter(name for name, _ in found).most_common(1)[0]
     if count > 1:
-        raise ValueError(f"{count} images would be decompressed to {stem}.png: compress them in files of their own.")
-    return files
+        raise ValueError(f"{count} images would be decompressed to {name}: compress them in files of their own.")
+    return dict(found)
+
+
+def _images_in(folder):
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def labels_of(model: Model, files: Sequence[pathlib.Path], label: str | None) -> list[int] | None:
+    """The labels of images: that of the class `label`, or of the class after which the folder of each is named.
+
+    Args:
+      model: The model.
+      files: The images.
+      label: Name or number of a class; None: the folders say.
+
+    Returns:
+      A label for each image, or None if the model takes none.
+
+    Raises:
+      ValueError: If the model does not know a class, or takes no labels but one is given.
+    """
+    if not model.is_conditional:
+        if label is not None:
+            raise ValueError("The model takes no labels: leave out --label.")
+        return None
+    classes = {str(number): number for number in range(model.num_classes)}
+    classes |= {name: number for number, name in enumerate(model.description.class_names)}
+    names = [file.absolute().parent.name if label is None else label for file in files]
+    for name in names:
+        if name not in classes:
+            known = ", ".join(model.description.class_names[:20]) or f"0 to {model.num_classes - 1}"
+            raise ValueError(
+                f"The model knows no class {name!r}: give --label, or name folders after classes ({known})."
+            )
+    return [classes[name] for name in names]
 
 
 def read_pixels(file: pathlib.Path) -> np.ndarray:
-    """The pixels of an image as they are stored, uint8 `[H, W]` or `[H, W, 3]`.
+    """The pixels of an image as they are stored, uint8 `[H, W]`, `[H, W, 3]`, or with alpha `[H, W, 2]` or `[H, W, 4]`.
+
+    A colour that the file declares transparent gives alpha too.
 
     Raises:
       ValueError: If the file is no image, or neither grey nor RGB of 8 bits.
@@ -103,8 +158,10 @@ def read_pixels(file: pathlib.Path) -> np.ndarray:
     Image = require("PIL.Image", "compression")
     try:
         with Image.open(file) as image:
-            if image.mode not in ("L", "RGB"):
+            if image.mode not in ("L", "RGB", "LA", "RGBA"):
                 raise ValueError(f"{file} is neither grey nor RGB of 8 bits but {image.mode}: convert it first.")
+            if image.mode in ("L", "RGB") and "transparency" in image.info:
+                return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
             return np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"Cannot read the image {file}: {first_line(error)}.") from error

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         ):
             file = io.BytesIO()
             Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(file, "png")
+            path.parent.mkdir(exist_ok=True)
             atomic_write(path, file.getvalue())
             count += 1
     except (ArchiveError, ValueError, OSError, CheckpointError, MissingExtraError) as error:
@@ -64,14 +65,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def output_paths(header: dict, directory: pathlib.Path) -> list[pathlib.Path]:
-    """Where the images of a file go: their names, or numbers, in a directory.
+    """Where the images of a file go: their names, or numbers, in a directory or a folder within it.
 
     Raises:
-      ArchiveError: If a name is no plain name of a file.
+      ArchiveError: If a name is no plain name of a file, or of a folder and a file.
     """
     total = sum(count for count, _ in header["shapes"])
     names = header["names"] or [f"{number:06d}.png" for number in range(total)]
     for name in names:
-        if pathlib.PurePath(name).name != name or "\\" in name or name in ("", ".", ".."):
+        parts = name.split("/")
+        plain = all(pathlib.PurePath(part).name == part and part not in ("", "..") for part in parts)
+        if not plain or len(parts) > 2 or "\\" in name:
             raise ArchiveError(f"The file asks for an image named {name!r}, which is no name of a file.")
     return [directory / name for name in names]

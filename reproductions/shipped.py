@@ -71,6 +71,7 @@ MODELS = {
     "pixelcnn_cifar10": ShippedModel(
         "agave", _small("cifar10", 6_000, 2_000, _NO_DROPOUT, experiment="cifar10_pixelcnn")
     ),
+    "realnvp_cifar10": ShippedModel("realnvp", _small("cifar10", 10_000, 3_300, "width=23")),
     "macow_photos": ShippedModel(
         "macow",
         _small("folder:photos_cc64", 6_000, 2_000, *_MACOW, "image_size=64", experiment="cifar10_fine_grained_release"),

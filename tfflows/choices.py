@@ -17,3 +17,6 @@ AUTO = "auto"
 
 # Where the machines that train together are named, see `tfflows.devices.clusters`.
 CLUSTERS = ("tf_config", "slurm", "none")
+
+# How `tfflows.tracing.sampler.sampler_scope` can have masked convolutions inverted.
+EXACT, JACOBI = SAMPLERS = ("exact", "jacobi")

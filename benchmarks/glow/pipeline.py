@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks.glow import models
 from benchmarks.glow.models import SMALLEST, Case
 from benchmarks.harness.environment import limit_tensorflow
-from benchmarks.harness.images import image_folder, noise
+from benchmarks.harness.images import image_folder, noise, photographs
 from benchmarks.harness.machine import Patience
 from benchmarks.harness.tasks import TRAINING_STEP
 from benchmarks.harness.timing import summary
@@ -20,13 +20,14 @@ from reproductions.reporting.benchmarks import Measurement, Ratio
 
 CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
 BATCH_SIZE = 128
-BATCHES = 20  # per call
+BATCHES, LARGE_BATCHES = 20, 2  # per call
 ROUNDS = 7
 MODEL = "training"
 
 NOTES = (
     f"Training batches of {BATCH_SIZE} alone, from the three kinds of source: images in memory with random shifts (as CIFAR-10), "
-    "PNG in TFRecord files, shuffled (as ImageNet 64x64), and PNG files read one by one. *Training* is the fastest of the models "
+    "PNG in TFRecord files, shuffled (as ImageNet 64x64; of 256x256 as CelebA-HQ), and files read one by one. Images of 256x256 "
+    "are crops of photographs, the others noise. *Training* is the fastest of the models "
     f"here ({CASE}) on these two cores, in turn with the pipelines: what they have to keep up with. The ratio is the part of a "
     "training step that making its images would take.",
 )
@@ -42,15 +43,22 @@ def array_pipeline() -> Subject:
     return _task(source, "shift")
 
 
-def record_pipeline(directory: str) -> Subject:
-    """Batches of 4,096 64x64 images as PNG in four TFRecord files, which are written first."""
+def record_pipeline(directory: str, size: int, num_images: int) -> Subject:
+    """Batches of images as PNG in four TFRecord files, which are written first: noise of 64x64, or crops of photographs.
+
+    Args:
+      directory: An empty directory.
+      size: Side of the images.
+      num_images: Number of images.
+    """
     limit_tensorflow()
     import tensorflow as tf
 
     from tfflows.data.sources import RecordFile, RecordSource
 
     files = []
-    for part, images in enumerate(np.split(noise(4096, 64, 64, 3), 4)):
+    everything = noise(num_images, size, size, 3) if size <= 64 else photographs(num_images, size)
+    for part, images in enumerate(np.split(everything, 4)):
         path = pathlib.Path(directory, f"{part}.tfrecord")
         with tf.io.TFRecordWriter(str(path)) as writer:
             for image in images:
@@ -59,32 +67,32 @@ def record_pipeline(directory: str) -> Subject:
                 writer.write(encoded.getvalue())
         files.append(RecordFile(str(path), 0, len(images)))
     source = RecordSource(
-        name="noise",
+        name="records",
         split="train",
-        num_images=4096,
-        image_shape=(64, 64, 3),
+        num_images=num_images,
+        image_shape=(size, size, 3),
         files=files,
         decode=lambda record: (tf.io.decode_png(record, 3), tf.constant(0)),
     )
-    return _task(source, "none")
+    return _task(source, "none", BATCHES if size <= 64 else LARGE_BATCHES)
 
 
-def file_pipeline(dataset: str) -> Subject:
-    """Batches of a folder's PNG files, read one at a time as if they did not fit into memory."""
+def file_pipeline(dataset: str, num_batches: int) -> Subject:
+    """Calls of `num_batches` batches of a folder's files, read one at a time as if they did not fit into memory."""
     limit_tensorflow()
     from tfflows.data import folders, load_dataset
 
     folders.IN_MEMORY_BYTES = 0
-    return _task(load_dataset(dataset, "train"), "none")
+    return _task(load_dataset(dataset, "train"), "none", num_batches)
 
 
-def _task(source, augmentation):
+def _task(source, augmentation, num_batches=BATCHES):
     from tfflows.data import training_batches
 
     batches = iter(training_batches(source, global_batch_size=BATCH_SIZE, seed=0, augmentation=augmentation))
 
     def take():
-        for _ in range(BATCHES):
+        for _ in range(num_batches):
             next(batches)
 
     return {"batches": take}, {}
@@ -93,14 +101,22 @@ def _task(source, augmentation):
 def measure(findings: Findings) -> None:
     """Measures and adds the rows."""
     case = findings.choose(CASE, SMALLEST)
-    with image_folder(64, num_images=1024) as dataset, tempfile.TemporaryDirectory() as records:
+    with (
+        image_folder(64, num_images=1024) as dataset,
+        image_folder(256, num_images=256, suffix="jpg") as large_dataset,
+        tempfile.TemporaryDirectory() as records,
+        tempfile.TemporaryDirectory() as large_records,
+    ):
         makers = {
             "memory, 32x32, shifted": (array_pipeline, ()),
-            "TFRecord, 64x64 PNG": (record_pipeline, (records,)),
-            "files, 64x64 PNG": (file_pipeline, (dataset,)),
+            "TFRecord, 64x64 PNG": (record_pipeline, (records, 64, 4096)),
+            "files, 64x64 PNG": (file_pipeline, (dataset, BATCHES)),
+            "TFRecord, 256x256 PNG": (record_pipeline, (large_records, 256, 256)),
+            "files, 256x256 JPEG": (file_pipeline, (large_dataset, LARGE_BATCHES)),
             MODEL: (models.tfflows_glow, (case,)),
         }
-        images = dict.fromkeys(makers, BATCH_SIZE * BATCHES) | {MODEL: case.batch_size}
+        images = {name: BATCH_SIZE * (LARGE_BATCHES if "256" in name else BATCHES) for name in makers}
+        images[MODEL] = case.batch_size
         with workers(makers) as (started, _, _):
             patience = Patience([worker.process for worker in started.values()])
             calls = {
@@ -112,7 +128,7 @@ def measure(findings: Findings) -> None:
         findings.measurements.append(
             Measurement("on two cores", "speed", name, "images/s", **summary(speeds), first_call=times.first_call)
         )
-        if name != MODEL:
+        if name != MODEL and "256" not in name:
             parts = [
                 (pipeline / images[name]) / (model / images[MODEL])
                 for pipeline, model in zip(times.turns, samples[MODEL].turns, strict=True)

@@ -1,4 +1,4 @@
-"""Data sets for benchmarks: noise, since no measured time depends on the pixels' values."""
+"""Data sets for benchmarks: noise, and crops of photographs where the time to decode them matters."""
 
 import contextlib
 import pathlib
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 
 def noise(num_images: int, *shape: int) -> np.ndarray:
@@ -14,13 +15,26 @@ def noise(num_images: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, [num_images, *shape], np.uint8)
 
 
+def photographs(num_images: int, size: int) -> np.ndarray:
+    """Overlapping crops of scikit-learn's two photographs, uint8 `[num_images, size, size, 3]`."""
+    pictures = load_sample_images().images
+    crops = []
+    for index in range(num_images):
+        picture = pictures[index % 2]
+        height, width, _ = picture.shape
+        top, left = 37 * index % (height - size + 1), 61 * index % (width - size + 1)
+        crops.append(picture[top : top + size, left : left + size])
+    return np.stack(crops)
+
+
 @contextlib.contextmanager
-def image_folder(size: int, num_images: int) -> Iterator[str]:
-    """A temporary folder with PNG files of noise.
+def image_folder(size: int, num_images: int, suffix: str = "png") -> Iterator[str]:
+    """A temporary folder with PNG files of noise, or JPEG files of photographs.
 
     Args:
       size: Side of the images.
       num_images: Number of training images; there are two test images.
+      suffix: `png` or `jpg`.
 
     Yields:
       The name of the data set, for the flag `--dataset`.
@@ -29,6 +43,7 @@ def image_folder(size: int, num_images: int) -> Iterator[str]:
         for split, number in (("train", num_images), ("test", 2)):
             folder = pathlib.Path(directory, split)
             folder.mkdir()
-            for index, image in enumerate(noise(number, size, size, 3)):
-                Image.fromarray(image).save(folder / f"{index}.png")
+            images = noise(number, size, size, 3) if suffix == "png" else photographs(number, size)
+            for index, image in enumerate(images):
+                Image.fromarray(image).save(folder / f"{index}.{suffix}")
         yield f"folder:{directory}"

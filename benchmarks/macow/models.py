@@ -13,6 +13,7 @@ from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, LOG_PROB, SAMPLE, flow_tasks, network_tasks
 from benchmarks.harness.workers import Subject
+from tfflows.choices import SAMPLERS
 
 if TYPE_CHECKING:
     import keras
@@ -106,6 +107,45 @@ def sampler(case: Case) -> Subject:
     """As `tfflows_macow`, but only the tasks `sample` and `log_prob`."""
     tasks, facts = tfflows_macow(case)
     return {name: tasks[name] for name in (SAMPLE, LOG_PROB)}, facts
+
+
+def samplers(name: str, temperature: float, batch_size: int) -> Subject:
+    """A trained model: tasks `exact` and `jacobi` that sample, and how the second solves each masked convolution.
+
+    Args:
+      name: One of `tfflows.list_models()`.
+      temperature: Temperature of the samples.
+      batch_size: Images per batch.
+
+    Returns:
+      The tasks, and under `solved` `{side: {"rounds": [...], "error": [...]}}`, a number for each masked convolution.
+    """
+    limit_tensorflow()
+    import numpy as np
+
+    import tfflows
+    from tfflows.bijectors import MaskedConv
+    from tfflows.bijectors.recording import recorded_calls
+    from tfflows.math.random import row_keys
+    from tfflows.tracing.sampler import sampler_scope
+
+    model = tfflows.load(name)
+
+    def sample(sampler):
+        with sampler_scope(sampler):
+            return model.sample(batch_size, temperature, seed=0).numpy()
+
+    with recorded_calls() as calls:
+        model.distribution.sample(batch_size, row_keys(0), temperature)
+    solved = {}
+    for call in calls:
+        if isinstance(call.bijector, MaskedConv):
+            y, _, num_rounds = call.bijector.jacobi(call.x, call.condition)
+            exact = call.value.numpy()
+            found = solved.setdefault(exact.shape[1], {"rounds": [], "error": []})
+            found["rounds"].append(float(num_rounds))
+            found["error"].append(float(np.max(np.abs(y - exact) / np.maximum(np.abs(exact), 1))))
+    return {sampler: functools.partial(sample, sampler) for sampler in SAMPLERS}, {"solved": solved}
 
 
 def bare_networks(case: Case, in_turn: bool = False) -> Subject:

@@ -3,7 +3,7 @@
 from benchmarks.harness.memory import MODES, STEPS, Peaks, by_mode, measure_memory
 from benchmarks.harness.start_up import Start, measure_start_up
 from benchmarks.harness.topic import Topic
-from benchmarks.macow import inverse, sampling, step, unit
+from benchmarks.macow import inverse, sampler, sampling, step, unit
 
 # The model of table 1 on CIFAR-10, and the deepest one.
 STARTS = (Start("cifar10_fine_grained", 32, goal=60), Start("celeba_hq_uniform", 256, goal=150))
@@ -48,4 +48,4 @@ MEMORY = Topic(
     lambda findings: measure_memory(findings, PEAKS),
 )
 
-TOPICS = (inverse.TOPIC, sampling.TOPIC, step.TOPIC, unit.TOPIC, START_UP, MEMORY)
+TOPICS = (inverse.TOPIC, sampling.TOPIC, sampler.TOPIC, step.TOPIC, unit.TOPIC, START_UP, MEMORY)

@@ -7,7 +7,7 @@ from absl import flags
 
 from reproductions.experiment import Experiment
 from reproductions.fields import RENAMED, annotations_of, settings_of
-from tfflows.choices import AUTO, CLUSTERS, MEMORY_MODES
+from tfflows.choices import AUTO, CLUSTERS, EXACT, MEMORY_MODES, SAMPLERS
 
 FLAGS = flags.FLAGS
 
@@ -246,6 +246,13 @@ def define_flags() -> None:
         ["grid", "files", "npy"],
         "What samples are written as. grid: one picture with a caption. files: a folder of single PNG files. npy: one uint8 "
         "array [N, H, W, C]. The last two take the memory of one batch, and come with an array of labels for conditional models.",
+    )
+    flags.DEFINE_enum(
+        "sampler",
+        EXACT,
+        list(SAMPLERS),
+        "How masked convolutions (MaCow) are inverted. exact: a loop over pixels. jacobi: passes over whole images until nothing "
+        "changes by more than 1e-5, which can be faster on a GPU.",
     )
     integer("sample_seed", 0, "Seed of the samples' noise.", lower_bound=0, upper_bound=2**31 - 1)
     text("label", None, "Class of the samples of a conditional model, by name or number. Default: one row per class.")

@@ -205,11 +205,12 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session
     from tfflows.devices.agreement import wait_for_all
+    from tfflows.tracing.sampler import sampler_scope
 
     only = _only_stage(reproduction, values)
     if values.mode != "train":
         session = Session(reproduction, values, only)
-        with progress.shown(session.workdir / progress.TIMINGS_FILE):
+        with progress.shown(session.workdir / progress.TIMINGS_FILE), sampler_scope(values.sampler):
             has_ended = _function_of(values.mode)(session) is not False
             wait_for_all(session.strategy)
         return has_ended

@@ -28,7 +28,15 @@ from reproductions.driver.stages import SHARES_STEPS, describe_stages, with_step
 from reproductions.experiment import Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields
 from tfflows.choices import AUTO
-from tfflows.data import ImageSource, canonical_name, dataset_spec, is_own, load_dataset, stored_image_shape
+from tfflows.data import (
+    ImageSource,
+    canonical_name,
+    dataset_spec,
+    in_color,
+    is_own,
+    load_dataset,
+    stored_image_shape,
+)
 from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
 from tfflows.devices.clusters import cluster_size
 from tfflows.devices.cores import automatic_parts, available_cores, set_threads
@@ -505,6 +513,8 @@ class Session:
             if own and how != "none" and not self._sets_image_size:
                 raise ValueError(f"{error} {self._by_default}.") from error
             raise
+        if elsewhere and source.image_shape[-1] == 1 and self.image_shape[-1] == 3:
+            source = in_color(source)
         height, width, _ = source.image_shape
         if own and how == "none" and self._sets_image_size and (height, width) != (size, size):
             raise ValueError(

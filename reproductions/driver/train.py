@@ -14,6 +14,7 @@ from reproductions.fields import text_of, watching_fields
 from reproductions.reporting.records import Record
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.evaluation import samples
+from tfflows.tracing.sampler import sampler_scope
 from tfflows.training import Execution, LoopSettings, MetricLogger, Trainer
 from tfflows.training.trainer import TrainingSummary
 
@@ -156,7 +157,8 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
             if record is not None:
                 logger.log_final(trained.step, final_values(record, trained.step))
             paths = _write_reconstructions(session, step)  # before the samples, which say that a stage has ended
-            paths += write_samples(session, step)
+            with sampler_scope(session.flags.sampler):
+                paths += write_samples(session, step)
             for path in paths:
                 print(f"{'samples' if path.name.startswith('samples') else 'reconstructions'}: {path}", flush=True)
             pictures = [path for path in paths if path.suffix == ".png" and path.is_file()]

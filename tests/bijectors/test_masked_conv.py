@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tests.slow import slow_but
-from tfflows.bijectors import MaskedConv, masked_conv
+from tfflows.bijectors import Chain, MaskedConv, masked_conv
 from tfflows.networks import MaskedNetwork
+from tfflows.tracing.sampler import sampler_scope
 
 
 @pytest.fixture
@@ -78,3 +79,33 @@ def test_both_directions_round_alike_under_a_mixed_policy():
     back, inverse_log_det = bijector.forward_and_log_det(tf.identity(latent))
     assert np.median(np.abs(back - x)) < 1e-6 and np.abs(back - x).max() < 0.02
     np.testing.assert_allclose(inverse_log_det, -log_det, atol=0.02)
+
+
+@pytest.mark.parametrize(("kind", "order", "affine"), [("masked", "B", True), ("shifted", "C", False)])
+def test_jacobi_equals_exact_and_so_do_gradients(kind, order, affine):
+    """Each scope has its own trace of a block."""
+    flows = []
+    for number in range(2):
+        network = MaskedNetwork(4 if affine else 2, (3, 3), kind, order, 6, 3, seed=number)
+        network.build([None, 5, 4, 2])
+        for variable in network.trainable_variables:
+            variable.assign_add(0.2 * tf.random.stateless_normal(variable.shape, [number, 1]))
+        flows.append(MaskedConv(network, affine, conditional=True, jit_compile=False))
+    chain = Chain(flows)
+    x = 2 * tf.random.stateless_normal([3, 5, 4, 2], [0, 1])
+    context = tf.random.stateless_normal([3, 5, 4, 3], [0, 2])
+
+    @tf.function(autograph=False)
+    def decoded(x, sampler):
+        with sampler_scope(sampler), tf.GradientTape() as tape:
+            tape.watch(x)
+            y, log_det = chain.forward_and_log_det(x, condition=context)
+            total = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(log_det)
+        return [y, log_det, tape.gradient(total, x)]
+
+    exact, jacobi = decoded(x, "exact"), decoded(x, "jacobi")
+    for one, other in zip(exact, jacobi, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=2e-4)
+    assert np.any(exact[0] != jacobi[0])
+    with pytest.raises(ValueError, match="must be one of exact, jacobi, got 'newton'"), sampler_scope("newton"):
+        pass

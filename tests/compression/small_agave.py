@@ -22,8 +22,10 @@ _SIZE = {
     "initial_log_scale": -3.5,
     "compatibility": "fixed",
 }
+NUM_CLASSES = 3
 FORMS = {
     "pixelcnn": ("cifar10_pixelcnn", (8, 4, 3), {}),
+    "pixelcnn_labels": ("cifar10_pixelcnn", (8, 4, 3), {"conditional": True}),
     "pixelcnn_grey": ("cifar10_pixelcnn", (4, 8, 1), {"num_blocks": 2}),
     "iaf_vae": ("cifar10_iaf_vae", (8, 4, 3), {}),
     "iaf_vae_grey": ("cifar10_iaf_vae", (8, 4, 1), {"scale_per_colour": True, "vae_depth": 2}),
@@ -47,7 +49,8 @@ def images_near_grey(count, shape, seed=0):
 def agave_model(form):
     name, shape, own = FORMS[form]
     experiment = dataclasses.replace(EXPERIMENTS[name], **{**_SIZE, **own})
-    model, rng = agave.build(experiment, shape, num_classes=0, seed=0), np.random.default_rng(1)
+    num_classes = NUM_CLASSES if experiment.conditional else 0
+    model, rng = agave.build(experiment, shape, num_classes, seed=0), np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign_add(0.1 * rng.standard_normal(variable.shape).astype(np.float32))
     # Means near the middle, and logistics about as wide as images differ from it.

@@ -12,9 +12,12 @@ from reproductions.glow import model as glow
 from reproductions.glow.experiments import EXPERIMENTS as GLOW
 from reproductions.macow import model as macow
 from reproductions.macow.experiments import EXPERIMENTS as MACOW
+from reproductions.realnvp import model as realnvp
+from reproductions.realnvp.experiments import EXPERIMENTS as REALNVP
 from reproductions.vflow import model as vflow
 from reproductions.vflow.experiments import EXPERIMENTS as VFLOW
 from tfflows.math.random import row_keys
+from tfflows.tracing.variables import named_variables
 
 SHAPE = (8, 8, 3)
 
@@ -55,13 +58,16 @@ GLOW_FORMS = {
     "reverse": {"permutation": "reverse", "coupling": "additive"},
     "lu_paper": {"permutation": "invertible_lu_paper"},
     "augmented": {"augment_channels": 1, "augmenter": "normal"},
+    "conditional": {"conditional": True},
 }
+NUM_CLASSES = 3
 
 
 @functools.cache
 def glow_model(form="release"):
     changes = {"image_size": 8, "levels": 2, "depth": 1, "width": 8, **GLOW_FORMS[form]}
-    return initialized(glow.build(dataclasses.replace(GLOW["cifar10"], **changes), SHAPE, 0, 0))
+    experiment = dataclasses.replace(GLOW["cifar10"], **changes)
+    return initialized(glow.build(experiment, SHAPE, NUM_CLASSES if experiment.conditional else 0, 0))
 
 
 # Couplings, dequantizers and augmenters of all kinds.
@@ -147,3 +153,15 @@ def macow_model(form="light_release"):
         **MACOW_FORMS[form],
     }
     return initialized(macow.build(dataclasses.replace(MACOW["cifar10_var"], **changes), SHAPE, 0, 0))
+
+
+@functools.cache
+def realnvp_model(levels=2):
+    changes = {"image_size": 8, "levels": levels, "width": 4, "num_blocks": 1}
+    model = realnvp.build(dataclasses.replace(REALNVP["cifar10"], **changes), SHAPE, 0, 0)
+    rng = np.random.default_rng(0)
+    for name, variable in named_variables(model).items():
+        noise = rng.standard_normal(variable.shape).astype(np.float32)
+        # The statistics of batch norms too.
+        variable.assign(variable * np.exp(0.2 * noise) if name.endswith("variance") else variable + 0.02 * noise)
+    return model

@@ -1,13 +1,16 @@
 """Files of images: any sizes and kinds, what is stored as it is, and every way in which a file can be wrong."""
 
+import types
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.compression.small_flows import glow_model, images
 from tfflows.compression import archive, container, tiles
 from tfflows.compression.archive import compress, decompress
 from tfflows.compression.container import ArchiveError, Container
-from tfflows.compression.protocol import CannotCodeError, make_codec
+from tfflows.compression.protocol import CannotCodeError, ImageCodec, make_codec
 from tfflows.tracing.variables import named_variables
 
 MODEL = glow_model
@@ -70,6 +73,8 @@ def test_any_size_and_kind_comes_back(codec):
         rng.integers(0, 256, [8, 8, 3], np.uint8),
         np.zeros([8, 24], np.uint8),
         np.full([1, 1, 3], 255, np.uint8),
+        np.concatenate([smooth[1], rng.integers(0, 256, [19, 30, 1], np.uint8)], axis=-1),
+        np.stack([smooth[0][:9, :9, 0], np.full([9, 9], 255, np.uint8)], axis=-1),
     ]
     made = compress(given, glow_model(), codec=codec)
     out, error = given_back(made.data, experiment=None)
@@ -78,6 +83,14 @@ def test_any_size_and_kind_comes_back(codec):
         assert name is None and image.shape == original.shape
         np.testing.assert_array_equal(image, original)
     assert made.num_dimensions == sum(image.size for image in given)
+
+
+def test_a_cut_within_alpha_is_noticed(codec):
+    given = np.random.default_rng(0).integers(0, 256, [8, 8, 4], np.uint8)
+    made = compress([given], glow_model(), codec=codec)
+    (cut, error), whole = given_back(made.data[:-30], experiment=None), given_back(made.data, experiment=None)
+    assert not cut and error.image == 0 and "cut: image 0" in str(error)
+    np.testing.assert_array_equal(whole[0][0][1], given)
 
 
 @pytest.mark.parametrize("image_shape", [(8, 8, 3), (9, 17, 3), (4, 5, 1)])
@@ -153,8 +166,8 @@ def test_another_model_is_refused(compressed):
 def test_an_image_that_does_not_come_back_is_stored_as_it_is(codec, monkeypatch):
     decode = codec.decode_images
 
-    def wrong(stack, count, noise_bits):
-        tiles = decode(stack, count, noise_bits)
+    def wrong(stack, count, noise_bits, labels):
+        tiles = decode(stack, count, noise_bits, labels)
         tiles[(tiles == images(24)[2]).all(axis=(1, 2, 3))] += 1
         return tiles
 
@@ -176,11 +189,11 @@ def test_a_single_image_does_not_pay_for_initial_noise(codec):
 def test_an_image_that_cannot_be_coded_is_stored_as_it_is(codec, monkeypatch):
     encode = codec.encode_images
 
-    def refusing(tiles, stack, noise_bits):
+    def refusing(tiles, stack, noise_bits, labels):
         if any(np.array_equal(tile, images(24)[4]) for tile in tiles):
             stack.pop(1000, 100)
             raise CannotCodeError("An image is too unlikely.")
-        return encode(tiles, stack, noise_bits)
+        return encode(tiles, stack, noise_bits, labels)
 
     monkeypatch.setattr(codec, "encode_images", refusing)
     made = compress(list(images(24)), glow_model(), experiment=EXPERIMENT, codec=codec)
@@ -192,14 +205,52 @@ def test_an_image_that_cannot_be_coded_is_stored_as_it_is(codec, monkeypatch):
     ("given", "changes", "message"),
     [
         ([], {}, "no images"),
-        ([np.zeros([8, 8, 4], np.uint8)], {}, "Image 0 must have 1 or 3 channels, got 4"),
+        ([np.zeros([8, 8, 5], np.uint8)], {}, "Image 0 must have 1 to 4 channels, got 5"),
         ([np.zeros([8, 8, 3])], {}, r"Image 0 must be uint8 .*float64 \[8, 8, 3\]"),
         ([np.zeros([8], np.uint8)], {}, "must be uint8"),
         ([np.zeros([0, 8], np.uint8)], {}, "must be uint8"),
         ([np.zeros([8, 8], np.uint8)], {"names": ["a", "b"]}, "a name for each image, got 2 for 1"),
         ([np.zeros([8, 8], np.uint8)], {"max_batch": 0}, "max_batch must be 1 to 255"),
+        ([np.zeros([8, 8], np.uint8)], {"labels": 0}, "takes no labels, got some"),
     ],
 )
 def test_what_is_no_image_is_refused(given, changes, message):
     with pytest.raises(ValueError, match=message):
         compress(given, glow_model(), **changes)
+
+
+class Labelled(ImageCodec):
+    """Codes tiles of one value, which is at most their label."""
+
+    image_shape, noise_ramp, images_for_noise, num_classes = (4, 4, 3), (0,), 0, 5
+    fingerprint, settings = b"0" * 16, {}
+
+    def encode_images(self, images, stack, noise_bits, labels=None):
+        stack.push(np.minimum(images[:, 0, 0, 0], labels), labels + 1)
+        return np.where(images.std(axis=(1, 2, 3)) > 0, 1e6, 1.0)
+
+    def decode_images(self, stack, count, noise_bits, labels=None):
+        values = stack.pop(np.asarray(labels) + 1)
+        return np.broadcast_to(values[:, np.newaxis, np.newaxis, np.newaxis], [count, *self.image_shape]).astype(
+            np.uint8
+        )
+
+
+def test_labels_are_in_the_file_and_those_of_each_tile_reach_the_codec():
+    labels, noise = [4, 0, 0, 3, 2], np.random.default_rng(0).integers(0, 256, [4, 4, 3], np.uint8)
+    given = [np.full([5, 9, 3], 3), np.full([4, 4, 3], 0), noise, np.full([4, 4, 3], 3), np.full([2, 5, 3], 1)]
+    given = [image.astype(np.uint8) for image in given]
+    model, codec = types.SimpleNamespace(image_shape=tf.TensorShape([4, 4, 3])), Labelled()
+    made = compress(given, model, labels=labels, codec=codec, max_batch=2)
+    assert Container.from_bytes(made.data).header["raw"] == [7]
+    for (_, image), original in zip(decompress(made.data, model, codec=codec), given, strict=True):
+        np.testing.assert_array_equal(image, original)
+    for wrong, message in (
+        (None, "takes labels, 0 to 4: give one for each image, or one for all"),
+        ([0, 1], "an integer label for each of 5 images"),
+        (0.5, "an integer label"),
+        (5, "Labels must be 0 to 4, got 5 to 5"),
+        ([0, 0, 0, 0, -1], "Labels must be 0 to 4, got -1 to 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compress(given, model, labels=wrong, codec=codec)

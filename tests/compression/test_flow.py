@@ -9,11 +9,13 @@ from tests.compression.small_flows import (
     FLOWPP_FORMS,
     GLOW_FORMS,
     MACOW_FORMS,
+    NUM_CLASSES,
     VFLOW_FORMS,
     flowpp_model,
     glow_model,
     images,
     macow_model,
+    realnvp_model,
     vflow_model,
 )
 from tests.slow import slow_but
@@ -30,14 +32,16 @@ def check_exact_at_the_rate(model, tolerance, batches=(1, 4, 11), count=16):
     """Codes images in batches, and compares what they take and what comes back."""
     given = images(count)
     codec = FlowCodec(model, (model.num_bits + 5,), images=given[:4])
+    labels = np.arange(count) % NUM_CLASSES if codec.num_classes else None
     stack, noise_bits, places, taken, bound = Stack(), codec.noise_ramp[-1], [], [], []
     for start, size in zip(np.cumsum([0, *batches]), batches, strict=False):
         places.append(slice(start, start + size))
-        bits, values, beside = codec.encode_with_noise(given[places[-1]], stack, noise_bits)
+        own = None if labels is None else labels[places[-1]]
+        bits, values, beside = codec.encode_with_noise(given[places[-1]], stack, noise_bits, own)
         taken.append(bits)
         levels = given[places[-1]] >> (8 - model.num_bits)
         np.testing.assert_array_equal(np.floor((values + 0.5) * 2**model.num_bits), levels)
-        bound.append(codec.bits_of_model(given[places[-1]], values, beside))
+        bound.append(codec.bits_of_model(given[places[-1]], values, beside, own))
     net = stack.num_bits - 32 * stack.num_noise_words
     taken, bound = np.concatenate(taken), np.concatenate(bound)
     assert abs(net - bound.sum()) < tolerance * bound.sum() + 64
@@ -46,14 +50,15 @@ def check_exact_at_the_rate(model, tolerance, batches=(1, 4, 11), count=16):
     again = FlowCodec(model, codec.noise_ramp, codec.settings["regrids"], networks=codec.networks)
     assert again.fingerprint == codec.fingerprint
     for place in reversed(places):
-        decoded = again.decode_images(received, place.stop - place.start, noise_bits)
+        own = None if labels is None else labels[place]
+        decoded = again.decode_images(received, place.stop - place.start, noise_bits, own)
         np.testing.assert_array_equal(decoded, given[place])
     assert received.holds_noise_alone()
 
 
 @pytest.mark.parametrize(
     "form",
-    slow_but(("release", "augmented"), GLOW_FORMS),
+    slow_but(("release", "conditional"), GLOW_FORMS),
 )
 def test_glow(form):
     check_exact_at_the_rate(glow_model(form), 0.002)
@@ -72,6 +77,11 @@ def test_vflow(form):
 @pytest.mark.parametrize("form", slow_but(("light_release",), MACOW_FORMS))
 def test_macow(form):
     check_exact_at_the_rate(macow_model(form), 0.002)
+
+
+@pytest.mark.parametrize("levels", slow_but((1,), (1, 2, 3)))
+def test_realnvp(levels):
+    check_exact_at_the_rate(realnvp_model(levels), 0.002)
 
 
 def test_a_bijector_without_a_map_is_named():

@@ -12,8 +12,10 @@ from tfflows.bijectors import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    BatchNorm,
     Bijector,
     Chain,
+    CheckerboardAffineCoupling,
     CheckerboardMerge,
     CheckerboardSplit,
     InvertibleConv,
@@ -41,9 +43,8 @@ from tfflows.compression.protocol import CannotCodeError
 tfb = tfp.bijectors
 SHAPE = (4, 6, 4)
 
-# Base classes; RealNVP's own, whose models cannot compress; what codes a part that leaves, in `MultiScale`; and what only
-# latent-variable models use, whose codec runs it.
-WITHOUT = {"Bijector", "Coupling", "BatchNorm", "CheckerboardAffineCoupling", "GaussianPrior", "InverseAutoregressive"}
+# Base classes; what codes a part that leaves, in `MultiScale`; and what only latent-variable models use, whose codec runs it.
+WITHOUT = {"Bijector", "Coupling", "GaussianPrior", "InverseAutoregressive"}
 
 
 def random(*shape, seed=0, spread=0.3):
@@ -57,6 +58,13 @@ def actnorm(form, shape=(4,)):
     return made
 
 
+def batch_norm(part):
+    made = BatchNorm(4, part=part)
+    made.mean.assign(random(*made.mean.shape))
+    made.variance.assign(1 + random(*made.variance.shape, seed=1))
+    return made
+
+
 def conv(kind, channels=4, **settings):
     made = kind(channels, seed=3, **settings)
     for number, variable in enumerate(made.trainable_variables):
@@ -64,9 +72,9 @@ def conv(kind, channels=4, **settings):
     return made
 
 
-def linear(outputs, seed=0):
-    """A network of two channels."""
-    weight = random(2, outputs, seed=seed, spread=1.0).astype(np.float64)
+def linear(outputs, seed=0, inputs=2):
+    """A network of two channels, or more."""
+    weight = random(inputs, outputs, seed=seed, spread=1.0).astype(np.float64)
     return lambda x: tf.tanh(tf.linalg.matmul(x, tf.cast(weight, x.dtype)))
 
 
@@ -74,6 +82,7 @@ BIJECTORS = {
     **{form: actnorm(form) for form in ("shift_then_scale", "exp_scale_then_shift", "positive_scale_then_shift")},
     "scale_then_shift": actnorm("scale_then_shift"),
     "per_activation": actnorm("positive_scale_then_shift", SHAPE),
+    **{f"batch_norm_{part}": batch_norm(part) for part in ("all", "first", "second", "even", "odd")},
     "negative_scale": tfb.Scale(-0.5),
     "dense": conv(InvertibleConv),
     "lu": conv(InvertibleConvLU),
@@ -90,6 +99,12 @@ BIJECTORS = {
     "affine": AffineCoupling(linear(4)),
     "affine_second": AffineCoupling(linear(4), "tanh", "scale_then_shift", "contiguous", conditioning_half="second"),
     "affine_exp": AffineCoupling(linear(4), "exp"),
+    "affine_rescaled": AffineCoupling(linear(4), "rescaled_tanh", initial_rescaling=0.7),
+    "checkerboard_even": CheckerboardAffineCoupling(linear(8, inputs=4), "even", initial_rescaling=-0.8),
+    "checkerboard_odd": CheckerboardAffineCoupling(
+        linear(8, inputs=4), "odd", "exp", "scale_then_shift", "interleaved"
+    ),
+    "realnvp_squeezes": Chain([Squeeze(), Unsqueeze(), Squeeze(order="even_first")]),
     "logit": Logit(margin=0.05),
     "mixture": LogisticMixtureCoupling(linear(2 * 11), 3),
     "given_mixtures": LogisticMixtureLogitCDF(random(4, 3), random(4, 3, seed=1), random(4, 3, seed=2), 0.3, random(4)),
@@ -163,6 +178,12 @@ def test_every_bijector_of_the_library_has_a_map_or_a_reason():
 def test_what_has_no_map_is_named(bijector, message):
     with pytest.raises(CannotCodeError, match=message):
         planned(bijector, np.full(SHAPE, 2.0**-16))
+
+
+def test_a_coupling_that_needs_labels_is_named():
+    made, _ = planned(AffineCoupling(lambda x, labels: linear(4)(x), conditional=True), np.full(SHAPE, 2.0**-16))
+    with pytest.raises(CannotCodeError, match="'affine_coupling' depends on labels"):
+        made.encode(np.zeros([1, *SHAPE], np.int64), Run(Stack(), 1))
 
 
 def test_a_singular_weight_is_named():

@@ -6,10 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, features
 
 from tests.data_pipeline.stored_sets import random_images, write_pngs
-from tfflows.data import DatasetNotFoundError, OnDemandSource, folders, load_dataset, stored_image_shape
+from tfflows.data import DatasetNotFoundError, OnDemandSource, folders, in_color, load_dataset, stored_image_shape
 from tfflows.data.division import divide
 from tfflows.data.preprocessing import resize
 
@@ -125,6 +126,25 @@ def test_a_flat_folder_of_images_of_every_size_and_kind(tmp_path):
 def test_grey_images_alone_stay_grey(tmp_path):
     photographs(tmp_path, sizes=[(12, 12)], modes=["L", "1"])
     assert load_dataset(f"folder:{tmp_path}", "train", test_share=0.5).image_shape == (12, 12, 1)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_grey_images_in_color(tmp_path, monkeypatch, in_memory):
+    monkeypatch.setattr(folders, "IN_MEMORY_BYTES", 2**30 if in_memory else 1)
+    write_pngs(tmp_path / "grey", random_images(6, 4, 4, 1))
+    grey = load_dataset(f"folder:{tmp_path / 'grey'}", "train")
+    colored = in_color(grey)
+    everything = tf.range(grey.num_images, dtype=tf.int64)
+    images = colored.read(everything, None)[0]
+    assert colored.image_shape == (4, 4, 3) and colored.files == grey.files
+    np.testing.assert_array_equal(images, np.repeat(grey.read(everything, None)[0], 3, axis=-1))
+    with pytest.raises(ValueError, match=r"Only grey images .* have 3\."):
+        in_color(colored)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=f"holds no images. Looked in:\n    {tmp_path}"):
+        load_dataset(f"folder:{tmp_path}", "train")
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["flat", "by class"])

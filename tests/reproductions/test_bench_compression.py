@@ -46,7 +46,7 @@ def test_other_coders_are_lossless_ones():
 
 def test_command_writes_a_record_and_the_page_shows_it(record, small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tfflows, "load", lambda *arguments, **rest: small)
-    monkeypatch.setattr(bench_compression, "test_images", lambda *arguments: images(24))
+    monkeypatch.setattr(bench_compression, "test_images", lambda *arguments: (images(24), None))
     monkeypatch.setattr(bench_compression, "measure", lambda *arguments: dict(record))
     assert bench_compression.main(["--model=small", f"--results={tmp_path}"]) == 0
     assert "num_exact: 24" in capsys.readouterr().out

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.parts import flat_condition
 from tfflows.bijectors.recording import noting
+from tfflows.math.fixed_point import fixed_point
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.gradients import INVERSE
 from tfflows.tracing.variables import variables_of_layers
@@ -115,33 +116,14 @@ class InverseAutoregressive(Bijector):
     def _forward_and_log_det(self, x, condition=None):
         conditions = self._conditions(x, condition)
         flat = flatten_batch(x)
-        # This many rounds invert any autoregressive map.
-        most = math.prod(x.shape[-3:])
-        # What is not settled yet may grow without bounds. The network does not see more than this, since infinity times a weight
-        # of zero is NaN, for the numbers that are settled too.
-        limit = math.sqrt(flat.dtype.max)
         greatest_exponent = math.log(flat.dtype.max) - 1
-
-        def seen(y):
-            return tf.where(tf.abs(y) <= limit, y, tf.zeros_like(y))
 
         def improved(y):
             shift, log_scale = tf.split(tf.cast(self.network(y, *conditions), y.dtype), 2, axis=-1)
             return flat * tf.exp(tf.minimum(log_scale, greatest_exponent)) + shift, log_scale
 
-        def body(count, y, changes, log_scale):
-            del changes, log_scale
-            new, log_scale = improved(seen(y))
-            return count + 1, new, tf.reduce_any(seen(new) != seen(y)), log_scale
-
-        _, y, _, log_scale = tf.while_loop(
-            lambda count, y, changes, log_scale: changes,
-            body,
-            (tf.constant(0), flat, tf.constant(True), tf.zeros_like(flat)),
-            maximum_iterations=most + 1,
-        )
-        # A number of the solution that is too large was not seen by those after it.
-        y = tf.where(tf.abs(y) <= limit, y, tf.constant(math.nan, y.dtype))
+        # As many rounds as there are numbers invert any autoregressive map.
+        y, log_scale, _ = fixed_point(improved, flat, tf.zeros_like(flat), math.prod(x.shape[-3:]) + 1)
         return unflatten_batch(y, x), self._summed(log_scale, x)
 
     def _summed(self, log_derivatives, like):

@@ -10,11 +10,14 @@ import tensorflow as tf
 
 from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.bijectors.parts import flat_condition
+from tfflows.choices import JACOBI
 from tfflows.math import coupling
-from tfflows.math.masked_convolution import pixel_network
+from tfflows.math.fixed_point import fixed_point
+from tfflows.math.masked_convolution import convolve, pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.gradients import INVERSE
+from tfflows.tracing.sampler import current_sampler
 from tfflows.tracing.variables import variables_of_layers
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 # this, the fixed cost of a tick exceeds what another thread gains.
 _PIXELS_A_PART = 4096
 
+# Of the fixed-point iteration: the last change that matters, relative to values above 1. A grey level is 0.004.
+_TOLERANCE = 1e-5
+
 
 class MaskedConv(Bijector):
     """Data to latent: `inverse(y) = s * y + mu`, `(mu, r) = network(y)`, `s = sigmoid(r + 2)`; log-determinant `sum ln s`.
@@ -31,7 +37,8 @@ class MaskedConv(Bijector):
     For each pixel the network sees only the pixels before it, with all their channels, so the Jacobian is triangular. With
     `affine=False` the flow is additive: `y + mu`, log-determinant 0. The direction from latent to data runs one loop over the
     pixels, in which pixels that do not see each other are computed together: 2 (H - 1) + W ticks for a 3x3 mask, H (or W) for a
-    shifted convolution. XLA compiles the loop, once for all flows of equal shapes. This inverse is exact, not iterative.
+    shifted convolution. XLA compiles the loop, once for all flows of equal shapes. This inverse is exact, not iterative; within
+    `tfflows.tracing.sampler_scope("jacobi")` it is iterative.
 
     Example:
       >>> import tensorflow as tf
@@ -126,20 +133,55 @@ class MaskedConv(Bijector):
         return self._encode(y, unflatten_batch(parameters, y))
 
     def _forward_and_log_det(self, x, condition=None):
-        network = self.network
-        features = network.features(self._flat_condition(x, condition))
-        decode = _decoder(network.kind, network.order, self._affine, network.compute_dtype, self._jit_compile)
-        parameters = (network.masked.effective_kernel(), network.pixel_parameters())
-        images = [flatten_batch(x)] if features is None else [flatten_batch(x), features]
-        num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
-        parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
-        ys, raw_scales = zip(*(decode(latents, features, *parameters) for latents, *features in parts), strict=True)
+        if current_sampler() == JACOBI:
+            y, raw_scale, _ = self.jacobi(x, condition)
+            ys, raw_scales = [y], [raw_scale]
+        else:
+            ys, raw_scales = self._in_sequence(x, condition)
         y = unflatten_batch(_joined(ys), x)
         if not self._affine:
             return y, broadcast_log_det(0.0, y, 3)
         # Outside the loop, since sampling does not need it; per part, so that the sums run side by side as well.
         log_dets = [-tf.reduce_sum(coupling.log_sigmoid_scale(raw), axis=[-3, -2, -1]) for raw in raw_scales]
         return y, unflatten_batch(_joined(log_dets), x)
+
+    def _in_sequence(self, x, condition):
+        """Data and raw scales of the parts of a batch, flattened, each part by a loop of its own."""
+        kind, order, kernel, pixel_parameters, *images = self._resolved(x, condition)
+        decode = _decoder(kind, order, self._affine, self.network.compute_dtype, self._jit_compile)
+        num_parts = _num_parts(images[0].shape) if self._jit_compile else 1
+        parts = zip(*(tf.split(values, num_parts) for values in images), strict=True)
+        return zip(*(decode(latents, features, kernel, pixel_parameters) for latents, *features in parts), strict=True)
+
+    def jacobi(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Solves `inverse(y) = x` by passes over whole images, see `tfflows.tracing.sampler_scope`.
+
+        Args:
+          x: Latents `[..., H, W, C]`.
+          condition: As for `forward`.
+
+        Returns:
+          `(y, raw_scales, num_rounds)`, the first two with all axes of the batch as one; raw scales have no channels if the flow
+          is additive.
+        """
+        kind, order, kernel, pixel_parameters, latents, *features = self._resolved(x, condition)
+        compute_dtype = self.network.compute_dtype
+        kernel = tf.cast(kernel, compute_dtype)
+
+        def update(y):
+            hidden = convolve(tf.cast(y, compute_dtype), kernel, kind, order)
+            return _decoded(latents, sum(features, hidden), pixel_parameters, self._affine)
+
+        most = latents.shape[1] * latents.shape[2] + 1
+        return fixed_point(update, latents, latents if self._affine else latents[..., :0], most, _TOLERANCE)
+
+    def _resolved(self, x, condition):
+        """Kind, order, kernel, parameters of `pixel_network`, the flat batch, and features of the context if there is one."""
+        network = self.network
+        features = network.features(self._flat_condition(x, condition))
+        kernel, pixel_parameters = network.masked.effective_kernel(), network.pixel_parameters()
+        images = [flatten_batch(x)] if features is None else [flatten_batch(x), features]
+        return network.kind, network.order, kernel, pixel_parameters, *images
 
     def initialize(self, y: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Initializes the network from a batch and returns the latent, in one call of the network."""
@@ -152,17 +194,22 @@ def _joined(parts):
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
 
 
+def _decoded(latents, hidden, pixel_parameters, affine):
+    """Data whose masked convolution `hidden` is known, and their raw scales, without channels if not `affine`."""
+    parameters = tf.cast(pixel_network(hidden, *pixel_parameters), latents.dtype)
+    if not affine:
+        return latents - parameters, parameters[..., :0]
+    shift, raw_scale = coupling.contiguous(parameters)
+    return coupling.inverse_scale_then_shift_of_sigmoid(latents, shift, raw_scale), raw_scale
+
+
 @functools.cache
 def _decoder(kind, order, affine, compute_dtype, jit_compile):
     """Makes `(latents, features, kernel, pixel parameters) -> (y, raw scales)`, shared by all flows with these settings."""
 
     def run(latents, features, kernel, pixel_parameters):
         def decode(pixels, hidden):
-            parameters = tf.cast(pixel_network(hidden, *pixel_parameters), pixels.dtype)
-            if not affine:
-                return pixels - parameters, parameters[..., :0]
-            shift, raw_scale = coupling.contiguous(parameters)
-            return coupling.inverse_scale_then_shift_of_sigmoid(pixels, shift, raw_scale), raw_scale
+            return _decoded(pixels, hidden, pixel_parameters, affine)
 
         return sequential_inverse(latents, kernel, kind, order, decode, *features, compute_dtype=compute_dtype)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         noise_bits_of,
     )
     from tfflows.compression.bins import Binned
-    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf, random_masks
+    from tfflows.compression.coder import Stack, StackExhaustedError, quantize_cdf, random_masks, seeds_of
     from tfflows.compression.container import ArchiveError, Container, check_word, deflate, inflate
     from tfflows.compression.exact import exp, log, log1p, normal_cdf, round_to, sigmoid, softplus, tanh, to_integer
     from tfflows.compression.flow import FlowCodec
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.maps.coupling import (
         Additive,
         Affine,
+        CheckerboardAffine,
         CouplingMap,
         checked,
         look_up,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.compression.maps.one_grid import OneGrid
     from tfflows.compression.maps.plan import Plan
     from tfflows.compression.maps.regrid import Regrid
-    from tfflows.compression.maps.scales import ScaleAndShift, check_grid, value_of
+    from tfflows.compression.maps.scales import ScaleAndShift, check_grid, pixels_of, value_of
     from tfflows.compression.network import Networks, check_outputs, in_float64
     from tfflows.compression.noise import FlowNoise, GaussianNoise, Noise, NormalNoise, UniformNoise, augmenting_noise
     from tfflows.compression.pixel_pass import PixelPass
@@ -73,7 +74,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "noise_bits_of",
         ],
         "bins": ["Binned"],
-        "coder": ["Stack", "StackExhaustedError", "quantize_cdf", "random_masks"],
+        "coder": ["Stack", "StackExhaustedError", "quantize_cdf", "random_masks", "seeds_of"],
         "container": ["ArchiveError", "Container", "check_word", "deflate", "inflate"],
         "exact": ["exp", "log", "log1p", "normal_cdf", "round_to", "sigmoid", "softplus", "tanh", "to_integer"],
         "flow": ["FlowCodec"],
@@ -90,7 +91,16 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "gaussian_bits",
             "push_gaussian",
         ],
-        "maps.coupling": ["Additive", "Affine", "CouplingMap", "checked", "look_up", "ratio_table", "scale_form"],
+        "maps.coupling": [
+            "Additive",
+            "Affine",
+            "CheckerboardAffine",
+            "CouplingMap",
+            "checked",
+            "look_up",
+            "ratio_table",
+            "scale_form",
+        ],
         "maps.curves": ["Curve", "CurveMap", "LogitCurve", "SigmoidCurve", "on_one_grid", "rising_knots"],
         "maps.invertible_conv": ["Lifting", "exact_lu", "exact_matmul"],
         "maps.masked": ["MaskedMap"],
@@ -99,7 +109,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "maps.one_grid": ["OneGrid"],
         "maps.plan": ["Plan"],
         "maps.regrid": ["Regrid"],
-        "maps.scales": ["ScaleAndShift", "check_grid", "value_of"],
+        "maps.scales": ["ScaleAndShift", "check_grid", "pixels_of", "value_of"],
         "network": ["Networks", "check_outputs", "in_float64"],
         "noise": ["FlowNoise", "GaussianNoise", "Noise", "NormalNoise", "UniformNoise", "augmenting_noise"],
         "pixel_pass": ["PixelPass"],

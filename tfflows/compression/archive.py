@@ -1,7 +1,11 @@
-"""Images to one file and back, with any model that has a codec."""
+"""Images to one file and back, with any model that has a codec.
+
+Models know no alpha: where an image has it, its plane is deflated beside the colours.
+"""
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -29,12 +33,12 @@ class Compressed:
     Attributes:
       data: The file.
       num_images: Number of images.
-      num_dimensions: Number of colour values of the images.
+      num_dimensions: Number of values of the images.
       num_raw: Number of tiles that are stored as they are.
       num_mismatches: Of these, those that did not come back when they were verified.
       noise_bits: Initial bits, which are part of the file.
       stack_bits: All bits of the coder.
-      raw_bits: Those of tiles that are stored as they are.
+      raw_bits: Those of tiles that are stored as they are, and of alpha planes.
       other_bits: Those of header and check words.
     """
 
@@ -65,6 +69,7 @@ def compress(
     *,
     experiment: Mapping[str, Any] | None = None,
     names: Sequence[str] | None = None,
+    labels: int | Sequence[int] | None = None,
     model_name: str | None = None,
     verify: bool = True,
     codec: ImageCodec | None = None,
@@ -73,10 +78,11 @@ def compress(
     """Compresses images without loss.
 
     Args:
-      images: uint8 `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, of any sizes.
+      images: uint8 `[H, W]` or `[H, W, C]`, of any sizes, with C 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
       model: The model, such as `tfflows.load(...).distribution`.
       experiment: What the model was built from, such as `tfflows.load(...).settings`; its hash goes into the file.
       names: A name for each image; None: none.
+      labels: For a conditional model: the label of each image, or one for all. They go into the file.
       model_name: What `tfflows.load` finds the model by, for whoever reads the file.
       verify: Whether each image is decoded from what was written. One that does not come back is stored as it is.
       codec: The codec of the model, if it has been made already.
@@ -87,7 +93,7 @@ def compress(
 
     Raises:
       CannotCodeError: If the model has no codec.
-      ValueError: If there are no images, or something is no image.
+      ValueError: If there are no images, something is no image, or labels are missing, not taken or out of range.
 
     Example:
       >>> import numpy as np
@@ -111,10 +117,20 @@ def compress(
     if not 1 <= max_batch <= 255:
         raise ValueError(f"max_batch must be 1 to 255, got {max_batch}.")
     tile_shape = tuple(model.image_shape.as_list())
-    tiles = np.concatenate([to_tiles(image.reshape(_three(image.shape)), tile_shape) for image in images])
+    if tile_shape[-1] not in (1, 3):
+        raise CannotCodeError(f"The model is one of images of {tile_shape[-1]} channels, neither grey nor RGB.")
+    tiles, alphas = [], []
+    for image in images:
+        shape = _colours(image.shape)
+        tiles.append(to_tiles(image.reshape([*shape[:2], -1])[..., : shape[2]], tile_shape))
+        if _has_alpha(image.shape):
+            alphas.append(image[..., -1].tobytes())
+    tiles = np.concatenate(tiles)
     if codec is None:
         codec = codec_of(model, tiles)
-    packer = _Packer(codec, tiles, verify, max_batch)
+    labels = _checked_labels(labels, len(images), codec.num_classes)
+    tiles_of = [num_tiles(_colours(image.shape), tile_shape) for image in images]
+    packer = _Packer(codec, tiles, None if labels is None else np.repeat(labels, tiles_of), verify, max_batch)
     packer.run()
     header = {
         "tfflows": tfflows.__version__,
@@ -126,13 +142,15 @@ def compress(
         "tile": tile_shape,
         "shapes": _runs([list(image.shape) for image in images]),
         "names": None if names is None else list(names),
+        "labels": None if labels is None else _runs(labels.tolist()),
         "batches": packer.batches,
         "raw": packer.raw,
         "noise_words": packer.stack.num_noise_words,
     }
     checks = np.array([check_word(tile) for tile in tiles], np.uint16)
-    words, raw_bits = packer.stack.words(), sum(packer.raw_bits[index] for index in packer.raw)
-    data = Container(header, checks, [tiles[index].tobytes() for index in packer.raw], words).to_bytes()
+    words, planes = packer.stack.words(), [*(tiles[index].tobytes() for index in packer.raw), *alphas]
+    raw_bits = sum(_deflated_bits(plane) for plane in planes)
+    data = Container(header, checks, planes, words).to_bytes()
     return Compressed(
         data,
         len(images),
@@ -146,6 +164,11 @@ def compress(
     )
 
 
+def _deflated_bits(pixels):
+    """What pixels take that are stored as they are, with their length."""
+    return 8 * (4 + len(deflate(pixels)))
+
+
 def codec_of(model: ImageModel, images: np.ndarray) -> ImageCodec:
     """The codec of a model for images of its shape, uint8 `[N, H, W, C]`: a few from all over are its sample."""
     places = np.linspace(0, len(images) - 1, min(_SAMPLE, len(images))).astype(int)
@@ -155,9 +178,10 @@ def codec_of(model: ImageModel, images: np.ndarray) -> ImageCodec:
 class _Packer:
     """Codes tiles from the last to the first, so that they are decoded from the first to the last."""
 
-    def __init__(self, codec, tiles, verify, max_batch):
-        self._codec, self._tiles, self._verify, self._max_batch = codec, tiles, verify, max_batch
-        self.raw_bits = [8 * (4 + len(deflate(tile.tobytes()))) for tile in tiles]
+    def __init__(self, codec, tiles, labels, verify, max_batch):
+        self._codec, self._tiles, self._labels = codec, tiles, labels
+        self._verify, self._max_batch = verify, max_batch
+        self.raw_bits = [_deflated_bits(tile.tobytes()) for tile in tiles]
         self.stack = Stack()
         self.batches = []
         self.raw = []
@@ -184,9 +208,8 @@ class _Packer:
         while indices:
             before = self.stack.copy()
             noise_bits = noise_bits_of(self._codec, len(self.batches))
-            tiles = self._tiles[indices]
             try:
-                bits = self._codec.encode_images(tiles, self.stack, noise_bits)
+                bits = self._codec.encode_images(self._tiles[indices], self.stack, noise_bits, self._labels_of(indices))
             except CannotCodeError:
                 self.stack = before
                 if len(indices) == 1:
@@ -205,11 +228,14 @@ class _Packer:
             self.raw += dear + wrong
             indices = [index for index in indices if index not in dear + wrong]
 
+    def _labels_of(self, indices):
+        return None if self._labels is None else self._labels[indices]
+
     def _wrong(self, indices, before, noise_bits):
         """Tiles that do not come back; all of them if the stack does not."""
         stack = self.stack.copy()
         try:
-            decoded = self._codec.decode_images(stack, len(indices), noise_bits)
+            decoded = self._codec.decode_images(stack, len(indices), noise_bits, self._labels_of(indices))
         except ValueError:
             return indices
         wrong = [
@@ -254,16 +280,22 @@ def decompress(
             "The tables that follow from the model's parameters are not those that the file was written with: it needs tfflows "
             f"{header['tfflows']}."
         )
-    shapes = [tuple(shape) for count, shape in header["shapes"] for _ in range(count)]
+    shapes = [tuple(shape) for shape in _unrolled(header["shapes"])]
     names = header["names"] or [None] * len(shapes)
-    tiles = _Tiles(container, codec)
-    for number, (shape, name) in enumerate(zip(shapes, names, strict=True)):
-        own = [tiles.next() for _ in range(num_tiles(_three(shape), codec.image_shape))]
-        if any(tile is None for tile in own):
+    tiles_of = [num_tiles(_colours(shape), codec.image_shape) for shape in shapes]
+    labels = None if header["labels"] is None else np.repeat(_unrolled(header["labels"]), tiles_of)
+    tiles = _Tiles(container, codec, labels)
+    alphas = iter(container.raw[len(header["raw"]) :])
+    for number, (shape, name, count) in enumerate(zip(shapes, names, tiles_of, strict=True)):
+        own = [tiles.next() for _ in range(count)]
+        if _has_alpha(shape):
+            own.append(_plane(next(alphas), shape[:2]))
+        if any(each is None for each in own):
             which = f"image {number}" if name is None else f"image {number} ({name})"
             whole = "damaged" if container.is_whole else "cut"
             raise ArchiveError(f"The file is {whole}: {which} and those behind it cannot be decompressed.", number)
-        yield name, from_tiles(np.stack(own), _three(shape)).reshape(shape)
+        image = from_tiles(np.stack(own[:count]), _colours(shape))
+        yield name, np.concatenate([image, *(alpha[..., np.newaxis] for alpha in own[count:])], axis=-1).reshape(shape)
     if not container.is_whole or not tiles.is_used_up():
         raise ArchiveError("All images are there, but the file is damaged behind them.", len(shapes))
 
@@ -271,8 +303,10 @@ def decompress(
 class _Tiles:
     """The tiles of a file, one after the other; None from the first damaged one on."""
 
-    def __init__(self, container, codec):
+    def __init__(self, container, codec, labels):
         self._codec, self._container = codec, container
+        coded = np.setdiff1d(np.arange(len(container.checks)), container.header["raw"])
+        self._labels = None if labels is None else labels[coded]
         self._is_raw = dict(zip(container.header["raw"], container.raw, strict=False))
         self._batches = list(container.header["batches"])
         self._decoded = []
@@ -290,10 +324,7 @@ class _Tiles:
         return self._stack is None or self._stack.holds_noise_alone()
 
     def _raw_tile(self):
-        pixels, shape = inflate(self._is_raw[self._index]), self._codec.image_shape
-        if pixels is None or len(pixels) != np.prod(shape):
-            return None
-        return np.frombuffer(pixels, np.uint8).reshape(shape)
+        return _plane(self._is_raw[self._index], self._codec.image_shape)
 
     def _coded_tile(self):
         if not self._decoded:
@@ -303,12 +334,22 @@ class _Tiles:
                 if self._stack is None:
                     self._stack = Stack(self._container.words)
                 count = self._batches.pop()
-                noise_bits = noise_bits_of(self._codec, len(self._batches))
-                self._decoded = list(self._codec.decode_images(self._stack, count, noise_bits))
+                noise_bits, labels = noise_bits_of(self._codec, len(self._batches)), None
+                if self._labels is not None:
+                    labels, self._labels = self._labels[:count], self._labels[count:]
+                self._decoded = list(self._codec.decode_images(self._stack, count, noise_bits, labels))
             except ValueError:  # no image is worse than a wrong one
                 self._batches = []
                 return None
         return self._decoded.pop(0)
+
+
+def _plane(deflated, shape):
+    """Pixels that are stored as they are; None if they are damaged."""
+    pixels = inflate(deflated)
+    if pixels is None or len(pixels) != np.prod(shape):
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
 def check_model(header: Mapping[str, Any], model: ImageModel, experiment: Mapping[str, Any] | None) -> None:
@@ -344,21 +385,45 @@ def _checked(image, number):
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
         raise ValueError(f"Image {number} must be uint8 [H, W] or [H, W, C], got {image.dtype} {list(image.shape)}.")
-    if image.ndim == 3 and image.shape[-1] not in (1, 3):
-        raise ValueError(f"Image {number} must have 1 or 3 channels, got {image.shape[-1]}.")
+    if image.ndim == 3 and image.shape[-1] not in (1, 2, 3, 4):
+        raise ValueError(f"Image {number} must have 1 to 4 channels, got {image.shape[-1]}.")
     return image
 
 
-def _three(shape):
-    return (*shape, 1) if len(shape) == 2 else tuple(shape)
+def _checked_labels(labels, count, num_classes):
+    """A label for each image, int64 `[count]`, or None."""
+    if labels is None:
+        if num_classes:
+            raise ValueError(
+                f"The model takes labels, 0 to {num_classes - 1}: give one for each image, or one for all."
+            )
+        return None
+    if not num_classes:
+        raise ValueError("The model takes no labels, got some: leave them out.")
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape not in ((), (count,)):
+        raise ValueError(
+            f"There must be an integer label for each of {count} images, got {labels.dtype} {labels.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"Labels must be 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}.")
+    return np.broadcast_to(labels, [count]).astype(np.int64)
 
 
-def _runs(shapes):
-    """`[count, shape]` of equal shapes that follow one another."""
-    runs = []
-    for shape in shapes:
-        if runs and runs[-1][1] == shape:
-            runs[-1][0] += 1
-        else:
-            runs.append([1, shape])
-    return runs
+def _colours(shape):
+    """The shape `(H, W, C)` of the colours of an image."""
+    return (*shape[:2], shape[2] - _has_alpha(shape) if len(shape) == 3 else 1)
+
+
+def _has_alpha(shape):
+    return len(shape) == 3 and shape[2] in (2, 4)
+
+
+def _runs(values):
+    """`[count, value]` of equal values that follow one another."""
+    return [[len(list(group)), value] for value, group in itertools.groupby(values)]
+
+
+def _unrolled(runs):
+    """The values of `_runs`."""
+    return [value for count, value in runs for _ in range(count)]

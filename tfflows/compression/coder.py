@@ -6,7 +6,9 @@ them in the opposite order, a push for a pop:
 - Data that are coded are pushed: with `push` under a uniform distribution, with `push_symbols` under any distribution that is
   given as integers, with `tfflows.compression.bins` under a Gaussian or a logistic on a grid of integers.
 - Noise that the coding needs is popped, and decoding pushes it back (bits-back coding): it costs nothing. Where the stack is
-  too short for a pop while images are coded, noise words are put below it; these are the initial bits.
+  too short for a pop while images are coded, noise words are put below it; these are the initial bits. What is popped is what was
+  pushed before, such as the latents of another image, which a model may not expect as its noise: noise that a model sees is
+  masked by `random_masks`.
 - Pops and pushes that belong together take turns, `Stack.chunk` integers at a time, so that a stack need not be long.
 
 Everything that is given to the stack is an integer, so nothing depends on how a machine rounds. Integers that follow from the
@@ -353,6 +355,13 @@ def quantize_cdf(cdf: np.ndarray, precision: int) -> np.ndarray:
     scaled = np.floor(np.clip(cdf, 0.0, 1.0) * float(total)).astype(np.int64)
     scaled[..., 0], scaled[..., -1] = 0, total
     return np.maximum.accumulate(scaled, axis=-1) + np.arange(num_symbols + 1)
+
+
+def seeds_of(events: np.ndarray) -> np.ndarray:
+    """Seeds for `random_masks` that follow from the bits of events `[B, ...]`; uint64 `[B]`."""
+    events = np.ascontiguousarray(events, events.dtype.newbyteorder("<"))
+    digests = [hashlib.sha256(event).digest()[:8] for event in events]
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
 def random_masks(seeds: np.ndarray, shape: tuple[int, ...], precision: int, stream: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@
     header       a JSON object, deflated
     checks       one uint16 a tile
     hash         CRC-32 of all before it
-    raw tiles    each deflated, behind its length as uint32
+    planes       tiles that are stored as they are, then alpha planes, each deflated, behind its length as uint32
     words        uint32 words of the coder's stack, the top first
 
 All numbers are little-endian. The top of the stack holds the first image, so that a file that was cut gives the first images.
@@ -45,7 +45,7 @@ class Container:
     Attributes:
       header: What can be written as JSON.
       checks: A check word of each tile, uint16 `[N]`.
-      raw: The pixels of tiles that are stored as they are, in their order.
+      raw: The pixels of tiles that are stored as they are, in their order, and then those of alpha planes.
       words: The stack, uint32, the top last.
       is_whole: Whether nothing is missing at the end.
     """

@@ -11,7 +11,6 @@ References:
 """
 
 import abc
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ import tensorflow as tf
 from tfflows.compression import exact
 from tfflows.compression.bins import GAUSSIAN, GAUSSIAN_NOISE
 from tfflows.compression.bins import PRECISION as _MASK_PRECISION
-from tfflows.compression.coder import Stack, random_masks
+from tfflows.compression.coder import Stack, random_masks, seeds_of
 from tfflows.compression.levels import PRECISION, LevelMixture, unit_weights
 from tfflows.compression.maps.base import LIMIT, Run
 from tfflows.compression.maps.compositions import gaussian_bits, push_gaussian
@@ -91,7 +90,8 @@ class Ladder:
         Returns:
           `(features, latents)`: the features of the latents, float64 `[B, H / 2, W / 2, width]`, and the latents, from the top.
         """
-        evidence, seeds = self._evidence(images), _seeds(images)
+        # Many posteriors are nearly their priors: without masks the noise of an image would be the latents of the one before it.
+        evidence, seeds = self._evidence(images), seeds_of(images)
 
         def choose(number, latent):
             network, mean, scale, context = self._posterior(number, latent, evidence[number])
@@ -119,7 +119,7 @@ class Ladder:
 
     def push_posterior(self, latents: list[_Latent], images: np.ndarray, run: Run) -> None:
         """Undoes `pop_posterior`."""
-        evidence, seeds = self._evidence(images), _seeds(images)
+        evidence, seeds = self._evidence(images), seeds_of(images)
         for number, latent in zip(range(len(latents)), reversed(latents), strict=True):
             network, mean, scale, context = self._posterior(number, latent, evidence[number])
             masks = random_masks(seeds, mean.shape[1:], _MASK_PRECISION, number)
@@ -206,16 +206,6 @@ def _shifts_and_ratios(network, start, context, grid):
     return exact.to_integer(shifts), np.clip(ratios, 2, _GREATEST_RATIO)
 
 
-def _seeds(images):
-    """Seeds of the masks of images.
-
-    The draws of an image are popped where the latents of the one before it were pushed, and many posteriors are nearly their
-    priors. Without masks its noise would be those latents, whose distribution is not that of noise.
-    """
-    digests = [hashlib.sha256(np.ascontiguousarray(image)).digest()[:8] for image in images]
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
-
-
 def _centered(images):
     return (images + 0.5) / 256 - 0.5
 
@@ -253,23 +243,29 @@ class _LatentCodec(ImageCodec):
         """A hash of settings and of the table of the logistic function."""
         return fingerprint_of_levels(self.image_shape, self.noise_ramp, _RATIO_BITS)
 
-    def encode_images(self, images: np.ndarray, stack: Stack, noise_bits: int) -> np.ndarray:
+    def encode_images(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Codes images; see `ImageCodec`."""
         return self.encode_with_noise(images, stack, noise_bits)[0]
 
-    def encode_with_noise(self, images: np.ndarray, stack: Stack, noise_bits: int) -> tuple[np.ndarray, ...]:
+    def encode_with_noise(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
         """Codes images, and returns the bits of each, and the noise of the latents of each block as `IAFLadder` takes it.
 
         `bits_of_model` gives what the model says of the same noise.
         """
+        del labels
         run = Run(stack, len(images))
         h, latents = self._ladder.pop_posterior(images, run, noise_bits)
         self._push_pixels(images, h, run)
         self._ladder.push_prior(latents, run, noise_bits)
         return run.bits, *(latent.noise for latent in latents)
 
-    def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
+    def decode_images(self, stack: Stack, count: int, noise_bits: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Undoes `encode_images`."""
+        del labels
         run = Run(stack, count)
         h, latents = self._ladder.pop_prior(count, run, noise_bits)
         images = self._pop_pixels(count, h, run)

@@ -1,4 +1,8 @@
-"""Noise that is popped when images are coded and pushed back when they are decoded: of dequantization, and beside the data."""
+"""Noise that is popped when images are coded and pushed back when they are decoded: of dequantization, and beside the data.
+
+What the stack holds are the latents of other images, in part under the very distributions that noise is popped from: it would be
+these latents again. So noise is masked by what looks random and follows from the data, which a decoder has by then.
+"""
 
 import abc
 from typing import Any
@@ -7,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.compression import exact
-from tfflows.compression.bins import GAUSSIAN_NOISE
+from tfflows.compression.bins import GAUSSIAN_NOISE, PRECISION
+from tfflows.compression.coder import random_masks, seeds_of
 from tfflows.compression.maps.base import Run
 from tfflows.compression.maps.compositions import ChainMap, gaussian_bits
 from tfflows.compression.maps.plan import Plan
@@ -47,55 +52,60 @@ class UniformNoise(Noise):
 
     def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
         """Pops noise."""
+        if not self._bits:
+            return np.zeros(data.shape, np.int64)
         run.takes(np.full(data.shape, -self._bits))
-        return run.stack.pop_bits(self._bits, data.size).reshape(data.shape)
+        return run.stack.pop_bits(self._bits, data.size).reshape(data.shape) ^ self._masks(data)
 
     def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
         """Pushes it."""
-        run.stack.push_bits(noise, self._bits)
+        if self._bits:
+            run.stack.push_bits(noise ^ self._masks(data), self._bits)
+
+    def _masks(self, data):
+        return random_masks(seeds_of(data), data.shape[1:], self._bits)
 
 
-class NormalNoise(Noise):
+class _Normal(Noise):
+    """Gaussians given data."""
+
+    def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
+        """Pops noise."""
+        mean, scale = self._mean_and_scale(data)
+        noise = GAUSSIAN_NOISE.pop(run.stack, mean, scale, self._masks(data))
+        run.takes(-gaussian_bits(noise, mean, scale))
+        return noise
+
+    def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
+        """Pushes it."""
+        GAUSSIAN_NOISE.push(run.stack, noise, *self._mean_and_scale(data), self._masks(data))
+
+    def _masks(self, data):
+        return random_masks(seeds_of(data), self.grid.shape, PRECISION)
+
+    @abc.abstractmethod
+    def _mean_and_scale(self, data): ...
+
+
+class NormalNoise(_Normal):
     """N(0, 1) whatever the data."""
 
     def __init__(self, shape: tuple[int, ...], spread: float) -> None:
         """Creates noise of a standard deviation of `spread` integers."""
         self.grid = np.full(shape, 1 / spread)
 
-    def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
-        """Pops noise."""
-        mean, scale = self._mean_and_scale(len(data))
-        noise = GAUSSIAN_NOISE.pop(run.stack, mean, scale)
-        run.takes(-gaussian_bits(noise, mean, scale))
-        return noise
-
-    def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
-        """Pushes it."""
-        GAUSSIAN_NOISE.push(run.stack, noise, *self._mean_and_scale(len(noise)))
-
-    def _mean_and_scale(self, count):
-        shape = [count, *self.grid.shape]
+    def _mean_and_scale(self, data):
+        shape = [len(data), *self.grid.shape]
         return np.zeros(shape), np.broadcast_to(1 / self.grid, shape)
 
 
-class GaussianNoise(Noise):
+class GaussianNoise(_Normal):
     """Gaussians that a network gives for the data."""
 
     def __init__(self, augmenter: GaussianAugmenter, shape: tuple[int, ...], plan: Plan) -> None:
         """Creates the noise of an augmenter."""
         self.grid = np.full(shape, 1 / plan.spread)
         self._network = plan.networks.runner(augmenter.network)
-
-    def draw(self, data: np.ndarray, run: Run) -> np.ndarray:
-        """Pops noise."""
-        mean, scale = self._mean_and_scale(data)
-        noise = GAUSSIAN_NOISE.pop(run.stack, mean, scale)
-        run.takes(-gaussian_bits(noise, mean, scale))
-        return noise
-
-    def take_back(self, noise: np.ndarray, data: np.ndarray, run: Run) -> None:
-        """Pushes it."""
-        GAUSSIAN_NOISE.push(run.stack, noise, *self._mean_and_scale(data))
 
     def _mean_and_scale(self, data):
         mean, log_scale = np.split(self._network(data), 2, axis=-1)

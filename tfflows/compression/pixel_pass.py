@@ -1,7 +1,8 @@
 """A `PixelCNN` pixel by pixel in float64, each activation computed once, as `tfflows.networks.pixelcnn.sampling` does it.
 
-It is done again in NumPy because the coder, which chooses the pixels, is no part of a graph. Nothing is traced, which takes more
-time than an image, and for a pixel of a few images NumPy is faster.
+It is done again in NumPy because the coder, which chooses the pixels, is no part of a graph: tracing one takes more time than an
+image, and eager operations take eight times as long as NumPy for a pixel of a few images. The sampler must be a graph, because it
+is part of exported models and runs on GPUs.
 
 Activations are `[W, B, F]` for a row and `[B, F]` for a pixel.
 
@@ -22,7 +23,7 @@ class PixelPass:
     """The network with its weight norm folded, cut by what each tap sees: row above, left neighbour, the pixel."""
 
     def __init__(self, network: PixelCNN) -> None:
-        """Folds the kernels of a network, whatever its policy, that takes no labels."""
+        """Folds the kernels of a network, whatever its policy."""
         self._width, self._channels = network.width, network.channels
         self._above, self._row_above = _RowKernel(network.above), _RowKernel(network.row_above)
         self._left, self._left_bias = _kernel(network.left)[:, 0], _array(network.left.bias)
@@ -43,6 +44,7 @@ class PixelPass:
         sides: Sequence[int],
         choose: Callable[[int, int, np.ndarray], np.ndarray],
         features: Sequence[np.ndarray] | None = None,
+        labels: np.ndarray | None = None,
     ) -> None:
         """Runs the network over all pixels, row by row.
 
@@ -52,9 +54,10 @@ class PixelPass:
           choose: `choose(row, column, outputs)` takes what the network gives for a pixel, float64 `[B, filters]`, and returns
             what those after it see, `[B, C]` in [-1, 1].
           features: float64 `[B, H_l, W_l, feature_channels]` for the positions of the network, or None if it takes none.
+          labels: Integers `[B]`, or None if the network takes none.
         """
         height, width = sides
-        state = _State(self, num_images, width, features)
+        state = _State(self, num_images, width, features, labels)
         for row in range(height):
             active = max(level for level in range(len(self._units)) if row % 2**level == 0)
             terms = state.begin_row(row, active)
@@ -67,7 +70,14 @@ class PixelPass:
 class _State:
     """What a pass over images has computed and will see again."""
 
-    def __init__(self, network: PixelPass, num_images: int, width: int, features: Sequence[np.ndarray] | None) -> None:
+    def __init__(
+        self,
+        network: PixelPass,
+        num_images: int,
+        width: int,
+        features: Sequence[np.ndarray] | None,
+        labels: np.ndarray | None,
+    ) -> None:
         self._network = network
         self._levels = network._units
         num_levels, channels = len(self._levels), network._width
@@ -96,6 +106,7 @@ class _State:
         self._second_of_pair = [None] * num_levels
         self._none = np.zeros([num_images, 2 * channels])
         self._features = self._feature_terms(features)
+        self._classes = self._class_terms(labels)
 
     def _feature_terms(self, features):
         """Feature terms of the two units of each position, `[H, W, B, F]` or None."""
@@ -107,6 +118,14 @@ class _State:
                     None if unit.feature is None else unit.feature(seen) for unit in (vertical, horizontal)
                 ]
         return terms
+
+    def _class_terms(self, labels):
+        """What the class of each image adds to the gates of the two units of each position, `[B, 2 F]` or 0."""
+        positions = [unit for first, second in self._levels for unit in (*first, *second)]
+        return {
+            number: [0.0 if labels is None else unit.class_weights[labels] for unit in (vertical, horizontal)]
+            for vertical, horizontal, number in positions
+        }
 
     def begin_row(self, row: int, active: int) -> dict[Any, np.ndarray]:
         """Computes the vertical stream in a row, and the terms of the horizontal one that do not depend on the row's pixels."""
@@ -129,8 +148,11 @@ class _State:
             vertical_feature, horizontal_feature = (
                 None if each is None else each[row >> level] for each in self._features[number]
             )
-            x, self._vertical[level][place] = vertical(x, self._vertical[level][place], skip, vertical_feature)
-            terms[number] = horizontal.row_terms(self._horizontal[level][place], x, horizontal_feature)
+            vertical_class, horizontal_class = self._classes[number]
+            before = self._vertical[level][place]
+            x, self._vertical[level][place] = vertical(x, before, skip, vertical_feature, vertical_class)
+            before = self._horizontal[level][place]
+            terms[number] = horizontal.row_terms(before, x, horizontal_feature, horizontal_class)
             return x
 
         for place, unit in enumerate(first):
@@ -215,8 +237,9 @@ class _VerticalUnit:
     def __init__(self, unit: Any) -> None:
         self._first, self._second = _RowKernel(unit.first), _RowKernel(unit.second)
         self._skip, self.feature = (None if layer is None else _Dense(layer) for layer in (unit.skip, unit.feature))
+        self.class_weights = _class_weights(unit)
 
-    def __call__(self, x, before, skip, feature):
+    def __call__(self, x, before, skip, feature, class_term):
         """The row, and `before` of the next one."""
         first = _celu(x)
         hidden = self._first(before[0], first)
@@ -225,7 +248,7 @@ class _VerticalUnit:
         if feature is not None:
             hidden += feature
         second = _celu(hidden)
-        return x + _gate(self._second(before[1], second)), [first, second]
+        return x + _gate(self._second(before[1], second) + class_term), [first, second]
 
 
 class _HorizontalUnit:
@@ -234,6 +257,7 @@ class _HorizontalUnit:
     def __init__(self, unit: Any) -> None:
         self._first, self._second = _PixelKernel(unit.first), _PixelKernel(unit.second)
         self.feature = None if unit.feature is None else _Dense(unit.feature)
+        self.class_weights = _class_weights(unit)
         skip, self._skip_bias = _kernel(unit.skip)[0, 0], _array(unit.skip.bias)
         self._vertical_skip, self._own_skip = skip, None
         if len(skip) == 4 * unit.filters:
@@ -242,12 +266,12 @@ class _HorizontalUnit:
             self._vertical_skip = np.concatenate([vertical, minus_vertical])
             self._own_skip = np.concatenate([own, minus_own])
 
-    def row_terms(self, above, vertical, feature):
+    def row_terms(self, above, vertical, feature, class_term):
         """What is added to the two convolutions of each pixel of a row."""
         first = self._first.from_above(above[0]) + _celu(vertical) @ self._vertical_skip + self._skip_bias
         if feature is not None:
             first += feature
-        return first, self._second.from_above(above[1])
+        return first, self._second.from_above(above[1]) + class_term
 
     def __call__(self, x, left, first_term, second_term, skip):
         """The pixel, and what its convolutions see."""
@@ -346,6 +370,11 @@ def _gate(x):
     value, opening = x[..., :width], x[..., width:]
     small = np.exp(-np.abs(opening))
     return value * np.where(opening >= 0, 1.0, small) / (1 + small)
+
+
+def _class_weights(unit):
+    """The term of each class in the gate, `[num_classes, 2 F]`, or None."""
+    return None if unit.class_weights is None else _array(unit.class_weights)
 
 
 def _kernel(layer):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfflows.compression import exact
 from tfflows.compression.coder import Stack
@@ -27,13 +28,7 @@ class Pixels:
     """
 
     def __init__(self, model: PixelCNNImages) -> None:
-        """Creates the coder.
-
-        Raises:
-          CannotCodeError: If the model depends on labels.
-        """
-        if model.network.num_classes:
-            raise CannotCodeError(f"The model {model.name!r} depends on labels, which the codec does not have.")
+        """Creates the coder."""
         self.image_shape = tuple(model.image_shape.as_list())
         self._num_components = model.num_components
         self._network = PixelPass(model.network)
@@ -53,7 +48,7 @@ class Pixels:
             parameters[row, column] = check_outputs(outputs)
             return seen[row, column]
 
-        self._network.run(len(images), levels.shape[:2], choose, features)
+        self._network.run(len(images), levels.shape[:2], choose, features, run.labels)
         parameters = np.concatenate([parameters[place] for place in np.ndindex(levels.shape[:2])])
         colours = _Colours(parameters, self._num_components, self.image_shape[-1])
         flat = levels.reshape([-1, levels.shape[-1]])
@@ -75,7 +70,7 @@ class Pixels:
                 levels[:, number] = mixture.pop(run.stack)
             return _to_pixels(levels)
 
-        self._network.run(count, (height, width), choose, features)
+        self._network.run(count, (height, width), choose, features, run.labels)
         return np.transpose(images, [2, 0, 1, 3]).astype(np.uint8)
 
 
@@ -133,13 +128,14 @@ class PixelCNNCodec(ImageCodec):
         """Creates the codec.
 
         Raises:
-          CannotCodeError: If the model depends on labels or features.
+          CannotCodeError: If the model depends on features.
         """
         if model.network.feature_channels:
             raise CannotCodeError(f"The model {model.name!r} depends on features, which the codec does not have.")
         self._model = model
         self._pixels = Pixels(model)
         self.image_shape = self._pixels.image_shape
+        self.num_classes = model.network.num_classes
 
     @property
     def fingerprint(self) -> bytes:
@@ -151,23 +147,28 @@ class PixelCNNCodec(ImageCodec):
         """There are none."""
         return {}
 
-    def encode_images(self, images: np.ndarray, stack: Stack, noise_bits: int) -> np.ndarray:
+    def encode_images(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Codes images; see `ImageCodec`."""
-        run = Run(stack, len(images))
+        run = Run(stack, len(images), labels=labels)
         self._pixels.push(images, run)
         return run.bits
 
-    def encode_with_noise(self, images: np.ndarray, stack: Stack, noise_bits: int) -> tuple[np.ndarray, ...]:
+    def encode_with_noise(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
         """Codes images, and returns the bits of each; there is no noise."""
-        return (self.encode_images(images, stack, noise_bits),)
+        return (self.encode_images(images, stack, noise_bits, labels),)
 
-    def bits_of_model(self, images: np.ndarray) -> np.ndarray:
+    def bits_of_model(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Minus the model's log-probability of images, in bits; float64 `[B]`."""
-        return np.asarray(self._model.log_prob(images), np.float64) / -math.log(2)
+        labels = None if labels is None else tf.cast(labels, tf.int32)
+        return np.asarray(self._model.log_prob(images, labels=labels), np.float64) / -math.log(2)
 
-    def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
+    def decode_images(self, stack: Stack, count: int, noise_bits: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Undoes `encode_images`."""
-        return self._pixels.pop(count, Run(stack, count))
+        return self._pixels.pop(count, Run(stack, count, labels=labels))
 
 
 def fingerprint_of_levels(*settings: Any) -> bytes:

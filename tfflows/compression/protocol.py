@@ -26,11 +26,13 @@ class ImageCodec(abc.ABC):
       noise_ramp: Noise bits a dimension of the first images, one number an image, rising; the last is that of all others. They
         are popped and come back, but for the first images nothing is there to be popped but initial noise.
       images_for_noise: Number of coded images that hold the noise that another one needs; 0 if it needs none.
+      num_classes: Number of classes of the labels that the model takes; 0 if it takes none.
     """
 
     image_shape: tuple[int, int, int]
     noise_ramp: tuple[int, ...]
     images_for_noise: int = 4
+    num_classes: int = 0
 
     @property
     @abc.abstractmethod
@@ -45,13 +47,16 @@ class ImageCodec(abc.ABC):
         ...
 
     @abc.abstractmethod
-    def encode_images(self, images: np.ndarray, stack: Stack, noise_bits: int) -> np.ndarray:
+    def encode_images(
+        self, images: np.ndarray, stack: Stack, noise_bits: int, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Codes images.
 
         Args:
           images: uint8 `[B, H, W, C]`.
           stack: The stack, which grows.
           noise_bits: One of `noise_ramp`.
+          labels: Integers `[B]`, `0 ... num_classes - 1`; None if the model takes none.
 
         Returns:
           What each image takes, about, in bits; float64 `[B]`.
@@ -62,8 +67,8 @@ class ImageCodec(abc.ABC):
         ...
 
     @abc.abstractmethod
-    def decode_images(self, stack: Stack, count: int, noise_bits: int) -> np.ndarray:
-        """Undoes `encode_images` of `count` images; uint8 `[count, H, W, C]`.
+    def decode_images(self, stack: Stack, count: int, noise_bits: int, labels: np.ndarray | None = None) -> np.ndarray:
+        """Undoes `encode_images` of `count` images with the same labels; uint8 `[count, H, W, C]`.
 
         Raises:
           StackExhaustedError: If the stack is too short.

@@ -192,7 +192,10 @@ def _open(spec, data_dir, test_share):
     for pool in pools.values():
         if not pool.paths:
             raise DatasetNotFoundError(
-                spec.name, pool.directory, spec.prepare.replace("DIRECTORY", str(root)) + _hint_at_files(pool.directory)
+                spec.name,
+                pool.directory,
+                spec.prepare.replace("DIRECTORY", str(root)) + _hint_at_files(pool.directory),
+                fault="holds no images",
             )
     beside = _num_beside(root, directories) if "train" in directories else 0
     if len(pools) > 1:

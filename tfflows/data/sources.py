@@ -257,6 +257,40 @@ class RecordSource(ImageSource):
         return next(filter(None, map(find_damage, self.files)), None)
 
 
+def in_color(source: ImageSource) -> ImageSource:
+    """A source of grey images with three equal channels each, for models of images in color.
+
+    Args:
+      source: A source of images with one channel.
+
+    Raises:
+      ValueError: If its images have another number of channels.
+
+    Example:
+      >>> import numpy as np
+      >>> from tfflows.data import array_source
+      >>> from tfflows.data.sources import in_color
+      >>> print(in_color(array_source(np.zeros([3, 4, 4, 1], np.uint8))).image_shape)
+      (4, 4, 3)
+    """
+    height, width, channels = source.image_shape
+    if channels != 1:
+        raise ValueError(f"Only grey images are given three equal channels; those of {source.name} have {channels}.")
+    if isinstance(source, ArraySource):
+        changes = {"images": np.repeat(source.images, 3, axis=-1)}
+    elif isinstance(source, OnDemandSource):
+        changes = {"read_image": lambda *place: np.repeat(source.read_image(*place), 3, axis=-1)}
+    else:
+
+        def decode(record):
+            image, label = source.decode(record)
+            return tf.repeat(image, 3, axis=-1), label
+
+        changes = {"decode": decode}
+    notes = (*source.notes, "the grey images were given three equal channels")
+    return dataclasses.replace(source, image_shape=(height, width, 3), notes=notes, **changes)
+
+
 _READ_BUFFER_BYTES = 8 * 2**20
 
 
@@ -371,12 +405,14 @@ def stretch(
 class DatasetNotFoundError(FileNotFoundError):
     """A known data set is not on this machine; the message says where it was looked for and how to prepare it."""
 
-    def __init__(self, name: str, looked_in: str | os.PathLike | Sequence, how_to_prepare: str) -> None:
+    def __init__(
+        self, name: str, looked_in: str | os.PathLike | Sequence, how_to_prepare: str, fault: str = "was not found"
+    ) -> None:
         if not isinstance(looked_in, (list, tuple)):
             looked_in = [looked_in]
         places = "\n".join(f"    {place}" for place in looked_in)
         super().__init__(
-            f"The data set {name!r} was not found. Looked in:\n{places}\n"
+            f"The data set {name!r} {fault}. Looked in:\n{places}\n"
             f"To prepare it: {how_to_prepare}\n"
             "If it is prepared elsewhere, give that directory as data_dir."
         )

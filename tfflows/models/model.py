@@ -21,6 +21,7 @@ from tfflows.evaluation.latents import is_conditional, num_classes_of
 from tfflows.models.description import ModelDescription
 from tfflows.models.functions import FUNCTIONS, random_labels, rows_of_labels
 from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.sampler import current_sampler
 
 if TYPE_CHECKING:
     from tfflows.evaluation.checks import CheckReport
@@ -547,7 +548,8 @@ class Model:
 
     def _compiled(self, name, num_arguments, num_parts):
         """One of `FUNCTIONS`, for so many arguments that have a row for each image, in parts side by side."""
-        if (name, num_parts) not in self._traced:
+        key = name, current_sampler(), num_parts
+        if key not in self._traced:
             function = functools.partial(FUNCTIONS[name], self.distribution)
 
             def in_parts(*arguments):
@@ -562,11 +564,11 @@ class Model:
 
             # One part has as many rows as the batch, also where only the caller knows how many.
             traced = function if num_parts == 1 else in_parts
-            self._traced[name, num_parts] = tf.function(traced, autograph=False, reduce_retracing=True)
-        return self._traced[name, num_parts]
+            self._traced[key] = tf.function(traced, autograph=False, reduce_retracing=True)
+        return self._traced[key]
 
     @functools.cached_property
-    def _traced(self) -> dict[tuple[str, int], Callable]:
+    def _traced(self) -> dict[tuple[str, str, int], Callable]:
         return {}
 
     def _finite(self, images_and_finite):

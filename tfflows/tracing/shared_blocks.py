@@ -18,6 +18,7 @@ from tfflows.tracing.batch_statistics import (
 )
 from tfflows.tracing.gradients import gradients_of
 from tfflows.tracing.memory import memory_mode
+from tfflows.tracing.sampler import current_sampler
 from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
 
 tfb = tfp.bijectors
@@ -263,7 +264,7 @@ class SharedBlocks(Derived):
 
         if apart:
             return run
-        key = (template, what, direction, event_ndims, training)
+        key = (template, what, direction, event_ndims, training, current_sampler())
         if key not in self._functions:
             # If they were inlined, the blocks would be optimized one by one after all.
             self._functions[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})

@@ -22,7 +22,7 @@ NAMES = (
     "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
     "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
     "attribute strength direction_images steps_per_execution precision tf32 memory evaluate_train "
-    "importance_samples evaluation_images variant holdout stage side_by_side cluster"
+    "importance_samples evaluation_images variant holdout stage side_by_side cluster sampler"
 ).split()
 
 

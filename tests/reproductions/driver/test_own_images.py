@@ -261,6 +261,16 @@ def test_a_class_that_is_added_does_not_matter_to_a_model_without_classes(folder
         assert session.class_names == ("birds", "cats", "dogs") and session.model.has_latent
 
 
+def test_a_model_of_colors_takes_grey_images(folder):
+    described(folder)
+    grey = random_images(10, 8, 8, 1)
+    write_pngs(folder.parent / "grey", grey)
+    with parsed((*arguments(folder, "--mode=evaluate"), f"--dataset=folder:{folder.parent / 'grey'}")):
+        source = Session(GLOW, flags.FLAGS).test_source
+    assert source.image_shape == (8, 8, 3) and "three equal channels" in source.report()
+    assert all(any(np.array_equal(image, np.repeat(own, 3, -1)) for own in grey) for image in source.images)
+
+
 def test_records_of_other_images_say_how_these_were_prepared(make_record, tmp_path):
     """Each in a file of its own; those of before keep theirs."""
     other = {"trained_on": "cifar10", "dataset": "folder:/a"}

@@ -27,14 +27,18 @@ class Run:
     Attributes:
       stack: The stack.
       context: What conditional networks are given, float64 `[B, H, W, C]`, or None.
+      labels: Labels of the images, integers `[B]`, or None.
       bits: What each image has taken so far, about; float64 `[B]`.
     """
 
-    def __init__(self, stack: Stack, count: int, context: np.ndarray | None = None) -> None:
+    def __init__(
+        self, stack: Stack, count: int, context: np.ndarray | None = None, labels: np.ndarray | None = None
+    ) -> None:
         """Begins a pass of `count` images."""
         self.stack = stack
         stack.chunk = CHUNK * max(count, 1)
         self.context = context
+        self.labels = labels
         self.bits = np.zeros(count)
 
     def takes(self, bits: np.ndarray) -> None:

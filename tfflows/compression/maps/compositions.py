@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfflows.bijectors import Chain, GaussianPrior, MultiScale, OnData, OnFirstChannels, OnHalves
@@ -155,33 +156,56 @@ def gaussian_bits(x: np.ndarray, mean: np.ndarray | float, scale: np.ndarray) ->
 class LearnedPrior:
     """Codes integers under the Gaussians that a network gives."""
 
-    def __init__(self, bijector: GaussianPrior, grid: np.ndarray, plan: Plan) -> None:
-        """Creates the prior of a grid."""
+    def __init__(self, bijector: GaussianPrior, grid: np.ndarray, plan: Plan, takes_labels: bool = False) -> None:
+        """Creates the prior of a grid.
+
+        Args:
+          bijector: The prior.
+          grid: The grid.
+          plan: The plan.
+          takes_labels: Whether the condition of the network is the label of the image.
+
+        Raises:
+          CannotCodeError: If it takes labels and does not say how many there are.
+        """
         self._grid = grid
         self._interleaved = bijector.parameters["parameter_order"] == "interleaved"
-        run = plan.networks.runner(bijector.network)
-        if bijector.takes_condition:
-            self._network = run
+        network = bijector.network
+        self._table = None
+        if takes_labels:
+            plan.num_classes = getattr(network, "num_classes", 0)
+            if not plan.num_classes:
+                raise CannotCodeError(f"The network of {bijector.name!r} takes labels without num_classes.")
+            self._table = plan.networks.runner(network, _of_labels)(np.arange(plan.num_classes))
+        elif bijector.takes_condition:
+            self._network = plan.networks.runner(network)
         else:
-            constant = run()
-            plan.note(constant)
-            self._network = lambda kept: np.broadcast_to(constant, [len(kept), *constant.shape[1:]])
+            self._table = plan.networks.runner(network)()
+        if self._table is not None:
+            plan.note(self._table)
 
     def push(self, x: np.ndarray, kept: np.ndarray, run: Run) -> None:
         """Pushes `[B, ...]`, given the real values that the network sees."""
-        push_gaussian(x, *self._mean_and_scale(kept), run)
+        push_gaussian(x, *self._mean_and_scale(kept, run), run)
 
     def pop(self, kept: np.ndarray, run: Run) -> np.ndarray:
         """Undoes `push`."""
-        return GAUSSIAN.pop(run.stack, *self._mean_and_scale(kept))
+        return GAUSSIAN.pop(run.stack, *self._mean_and_scale(kept, run))
 
-    def _mean_and_scale(self, kept):
-        parameters = self._network(kept)
+    def _mean_and_scale(self, kept, run):
+        if self._table is None:
+            parameters = self._network(kept)
+        else:
+            parameters = self._table[np.zeros(len(kept), int) if len(self._table) == 1 else run.labels]
         if self._interleaved:
             mean, log_scale = parameters[..., 0::2], parameters[..., 1::2]
         else:
             mean, log_scale = np.split(parameters, 2, axis=-1)
         return mean / self._grid, exact.exp(log_scale) / self._grid
+
+
+def _of_labels(network: Any, labels: tf.Tensor) -> tf.Tensor:
+    return network(tf.cast(labels, tf.int32))
 
 
 class Levels(IntegerMap):
@@ -242,13 +266,11 @@ def _multi_scale(bijector: MultiScale, grid: np.ndarray, plan: Plan) -> Levels:
         grid, out = flow.grid[..., :channels], flow.grid[..., channels:]
         if level.prior is None:
             priors.append(StandardNormal(out))
-        elif isinstance(level.prior, GaussianPrior) and not (last and level.prior.takes_condition):
-            priors.append(LearnedPrior(level.prior, out, plan))
+        elif isinstance(level.prior, GaussianPrior):
+            priors.append(LearnedPrior(level.prior, out, plan, takes_labels=last and level.prior.takes_condition))
         else:
             raise CannotCodeError(
-                f"The prior {level.prior.name!r} depends on labels, which the codec does not have."
-                if last
-                else f"There is no codec for the prior {level.prior.name!r} ({type(level.prior).__name__})."
+                f"There is no codec for the prior {level.prior.name!r} ({type(level.prior).__name__})."
             )
         if plan.sample is not None:
             plan.sample = plan.sample[..., :channels]

@@ -135,7 +135,7 @@ class MixtureCoupling(CouplingMap):
 
     def _curve(self, part, parameters):
         rows = np.moveaxis(parameters.reshape([*part.shape[:-1], self._kinds, part.shape[-1]]), -2, 0)
-        grid = np.broadcast_to(self.grid[..., self._changed], part.shape)
+        grid = np.broadcast_to(self.grid[self._changed], part.shape)
         return MixtureCurve(np.ascontiguousarray(rows.reshape([self._kinds, -1])), grid.ravel(), *self._form)
 
 

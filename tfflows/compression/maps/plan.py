@@ -26,6 +26,7 @@ class Plan:
       unit_bits: Bits of the grid of the unit interval that a sigmoid leads to.
       sample: int64 `[B, ...]`, where the next map begins; None: `regrids` is given.
       run: The pass of the sample.
+      num_classes: Number of classes of the labels that a map takes; 0 if none does.
     """
 
     networks: Networks
@@ -34,6 +35,7 @@ class Plan:
     unit_bits: int = 8
     sample: np.ndarray | None = None
     run: Run | None = None
+    num_classes: int = 0
 
     def __post_init__(self):
         self._digest = hashlib.sha256()

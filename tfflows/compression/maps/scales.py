@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import tensorflow_probability as tfp
 
-from tfflows.bijectors import ActNorm
+from tfflows.bijectors import ActNorm, BatchNorm
 from tfflows.compression import exact
 from tfflows.compression.maps.base import IntegerMap, Run, integer_map
 from tfflows.compression.maps.plan import Plan
 from tfflows.compression.protocol import CannotCodeError
+from tfflows.math.coupling import COLOURS, colour_mask
 
 tfb = tfp.bijectors
 
@@ -60,6 +61,26 @@ def _actnorm(bijector: ActNorm, grid: np.ndarray, plan: Plan) -> ScaleAndShift:
         shifts = exact.to_integer(bias / check_grid(bijector, grid))
     plan.note(shifts, signs)
     return ScaleAndShift(check_grid(bijector, grid), shifts, signs)
+
+
+@integer_map.register(BatchNorm)
+def _batch_norm(bijector: BatchNorm, grid: np.ndarray, plan: Plan) -> ScaleAndShift:
+    """The running statistics: a scale and a shift of the part that is normalized."""
+    part, half = bijector.parameters["part"], grid.shape[-1] // 2
+    if part in COLOURS:
+        index = (pixels_of(part, grid.shape),)
+    else:
+        index = ..., {"all": slice(None), "first": slice(half), "second": slice(half, None)}[part]
+    shifts, grid = np.zeros(grid.shape, np.int64), grid.copy()
+    shifts[index] = -exact.to_integer(value_of(bijector.mean) / grid[index])
+    grid[index] /= np.sqrt(value_of(bijector.variance) + bijector.parameters["epsilon"])
+    plan.note(shifts)
+    return ScaleAndShift(check_grid(bijector, grid), shifts)
+
+
+def pixels_of(colour: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Which pixels of events `[H, W, C]` have a colour of the checkerboard, bool `[H, W]`."""
+    return colour_mask(*shape[:2], colour).numpy()[..., 0]
 
 
 @integer_map.register(tfb.Scale)
