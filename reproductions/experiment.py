@@ -174,6 +174,11 @@ def _linear_warmup(experiment):
     return LinearWarmup(experiment.learning_rate, experiment.warmup_steps)
 
 
+def _never(experiment: Experiment) -> bool:
+    del experiment
+    return False
+
+
 def _image_size_alone(experiment, height, width):
     return dataclasses.replace(experiment, image_size=min(height, width))
 
@@ -222,6 +227,8 @@ class Reproduction:
         not depend. The last stage may take over from a stage that was trained with other values of them.
       at_size: Function `(experiment, height, width) -> experiment` that fits an experiment to images of another size, such as by
         its number of levels.
+      has_loss_of_batch: Function `experiment -> bool`: whether the training loss of an image depends on the others of its batch,
+        so that parts of it have another loss.
       variants: Variants of the whole paper, if it has more than one, the default first. The name of an experiment of another
         variant ends with the name of the variant. Either they are the values of the field `variant` of the experiments, all of
         which are in `experiments`, or `variant_fields` says how they come about.
@@ -244,6 +251,7 @@ class Reproduction:
     read_config: Callable = _no_config
     unused_by_stages: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     at_size: Callable = _image_size_alone
+    has_loss_of_batch: Callable = _never
     variants: tuple[str, ...] = ()
     variant_fields: Mapping[str, Callable[[Experiment], Mapping[str, object]]] = dataclasses.field(default_factory=dict)
 

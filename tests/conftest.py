@@ -19,6 +19,9 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration() for _ in range(NUM_LOGICAL_DEVICES)],
 )
 
+# Started, TensorFlow keeps its threads: no test computes in as many parts as this machine has cores, unless it asks for it.
+tf.config.list_logical_devices()
+
 # As `process_options` does: nearly every graph of the tests runs once, which is not worth optimizing it.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 

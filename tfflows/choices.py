@@ -12,5 +12,11 @@ AUGMENTERS = ("normal", "gaussian", "flow")
 # What `tfflows.tracing.memory.memory_scope` can keep for the backward pass.
 PLAIN, RECOMPUTE, REVERSIBLE = MEMORY_MODES = ("plain", "recompute", "reversible")
 
+# The number of parts that are computed side by side: as many as cores, where that is faster.
+AUTO = "auto"
+
+# Where the machines that train together are named, see `tfflows.devices.clusters`.
+CLUSTERS = ("tf_config", "slurm", "none")
+
 # How `tfflows.tracing.sampler.sampler_scope` can have masked convolutions inverted.
 EXACT, JACOBI = SAMPLERS = ("exact", "jacobi")

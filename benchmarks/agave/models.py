@@ -131,7 +131,7 @@ def sampler(case: Case, num_pixels: int) -> Subject:
     from tfflows.networks.pixelcnn.sampling import naive_sample
     from tfflows.tracing.variables import count_parameters
 
-    process_options()  # as the command does
+    process_options(side_by_side=1)  # as the command with --side_by_side=1
     model = _model(case)
     components = case.experiment.num_components
     shape = [case.batch_size, *IMAGE_SHAPE[:2]]
@@ -164,7 +164,7 @@ def pixelcnn_sampler(batch_size: int, num_blocks: int) -> Subject:
     from tfflows.math.random import row_keys
     from tfflows.tracing.variables import count_parameters
 
-    process_options()  # as the command does
+    process_options(side_by_side=1)  # as the command with --side_by_side=1
     experiment = dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], num_blocks=num_blocks)
     model = agave.build(experiment, IMAGE_SHAPE, 0, seed=0)
     model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))

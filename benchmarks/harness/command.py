@@ -112,7 +112,14 @@ def started(
         result, errors = pathlib.Path(directory, "result.json"), pathlib.Path(directory, "errors")
         command = [sys.executable, "-m", "benchmarks.harness.command_process", paper, repr(time.time()), str(num_steps)]
         # One step more than requested, so that the last requested one is like any other.
-        command += [str(result), *flags, f"--workdir={directory}/workdir", f"--steps={num_steps + 1}"]
+        # The whole batch at a time, unless the flags say otherwise: as what it is compared with, and on any number of cores.
+        command += [
+            str(result),
+            "--side_by_side=1",
+            *flags,
+            f"--workdir={directory}/workdir",
+            f"--steps={num_steps + 1}",
+        ]
         options = {"BENCHMARK_FORWARD_PASS": "1"} if forward_pass else {}
         variables = os.environ | VARIABLES | options | (environment or {})
         with open(errors, "w") as stream:

@@ -19,4 +19,5 @@ AGAVE = Reproduction(
     steps_of_stages=STEPS_OF_STAGES,
     parts_of_stages=deferred("reproductions.agave.model", "parts_of_stages"),
     unused_by_stages=UNUSED_BY_STAGES,
+    has_loss_of_batch=lambda experiment: experiment.free_bits > 0 or experiment.joint_free_bits > 0,
 )

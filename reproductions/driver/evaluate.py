@@ -49,12 +49,15 @@ def make_evaluator(session: Session) -> Evaluator:
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=session.flags.jit,
-        num_side_by_side=session.flags.side_by_side,
+        num_side_by_side=session.side_by_side,
     )
 
 
-def run(session: Session) -> None:
+def run(session: Session) -> bool:
     """Evaluates the checkpoint selected by --select and prints the expected and obtained value, difference and verdict.
+
+    Returns:
+      False if a signal stopped it before its end.
 
     Raises:
       ValueError: If both --importance_samples and --evaluate_train are given.
@@ -70,9 +73,9 @@ def run(session: Session) -> None:
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
     hours = (seconds[-1] if seconds else 0.0) / 3600
     if session.flags.importance_samples > 1:
-        _evaluate_importance(session, step, hours)
-    else:
-        evaluate_and_record(session, make_evaluator(session), step, hours)
+        return _evaluate_importance(session, step, hours)
+    evaluate_and_record(session, make_evaluator(session), step, hours)
+    return True
 
 
 def _evaluate_importance(session, step, hours):
@@ -89,7 +92,7 @@ def _evaluate_importance(session, step, hours):
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=flags.jit,
-        num_side_by_side=flags.side_by_side,
+        num_side_by_side=session.side_by_side,
     )
     reason = why_not_writable(session.workdir) if session.chief else ""
     if reason:
@@ -110,6 +113,7 @@ def _evaluate_importance(session, step, hours):
         logging.warning("Stopped. Run the same command again to continue from %s.", sums)
     elif session.chief:
         _keep(session, result, make_record(session, result, step, hours), writable=True)
+    return result is not None
 
 
 def _per_image_name(session):
@@ -357,4 +361,5 @@ def describe_execution(session: Session) -> dict[str, object]:
         "tf32": session.experiment.tf32,
         **{name: getattr(session.flags, name) for name in EXECUTION_FLAGS},
         "steps_per_execution": steps_per_execution(),
+        "side_by_side": session.side_by_side,
     }

@@ -7,7 +7,7 @@ from absl import flags
 
 from reproductions.experiment import Experiment
 from reproductions.fields import RENAMED, annotations_of, settings_of
-from tfflows.choices import EXACT, MEMORY_MODES, SAMPLERS
+from tfflows.choices import AUTO, CLUSTERS, EXACT, MEMORY_MODES, SAMPLERS
 
 FLAGS = flags.FLAGS
 
@@ -52,6 +52,27 @@ FIELD_FLAGS = {
     ),
 }
 
+
+class AutoOrNumber(flags.ArgumentParser):
+    """A positive integer, or `auto`."""
+
+    def parse(self, argument: str | int) -> str | int:
+        """Returns the value of a flag.
+
+        Raises:
+          ValueError: If it is something else.
+        """
+        if argument == AUTO:
+            return argument
+        if not str(argument).isdecimal() or int(argument) < 1:
+            raise ValueError(f"a positive integer or {AUTO} is needed, not {argument!r}")
+        return int(argument)
+
+    def flag_type(self) -> str:
+        """Returns what help and errors call such values."""
+        return f"a positive integer or {AUTO}"
+
+
 # Flags that change the speed and the memory of a computation, and its result by rounding only. Records hold them.
 EXECUTION_FLAGS = {
     "jit": functools.partial(flags.DEFINE_bool, default=False, help="Compile loss and gradients with XLA."),
@@ -70,11 +91,13 @@ EXECUTION_FLAGS = {
         lower_bound=1,
     ),
     "side_by_side": functools.partial(
-        flags.DEFINE_integer,
-        default=1,
-        help="Compute N parts of each device's batch side by side, each operation on one thread. N should be the number of "
-        "cores; this is faster than sharing each operation among all cores. For training and evaluation on a CPU without --jit.",
-        lower_bound=1,
+        flags.DEFINE,
+        AutoOrNumber(),
+        default=AUTO,
+        help="Compute N parts of each device's batch side by side, each operation on one thread, which is faster than sharing "
+        "each operation among all cores. auto: as many as cores on a CPU; 1 with --jit, small batches, or a loss that the images "
+        "of a batch share (batch norm, free bits). A run that goes on keeps its number.",
+        serializer=flags.ArgumentSerializer(),
     ),
     "steps_per_execution": functools.partial(
         flags.DEFINE_integer,
@@ -188,7 +211,14 @@ def define_flags() -> None:
         "strategy",
         "auto",
         ["auto", "one_device", "mirrored", "multi_worker"],
-        "auto: all GPUs of this machine, mirrored, or its CPU if it has none. multi_worker reads TF_CONFIG.",
+        "auto: all workers of the cluster; without one all GPUs of this machine, mirrored, or its CPU if it has none.",
+    )
+    flags.DEFINE_enum(
+        "cluster",
+        "tf_config",
+        list(CLUSTERS),
+        "Where the machines that train together are named. tf_config: in the variable TF_CONFIG, if it is set. slurm: by srun, "
+        "each of whose tasks is a worker. none: nowhere.",
     )
     integer("virtual_devices", 0, "Split the CPU into N virtual devices, to try replication.", lower_bound=0)
     for name, define in EXECUTION_FLAGS.items():

@@ -12,6 +12,7 @@ from reproductions.driver.flags import define_flags
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
 from tfflows import progress
+from tfflows.choices import AUTO
 from tfflows.extras import MissingExtraError
 from tfflows.suggestions import did_you_mean
 
@@ -106,8 +107,9 @@ def _compute(reproduction):
     import tensorflow as tf
 
     from tfflows.data.sources import DatasetNotFoundError
-    from tfflows.devices.strategies import cluster_size
-    from tfflows.files import first_line
+    from tfflows.devices.clusters import cluster_size
+    from tfflows.devices.stopping import STOPPED, exit_on_sigterm
+    from tfflows.devices.strategies import LOST_WORKER
     from tfflows.training.checkpoints import CheckpointError
     from tfflows.training.logs import LogError
     from tfflows.training.loop import TrainingDiverged
@@ -120,21 +122,14 @@ def _compute(reproduction):
         WorkdirError: "--workdir",
         DatasetNotFoundError: "--data_dir",
     }
-    # What collective operations raise when a worker is gone.
-    lost_worker = (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-        tf.errors.InternalError,
-    )
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
     handler.setFormatter(PlainFormatter())
     tf.get_logger().setLevel("ERROR")
     try:
-        run(reproduction, flags.FLAGS)
+        with exit_on_sigterm():
+            has_ended = run(reproduction, flags.FLAGS)
     # Errors that a user can mend; all others keep their traceback.
     except (
         ValueError,
@@ -147,18 +142,26 @@ def _compute(reproduction):
     ) as error:
         behind = flags_behind.get(type(error))
         _exit_with(error, f" (Flags: {behind}.)" if behind else "")
-    except lost_worker as error:
-        if logging.level_debug() or cluster_size() < 2:
+    except LOST_WORKER as error:
+        if logging.level_debug() or cluster_size(flags.FLAGS.cluster) < 2:
             raise
         print(
-            f"{type(error).__name__}: Another worker ended or cannot be reached: {first_line(error)}. See what it printed last, "
-            "then start all workers again with the same command; they go on from the last checkpoint.",
+            f"{type(error).__name__}: {_lost_workers(str(error))} ended or cannot be reached. See what it printed last, then "
+            "start all workers again with the same command; they go on from the last checkpoint.",
             file=sys.stderr,
         )
         sys.exit(1)
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
         sys.exit(_INTERRUPTED)
+    if not has_ended:
+        sys.exit(STOPPED)
+
+
+def _lost_workers(message):
+    """Names the workers that TensorFlow says are gone."""
+    tasks = sorted(set(map(int, re.findall(r"/job:worker/(?:replica:\d+/)?task:(\d+)", message))))
+    return f"Worker {' and '.join(map(str, tasks))}" if tasks else "Another worker"
 
 
 def list_experiments(reproduction: Reproduction, small: bool = False) -> None:
@@ -179,12 +182,15 @@ def list_experiments(reproduction: Reproduction, small: bool = False) -> None:
         print(f"\n{describe_variants(reproduction)}")
 
 
-def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
+def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     """Runs the mode selected by the flags.
 
     Args:
       reproduction: The paper's reproduction.
       values: Values of the flags.
+
+    Returns:
+      False if a signal stopped it before its end; the same flags then go on from what is saved.
 
     Raises:
       ValueError: If flags contradict each other, or name something unknown.
@@ -193,21 +199,21 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
         raise ValueError("--importance_samples needs --mode=evaluate; train first, then evaluate.")
     if values.mode not in ("train", "evaluate") and values.evaluation_images is not None:
         raise ValueError("--evaluation_images needs --mode=train or --mode=evaluate; nothing else evaluates images.")
-    if values.side_by_side > 1 and (values.jit or values.mode not in ("train", "evaluate")):
-        raise ValueError(
-            "--side_by_side needs --mode=train or --mode=evaluate, without --jit: XLA compiles the whole batch into one program."
-        )
+    if values.side_by_side not in (AUTO, 1) and values.jit:
+        raise ValueError("--side_by_side cannot be with --jit: XLA compiles the whole batch into one program.")
     from reproductions.driver import train
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session
+    from tfflows.devices.agreement import wait_for_all
     from tfflows.tracing.sampler import sampler_scope
 
     only = _only_stage(reproduction, values)
     if values.mode != "train":
         session = Session(reproduction, values, only)
         with progress.shown(session.workdir / progress.TIMINGS_FILE), sampler_scope(values.sampler):
-            _function_of(values.mode)(session)
-        return
+            has_ended = _function_of(values.mode)(session) is not False
+            wait_for_all(session.strategy)
+        return has_ended
     stages = [only] if only else list(reproduction.stages(select_experiment(reproduction, values)))
     if len(stages) > 1:
         # What the last stage will refuse is refused before the first one trains.
@@ -219,8 +225,10 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> None:
             continue
         with progress.shown(session.workdir / progress.TIMINGS_FILE):
             has_ended = train.run(session)
+            wait_for_all(session.strategy)
         if not has_ended:
-            break
+            return False
+    return True
 
 
 def _function_of(mode):

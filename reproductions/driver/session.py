@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from reproductions.driver.selection import overrides, select_run
 from reproductions.driver.stages import SHARES_STEPS, describe_stages, with_steps_of_stages
 from reproductions.experiment import Reproduction, read_rate_factors
 from reproductions.fields import as_of_today, free_fields
+from tfflows.choices import AUTO
 from tfflows.data import (
     ImageSource,
     canonical_name,
@@ -36,16 +38,40 @@ from tfflows.data import (
     stored_image_shape,
 )
 from tfflows.devices.agreement import check_workers_agree, gather_texts, source_fingerprint
+from tfflows.devices.clusters import cluster_size
+from tfflows.devices.cores import automatic_parts, available_cores, set_threads
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
 from tfflows.distributions.image_model import ImageModel
+from tfflows.evaluation.latents import DEFAULT_BATCH_SIZE
 from tfflows.models.description import ModelDescription, describe_from_experiment, read_description
 from tfflows.tracing.variables import count_parameters, named_variables, short_variable_names
 from tfflows.training.checkpoints import Checkpoints
 from tfflows.training.moving_average import evaluated_names
-from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, described_workdir, prepare_workdir, read_experiment
+from tfflows.training.workdir import (
+    EXPERIMENT_FILE,
+    SIDE_BY_SIDE,
+    WorkdirError,
+    described_workdir,
+    prepare_workdir,
+    read_experiment,
+    stored_side_by_side,
+)
 
 # How long a network file system may take to show what another machine wrote.
 _VISIBLE_SECONDS = 10
+
+# The strategy of the cluster that this process belongs to. Stages share it: who joined again would disturb those that are behind.
+_joined = {}
+
+
+def _strategy_of(flags):
+    key = flags.strategy, flags.cluster
+    if key in _joined:
+        return _joined[key]
+    strategy = make_strategy(flags.strategy, flags.virtual_devices, flags.cluster)
+    if num_workers(strategy) > 1:
+        _joined[key] = strategy
+    return strategy
 
 
 class Session:
@@ -60,6 +86,7 @@ class Session:
       evaluated_dataset: Data set whose test images are evaluated: that of the experiment, or another one.
       stage: Name of the stage.
       earlier_stages: Names of the stages before the last one.
+      side_by_side: Number of parts of a batch that are computed side by side.
       strategy: Distribution strategy.
       chief: Whether this worker writes files.
       workdir: Directory for checkpoints, logs and results.
@@ -94,10 +121,34 @@ class Session:
             self._say_what_runs()
             if flags.mode == "train" and flags.stage == "all" and self.earlier_stages:
                 logging.info(describe_stages(self._stages))
-        process_options(tf32=self.experiment.tf32, side_by_side=flags.side_by_side)
-        self.strategy = make_strategy(flags.strategy, flags.virtual_devices)
-        self.chief = is_chief(self.strategy)
         self.workdir = base if self.stage == last else base / self.stage
+        self.side_by_side = self._choose_parts() if flags.side_by_side == AUTO else flags.side_by_side
+        process_options(tf32=self.experiment.tf32, side_by_side=self.side_by_side)
+        self.strategy = _strategy_of(flags)
+        self.chief = is_chief(self.strategy)
+
+    def _choose_parts(self):
+        """The number of parts for --side_by_side=auto; that of before if a run goes on, so that it ends with the same figures."""
+        flags, experiment = self.flags, self.experiment
+        if flags.jit or tf.config.list_physical_devices("GPU"):
+            return 1
+        num_images = DEFAULT_BATCH_SIZE
+        if flags.mode == "train":
+            begun_with = stored_side_by_side(self.workdir)
+            if begun_with is not None:
+                return begun_with
+            if any(map(self.reproduction.has_loss_of_batch, self._stages.values())):
+                return 1
+            num_images = experiment.batch_size // flags.accumulate
+        elif flags.mode == "evaluate":
+            num_images = experiment.evaluation_batch_size
+        elif flags.mode == "sample":
+            num_images = min(num_images, flags.samples)
+        replicas = flags.virtual_devices or max(1, cluster_size(flags.cluster))
+        cores = available_cores(flags.cluster) // max(1, flags.virtual_devices)
+        parts = automatic_parts(num_images // replicas, max(1, cores))
+        # Where TensorFlow has started already, such as in tests or for an earlier stage, it keeps its threads.
+        return parts if parts > 1 and set_threads(parts) else 1
 
     def _say_what_runs(self):
         """Says which experiment was chosen by the size of the images and how it was fitted; warns of another data set."""
@@ -216,7 +267,8 @@ class Session:
     def _description(self):
         kind = type(self.experiment)
         # With a cool-down the schedule depends on the length of the run.
-        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set()) | {SHARES_STEPS}
+        free = set(free_fields(kind)) - ({"num_steps"} if self.experiment.cooldown_steps else set())
+        free |= {SHARES_STEPS, SIDE_BY_SIDE}
         return {
             "experiment": self._described_as(self.experiment),
             "free_fields": free,
@@ -240,6 +292,7 @@ class Session:
             **({"init_raw": True} if self.flags.init_raw else {}),
             **({SHARES_STEPS: True} if self._shares_steps else {}),
             **({HASHED_SUBSETS: True} if self._hashes_subsets else {}),
+            **({SIDE_BY_SIDE: self.side_by_side} if self.side_by_side > 1 and self.flags.mode == "train" else {}),
         }
 
     def _earlier_experiments(self):
@@ -260,7 +313,13 @@ class Session:
         """
         experiment = self._stages[stage]
         kind = type(experiment)
-        free = {*free_fields(kind), *self.reproduction.unused_by_stages.get(stage, ()), "init_from", SHARES_STEPS}
+        free = {
+            *free_fields(kind),
+            *self.reproduction.unused_by_stages.get(stage, ()),
+            "init_from",
+            SHARES_STEPS,
+            SIDE_BY_SIDE,
+        }
         prepare_workdir(
             workdir,
             self._described_as(experiment),
@@ -289,7 +348,7 @@ class Session:
         own |= {"stage": self.stage, **self._described_as(self.experiment)}
         own |= {f"the images of {source.split}": source_fingerprint(source) for source in sources()}
         check_workers_agree(self.strategy, own)
-        self._check_shared("the list of checkpoints", self.saved_steps())
+        self._check_shared("the list of checkpoints", Checkpoints(self.workdir / "checkpoints", {}).fingerprints())
 
     def check_workdir_is_shared(self) -> None:
         """Checks that all workers see the workdir that the chief has described; does nothing without a cluster.
@@ -304,7 +363,9 @@ class Session:
         deadline = time.monotonic() + _VISIBLE_SECONDS
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
-        self._check_shared(EXPERIMENT_FILE, file.read_text(encoding="utf-8") if file.exists() else "missing")
+        self._check_shared(
+            EXPERIMENT_FILE, hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.exists() else "missing"
+        )
 
     def _check_shared(self, what, value):
         shared = f"All workers must share the working directory, {self.workdir}: put it on a file system that all of them see."

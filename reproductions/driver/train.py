@@ -93,7 +93,7 @@ def make_trainer(session: Session) -> Trainer:
         workdir=session.workdir,
         ema_decay=experiment.ema_decay,
         initialize=session.load_initial_weights,
-        execution=Execution(flags.accumulate, flags.jit, flags.memory, flags.side_by_side),
+        execution=Execution(flags.accumulate, flags.jit, flags.memory, session.side_by_side),
         settings=LoopSettings(
             log_every=flags.log_every,
             checkpoint_every=flags.checkpoint_every,

@@ -14,4 +14,5 @@ REALNVP = Reproduction(
     build_optimizer=deferred("reproductions.realnvp.model", "optimizer"),
     load_weights=deferred("tfflows.interop.realnvp", "load_weights"),
     extend_count=deferred("reproductions.realnvp.model", "extend_count"),
+    has_loss_of_batch=lambda experiment: True,  # batch norm
 )

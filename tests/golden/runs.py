@@ -22,6 +22,7 @@ IMPORTANCE = ("--mode=evaluate", "--importance_samples=40")
 _COMMON = (
     "--dataset=folder:images",
     "--batch_size=4",
+    "--side_by_side=1",
     "--log_every=1",
     "--samples=2",
     "--temperature=0.7",
@@ -186,7 +187,7 @@ def run_command(tree, paper, arguments):
         try:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as end:
-            if end.code not in (None, 0):
+            if end.code not in (None, 0, os.EX_TEMPFAIL):  # the last one of a run that was stopped
                 raise RuntimeError(f"{script} {' '.join(arguments)} ended with status {end.code}.") from end
 
 
@@ -218,12 +219,12 @@ def _unchanged_process():
 
 @contextlib.contextmanager
 def stopped_at_once():
-    """Sends the process a SIGTERM as soon as something listens for it, so that a run stops at its first chance."""
+    """Sends the process a SIGTERM as soon as a loop listens for it, so that a run stops at its first chance."""
     install = signal.signal
 
     def install_and_stop(number, handler):
         previous = install(number, handler)
-        if number == signal.SIGTERM and callable(handler):
+        if number == signal.SIGTERM and getattr(handler, "__qualname__", "").startswith("stop_on_sigterm"):
             os.kill(os.getpid(), signal.SIGTERM)
         return previous
 

@@ -43,6 +43,18 @@ def cluster(num_workers):
     return [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}} for index in range(num_workers)]
 
 
+def slurm_step(num_tasks):
+    """The variables of the tasks of a SLURM step on this machine."""
+    common = {
+        "SLURM_JOB_ID": str(os.getpid()),  # what makes ports that no other step has
+        "SLURM_STEP_NUM_TASKS": str(num_tasks),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_TASKS_PER_NODE": str(num_tasks),
+        "SLURMD_NODENAME": "localhost",
+    }
+    return [{**common, "SLURM_PROCID": str(index), "SLURM_LOCALID": str(index)} for index in range(num_tasks)]
+
+
 def run_scenarios(scenarios, arguments_of):
     """Runs each scenario with its arguments; prints a JSON object from its name to its error, empty if it held."""
     errors = {}

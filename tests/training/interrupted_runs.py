@@ -1,4 +1,4 @@
-"""Whole runs that are killed, stopped, run out of disk or have two workers; conftest.py runs this file.
+"""Whole runs that are killed, stopped, run out of disk or have several workers; conftest.py runs this file.
 
 Each run is the `main` of reproductions/glow/run.py in a process of its own; prints what `forked.run_scenarios` does.
 
@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import signal
 import sys
@@ -19,14 +20,18 @@ import tensorflow as tf
 from PIL import Image
 
 from reproductions.driver import main as cli
+from reproductions.driver import train
 from reproductions.glow.reproduction import GLOW
-from tests.training.forked import cluster, fork, run_scenarios, wait
+from tests.training.forked import cluster, fork, run_scenarios, slurm_step, wait
+from tfflows.devices.stopping import STOPPED
 from tfflows.training.checkpoints import Checkpoints
+from tfflows.training.loop import Loop
 
 STEPS = 60
 # Runs that are stopped take several steps a call, and must end as the unbroken one, which takes one.
 SEVERAL = "--steps_per_execution=4"
 TIMES = ("seconds", "images_per_second")
+LOST_SECONDS = 30
 
 
 def arguments(directory, workdir):
@@ -55,17 +60,16 @@ def write_images(directory):
             image.save(directory / "images" / split / f"{number}.png")
 
 
-def start(directory, workdir, *more, tf_config=None, before=None):
-    """The id of a process that runs `run.py`; its output goes to files beside the workdir."""
+def start(directory, workdir, *more, index=None, environment=None, before=None):
+    """The id of a process that runs `run.py`, of a worker with its index; its output goes to files beside the workdir."""
 
     def run():
-        name = workdir.name + ("" if tf_config is None else f"-{tf_config['task']['index']}")
+        name = workdir.name + ("" if index is None else f"-{index}")
         for number, stream in ((1, "stdout"), (2, "stderr")):
             file = os.open(directory / f"{name}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(file, number)
         os.environ.pop("TF_CONFIG", None)
-        if tf_config is not None:
-            os.environ["TF_CONFIG"] = json.dumps(tf_config)
+        os.environ.update(environment or {})
         if before is not None:
             before()
         sys.argv = ["run.py", *arguments(directory, workdir), *more]
@@ -87,7 +91,7 @@ def newest(workdir):
 
 
 def wait_for_step(workdir, step, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while newest(workdir) < step:
         assert time.monotonic() < deadline, f"no checkpoint of step {step}"
         assert os.waitpid(process, os.WNOHANG) == (0, 0), f"ended before step {step}"
@@ -140,16 +144,63 @@ def killed(directory, expected):
 
 
 def terminated(directory, expected):
-    """SIGTERM saves and ends with 0, before evaluation and samples; then the same command to its end."""
+    """SIGTERM saves and ends with 75, before evaluation and samples; then the same command to its end."""
     workdir = directory / "terminated"
     process = start(directory, workdir, SEVERAL)
     wait_for_step(workdir, 20, process)
     os.kill(process, signal.SIGTERM)
-    errors = check_exit(process, directory, "terminated")
+    errors = check_exit(process, directory, "terminated", STOPPED)
     assert "Stopped at step" in errors and "Traceback" not in errors, errors
     assert 20 <= newest(workdir) < STEPS
     assert not (workdir / "results").exists()
     check_exit(start(directory, workdir, SEVERAL), directory, "terminated")
+    check_same(workdir, expected)
+
+
+def stop_in_evaluation():
+    """From then on the process sends SIGTERM to itself where the evaluation begins."""
+
+    def stop(*arguments, **keywords):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    train.evaluate_and_record = stop
+
+
+def in_evaluation(directory, expected):
+    """SIGTERM while the test images are measured ends the run at once with 75; then the same command to its end."""
+    workdir = directory / "in_evaluation"
+    process = start(directory, workdir, before=stop_in_evaluation)
+    errors = check_exit(process, directory, "in_evaluation", STOPPED)
+    assert "Stopped by SIGTERM. The same command goes on" in errors and "Traceback" not in errors, errors
+    assert newest(workdir) == STEPS
+    check_exit(start(directory, workdir), directory, "in_evaluation")
+    check_same(workdir, expected)
+
+
+def after_the_last_step(directory, expected):
+    """SIGTERM in the last step of the loop: nothing is left to stop there, and the evaluation does not begin."""
+    workdir = directory / "after_the_last_step"
+    run = Loop.run
+
+    def run_and_stop(self, state, *arguments, **keywords):
+        save = keywords["checkpoints"].save
+
+        def save_and_stop(state):
+            save(state)
+            if state.step == STEPS:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        keywords["checkpoints"].save = save_and_stop
+        return run(self, state, *arguments, **keywords)
+
+    def before():
+        Loop.run = run_and_stop
+        train.evaluate_and_record = lambda *arguments, **keywords: time.sleep(60)
+
+    process = start(directory, workdir, before=before)
+    check_exit(process, directory, "after_the_last_step", STOPPED)
+    check_exit(start(directory, workdir), directory, "after_the_last_step")
     check_same(workdir, expected)
 
 
@@ -179,10 +230,22 @@ def full_disk(directory, expected):
     check_same(workdir, expected)
 
 
-def start_workers(directory, workdir, more=((), ()), workdirs=None):
+def start_workers(directory, workdir, more=((), ()), workdirs=None, before=None, by_slurm=False):
+    """The ids of the processes of workers, each with its arguments."""
+    count = len(more)
+    environments = slurm_step(count) if by_slurm else [{"TF_CONFIG": json.dumps(config)} for config in cluster(count)]
+    named = [SEVERAL, "--cluster=slurm"] if by_slurm else [SEVERAL]
     return [
-        start(directory, workdir if workdirs is None else workdirs[i], SEVERAL, *more[i], tf_config=config)
-        for i, config in enumerate(cluster(2))
+        start(
+            directory,
+            workdir if workdirs is None else workdirs[index],
+            *named,
+            *more[index],
+            index=index,
+            environment=environment,
+            before=before,
+        )
+        for index, environment in enumerate(environments)
     ]
 
 
@@ -206,52 +269,95 @@ def other_settings(directory, expected):
         for index, process in enumerate(workers):
             errors = check_exit(process, directory, f"{workdirs[index].name}-{index}", expected=1)
             assert message in errors and "Traceback" not in errors, errors
-        assert not any(workdir.exists() and list(workdir.glob("[a-z]*")) for workdir in workdirs)
+        left = [file.name for workdir in workdirs for file in workdir.rglob("*")]
+        assert not {"experiment.json", "metrics.jsonl", "checkpoints"} & set(left), left
 
 
-def lost_worker(directory, expected):
-    """The other worker is killed: the first one ends with one line, and both started again end as one process."""
-    workdir = directory / "lost_worker"
+def lost_worker(directory, expected, how=signal.SIGKILL, index=1, name="lost_worker"):
+    """A worker is killed: the other one ends with one line, and both started again end as one process."""
+    workdir = directory / name
     workers = start_workers(directory, workdir)
     wait_for_step(workdir, 20, workers[0])
-    os.kill(workers[1], signal.SIGKILL)
-    assert wait(workers[1]) == -signal.SIGKILL
-    errors = check_exit(workers[0], directory, "lost_worker-0", expected=1)
-    assert "Another worker ended or cannot be reached" in errors and "Traceback" not in errors, errors
-    for index, process in enumerate(start_workers(directory, workdir)):
-        check_exit(process, directory, f"lost_worker-{index}")
-    np.testing.assert_allclose(figures(workdir)["images"], expected["images"], rtol=2e-3)
+    os.kill(workers[index], how)
+    killed_at = time.monotonic()
+    errors = check_exit(workers[1 - index], directory, f"{name}-{1 - index}", expected=1)
+    assert time.monotonic() - killed_at < LOST_SECONDS
+    line = re.search(r"^\w+Error: (Worker \d|Another worker) ended or cannot be reached\..*$", errors, re.MULTILINE)
+    assert line and "Traceback" not in errors, errors
+    os.kill(workers[index], signal.SIGKILL)
+    assert wait(workers[index]) == -signal.SIGKILL
+    check_ends(directory, workdir, 2, expected)
 
 
-def two_workers(directory, expected):
-    """Two workers, one of which is told to stop; both do, and two new ones end with the figures of one process."""
-    workdir = directory / "two_workers"
-    workers = start_workers(directory, workdir)
+def lost_chief(directory, expected):
+    """The first worker, which leads the others, hangs, as when its machine is cut off."""
+    lost_worker(directory, expected, signal.SIGSTOP, 0, "lost_chief")
+
+
+def two_workers(directory, expected, count=2, name="two_workers", by_slurm=False):
+    """Workers, the last of which is told to stop: all do at the same step, and new ones end with the figures of one process."""
+    workdir = directory / name
+    workers = start_workers(directory, workdir, more=[()] * count, by_slurm=by_slurm)
     wait_for_step(workdir, 20, workers[0])
-    os.kill(workers[1], signal.SIGTERM)
+    os.kill(workers[-1], signal.SIGTERM)
+    steps = set()
     for index, process in enumerate(workers):
-        errors = check_exit(process, directory, f"two_workers-{index}")
-        assert "Stopped at step" in errors and "Traceback" not in errors, errors
-    assert 20 <= newest(workdir) < STEPS
-    for index, process in enumerate(start_workers(directory, workdir)):
-        check_exit(process, directory, f"two_workers-{index}")
+        errors = check_exit(process, directory, f"{name}-{index}", STOPPED)
+        assert "Traceback" not in errors, errors
+        steps |= set(re.findall(r"Stopped at step (\d+)", errors))
+    assert steps == {str(newest(workdir))} and 20 <= newest(workdir) < STEPS
+    check_ends(directory, workdir, count, expected, by_slurm)
     found = figures(workdir)
-    assert [line["step"] for line in found["log"]] == [line["step"] for line in expected["log"]]
-    for line, other in zip(found["log"], expected["log"], strict=True):
-        for name, value in other.items():
-            np.testing.assert_allclose(line[name], value, rtol=2e-3, err_msg=f"{name}, step {other['step']}")
     # Before rounding has grown over many steps.
     for name in ("loss", "gradient_norm"):
         np.testing.assert_allclose(found["log"][0][name], expected["log"][0][name], rtol=1e-5)
-    np.testing.assert_allclose(found["images"], expected["images"], rtol=2e-3)
     assert found["record"]["num_images"] == 5
-    assert (directory / "two_workers-0.stdout").read_text().count("verdict") == 1
-    assert "verdict" not in (directory / "two_workers-1.stdout").read_text()
+
+
+def four_workers(directory, expected):
+    """Like `two_workers`, in a step of SLURM."""
+    two_workers(directory, expected, 4, "four_workers", by_slurm=True)
+
+
+def workers_in_evaluation(directory, expected):
+    """SIGTERM while two workers measure the test images, as a scheduler sends it to all, ends each of them at once with 75."""
+    workdir = directory / "workers_in_evaluation"
+    workers = start_workers(directory, workdir, before=stop_in_evaluation)
+    for index, process in enumerate(workers):
+        check_exit(process, directory, f"{workdir.name}-{index}", STOPPED)
+    check_ends(directory, workdir, 2, expected)
+
+
+def check_ends(directory, workdir, count, expected, by_slurm=False):
+    """The same command on each worker ends with the figures of one process, up to rounding; the first one prints them."""
+    name = workdir.name
+    for index, process in enumerate(start_workers(directory, workdir, more=[()] * count, by_slurm=by_slurm)):
+        check_exit(process, directory, f"{name}-{index}")
+    found = figures(workdir)
+    assert [line["step"] for line in found["log"]] == [line["step"] for line in expected["log"]]
+    for line, other in zip(found["log"], expected["log"], strict=True):
+        for field, value in other.items():
+            np.testing.assert_allclose(line[field], value, rtol=2e-3, err_msg=f"{field}, step {other['step']}")
+    np.testing.assert_allclose(found["images"], expected["images"], rtol=2e-3)
+    outputs = [(directory / f"{name}-{index}.stdout").read_text() for index in range(count)]
+    assert [output.count("verdict") for output in outputs] == [1, *[0] * (count - 1)]
 
 
 SCENARIOS = {
     scenario.__name__: scenario
-    for scenario in (killed, terminated, full_disk, two_workers, other_settings, lost_worker)
+    for scenario in (
+        killed,
+        terminated,
+        in_evaluation,
+        after_the_last_step,
+        full_disk,
+        two_workers,
+        four_workers,
+        workers_in_evaluation,
+        other_settings,
+        lost_worker,
+        lost_chief,
+    )
 }
 
 

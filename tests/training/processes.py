@@ -2,9 +2,10 @@
 
 Each scenario gets a directory and raises if something is wrong; prints what `forked.run_scenarios` does.
 
-    python processes.py DIRECTORY
+    python processes.py DIRECTORY [SCENARIO...]
 """
 
+import json
 import os
 import pathlib
 import random
@@ -19,8 +20,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.forked import fork, run_scenarios, wait
-from tfflows.devices.strategies import make_strategy
+from reproductions.glow import model as glow
+from tests.training.forked import cluster, fork, run_scenarios, wait
+from tests.training.tiny_runs import EXPERIMENT, digits
+from tfflows.data import load_dataset
+from tfflows.devices.agreement import wait_for_all
+from tfflows.devices.strategies import is_chief, make_strategy
+from tfflows.training import LoopSettings, Trainer
 from tfflows.training.checkpoints import CheckpointError, Checkpoints
 from tfflows.training.logs import LogError, MetricLogger
 
@@ -188,6 +194,33 @@ def flushed_logs(directory):
     assert wait(fork(log_and_die, directory)) == -signal.SIGKILL
 
 
+def train(path, config):
+    """Three steps of a tiny Glow on 13 images, then 7 others in batches of 4; writes bits/dim and averages to `path`."""
+    if config is not None:
+        os.environ["TF_CONFIG"] = json.dumps(config)
+    strategy = make_strategy()
+    with strategy.scope():
+        model = glow.build(EXPERIMENT, [8, 8, 1], 10, seed=0)
+        optimizer = glow.optimizer(EXPERIMENT, 0.01)
+    trainer = Trainer(
+        model, optimizer, ema_decay=0.9, strategy=strategy, settings=LoopSettings(evaluation_batch_size=4)
+    )
+    trainer.fit(digits(13), 3, batch_size=8, init_batch_size=8)
+    bits = trainer.evaluate(load_dataset("digits", "test", max_images=7)).per_image
+    values = {name: variable.numpy() for name, variable in trainer.parameters.variables.items()}
+    if is_chief(strategy):
+        np.savez(path, bits=bits, **values)
+    wait_for_all(strategy)
+
+
+def two_workers(directory):
+    """Two processes that TF_CONFIG names: the test compares what the first one writes with what one process does."""
+    directory.mkdir()
+    configs = [None, *cluster(2)]
+    processes = [fork(train, directory / f"{min(index, 1)}.npz", config) for index, config in enumerate(configs)]
+    assert [wait(process) for process in processes] == [0, 0, 0]
+
+
 def split_cpu():
     assert make_strategy("auto", 3).num_replicas_in_sync == 3
     assert len(tf.config.list_logical_devices("CPU")) == 3
@@ -205,12 +238,14 @@ SCENARIOS = (
     full_disk_of_logs,
     flushed_logs,
     fresh_process_splits_the_cpu,
+    two_workers,
 )
 
 
-def main(directory):
-    run_scenarios(SCENARIOS, lambda scenario: [directory / scenario.__name__])
+def main(directory, *names):
+    scenarios = [scenario for scenario in SCENARIOS if scenario.__name__ in names or not names]
+    run_scenarios(scenarios, lambda scenario: [directory / scenario.__name__])
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.parametrize("scenario", ["killed", "terminated", "full_disk"])
+@pytest.mark.parametrize("scenario", ["killed", "terminated", "in_evaluation", "after_the_last_step", "full_disk"])
 @pytest.mark.slow
 def test_the_same_command_ends_with_the_same_figures(interrupted_runs, scenario):
     """See interrupted_runs.py for each scenario, and for what is compared."""

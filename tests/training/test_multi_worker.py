@@ -1,4 +1,4 @@
-"""Two processes that TF_CONFIG names train as one process with the same global batch."""
+"""Processes that TF_CONFIG names train as one process with the same global batch."""
 
 import json
 import os
@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from reproductions.driver import main
+from tests.training.conftest import run_scenarios
 from tests.training.forked import cluster
 from tfflows.data import array_source
 from tfflows.devices import agreement
@@ -17,14 +19,26 @@ from tfflows.devices.agreement import check_workers_agree, differences, gather_t
 from tfflows.devices.strategies import make_strategy
 
 
-@pytest.mark.slow
-def test_two_workers_stop_together_and_end_with_the_figures_of_one_process(interrupted_runs):
-    """See interrupted_runs.py: one of the two is told to stop half-way."""
-    interrupted_runs("two_workers")
+def test_two_workers_train_glow_as_one_process(tmp_path):
+    """See processes.py: the data-dependent initialization, averages, an epoch and a split that divide into no batches."""
+    errors, output = run_scenarios("processes.py", tmp_path, "two_workers")
+    assert errors == {"two_workers": ""}, errors["two_workers"] + output
+    alone, together = (dict(np.load(tmp_path / "two_workers" / f"{number}.npz")) for number in (0, 1))
+    assert together.keys() == alone.keys()
+    assert together["bits"].shape == (7,) and np.isfinite(together["bits"]).all()
+    for name, value in alone.items():
+        np.testing.assert_allclose(together[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["other_settings", "lost_worker"])
+@pytest.mark.parametrize("scenario", ["two_workers", "four_workers", "workers_in_evaluation"])
+def test_workers_stop_together_and_end_with_the_figures_of_one_process(interrupted_runs, scenario):
+    """See interrupted_runs.py: one of them is told to stop half-way."""
+    interrupted_runs(scenario)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["other_settings", "lost_worker", "lost_chief"])
 def test_workers_that_cannot_train_together_say_why(interrupted_runs, scenario):
     """See interrupted_runs.py."""
     interrupted_runs(scenario)
@@ -76,6 +90,18 @@ def test_workers_whose_calls_of_fit_differ_end_before_anything_is_written(tmp_pa
         assert status == 1, error
         (line,) = [line for line in error.splitlines() if "WorkersDisagree: " in line]
         assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("Error reported from /job:worker/task:1: Unhealthy tasks:\n/job:worker/replica:0/task:1", "Worker 1"),
+        ("/job:worker/replica:0/task:3 and /job:worker/task:0", "Worker 0 and 3"),
+        ("Deadline Exceeded", "Another worker"),
+    ],
+)
+def test_the_line_about_lost_workers_names_them(message, named):
+    assert main._lost_workers(message) == named
 
 
 def test_images_are_read_for_their_fingerprint_once(monkeypatch):

@@ -41,6 +41,20 @@ def test_the_graph_optimizer_stays_for_gpus(monkeypatch, gpus, disabled):
     assert options.get("disable_meta_optimizer", False) == disabled
 
 
+def test_gpus_give_memory_as_it_is_needed(monkeypatch):
+    growing = []
+
+    def grow(gpu, enable):
+        growing.append((gpu, enable))
+        if gpu == "second":
+            raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["first", "second"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", grow)
+    process_options()
+    assert growing == [("first", True), ("second", True)]
+
+
 @pytest.mark.parametrize("tf32", [True, False])
 def test_tf32_is_what_is_asked_for(monkeypatch, tf32):
     asked = []
@@ -51,7 +65,7 @@ def test_tf32_is_what_is_asked_for(monkeypatch, tf32):
 
 
 def test_no_parts_side_by_side():
-    with pytest.raises(ValueError, match="side_by_side must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="side_by_side must be at least 1, or 'auto', got 0"):
         process_options(side_by_side=0)
 
 

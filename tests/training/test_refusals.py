@@ -93,7 +93,7 @@ def test_a_step_is_taken_whole_unless_parts_are_asked_for():
     settings = Execution()
     assert (settings.accumulate, settings.num_side_by_side, settings.memory, settings.jit_compile) == (
         1,
-        1,
+        None,  # what the process was set up for
         "plain",
         False,
     )

@@ -82,7 +82,7 @@ def test_multi_worker_needs_a_cluster(monkeypatch, text, message):
 )
 def test_auto_takes_all_workers_of_a_cluster(monkeypatch, config, made):
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: "multi worker")
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda cluster_resolver: "multi worker")
     assert (make_strategy("auto") == "multi worker") == made
 
 
@@ -104,7 +104,7 @@ def test_a_wrong_address_or_task_is_named(monkeypatch, workers, index, message):
 
 
 def test_a_worker_that_cannot_start(monkeypatch):
-    def refuse():
+    def refuse(cluster_resolver):
         raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
 
     monkeypatch.setenv("TF_CONFIG", json.dumps(TWO_WORKERS))

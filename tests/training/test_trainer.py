@@ -375,6 +375,8 @@ def test_workers_of_another_model_are_refused_before_anything_is_written(monkeyp
     ):
         chief.fit(IMAGES, 6, batch_size=8, labels=LABELS)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(agreement, "gather_texts", lambda strategy, text: [text, text.replace("[]", "[5]")])
+    monkeypatch.setattr(
+        agreement, "gather_texts", lambda strategy, text: [text, text.replace("{}", '{"step-5": "1a"}')]
+    )
     with pytest.raises(agreement.WorkersDisagree, match="must share the workdir"):
         chief.fit(IMAGES, 6, batch_size=8, labels=LABELS)

@@ -13,11 +13,20 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         settings_of_optimizer,
         settings_of_variables,
         source_fingerprint,
+        wait_for_all,
     )
-    from tfflows.devices.stopping import StopRequest, make_any_worker, stop_on_sigterm
+    from tfflows.devices.clusters import cluster_size, resolve_cluster, workers_on_this_machine
+    from tfflows.devices.cores import (
+        automatic_parts,
+        available_cores,
+        check_side_by_side,
+        parts_of_batch,
+        parts_of_process,
+        set_threads,
+    )
+    from tfflows.devices.stopping import StopRequest, exit_on_sigterm, make_any_worker, stop_on_sigterm
     from tfflows.devices.strategies import (
         check_batch_divides,
-        cluster_size,
         default_steps_per_execution,
         distributed_evaluation_batches,
         distributed_training_batches,
@@ -44,11 +53,20 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "settings_of_optimizer",
             "settings_of_variables",
             "source_fingerprint",
+            "wait_for_all",
         ],
-        "stopping": ["StopRequest", "make_any_worker", "stop_on_sigterm"],
+        "clusters": ["cluster_size", "resolve_cluster", "workers_on_this_machine"],
+        "cores": [
+            "automatic_parts",
+            "available_cores",
+            "check_side_by_side",
+            "parts_of_batch",
+            "parts_of_process",
+            "set_threads",
+        ],
+        "stopping": ["StopRequest", "exit_on_sigterm", "make_any_worker", "stop_on_sigterm"],
         "strategies": [
             "check_batch_divides",
-            "cluster_size",
             "default_steps_per_execution",
             "distributed_evaluation_batches",
             "distributed_training_batches",

@@ -1,5 +1,6 @@
 """What several workers tell each other before they train: that they were started alike and see the same files."""
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfflows.data import ArraySource, ImageSource, evaluation_batches
-from tfflows.devices.strategies import num_local_replicas, num_workers, worker_index
+from tfflows.devices.strategies import LOST_WORKER, num_local_replicas, num_workers, worker_index
 
 _FINGERPRINT_IMAGES = 64
 
@@ -151,6 +152,21 @@ def _compute_fingerprint(source):
         first = next(iter(batches))
         digest.update(first["image"].numpy().tobytes() + first["label"].numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Returns when all workers have called it; a process may end then, and does not take from another one what that still reads.
+
+    To be called last, so that no worker has ended well while one that still writes may fail: schedulers start only those that
+    failed again.
+
+    Args:
+      strategy: The strategy of the cluster; does nothing without one.
+    """
+    gather_texts(strategy, "")
+    # Who has the sum may end before others have read its part. All have passed the line above, so that nothing is lost by it.
+    with contextlib.suppress(*LOST_WORKER):
+        gather_texts(strategy, "")
 
 
 def gather_texts(strategy: tf.distribute.Strategy, text: str) -> list[str]:

@@ -1,7 +1,12 @@
-"""Stopping on request: SIGTERM and the first Ctrl-C end a run at the next step, on all workers alike."""
+"""Stopping on request: SIGTERM and the first Ctrl-C end a run at the next step, on all workers alike.
+
+A command that was stopped exits with `STOPPED`, so that schedulers can tell it from one that failed and start it again.
+"""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,6 +14,9 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.devices.strategies import num_workers
+
+STOPPED = os.EX_TEMPFAIL  # 75
+"""Exit status of a command that was stopped and has kept what it did: the same command goes on from there."""
 
 
 class StopRequest:
@@ -25,7 +33,7 @@ class StopRequest:
 def stop_on_sigterm() -> Iterator[StopRequest]:
     """Turns SIGTERM and SIGINT into a flag that the training loop reads between two steps.
 
-    The loop saves and returns, so the process ends with status 0. A second SIGINT raises `KeyboardInterrupt` at once, for those
+    The loop saves and returns. A second SIGINT raises `KeyboardInterrupt` at once, for those
     who do not want to wait. The previous handlers are put back on leaving. Signals reach only the main thread: in any other
     thread nothing is turned into a flag.
 
@@ -50,6 +58,45 @@ def stop_on_sigterm() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Ends the process with `STOPPED` at SIGTERM, with one line on standard error, except where `stop_on_sigterm` saves first.
+
+    The process ends at once and cleans nothing up, as if it was killed: nothing that this library writes is lost then. It also
+    ends while a device computes or other workers are waited for, where a handler would not be called. Does nothing outside the
+    main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(signal_number, frame):
+        """Only there so that Python tells the watching thread."""
+        del signal_number, frame
+
+    def watch():
+        while numbers := os.read(told, 1):
+            # Within a training loop another handler is in place.
+            if numbers[0] == signal.SIGTERM and signal.getsignal(signal.SIGTERM) is handle:
+                print("Stopped by SIGTERM. The same command goes on from what is saved.", file=sys.stderr, flush=True)
+                os._exit(STOPPED)
+
+    told, telling = os.pipe()
+    os.set_blocking(telling, False)
+    before = signal.signal(signal.SIGTERM, handle)
+    earlier = signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(earlier)
+        signal.signal(signal.SIGTERM, before)
+        os.close(telling)
+        watcher.join()
+        os.close(told)
 
 
 def make_any_worker(strategy: tf.distribute.Strategy) -> Callable[[object], bool]:

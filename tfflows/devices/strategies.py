@@ -1,36 +1,52 @@
 """Strategies, the share of each replica of a batch, and the parts of a batch that the cores of a CPU compute side by side."""
 
-import json
-import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
+from tfflows.choices import AUTO
 from tfflows.data import ImageSource, evaluation_batches, training_batches
+from tfflows.devices.clusters import cluster_size, resolve_cluster
+from tfflows.devices.cores import automatic_parts, check_side_by_side, set_threads
 from tfflows.files import first_line
 
 STEPS_PER_EXECUTION_ON_GPUS = 20
 KINDS = ("auto", "one_device", "mirrored", "multi_worker")
 
+LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+"""What a step raises when another worker is gone."""
 
-def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute.Strategy:
+
+def make_strategy(kind: str = "auto", virtual_devices: int = 0, cluster: str = "tf_config") -> tf.distribute.Strategy:
     """The strategy under which a model is built and trained.
 
     - `one_device`: the first GPU, or the CPU.
     - `mirrored`: `MirroredStrategy` over all GPUs, or over the CPU if there is none.
-    - `multi_worker`: `MultiWorkerMirroredStrategy` over the workers that TF_CONFIG lists.
-    - `auto`: `multi_worker` if TF_CONFIG lists more than one worker, otherwise `mirrored`.
+    - `multi_worker`: `MultiWorkerMirroredStrategy` over the workers of the cluster.
+    - `auto`: `multi_worker` if the cluster has more than one worker, otherwise `mirrored`.
+
+    A worker that dies or can no longer be reached ends the others: TensorFlow's heartbeats notice it within about ten seconds,
+    and the next step raises one of `LOST_WORKER`.
 
     Args:
       kind: One of these.
       virtual_devices: 0, or the number of logical devices that the CPU is split into and mirrored over, to try replication
         without GPUs. Must come before TensorFlow first uses its devices.
+      cluster: Where the workers are named: `tf_config`, `slurm` or `none`, see `tfflows.devices.clusters`.
 
     Raises:
-      ValueError: If the kind is unknown, `virtual_devices` is negative or does not fit the kind, or TF_CONFIG is missing or wrong
-        where it is needed.
+      ValueError: If the kind or the cluster is unknown, `virtual_devices` is negative or does not fit the kind, or TF_CONFIG or
+        what SLURM says is missing or wrong where it is needed.
       RuntimeError: If the CPU can no longer be split.
 
     Example:
@@ -43,7 +59,7 @@ def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute
         raise ValueError(f"Unknown strategy {kind!r}; the valid ones are {', '.join(KINDS)}.")
     if virtual_devices < 0:
         raise ValueError(f"virtual_devices must be 0 or more, got {virtual_devices}.")
-    workers = cluster_size()
+    workers = cluster_size(cluster)
     if kind == "auto":
         kind = "multi_worker" if workers > 1 else "mirrored"
     if virtual_devices and kind != "mirrored":
@@ -51,22 +67,26 @@ def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute
             f"virtual_devices={virtual_devices} splits the CPU for the strategy 'mirrored'; with {kind!r} leave it 0."
         )
     if kind == "multi_worker":
+        if not workers and cluster == "none":
+            raise ValueError("The strategy 'multi_worker' needs a cluster: choose 'tf_config' or 'slurm', not 'none'.")
         if not workers:
             raise ValueError(
                 "The strategy 'multi_worker' reads the workers from the environment variable "
                 'TF_CONFIG, which is not set. Set it on each worker, such as {"cluster": '
                 '{"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}.'
             )
-        _check_addresses()
+        resolver, named_by = resolve_cluster(cluster), "SLURM" if cluster == "slurm" else "TF_CONFIG"
         if workers > 1:
-            logging.info("Waiting for all %d workers of TF_CONFIG. They must share the working directory.", workers)
+            logging.info("Waiting for all %d workers of %s. They must share the working directory.", workers, named_by)
         try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         except tf.errors.OpError as error:
             raise ValueError(
-                f"This worker cannot start as TF_CONFIG says: {first_line(error)}. Check that its address is this machine's, "
+                f"This worker cannot start as {named_by} says: {first_line(error)}. Check that its address is this machine's, "
                 "that its port is free, and that all workers have the same cluster."
             ) from error
+        finally:
+            _handle_sigterm_again()
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "one_device":
         return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
@@ -77,6 +97,12 @@ def make_strategy(kind: str = "auto", virtual_devices: int = 0) -> tf.distribute
         [f"/cpu:{index}" for index in range(number)],
         cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
+
+
+def _handle_sigterm_again():
+    """Gives SIGTERM back to Python: workers that meet take it for a listener of TensorFlow's own, and ignore it otherwise."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -163,39 +189,6 @@ def _split_cpu(number):
             "already. Make the strategy first, before any tensor or model."
         ) from error
     return number
-
-
-def cluster_size() -> int:
-    """The number of workers in the environment variable TF_CONFIG; 0 without one.
-
-    Raises:
-      ValueError: If TF_CONFIG is not valid JSON of a cluster.
-    """
-    text = os.environ.get("TF_CONFIG", "").strip()
-    if not text:
-        return 0
-    try:
-        cluster = json.loads(text).get("cluster", {})
-        return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"The environment variable TF_CONFIG is not valid JSON: {text}") from error
-
-
-def _check_addresses():
-    """Raises ValueError if TF_CONFIG has an address that is not `host:port`, or a task that the cluster does not have."""
-    config = json.loads(os.environ["TF_CONFIG"])
-    cluster, task = config["cluster"], config.get("task", {})
-    for job in ("chief", "worker"):
-        for address in cluster.get(job, ()):
-            host, _, port = str(address).rpartition(":")
-            if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-                raise ValueError(f"TF_CONFIG needs addresses host:port with a port from 1 to 65535, got {address!r}.")
-    if task:
-        kind, index = task.get("type"), task.get("index", 0)
-        if kind in ("chief", "worker") and not 0 <= int(index) < len(cluster.get(kind, ())):
-            raise ValueError(
-                f"TF_CONFIG says that this is {kind} {index}, but its cluster has {len(cluster.get(kind, ()))}."
-            )
 
 
 def distributed_training_batches(
@@ -293,10 +286,7 @@ def use_cores(count: int) -> None:
         raise ValueError(
             f"Computing {count} parts side by side is for machines without a GPU; leave side_by_side at 1."
         )
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(count)
-    except RuntimeError:
+    if not set_threads(count):
         logging.warning(
             "TensorFlow has started already and keeps its threads: computing %d parts side by side may save no time.",
             count,
@@ -330,29 +320,36 @@ def side_by_side(function: Callable[..., Any], rows: Sequence[tf.Tensor], num_pa
     return tf.nest.map_structure(lambda *values: tf.concat(values, axis=0), *parts)
 
 
-def process_options(*, tf32: bool = False, side_by_side: int = 1) -> None:
+def process_options(*, tf32: bool = False, side_by_side: int | str = AUTO) -> None:
     """Sets options that hold for the whole process, as the commands of the reproductions do; importing never sets them.
 
+    - GPUs give memory as it is needed, so that several processes can share one.
     - TF32 is off unless asked for: by default, TensorFlow lets GPUs round the factors of float32 products to ten bits.
     - TensorFlow's graph optimizer is off if there is no GPU. It takes half of the time between tracing and the first step, and on
       CPU no step is faster for it. On GPU it chooses the layout of the convolutions, so there it stays on.
-    - With `side_by_side`, that many operations run at once, each on one thread.
+    - On a CPU, `side_by_side` operations run at once, each on one thread. `Trainer`, evaluations, samples and the models that
+      `tfflows.load` gives then compute as many parts of a batch side by side, unless they are told a number.
 
     On CPU, results without this call differ only by rounding.
 
     Args:
       tf32: Whether GPUs may compute float32 products in TF32.
-      side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`. Above 1 the
-        call has to come before TensorFlow first uses its devices.
+      side_by_side: Number of parts of a batch that are computed side by side. `auto`: as many as cores, unless there is a GPU.
+        The call has to come before TensorFlow first uses its devices; later, `auto` changes nothing. Give 1 to train with small
+        batches, or a model whose loss an image shares with others (batch norm, free bits): it would be left one thread.
 
     Raises:
-      ValueError: If `side_by_side` is below 1, or above 1 on a machine with a GPU.
+      ValueError: If `side_by_side` is neither `auto` nor at least 1, or above 1 on a machine with a GPU.
     """
-    if side_by_side < 1:
-        raise ValueError(f"side_by_side must be at least 1, got {side_by_side}.")
+    check_side_by_side(side_by_side)
     tf.config.experimental.enable_tensor_float_32_execution(tf32)
-    if side_by_side > 1:
+    if side_by_side == AUTO:
+        parts = automatic_parts()
+        if parts > 1:
+            set_threads(parts)
+    elif side_by_side > 1:
         use_cores(side_by_side)
+    _grow_gpu_memory()
     trim_graph_optimizer()
 
 
@@ -362,6 +359,14 @@ def default_steps_per_execution() -> int:
     A GPU would wait for Python after each step; a CPU computes nothing while Python runs, whatever the number.
     """
     return STEPS_PER_EXECUTION_ON_GPUS if tf.config.list_physical_devices("GPU") else 1
+
+
+def _grow_gpu_memory():
+    try:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except (RuntimeError, ValueError):
+        pass  # TensorFlow has started already, or the caller has divided a GPU: what was chosen stays
 
 
 def trim_graph_optimizer() -> None:

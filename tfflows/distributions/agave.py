@@ -147,6 +147,11 @@ class AGAVE(ImageModel):
         means, kl = self.vae.posterior(images, keys)
         return self.pixels.log_prob(images, self.features(means)) - total_kl(kl)
 
+    @property
+    def has_loss_of_batch(self) -> bool:
+        """Whether there are free bits, which are averaged over the images of a batch."""
+        return bool(self.free_bits)
+
     def training_loss(
         self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

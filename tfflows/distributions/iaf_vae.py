@@ -178,6 +178,11 @@ class IAFVAE(ImageModel):
         means, kl = self.posterior(images, keys)
         return self.log_prob_given(images, means) - total_kl(kl)
 
+    @property
+    def has_loss_of_batch(self) -> bool:
+        """Whether there are free bits, which are averaged over the images of a batch."""
+        return bool(self.free_bits)
+
     def training_loss(
         self, images: tf.Tensor, labels: tf.Tensor, keys: RowKeys
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

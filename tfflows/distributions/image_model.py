@@ -91,6 +91,11 @@ class ImageModel(CopiedWithoutLayers, tf.Module):
             self._has_batch_statistics = has_batch_statistics(self)
         return self._has_batch_statistics
 
+    @property
+    def has_loss_of_batch(self) -> bool:
+        """Whether the training loss of an image depends on the others of its batch, so that parts of it have another loss."""
+        return self.has_batch_statistics
+
     def training_pass(self, update: bool = True) -> contextlib.AbstractContextManager[BatchStatistics]:
         """The context in which `training_loss` is computed; see `tfflows.tracing.batch_statistics`.
 

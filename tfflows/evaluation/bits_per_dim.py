@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfflows.data import ImageSource
 from tfflows.data.sources import reading
+from tfflows.devices.cores import parts_of_batch
 from tfflows.devices.strategies import (
     distributed_evaluation_batches,
     is_chief,
@@ -87,7 +88,7 @@ class Evaluator:
         batch_size: int,
         seed: int = 0,
         jit_compile: bool = False,
-        num_side_by_side: int = 1,
+        num_side_by_side: int | None = None,
         measure: Callable[[tf.Tensor, tf.Tensor, RowKeys], tf.Tensor] | None = None,
     ) -> None:
         """Creates the evaluator.
@@ -99,13 +100,17 @@ class Evaluator:
           batch_size: Images per batch, over all replicas; rounded up to a multiple of their number.
           seed: Seed of the noise.
           jit_compile: Whether XLA compiles the measurement.
-          num_side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`.
+          num_side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`. None:
+            what `process_options` has set the process up for.
           measure: Function `(images, labels, keys) -> [B, ...]` that gives `values`; default: the model's bits/dim.
         """
         self._strategy = strategy
         self._batch_size = round_up_to_replicas(batch_size, strategy)
         self._seed = seed
         self._take(source)
+        if jit_compile and num_side_by_side is None:
+            num_side_by_side = 1
+        num_parts = parts_of_batch(num_side_by_side, self._batch_size // strategy.num_replicas_in_sync)
 
         def bits(images, labels, keys):
             elbo = model.elbo(images, keys, model.condition_of(labels))
@@ -125,7 +130,7 @@ class Evaluator:
                 mask = tf.cast(batch["mask"], tf.int64)  # workers cannot gather truth values, and GPUs hold no int32
                 rows = (batch["image"], batch["label"], batch["index"])
                 run = functools.partial(compiled, given=[] if tf.executing_eagerly() else together.compute())
-                return side_by_side(run, rows, num_side_by_side), batch["index"], mask
+                return side_by_side(run, rows, num_parts), batch["index"], mask
 
             return tuple(strategy.gather(value, axis=0) for value in strategy.run(replica, args=(batch,)))
 

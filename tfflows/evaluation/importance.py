@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfflows.data import ImageSource
 from tfflows.data.sources import reading
+from tfflows.devices.cores import parts_of_batch
 from tfflows.devices.strategies import distributed_evaluation_batches, round_up_to_replicas, side_by_side
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
@@ -78,7 +79,7 @@ class ImportanceEvaluator:
         batch_size: int,
         seed: int = 0,
         jit_compile: bool = False,
-        num_side_by_side: int = 1,
+        num_side_by_side: int | None = None,
         samples_per_call: int = 16,
     ) -> None:
         """Creates the evaluator.
@@ -91,7 +92,7 @@ class ImportanceEvaluator:
           batch_size: Images per batch, over all replicas; rounded up to a multiple of their number.
           seed: Seed of the noise.
           jit_compile: Whether XLA compiles the bound.
-          num_side_by_side: Number of parts of a batch that are computed side by side, see `tfflows.devices.strategies`.
+          num_side_by_side: As for `Evaluator`.
           samples_per_call: Samples of a batch per call of the device.
 
         Raises:
@@ -108,6 +109,9 @@ class ImportanceEvaluator:
         self._source = source
         self._batches = distributed_evaluation_batches(strategy, source, global_batch_size=self._batch_size, seed=seed)
 
+        if jit_compile and num_side_by_side is None:
+            num_side_by_side = 1
+        num_parts = parts_of_batch(num_side_by_side, self._batch_size // strategy.num_replicas_in_sync)
         together = Together(model)
 
         def log_weights(images, labels, index, first_sample, given):
@@ -116,7 +120,7 @@ class ImportanceEvaluator:
                     keys = fold_in(row_keys(seed, 0, index[0]), "importance")
                     return model.elbo(images, fold_in(keys, sample), model.condition_of(labels))
 
-                return side_by_side(elbo, (images, labels, index), num_side_by_side)
+                return side_by_side(elbo, (images, labels, index), num_parts)
 
             samples = first_sample + tf.range(self._samples_per_call)
             with together.giving(given):

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.devices.cores import parts_of_batch
+from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import fold_in, normal_rows, row_keys
 from tfflows.networks.layers import TakesLabels
@@ -40,7 +42,8 @@ def num_classes_of(model: ImageModel) -> int:
 class LatentCodec:
     """Encodes, decodes and samples any number of images with one model, `batch_size` at a time.
 
-    The noise of an image is keyed by the seed and the image's position, so that it does not depend on `batch_size`.
+    The noise of an image is keyed by the seed and the image's position, so that it does not depend on `batch_size`. A batch is
+    computed in the parts that `tfflows.training.process_options` has set the process up for.
 
     Attributes:
       latent_shape: Shape of the latents of an image.
@@ -80,12 +83,20 @@ class LatentCodec:
         self.conditional = is_conditional(model)
         self._num_classes = num_classes_of(model) or 2**31
 
+        num_parts = 1 if jit_compile else parts_of_batch(None, batch_size)
+
         def encode(images, labels, seed, start):
-            keys = fold_in(row_keys(seed, 0, start), "encode")
-            return model.encode(images, keys, model.condition_of(labels))
+            def encode_part(images, labels, index):
+                keys = fold_in(row_keys(seed, 0, index[0]), "encode")
+                return model.encode(images, keys, model.condition_of(labels))
+
+            return side_by_side(encode_part, (images, labels, start + tf.range(batch_size, dtype=tf.int64)), num_parts)
 
         def decode(latents, labels):
-            return model.decode_and_check(latents, model.condition_of(labels))
+            def decode_part(latents, labels):
+                return model.decode_and_check(latents, model.condition_of(labels))
+
+            return side_by_side(decode_part, (latents, labels), num_parts)
 
         if not jit_compile:  # XLA has no kernel for the determinants of many matrices
             encode, decode = computing_together(model, encode), computing_together(model, decode)

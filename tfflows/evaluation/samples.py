@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.devices.cores import parts_of_batch
+from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.dequantized_flow import DequantizedFlow
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.grids import (
@@ -235,11 +237,15 @@ def _drawing(model, num_images, seed, labels, batch_size, jit_compile) -> Callab
     rows = np.zeros([num_images], np.int32) if labels is None else labels
     rows = np.pad(rows, [0, -num_images % size], mode="edge")
 
-    def images_of(start, labels, temperature):
-        keys = row_keys(seed, 0, start)
-        return tf.stack(model.sample_with_means(size, keys, temperature, model.condition_of(labels)), axis=1)
+    def draw_part(index, labels, temperature):
+        keys, count = row_keys(seed, 0, index[0]), index.shape[0]
+        return tf.stack(model.sample_with_means(count, keys, temperature, model.condition_of(labels)), axis=1)
 
-    draw = tf.function(computing_together(model, images_of), autograph=False)
+    def draw_batch(start, labels, temperature):
+        part = functools.partial(draw_part, temperature=temperature)
+        return side_by_side(part, (start + tf.range(size, dtype=tf.int64), labels), parts_of_batch(None, size))
+
+    draw = tf.function(computing_together(model, draw_batch), autograph=False)
 
     def batches(temperature):
         for start in range(0, num_images, size):

@@ -14,7 +14,7 @@ from tfflows.models.description import ModelDescription
 from tfflows.suggestions import did_you_mean
 from tfflows.tracing.variables import named_variables
 from tfflows.training.trainer import Images, Trainer, TrainingSummary
-from tfflows.training.workdir import described_workdir
+from tfflows.training.workdir import SIDE_BY_SIDE, described_workdir
 
 _NO_DATASET = "array"
 
@@ -46,15 +46,16 @@ def continue_training(
         describe_workdir=model.paper is None,
         **trainer_options,
     )
+    batch_size = changes.get("batch_size", getattr(experiment, "batch_size", None)) or min(64, source.num_images)
     content, context = model.settings, contextlib.nullcontext()
     if workdir is not None and model.paper is not None:
-        content = _content(model, experiment, workdir, seed)
+        content = _content(model, experiment, workdir, seed, trainer.num_side_by_side(batch_size))
         context = _described(model, experiment, content, source, workdir)
     with trainer.locked(), context:
         trained = trainer.fit(
             source,
             num_steps,
-            batch_size=changes.get("batch_size", getattr(experiment, "batch_size", None)) or min(64, source.num_images),
+            batch_size=batch_size,
             validation=validation,
             augmentation=getattr(experiment, "augmentation", "none"),
             init_batch_size=0,
@@ -102,9 +103,10 @@ def _fitting_schedule(experiment, num_steps, changes):
     return {name: value * num_steps // experiment.num_steps for name, value in values.items()} | changes
 
 
-def _content(model, experiment, workdir, seed):
+def _content(model, experiment, workdir, seed, num_parts):
     """What `experiment.json` of the new run holds."""
-    settings = model.settings or {}
+    settings = {name: value for name, value in (model.settings or {}).items() if name != SIDE_BY_SIDE}
+    settings |= {SIDE_BY_SIDE: num_parts} if num_parts > 1 else {}
     begun_from = None if model.path is None else str(model.path)
     if model.path is not None and model.path.resolve() == pathlib.Path(workdir).resolve():
         begun_from = settings.get("init_from")  # it goes on
@@ -119,7 +121,7 @@ def _described(model, experiment, content, source, workdir):
         names = tuple(source.class_names)
         description = dataclasses.replace(description, num_classes=source.num_classes, class_names=names)
     # With a cool-down the schedule depends on the length of the run.
-    free = () if experiment.cooldown_steps else ("num_steps",)
+    free = {SIDE_BY_SIDE, *(() if experiment.cooldown_steps else ("num_steps",))}
     with described_workdir(workdir, content, free):
         description.write(workdir)
         yield

@@ -1,6 +1,7 @@
 """A trained model in hand: probabilities, samples, latents of uint8 images."""
 
 import functools
+import itertools
 import math
 import os
 import pathlib
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfflows.devices.cores import parts_of_batch
 from tfflows.distributions.dequantizers import bits_per_dim
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.interpolation import interpolate_with
@@ -34,8 +36,8 @@ class Model:
     """A model of uint8 images with what it was trained as; `tfflows.load` gives one.
 
     Outside of `tf.function`, any number of images is computed `batch_size` at a time, by functions that are compiled at their
-    first call. Inside, all are computed at once; sizes of batches and numbers of samples may be tensors. The noise of an image
-    depends on the seed and its position alone.
+    first call; in parts side by side if `tfflows.training.process_options` was called first. Inside, all are computed at once;
+    sizes of batches and numbers of samples may be tensors. The noise of an image depends on the seed and its position alone.
 
     Attributes:
       distribution: The `ImageModel`; the `flow` of a flow is a `tfd.TransformedDistribution`, or an `AugmentedFlow`.
@@ -534,25 +536,42 @@ class Model:
         if not tf.executing_eagerly():
             return function(*rows, seed, tf.constant(0, tf.int64), *rest)
         num_rows = len(rows[0])
-        compiled, parts = self._compiled(name), []
+        batches = []
         for start in range(0, num_rows, self.batch_size):
             batch = [row[start : start + self.batch_size] for row in rows]
+            compiled = self._compiled(name, len(rows), parts_of_batch(None, len(batch[0])))
             arguments = (*batch, seed, tf.constant(start, tf.int64), *rest)
             with naming_singular(functools.partial(function, *arguments)):
-                parts.append(compiled(*arguments))
-        if not parts:
+                batches.append(compiled(*arguments))
+        if not batches:
             raise ValueError("Give at least one image, got none.")
-        return tf.nest.map_structure(lambda *part: tf.concat(part, axis=0), *parts)
+        return tf.nest.map_structure(lambda *batch: tf.concat(batch, axis=0), *batches)
 
-    def _compiled(self, name):
-        key = name, current_sampler()
+    def _compiled(self, name, num_arguments, num_parts):
+        """One of `FUNCTIONS`, for so many arguments that have a row for each image, in parts side by side."""
+        key = name, current_sampler(), num_parts
         if key not in self._traced:
-            function = computing_together(self.distribution, functools.partial(FUNCTIONS[name], self.distribution))
-            self._traced[key] = tf.function(function, autograph=False, reduce_retracing=True)
+            function = functools.partial(FUNCTIONS[name], self.distribution)
+
+            def in_parts(*arguments):
+                rows, (seed, start, *rest) = arguments[:num_arguments], arguments[num_arguments:]
+                count = tf.shape(rows[0], tf.int64)[0]
+                ends = [count * number // num_parts for number in range(num_parts + 1)]
+                parts = [
+                    function(*(row[first:last] for row in rows), seed, start + first, *rest)
+                    for first, last in itertools.pairwise(ends)
+                ]
+                return tf.nest.map_structure(lambda *part: tf.concat(part, axis=0), *parts)
+
+            # One part has as many rows as the batch, also where only the caller knows how many.
+            traced = function if num_parts == 1 else in_parts
+            self._traced[key] = tf.function(
+                computing_together(self.distribution, traced), autograph=False, reduce_retracing=True
+            )
         return self._traced[key]
 
     @functools.cached_property
-    def _traced(self) -> dict[tuple[str, str], Callable]:
+    def _traced(self) -> dict[tuple[str, str, int], Callable]:
         return {}
 
     def _finite(self, images_and_finite):

@@ -47,7 +47,13 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         learning_rate_of,
         warmup_constant_cooldown,
     )
-    from tfflows.training.train_step import Execution, make_several_steps, make_train_step, steps_before
+    from tfflows.training.train_step import (
+        Execution,
+        automatic_side_by_side,
+        make_several_steps,
+        make_train_step,
+        steps_before,
+    )
     from tfflows.training.trainer import Trainer, TrainingSummary
     from tfflows.training.workdir import (
         WorkdirError,
@@ -56,6 +62,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         make_workdir,
         prepare_workdir,
         read_experiment,
+        stored_side_by_side,
     )
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -103,7 +110,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "learning_rate_of",
             "warmup_constant_cooldown",
         ],
-        "train_step": ["Execution", "make_several_steps", "make_train_step", "steps_before"],
+        "train_step": ["Execution", "automatic_side_by_side", "make_several_steps", "make_train_step", "steps_before"],
         "trainer": ["Trainer", "TrainingSummary"],
         "workdir": [
             "WorkdirError",
@@ -112,6 +119,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "make_workdir",
             "prepare_workdir",
             "read_experiment",
+            "stored_side_by_side",
         ],
     },
 )

@@ -9,6 +9,7 @@ does. At whatever moment a process is killed or a disk runs full, the earlier ch
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -95,6 +96,14 @@ class Checkpoints:
     def best(self) -> tuple[int, float] | None:
         """Step and value of the best checkpoint, or None."""
         return None if self._best_step is None else (self._best_step, self._best_value)
+
+    def fingerprints(self) -> dict[str, str]:
+        """`{name: hash}` of the checkpoints, so that workers can tell whether they see the same ones.
+
+        Hashed are the indices. They are small, and hold the checksums of all tensors, which are compared when one is restored.
+        """
+        files = [self.path_of(step).with_suffix(".index") for step in self.steps]
+        return {file.stem: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in files}
 
     def save(self, step: int) -> None:
         """Saves the variables as the checkpoint of `step` and drops the oldest beyond `max_to_keep`.

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -194,10 +195,9 @@ class RunCheckpoints:
             named = {**variables, **state_variables.variables()}
             self._checkpoints = Checkpoints(pathlib.Path(workdir) / "checkpoints", named, max_to_keep, chief=chief)
 
-    @property
-    def steps(self) -> list[int]:
-        """The steps that have a checkpoint, ascending."""
-        return [] if self._checkpoints is None else self._checkpoints.steps
+    def fingerprints(self) -> dict[str, str]:
+        """As for `Checkpoints.fingerprints`."""
+        return {} if self._checkpoints is None else self._checkpoints.fingerprints()
 
     def restore(self) -> TrainingState | None:
         """Restores the newest checkpoint that is whole; None if there is none.
@@ -398,6 +398,9 @@ class Loop:
             save()
             if state.step < num_steps:
                 logging.warning("Stopped at step %d; training again goes on from there.", state.step)
+        ended_anyway = state.step == num_steps and stop.signal_number == signal.SIGTERM
+        if ended_anyway and callable(signal.getsignal(signal.SIGTERM)):
+            signal.raise_signal(signal.SIGTERM)  # a command that has more to do is not to begin it
         return metrics.last_line
 
     def _where_not_finite(self, batches):

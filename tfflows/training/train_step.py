@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfflows.choices import MEMORY_MODES, RECOMPUTE, REVERSIBLE
+from tfflows.devices.cores import parts_of_batch
 from tfflows.devices.strategies import side_by_side
 from tfflows.distributions.image_model import ImageModel
 from tfflows.math.random import row_keys
@@ -37,20 +38,23 @@ class Execution:
       jit_compile: Whether XLA compiles loss and gradients, and evaluations.
       memory: What is kept for the backward pass, see `tfflows.tracing.memory`.
       num_side_by_side: Number of parts of a replica's batch that do not wait for each other, see `tfflows.devices.strategies`.
+        None: what `process_options` has set the process up for, but 1 with `jit_compile`, for small batches and for models with a
+        `has_loss_of_batch`.
     """
 
     accumulate: int = 1
     jit_compile: bool = False
     memory: str = "plain"
-    num_side_by_side: int = 1
+    num_side_by_side: int | None = None
 
     def __post_init__(self):
         for name in ("accumulate", "num_side_by_side"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}.")
         if self.memory not in MEMORY_MODES:
             raise ValueError(f"Unknown memory mode {self.memory!r}; the valid ones are {', '.join(MEMORY_MODES)}.")
-        if self.jit_compile and self.num_side_by_side > 1:
+        if self.jit_compile and (self.num_side_by_side or 1) > 1:
             raise ValueError(
                 "XLA compiles a batch into one program, not into parts: leave num_side_by_side at 1 with jit_compile."
             )
@@ -85,7 +89,16 @@ class Execution:
                 self.accumulate,
             )
         memory = RECOMPUTE if self.accumulate > 1 and not several else self.memory
-        return dataclasses.replace(self, accumulate=1, num_side_by_side=1, memory=memory)
+        return dataclasses.replace(self, accumulate=1, num_side_by_side=None, memory=memory)
+
+
+def automatic_side_by_side(
+    model: ImageModel, global_batch_size: int, strategy: tf.distribute.Strategy, accumulate: int, jit_compile: bool
+) -> int:
+    """The number of parts that a training step computes side by side where none is given; see `Execution`."""
+    if jit_compile or getattr(model, "has_loss_of_batch", False):
+        return 1
+    return parts_of_batch(None, global_batch_size // (strategy.num_replicas_in_sync * accumulate))
 
 
 def make_train_step(
@@ -99,7 +112,7 @@ def make_train_step(
     accumulate: int = 1,
     jit_compile: bool = False,
     memory: str = "plain",
-    num_side_by_side: int = 1,
+    num_side_by_side: int | None = None,
     moving_average: MovingAverage | None = None,
     flat_parameters: FlatParameters | None = None,
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
@@ -121,7 +134,7 @@ def make_train_step(
       accumulate: Number of parts into which each replica cuts its batch.
       jit_compile: Whether XLA compiles loss and gradients.
       memory: What is kept for the backward pass, see `tfflows.tracing.memory`.
-      num_side_by_side: Number of parts of a replica's batch that do not wait for each other, see `tfflows.devices.strategies`.
+      num_side_by_side: As for `Execution`.
       moving_average: None, or the `MovingAverage` of the variables, which then takes its step after theirs.
       flat_parameters: None, or the `FlatParameters` of the variables; optimizer and average then work on the flat ones.
 
@@ -136,7 +149,9 @@ def make_train_step(
     if normalizes:
         execution = Execution(accumulate, jit_compile, memory, num_side_by_side)
         execution = execution.with_batch_statistics(strategy.num_replicas_in_sync)
-        accumulate, num_side_by_side, memory = execution.accumulate, execution.num_side_by_side, execution.memory
+        accumulate, num_side_by_side, memory = execution.accumulate, 1, execution.memory
+    if num_side_by_side is None:
+        num_side_by_side = automatic_side_by_side(model, global_batch_size, strategy, accumulate, jit_compile)
     names, trained = list(variables), list(variables.values())
     updated = trained if flat_parameters is None else list(flat_parameters.variables.values())
     together = Together(model)

@@ -29,8 +29,14 @@ from tfflows.training.logs import MetricLogger
 from tfflows.training.loop import Evaluation, Loop, LoopSettings, RunCheckpoints, StateVariables, TrainingState
 from tfflows.training.parameters import TrainedParameters, initialize_from_data
 from tfflows.training.schedules import learning_rate_of
-from tfflows.training.train_step import Execution, make_train_step
-from tfflows.training.workdir import described_workdir, lock_workdir, prepare_workdir
+from tfflows.training.train_step import Execution, automatic_side_by_side, make_train_step
+from tfflows.training.workdir import (
+    SIDE_BY_SIDE,
+    described_workdir,
+    lock_workdir,
+    prepare_workdir,
+    stored_side_by_side,
+)
 
 MAX_SEED = 2**31 - 1
 # So many of the settings that differ between workers are named.
@@ -146,6 +152,9 @@ class Trainer:
         self.workdir = None if workdir is None else pathlib.Path(workdir)
         self.settings = LoopSettings() if settings is None else settings
         self._execution = Execution() if execution is None else execution
+        if self._execution.num_side_by_side is None and self.workdir is not None:
+            begun_with = None if self._execution.jit_compile else stored_side_by_side(self.workdir)
+            self._execution = dataclasses.replace(self._execution, num_side_by_side=begun_with)
         if model.has_batch_statistics:
             self._execution = self._execution.with_batch_statistics(self.strategy.num_replicas_in_sync)
             if ema_decay:
@@ -225,7 +234,7 @@ class Trainer:
         described = None
         if self.workdir is not None and self._describes:
             described = self._description(batch_size, augmentation, init_batch_size)
-            prepare_workdir(self.workdir, described, create=False)
+            prepare_workdir(self.workdir, described, {SIDE_BY_SIDE}, create=False)
         evaluation = None
         if validation is not None:
             split = "test" if validation.split == "test" else "validation"
@@ -379,7 +388,7 @@ class Trainer:
                 self.parameters.trained,
                 global_batch_size=batch_size,
                 seed=self._seed,
-                **dataclasses.asdict(self._execution),
+                **dataclasses.asdict(self._execution) | {"num_side_by_side": self.num_side_by_side(batch_size)},
                 moving_average=self.parameters.average,
                 flat_parameters=self.parameters.flat,
             )
@@ -404,7 +413,7 @@ class Trainer:
             variables=self.parameters.trained,
             batch=batch,
             seed=self._seed,
-            num_parts=self._execution.accumulate * self._execution.num_side_by_side,
+            num_parts=self._execution.accumulate * (self._execution.num_side_by_side or 1),
             memory=self._execution.memory,
         )
 
@@ -426,8 +435,17 @@ class Trainer:
             self.workdir, self.parameters.variables, self._state_variables, self.settings.max_to_keep, chief=self._chief
         )
 
+    def num_side_by_side(self, batch_size: int) -> int:
+        """The number of parts of a batch that a step computes side by side; a run that goes on keeps that of its workdir."""
+        own = self._execution
+        if own.num_side_by_side is not None:
+            return own.num_side_by_side
+        return automatic_side_by_side(self.model, batch_size, self.strategy, own.accumulate, own.jit_compile)
+
     def _description(self, batch_size, augmentation, init_batch_size):
+        parts = self.num_side_by_side(batch_size)
         return {
+            **({SIDE_BY_SIDE: parts} if parts > 1 else {}),
             "optimizer": type(self.parameters.optimizer).__name__,
             "seed": self._seed,
             "ema_decay": self._ema_decay,
@@ -446,11 +464,11 @@ class Trainer:
             limit=_NAMED_DIFFERENCES,
         )
         if self.workdir is not None:
-            steps = {"the list of checkpoints": self._checkpoints().steps}
+            seen = {"the list of checkpoints": self._checkpoints().fingerprints()}
             shared = (
                 f"All workers must share the workdir, {self.workdir}: put it on a file system that all of them see."
             )
-            check_workers_agree(self.strategy, steps, shared)
+            check_workers_agree(self.strategy, seen, shared)
 
     def _settings_of_worker(self, asked, source, validation):
         """What all workers must have in common, as JSON values."""
@@ -472,7 +490,7 @@ class Trainer:
     def _described(self, description):
         if description is None:
             return contextlib.nullcontext()
-        return described_workdir(self.workdir, description, chief=self._chief)
+        return described_workdir(self.workdir, description, {SIDE_BY_SIDE}, chief=self._chief)
 
     def _source(self, images, labels=None, split="train"):
         source = as_source(images, labels, split=split)

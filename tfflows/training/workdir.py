@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from tfflows.files import atomic_write, read_json
 
 EXPERIMENT_FILE = "experiment.json"
+SIDE_BY_SIDE = "side_by_side"  # field of the number of parts that a run computes side by side, if it is not 1
 _ABSENT = object()
 
 
@@ -118,6 +119,17 @@ def read_experiment(path: str | os.PathLike) -> dict:
     if not isinstance(experiment, dict):
         raise WorkdirError(f"{file} must hold a JSON object, but it holds {type(experiment).__name__}.")
     return experiment
+
+
+def stored_side_by_side(path: str | os.PathLike) -> int | None:
+    """The number of parts that the run in a working directory computes side by side, which stays; None if there is no run.
+
+    Raises:
+      WorkdirError: As for `read_experiment`.
+    """
+    if not (pathlib.Path(path) / EXPERIMENT_FILE).exists():
+        return None
+    return read_experiment(path).get(SIDE_BY_SIDE, 1)
 
 
 def make_workdir(path: str | os.PathLike) -> None:

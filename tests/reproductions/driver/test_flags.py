@@ -22,7 +22,7 @@ NAMES = (
     "dataset experiment list mode scale workdir data_dir steps batch_size seed set strategy virtual_devices jit temperature "
     "samples sample_seed label accumulate select checkpoint_every log_every init_from attributes results_dir images frames "
     "attribute strength direction_images steps_per_execution precision tf32 memory evaluate_train "
-    "importance_samples evaluation_images variant holdout stage side_by_side sampler"
+    "importance_samples evaluation_images variant holdout stage side_by_side cluster sampler"
 ).split()
 
 
@@ -36,7 +36,9 @@ NAMES = (
         ("--steps=0", "positive integer"),
         ("--batch_size=-1", "positive integer"),
         ("--accumulate=0", "positive integer"),
-        ("--side_by_side=0", "positive integer"),
+        ("--side_by_side=0", "a positive integer or auto is needed, not '0'"),
+        ("--side_by_side=all", "a positive integer or auto is needed, not 'all'"),
+        ("--cluster=k8s", "<tf_config|slurm|none>"),
         ("--checkpoint_every=0", "positive integer"),
         ("--log_every=0", "positive integer"),
         ("--steps_per_execution=0", "positive integer"),
