@@ -243,6 +243,11 @@ UNUSED_BY_STAGES = {"vae": (*_JOINT, *_PIXELCNN_ALONE), "pixelcnn": (*_JOINT, *_
 STEPS_OF_STAGES = {"vae": "pretraining_steps", "pixelcnn": "pretraining_steps", "joint": "num_steps"}
 
 
+def has_free_bits(experiment: AgaveExperiment) -> bool:
+    """Whether the mean of a batch, not an image, decides which terms of its loss count."""
+    return experiment.free_bits > 0 or experiment.joint_free_bits > 0
+
+
 def stages(experiment: AgaveExperiment) -> dict[str, AgaveExperiment]:
     """Returns `{stage: experiment}` in order: VAE and PixelCNN++ on their own, then both jointly.
 

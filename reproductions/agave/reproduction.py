@@ -1,6 +1,14 @@
 """The reproduction of AGAVE, for the shared driver."""
 
-from reproductions.agave.experiments import EXPERIMENTS, STEPS_OF_STAGES, UNUSED_BY_STAGES, at_size, small, stages
+from reproductions.agave.experiments import (
+    EXPERIMENTS,
+    STEPS_OF_STAGES,
+    UNUSED_BY_STAGES,
+    at_size,
+    has_free_bits,
+    small,
+    stages,
+)
 from reproductions.agave.study import STUDY
 from reproductions.experiment import Reproduction, deferred
 
@@ -19,5 +27,5 @@ AGAVE = Reproduction(
     steps_of_stages=STEPS_OF_STAGES,
     parts_of_stages=deferred("reproductions.agave.model", "parts_of_stages"),
     unused_by_stages=UNUSED_BY_STAGES,
-    has_loss_of_batch=lambda experiment: experiment.free_bits > 0 or experiment.joint_free_bits > 0,
+    has_loss_of_batch=has_free_bits,
 )

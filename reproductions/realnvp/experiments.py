@@ -100,6 +100,12 @@ def at_size(experiment: RealNVPExperiment, height: int, width: int) -> RealNVPEx
     )
 
 
+def has_batch_norm(experiment: RealNVPExperiment) -> bool:
+    """Whether images are normalized with the statistics of their batch: in every experiment."""
+    del experiment
+    return True
+
+
 def small(experiment: RealNVPExperiment) -> RealNVPExperiment:
     """Returns the experiment sized for two CPU cores: same structure, narrower and shallower, fewer and smaller batches."""
     batch_size = max(8, min(32, 32 * 32 * 32 // experiment.image_size**2))

@@ -1,7 +1,7 @@
 """The reproduction of RealNVP, for the shared driver."""
 
 from reproductions.experiment import Reproduction, deferred
-from reproductions.realnvp.experiments import EXPERIMENTS, at_size, small
+from reproductions.realnvp.experiments import EXPERIMENTS, at_size, has_batch_norm, small
 from reproductions.realnvp.study import STUDY
 
 REALNVP = Reproduction(
@@ -14,5 +14,5 @@ REALNVP = Reproduction(
     build_optimizer=deferred("reproductions.realnvp.model", "optimizer"),
     load_weights=deferred("tfflows.interop.realnvp", "load_weights"),
     extend_count=deferred("reproductions.realnvp.model", "extend_count"),
-    has_loss_of_batch=lambda experiment: True,  # batch norm
+    has_loss_of_batch=has_batch_norm,
 )

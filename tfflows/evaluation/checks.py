@@ -269,7 +269,7 @@ def _scale_finding(path, log_scale):
 def _matrix(conv):
     if isinstance(conv, InvertibleConv):
         return conv.weight.numpy()
-    diagonal, _ = conv._diagonal_and_log_abs()
+    diagonal, _ = conv._diagonal_and_log_abs_det()
     return lu_compose(conv.permutation, conv.lower, conv.upper, diagonal).numpy()
 
 
