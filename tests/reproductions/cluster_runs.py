@@ -17,25 +17,17 @@ import time
 import numpy as np
 
 from reproductions.driver import main as driver
-from tests.reproductions.killed_runs import PAPERS
+from tests.reproductions.killed_runs import PAPERS, write_images
 from tests.training.forked import cluster, fork, wait
-from tfflows.data import load_dataset
-from tfflows.evaluation.samples import write_png
 
 STEPS = 20
 BATCH_SIZE = 8
-NUM_TEST = 7
+NUM_TRAIN, NUM_TEST = 23, 7
 # The free bits of AGAVE's VAE are averaged over the images of a device, so its runs are compared with those on as many.
 FREE_BITS = ("agave",)
 OWN = {"agave": {"pretraining_steps": STEPS}}
 # Losses of first steps, and of all: at the rate of these runs rounding grows tenfold every few steps.
 FIRST, ALL = {"rtol": 2e-5}, {"rtol": 5e-3}
-
-
-def write_images(directory):
-    for split, count in (("train", 23), ("test", NUM_TEST)):
-        for number, image in enumerate(load_dataset("photographs", split, max_images=count).images):
-            write_png(directory / split / f"{number:02}.png", image[8:24, 8:24])
 
 
 def arguments(paper, directory, workdir):
@@ -139,7 +131,7 @@ def main():
     failed = False
     options.directory.mkdir(parents=True, exist_ok=True)
     if not (options.directory / "images").exists():
-        assert wait(fork(write_images, options.directory / "images")) == 0
+        assert wait(fork(write_images, options.directory / "images", NUM_TRAIN, NUM_TEST)) == 0
     for paper in options.papers.split(","):
         begun = time.monotonic()
         try:

@@ -84,9 +84,9 @@ TIMES = ("seconds", "images_per_second")
 PROVENANCE = ("hours", "date", "command", "seconds_per_step", "hardware", "versions", "commit", "execution")
 
 
-def write_images(directory):
-    """Writes 16x16 cuts of the embedded photographs, 24 to train on and 8 to test."""
-    for split, count in (("train", 24), ("test", 8)):
+def write_images(directory, num_train=24, num_test=8):
+    """Writes 16x16 cuts of the embedded photographs, to train on and to test."""
+    for split, count in (("train", num_train), ("test", num_test)):
         for number, image in enumerate(load_dataset("photographs", split, max_images=count).images):
             write_png(directory / split / f"{number:02}.png", image[8:24, 8:24])
 
