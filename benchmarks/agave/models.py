@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 from benchmarks.harness.environment import limit_tensorflow
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, TRAINING_STEP, network_tasks, training_step
+from benchmarks.harness.timing import timed
 from benchmarks.harness.workers import Subject
+from tfflows.choices import EXACT, JACOBI
 
 if TYPE_CHECKING:
     from reproductions.agave.experiments import AgaveExperiment
 
 NAIVE = "pixels by the whole network"
+PLAIN, XLA = "plain", "XLA"
+# Gains are scattered by this much, so that pixels depend on those before them as after some training.
+_SPREAD = 0.3
 _INIT_IMAGES = 4
 
 
@@ -170,3 +175,100 @@ def pixelcnn_sampler(batch_size: int, num_blocks: int) -> Subject:
     model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
     sample = tf.function(lambda: model.sample(batch_size, row_keys(0)), autograph=False)
     return {SAMPLE: lambda: sample().numpy()}, {"parameters": count_parameters(model)}
+
+
+def pixelcnn_samplers(batch_size: int, num_blocks: int, width: int) -> Subject:
+    """The cached sampler of the published PixelCNN++ by TensorFlow's own loops and by XLA, from the same uniform numbers.
+
+    Args:
+      batch_size: Images per batch.
+      num_blocks: Units per resolution; 5 as published.
+      width: Channels of the streams; 160 as published.
+
+    Returns:
+      Tasks `plain` and `XLA`, already called once; under `first_calls` the seconds that this took, and under `differing` the
+      share of values that differ by more than one grey level.
+    """
+    limit_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    from reproductions.agave import model as agave
+    from reproductions.agave.experiments import EXPERIMENTS
+    from tfflows.devices.strategies import process_options
+    from tfflows.math.random import row_keys
+    from tfflows.tracing.sampler import compiled_pixels
+    from tfflows.tracing.variables import count_parameters
+
+    process_options(side_by_side=1)
+    experiment = dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], num_blocks=num_blocks, width=width)
+    model = agave.build(experiment, IMAGE_SHAPE, 0, seed=0)
+    model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
+    for number, variable in enumerate(model.trainable_variables):
+        variable.assign(variable * (1 + _SPREAD * tf.random.stateless_normal(variable.shape, [number, 0])))
+
+    def sampler(jit_compile):
+        def draw():
+            with compiled_pixels(jit_compile):
+                return model.sample(batch_size, row_keys(0))
+
+        return tf.function(draw, autograph=False)
+
+    functions = {PLAIN: sampler(False), XLA: sampler(True)}
+    tasks = {name: lambda function=function: function().numpy() for name, function in functions.items()}
+    first_calls = {name: timed(task)(1)[0] for name, task in tasks.items()}
+    plain, compiled = (tasks[name]().astype(int) for name in (PLAIN, XLA))
+    facts = {
+        "parameters": count_parameters(model),
+        "first_calls": first_calls,
+        "differing": float(np.mean(np.abs(plain - compiled) > 1)),
+    }
+    return tasks, facts
+
+
+def iaf_solver(side: int, gain: float, batch_size: int) -> Subject:
+    """The inverse of the flow in the topmost block of the published IAF-VAE: tasks `exact` and `jacobi`.
+
+    Args:
+      side: Side of the latents; 16 as published.
+      gain: Factor of the shifts and log-scales after data-dependent init.
+      batch_size: Images per batch.
+
+    Returns:
+      The tasks, and as facts the number of `passes` of each; the largest `error` of the second, its difference from the first
+      over max(1, |y|); and `scatter`, the standard deviation of shifts and log-scales.
+    """
+    limit_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    from reproductions.agave.experiments import EXPERIMENTS
+    from tfflows.bijectors import InverseAutoregressive
+    from tfflows.math.fixed_point import TOLERANCE
+    from tfflows.networks import AutoregressiveNetwork
+
+    experiment = EXPERIMENTS["cifar10_iaf_vae"]
+    channels, width = experiment.latent_channels, experiment.vae_width
+    network = AutoregressiveNetwork(channels, width, experiment.compatibility, seed=0)
+    flow = InverseAutoregressive(network, conditional=True)
+    shape = [batch_size, side, side]
+    y = tf.random.stateless_normal([*shape, channels], [0, 0])
+    context = tf.random.stateless_normal([*shape, width], [0, 1])
+    flow.initialize(y, condition=context)
+    found = network(y, context)
+    for layer in (network.shift, network.log_scale):
+        layer.gain.assign_add(tf.fill(layer.gain.shape, tf.math.log(gain)))
+        layer.bias.assign(gain * layer.bias)
+    np.testing.assert_allclose(network(y, context), gain * found, rtol=1e-3, atol=1e-4)
+    x = flow.inverse(y, condition=context)
+
+    tolerances = {EXACT: 0.0, JACOBI: TOLERANCE}
+    functions = {
+        name: tf.function(functools.partial(flow.jacobi, x, context, tolerance), autograph=False)
+        for name, tolerance in tolerances.items()
+    }
+    tasks = {name: lambda function=function: function()[0].numpy() for name, function in functions.items()}
+    exact, near = (function() for function in functions.values())
+    error = np.max(np.abs(near[0] - exact[0]) / np.maximum(np.abs(exact[0]), 1))
+    passes = {EXACT: float(exact[2]), JACOBI: float(near[2])}
+    return tasks, {"passes": passes, "error": float(error), "scatter": float(np.std(gain * found))}

@@ -1,6 +1,6 @@
 """The topics of AGAVE."""
 
-from benchmarks.agave import sampling, step
+from benchmarks.agave import iaf_sampler, sampling, step
 from benchmarks.harness.memory import STEPS, Peaks, by_mode, measure_memory
 from benchmarks.harness.start_up import Start, measure_start_up
 from benchmarks.harness.topic import Topic
@@ -53,4 +53,4 @@ MEMORY = Topic(
     lambda findings: measure_memory(findings, PEAKS),
 )
 
-TOPICS = (sampling.TOPIC, step.TOPIC, START_UP, MEMORY)
+TOPICS = (sampling.TOPIC, iaf_sampler.TOPIC, step.TOPIC, START_UP, MEMORY)

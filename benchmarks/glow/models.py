@@ -8,6 +8,7 @@ when its work is done.
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -88,6 +89,33 @@ def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
     # The released top prior has weights that only see zeros; other libraries have none.
     dead = glow_model.dead_parameters(experiment, case.image_shape)
     return tasks, {"parameters": count_parameters(model) - dead}
+
+
+def published_sampler(name: str, temperature: float, changes: Mapping[str, object]) -> Subject:
+    """Sampling one image of a published experiment, untrained but for actnorm's init.
+
+    Args:
+      name: Name of an experiment of `reproductions.glow`.
+      temperature: Temperature of the samples.
+      changes: Fields of the experiment to replace.
+    """
+    limit_tensorflow()
+    import tensorflow as tf
+
+    from reproductions.glow import model as glow_model
+    from reproductions.glow.experiments import EXPERIMENTS
+    from tfflows.evaluation.latents import LatentCodec
+    from tfflows.math.random import row_keys
+    from tfflows.tracing.variables import count_parameters
+
+    experiment = dataclasses.replace(EXPERIMENTS[name], **changes)
+    side = experiment.image_size
+    model = glow_model.build(experiment, [side, side, 3], 0, seed=0)
+    model.initialize(tf.constant(noise(1, side, side, 3)), tf.zeros([1], tf.int32), row_keys(0))
+    codec = LatentCodec(model, batch_size=1)
+    case = Case(experiment.depth, experiment.levels, experiment.width, side, batch_size=1)
+    tasks = {SAMPLE: lambda: codec.sample(1, seed=0, temperature=temperature)}
+    return tasks, {"case": f"{case}, {experiment.coupling}", "parameters": count_parameters(model)}
 
 
 def bare_networks(case: Case, jit_compile: bool = False) -> Subject:

@@ -1,6 +1,6 @@
 """The topics of the foundation, measured on Glow."""
 
-from benchmarks.glow import data_parallel, drift, loop, operations, peers, pipeline, precision, xla
+from benchmarks.glow import data_parallel, drift, loop, operations, peers, pipeline, precision, sampling, xla
 from benchmarks.harness.memory import MODES, Peaks, add_slopes, by_mode, measure_memory
 from benchmarks.harness.start_up import LIMIT, Start, measure_start_up
 from benchmarks.harness.topic import Findings, Topic
@@ -83,4 +83,5 @@ TOPICS = (
     pipeline.TOPIC,
     loop.TOPIC,
     data_parallel.TOPIC,
+    sampling.TOPIC,
 )

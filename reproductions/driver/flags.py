@@ -75,7 +75,9 @@ class AutoOrNumber(flags.ArgumentParser):
 
 # Flags that change the speed and the memory of a computation, and its result by rounding only. Records hold them.
 EXECUTION_FLAGS = {
-    "jit": functools.partial(flags.DEFINE_bool, default=False, help="Compile loss and gradients with XLA."),
+    "jit": functools.partial(
+        flags.DEFINE_bool, default=False, help="Compile with XLA: loss and gradients, bounds, samples."
+    ),
     "memory": functools.partial(
         flags.DEFINE_enum,
         default="plain",

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.bijectors.test_all_bijectors import build, data_of, kwargs_of
+from tfflows.tracing.sampler import sampler_scope
 
 NAME = "inverse_autoregressive"
 
@@ -27,3 +29,17 @@ def test_initialization_gives_the_terms_too():
 def test_terms_need_the_condition():
     with pytest.raises(ValueError, match="needs a condition"):
         build(NAME).inverse_and_log_derivatives(data_of(NAME, [3]))
+
+
+def test_a_tolerance_ends_the_iteration_earlier_at_an_error_below_it():
+    bijector, y, kwargs = build(NAME), data_of(NAME, [3]), kwargs_of(NAME, [3])
+    x = bijector.inverse(tf.identity(y), **kwargs)
+    exact, _, all_rounds = bijector.jacobi(x, **kwargs)
+    near, _, num_rounds = bijector.jacobi(x, **kwargs, tolerance=0.03)
+    assert 1 < num_rounds < all_rounds
+    assert 0 < np.max(np.abs(near - exact)) < 0.3
+    np.testing.assert_array_equal(bijector.forward(tf.identity(x), **kwargs), exact)
+    with sampler_scope("jacobi"):
+        value = bijector.forward(tf.identity(x), **kwargs)
+    np.testing.assert_array_equal(value, bijector.jacobi(x, **kwargs, tolerance=1e-5)[0])
+    np.testing.assert_allclose(value, exact, atol=1e-4)

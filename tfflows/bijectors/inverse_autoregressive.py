@@ -9,9 +9,11 @@ import tensorflow as tf
 from tfflows.bijectors.base import Bijector
 from tfflows.bijectors.parts import flat_condition
 from tfflows.bijectors.recording import noting
-from tfflows.math.fixed_point import fixed_point
+from tfflows.choices import JACOBI
+from tfflows.math.fixed_point import TOLERANCE, fixed_point
 from tfflows.math.shapes import flatten_batch, unflatten_batch
 from tfflows.tracing.gradients import INVERSE
+from tfflows.tracing.sampler import current_sampler
 from tfflows.tracing.variables import variables_of_layers
 
 
@@ -21,7 +23,8 @@ class InverseAutoregressive(Bijector):
     For each number the network sees only those before it, so the Jacobian is triangular. In a posterior, which maps noise to
     latents, the flow goes under `tfb.Invert`: a sample and its density then take one pass together. `forward` solves for y by
     the fixed-point iteration `y <- x exp(s(y)) + m(y)` until nothing changes. Each round settles at least one more number, so
-    in exact arithmetic it takes at most as many rounds as there are numbers, and usually far fewer.
+    in exact arithmetic it takes at most as many rounds as there are numbers, and usually far fewer. Within
+    `tfflows.tracing.sampler_scope("jacobi")` it ends as soon as nothing changes by more than `1e-5 max(1, |y|)`.
 
     Example:
       >>> import tensorflow as tf
@@ -114,6 +117,22 @@ class InverseAutoregressive(Bijector):
         return unflatten_batch(x, y), self._summed(log_derivatives, y)
 
     def _forward_and_log_det(self, x, condition=None):
+        y, log_scale, _ = self.jacobi(x, condition, TOLERANCE if current_sampler() == JACOBI else 0.0)
+        return unflatten_batch(y, x), self._summed(log_scale, x)
+
+    def jacobi(
+        self, x: tf.Tensor, condition: Any = None, tolerance: float = 0.0
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Solves `inverse(y) = x` by the iteration that the class describes.
+
+        Args:
+          x: Latents `[..., H, W, C]`.
+          condition: As for `forward`.
+          tolerance: As for `tfflows.math.fixed_point.fixed_point`.
+
+        Returns:
+          `(y, log_scales, num_rounds)`, the first two with all axes of the batch as one.
+        """
         conditions = self._conditions(x, condition)
         flat = flatten_batch(x)
         greatest_exponent = math.log(flat.dtype.max) - 1
@@ -123,8 +142,7 @@ class InverseAutoregressive(Bijector):
             return flat * tf.exp(tf.minimum(log_scale, greatest_exponent)) + shift, log_scale
 
         # As many rounds as there are numbers invert any autoregressive map.
-        y, log_scale, _ = fixed_point(improved, flat, tf.zeros_like(flat), math.prod(x.shape[-3:]) + 1)
-        return unflatten_batch(y, x), self._summed(log_scale, x)
+        return fixed_point(improved, flat, tf.zeros_like(flat), math.prod(x.shape[-3:]) + 1, tolerance)
 
     def _summed(self, log_derivatives, like):
         total = tf.reduce_sum(log_derivatives, axis=[1, 2, 3])

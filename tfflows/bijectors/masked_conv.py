@@ -12,7 +12,7 @@ from tfflows.bijectors.base import Bijector, broadcast_log_det
 from tfflows.bijectors.parts import flat_condition
 from tfflows.choices import JACOBI
 from tfflows.math import coupling
-from tfflows.math.fixed_point import fixed_point
+from tfflows.math.fixed_point import TOLERANCE, fixed_point
 from tfflows.math.masked_convolution import convolve, pixel_network
 from tfflows.math.sequential_inverse import sequential_inverse
 from tfflows.math.shapes import flatten_batch, unflatten_batch
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 # On a CPU a compiled loop runs on one thread, so a batch is cut into parts that run side by side. With fewer pixels per part than
 # this, the fixed cost of a tick exceeds what another thread gains.
 _PIXELS_A_PART = 4096
-
-# Of the fixed-point iteration: the last change that matters, relative to values above 1. A grey level is 0.004.
-_TOLERANCE = 1e-5
 
 
 class MaskedConv(Bijector):
@@ -173,7 +170,7 @@ class MaskedConv(Bijector):
             return _decoded(latents, sum(features, hidden), pixel_parameters, self._affine)
 
         most = latents.shape[1] * latents.shape[2] + 1
-        return fixed_point(update, latents, latents if self._affine else latents[..., :0], most, _TOLERANCE)
+        return fixed_point(update, latents, latents if self._affine else latents[..., :0], most, TOLERANCE)
 
     def _resolved(self, x, condition):
         """Kind, order, kernel, parameters of `pixel_network`, the flat batch, and features of the context if there is one."""

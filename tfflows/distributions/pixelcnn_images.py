@@ -12,6 +12,7 @@ from tfflows.math.discretized_logistic_mixture import num_parameters, to_levels,
 from tfflows.math.random import RowKeys, fold_in, uniform_rows
 from tfflows.networks.pixelcnn.network import PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample
+from tfflows.tracing.sampler import compiles_pixels
 from tfflows.tracing.variables import variables_of_layers
 
 # As in the released code: uniform numbers keep this distance from 0 and 1.
@@ -143,7 +144,10 @@ class PixelCNNImages(ImageModel):
         temperature: float | tf.Tensor = 1.0,
         labels: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """As `sample`, given features and labels; each colour is rounded before the next one sees it, so draws are exact."""
+        """As `sample`, given features and labels; each colour is rounded before the next one sees it, so draws are exact.
+
+        Within `tfflows.tracing.compiled_pixels()`, XLA compiles the loop over pixels.
+        """
         height, width, channels = self.image_shape
         shape = [height, width, self.num_components + channels]
         uniforms = uniform_rows(fold_in(keys, "pixels"), num_samples, shape)
@@ -160,5 +164,6 @@ class PixelCNNImages(ImageModel):
             tf.cast(temperature, tf.float32),
             rounded=True,
             labels=labels,
+            jit_compile=compiles_pixels(),
         )
         return to_levels(pixels)

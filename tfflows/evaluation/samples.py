@@ -27,6 +27,7 @@ from tfflows.files import as_file_name, atomic_directory, atomic_file, atomic_wr
 from tfflows.math.random import row_keys
 from tfflows.progress import Task
 from tfflows.tracing.finite import naming_singular
+from tfflows.tracing.sampler import compiled_pixels
 from tfflows.tracing.together import computing_together
 
 _SUFFIXES = {"grid": ".png", "files": "", "npy": ".npy"}
@@ -149,7 +150,7 @@ def write_samples(
         Pillow is needed only for texts.
       batch_size: Images drawn at once.
       padding: Margins of a grid in pixels.
-      jit_compile: Whether XLA compiles a flow.
+      jit_compile: Whether XLA compiles a flow, or the loop over pixels of an autoregressive model.
 
     Returns:
       Paths of the files or directories, one per temperature.
@@ -239,11 +240,14 @@ def _drawing(model, num_images, seed, labels, batch_size, jit_compile) -> Callab
 
     def draw_part(index, labels, temperature):
         keys, count = row_keys(seed, 0, index[0]), index.shape[0]
-        return tf.stack(model.sample_with_means(count, keys, temperature, model.condition_of(labels)), axis=1)
+        with compiled_pixels(jit_compile):
+            return tf.stack(model.sample_with_means(count, keys, temperature, model.condition_of(labels)), axis=1)
+
+    num_parts = 1 if jit_compile else parts_of_batch(None, size)
 
     def draw_batch(start, labels, temperature):
         part = functools.partial(draw_part, temperature=temperature)
-        return side_by_side(part, (start + tf.range(size, dtype=tf.int64), labels), parts_of_batch(None, size))
+        return side_by_side(part, (start + tf.range(size, dtype=tf.int64), labels), num_parts)
 
     draw = tf.function(computing_together(model, draw_batch), autograph=False)
 

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+# The last change that matters to images, relative to values above 1. A grey level is 0.004.
+TOLERANCE = 1e-5
+
 
 def fixed_point(
     update: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],

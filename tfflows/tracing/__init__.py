@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
     from tfflows.tracing.memory import memory_mode, memory_scope, reversible_value_and_log_det
     from tfflows.tracing.of_parameters import ComputedTogether, given_tensors, given_to, giving, is_computed_together
     from tfflows.tracing.reports import reporting
-    from tfflows.tracing.sampler import current_sampler, sampler_scope
+    from tfflows.tracing.sampler import compiled_pixels, compiles_pixels, current_sampler, sampler_scope
     from tfflows.tracing.shared_blocks import SharedBlocks, are_traced_apart, traces_apart
     from tfflows.tracing.shared_layers import SharedLayers
     from tfflows.tracing.stateless import Derived, Structure, is_assignment, pure
@@ -78,7 +78,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "memory": ["memory_mode", "memory_scope", "reversible_value_and_log_det"],
         "of_parameters": ["ComputedTogether", "given_tensors", "given_to", "giving", "is_computed_together"],
         "reports": ["reporting"],
-        "sampler": ["current_sampler", "sampler_scope"],
+        "sampler": ["compiled_pixels", "compiles_pixels", "current_sampler", "sampler_scope"],
         "shared_blocks": ["SharedBlocks", "are_traced_apart", "traces_apart"],
         "shared_layers": ["SharedLayers"],
         "stateless": ["Derived", "Structure", "is_assignment", "pure"],

@@ -1,4 +1,4 @@
-"""How flows without an inverse in closed form are inverted."""
+"""How images are made one pixel after another: by flows without an inverse in closed form, and by autoregressive models."""
 
 import contextlib
 import contextvars
@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from tfflows.choices import EXACT, SAMPLERS
 
 _sampler = contextvars.ContextVar("sampler", default=EXACT)
+_compiles_pixels = contextvars.ContextVar("compiles_pixels", default=False)
 
 
 @contextlib.contextmanager
 def sampler_scope(name: str) -> Iterator[None]:
-    """Opens a context that chooses how masked convolutions are inverted, from latents to data.
+    """Opens a context that chooses how autoregressive flows are inverted: masked convolutions, from latents to data, and IAF.
 
     - `exact`: one loop over the pixels, in which those that do not see each other are found together. On a CPU, XLA compiles it.
     - `jacobi`: passes over the whole image, each of which corrects all pixels, until none changes by more than
       `1e-5 max(1, |y|)`. A few large passes can take less time than many small steps, above all on a GPU. A flow that expands
       much takes as many of them as `exact` takes steps.
+
+    An inverse autoregressive flow always takes such passes; under `exact` until nothing changes at all.
 
     A function that TensorFlow has traced keeps what was chosen when it was traced.
 
@@ -58,3 +61,33 @@ def sampler_scope(name: str) -> Iterator[None]:
 def current_sampler() -> str:
     """Returns the name of the innermost `sampler_scope`, or `exact` outside of any."""
     return _sampler.get()
+
+
+@contextlib.contextmanager
+def compiled_pixels(jit_compile: bool = True) -> Iterator[None]:
+    """Opens a context in which XLA compiles the loop over pixels that samples a PixelCNN++.
+
+    A function that TensorFlow has traced keeps what was chosen when it was traced.
+
+    Args:
+      jit_compile: Whether XLA compiles the loop.
+
+    Yields:
+      None.
+
+    Example:
+      >>> from tfflows.tracing.sampler import compiled_pixels, compiles_pixels
+      >>> with compiled_pixels():
+      ...     print(compiles_pixels())
+      True
+    """
+    token = _compiles_pixels.set(jit_compile)
+    try:
+        yield
+    finally:
+        _compiles_pixels.reset(token)
+
+
+def compiles_pixels() -> bool:
+    """Returns whether the innermost `compiled_pixels` lets XLA compile; outside of any it does not."""
+    return _compiles_pixels.get()

@@ -1,12 +1,20 @@
 """Cached samples are those of a loop that runs the whole network for each pixel, under the same uniform numbers."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfflows import progress
+from tfflows.distributions import pixelcnn_images
+from tfflows.distributions.pixelcnn_images import PixelCNNImages
+from tfflows.evaluation.samples import write_samples
 from tfflows.math.discretized_logistic_mixture import num_parameters
+from tfflows.math.random import row_keys
 from tfflows.networks import FeatureStream, PixelCNN
 from tfflows.networks.pixelcnn.sampling import cached_sample, naive_sample
+from tfflows.tracing.sampler import compiled_pixels
 
 BATCH, HEIGHT, WIDTH, COMPONENTS, CHANNELS = 2, 8, 12, 2, 4
 
@@ -113,15 +121,44 @@ def test_a_batch_whose_size_a_trace_does_not_know():
 
 
 @pytest.mark.slow
-def test_xla_compiles_cached_sampling():
-    network, features = network_and_features("both", 1)
+@pytest.mark.parametrize("injection", [None, "both"])
+def test_xla_compiles_cached_sampling(injection):
+    network, features = network_and_features(injection, 1, height=4, width=4)
     uniforms = uniform(BATCH, 4, 4, COMPONENTS, seed=1), uniform(BATCH, 4, 4, 3, seed=2)
-    features = FeatureStream(CHANNELS, 1, seed=4).initialize(uniform(BATCH, 4, 4, 3, seed=5))
 
     def run(jit_compile):
-        sampler = tf.function(
-            lambda: cached_sample(network, COMPONENTS, *uniforms, features), jit_compile=jit_compile, autograph=False
-        )
-        return sampler()
+        return cached_sample(network, COMPONENTS, *uniforms, features, jit_compile=jit_compile)
 
-    np.testing.assert_allclose(run(True), run(None), atol=1e-4)
+    np.testing.assert_allclose(run(True), run(False), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_written_samples_are_the_same_under_xla(tmp_path):
+    network, _ = network_and_features(None, 1, height=4, width=4)
+    model = PixelCNNImages(network, COMPONENTS, [4, 4, 3])
+
+    def written(jit_compile):
+        directory = tmp_path / str(jit_compile)
+        with progress.shown(stream=io.StringIO()):  # a plain loop tells how far it is, which XLA cannot compile
+            (path,) = write_samples(model, directory, 3, [1.0], seed=0, form="npy", jit_compile=jit_compile)
+        return np.load(path).astype(int)
+
+    plain = written(False)
+    assert np.std(plain) > 20
+    assert np.mean(np.abs(written(True) - plain) <= 1) > 0.999
+
+
+def test_a_context_has_xla_compile_the_pixels(monkeypatch):
+    network, _ = network_and_features(None, 1, height=4, width=4)
+    model, chosen = PixelCNNImages(network, COMPONENTS, [4, 4, 3]), []
+
+    def draw(network, num_components, component_uniforms, uniforms, *_, jit_compile, **options):
+        chosen.append(jit_compile)
+        return 0 * uniforms
+
+    monkeypatch.setattr(pixelcnn_images, "cached_sample", draw)
+    model.sample(2, row_keys(0))
+    for jit_compile in (True, False):
+        with compiled_pixels(jit_compile):
+            model.sample(2, row_keys(0))
+    assert chosen == [False, True, False]

@@ -32,6 +32,7 @@ def cached_sample(
     temperature: float | tf.Tensor = 1.0,
     rounded: bool = False,
     labels: tf.Tensor | None = None,
+    jit_compile: bool = False,
 ) -> tf.Tensor:
     """Samples images from given uniform numbers; each activation of the network is computed once.
 
@@ -46,6 +47,9 @@ def cached_sample(
       temperature: Factor of all noise.
       rounded: Whether each colour is rounded to a level before the next one sees it.
       labels: The labels that the network takes, int32 `[B]`, or None.
+      jit_compile: Whether XLA compiles the loops. It fuses the small operations of a pixel, and takes a minute and more over deep
+        networks. Compiled loops do not tell how far they are. Sums round differently, so that rarely a pixel has another level,
+        and with it those after it.
 
     Returns:
       Float32 images `[B, H, W, C]` in [-1, 1].
@@ -56,12 +60,12 @@ def cached_sample(
     classes = network.classes_of(labels)
 
     def draw(component_uniforms, uniforms, features, classes):
-        sampler = _Sampler(network, num_components, features, classes, temperature, rounded)
+        sampler = _Sampler(network, num_components, features, classes, temperature, rounded, reports=not jit_compile)
         return sampler.run(component_uniforms, uniforms)
 
-    if tf.executing_eagerly():
+    if jit_compile or tf.executing_eagerly():
         # Rows and pixels are loops of a graph: which levels are active in them is known when it is made.
-        draw = tf.function(draw, autograph=False)
+        draw = tf.function(draw, jit_compile=jit_compile or None, autograph=False)
     return draw(component_uniforms, uniforms, features, classes)
 
 
@@ -116,7 +120,7 @@ def _with_shape_of(tensor, like):
 class _Sampler:
     """State of one call: the folded kernels, and each unit's terms of features and class, which no pixel changes."""
 
-    def __init__(self, network, num_components, features, classes, temperature, rounded):
+    def __init__(self, network, num_components, features, classes, temperature, rounded, reports):
         self._network = network
         self._kernels = Kernels(network)
         self._num_components = num_components
@@ -127,6 +131,7 @@ class _Sampler:
             for units in network.positions
         ]
         self._num_levels = len(self._kernels.levels)
+        self._reports = reports
 
     def _feature_terms(self, number, features):
         """Feature terms of the two units of a position, `[H, B, W, F]` and `[H, W, B, F]`, or None."""
@@ -161,7 +166,8 @@ class _Sampler:
                 pairs = zip(tf.nest.flatten(carried), tf.nest.flatten(start[1]), strict=True)
                 carried = tf.nest.pack_sequence_as(start[1], [_with_shape_of(tensor, like) for tensor, like in pairs])
                 rows = rows.write(index, row)
-                reporting(row, index, height, self._batch)
+                if self._reports:
+                    reporting(row, index, height, self._batch)
             return number + 1, carried, rows
 
         rows = tf.TensorArray(tf.float32, height, element_shape=[width, self._static_batch, self._network.channels])
