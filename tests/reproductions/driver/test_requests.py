@@ -164,7 +164,8 @@ def test_a_workdir_whose_path_is_a_pattern(copied, capsys):
     shutil.copytree(workdir, moved)
     own = (*arguments, f"--workdir={moved}")
     run(*own, "--steps=5")
-    assert [line["step"] for line in read_metrics(moved / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    trained = [line["step"] for line in read_metrics(moved / "metrics.jsonl") if "loss" in line]
+    assert trained == [1, 2, 3, 4, 5]
     assert (moved / "checkpoints" / "step-5.index").exists()
     capsys.readouterr()
     run(*own, "--steps=5", "--mode=evaluate")
