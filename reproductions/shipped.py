@@ -69,7 +69,8 @@ MODELS = {
     "vflow_cifar10": ShippedModel("vflow", _small("cifar10", 6_000, 2_000, _NO_DROPOUT, "context_blocks=1")),
     "agave_cifar10": ShippedModel("agave", _small("cifar10", 3_000, 1_000, _NO_DROPOUT, "pretraining_steps=3000")),
     "pixelcnn_cifar10": ShippedModel(
-        "agave", _small("cifar10", 6_000, 2_000, _NO_DROPOUT, experiment="cifar10_pixelcnn")
+        "agave",
+        _small("cifar10", 7_000, 2_400, _NO_DROPOUT, "width=24", "num_blocks=2", experiment="cifar10_pixelcnn"),
     ),
     "realnvp_cifar10": ShippedModel("realnvp", _small("cifar10", 10_000, 3_300, "width=23")),
     "macow_photos": ShippedModel(

@@ -54,8 +54,8 @@ def check_label(session: Session) -> None:
             f"--label={label} needs a conditional model, and {session.experiment.name} is not one; remove the flag, or choose a "
             "conditional experiment."
         )
-    if session.num_classes:
-        session.class_number(label)
+    if session.data.num_classes:
+        session.data.class_number(label)
 
 
 def check_attribute(session: Session) -> None:
@@ -85,7 +85,7 @@ def check_attribute(session: Session) -> None:
             raise ValueError(f"{dataset} has neither attributes nor classes to manipulate images along{hint}.")
     if flags.attribute is None:
         return
-    numbers = [] if flags.attributes is not None else [str(number) for number in range(session.num_classes)]
+    numbers = [] if flags.attributes is not None else [str(number) for number in range(session.data.num_classes)]
     if flags.attribute not in (*names, *numbers):
         raise ValueError(f"There is no --attribute={flags.attribute} of {dataset}; valid: {', '.join(names)}.")
 
@@ -96,12 +96,12 @@ def attribute_names(session: Session) -> list[str]:
         from tfflows.data.celeba import read_attribute_names
 
         return list(read_attribute_names(session.flags.attributes))
-    return list(session.class_names) or [str(number) for number in range(session.num_classes)]
+    return list(session.data.class_names) or [str(number) for number in range(session.data.num_classes)]
 
 
 def check_images(session: Session, numbers: list[int]) -> None:
     """Raises ValueError if one of the test images given by --images does not exist."""
-    count = session.test_source.num_images
+    count = session.data.test_source.num_images
     if max(numbers) >= count:
         raise ValueError(f"--images got {max(numbers)}, but test images are numbered 0 to {count - 1}.")
 
@@ -146,7 +146,7 @@ def check_pictures_fit(session: Session) -> None:
 def _needs_of_samples(session):
     """Bytes of memory and of disk that samples take as what --samples_as says, at all temperatures."""
     flags = session.flags
-    count, size = flags.samples, math.prod(session.image_shape)
+    count, size = flags.samples, math.prod(session.data.image_shape)
     if flags.samples_as == "grid":
         memory, disk = _needs_of_grid(session, count)
         return memory, disk * len(flags.temperature)
@@ -157,7 +157,7 @@ def _needs_of_samples(session):
 
 
 def _needs_of_grid(session, count, num_columns=None):
-    size = grid_bytes(max(1, count), session.image_shape, num_columns)
+    size = grid_bytes(max(1, count), session.data.image_shape, num_columns)
     return _COPIES * size, size
 
 

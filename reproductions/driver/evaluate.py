@@ -11,6 +11,7 @@ from absl import logging
 from reproductions.driver.checks import check_request, why_not_writable
 from reproductions.driver.flags import EXECUTION_FLAGS, steps_per_execution
 from reproductions.driver.session import Session
+from reproductions.driver.workdirs import check_workers, restore, write_report_elsewhere
 from reproductions.experiment import Experiment
 from reproductions.reporting.expected import compare_with, format_comparison, load_expected
 from reproductions.reporting.provenance import collect_provenance
@@ -45,7 +46,7 @@ def make_evaluator(session: Session) -> Evaluator:
     return Evaluator(
         session.strategy,
         session.model,
-        session.validation_source,
+        session.data.validation_source,
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=session.flags.jit,
@@ -65,10 +66,10 @@ def run(session: Session) -> bool:
     if session.flags.importance_samples > 1 and session.experiment.evaluate_train:
         raise ValueError("--importance_samples evaluates test images only; remove --evaluate_train.")
     check_request(session)
-    if session.is_elsewhere:
-        _ = session.test_source  # images that do not fit are refused before the model is built
-    session.check_workers(lambda: [session.test_source])
-    step = session.restore()
+    if session.data.is_elsewhere:
+        _ = session.data.test_source  # images that do not fit are refused before the model is built
+    check_workers(session, lambda: [session.data.test_source])
+    step = restore(session)
     lines = read_metrics(session.workdir / METRICS_FILE) if step else []
     seconds = [line["seconds"] for line in lines if "seconds" in line and line["step"] <= step]
     hours = (seconds[-1] if seconds else 0.0) / 3600
@@ -87,7 +88,7 @@ def _evaluate_importance(session, step, hours):
     evaluator = ImportanceEvaluator(
         session.strategy,
         session.model,
-        session.test_source,
+        session.data.test_source,
         num_samples=flags.importance_samples,
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
@@ -104,8 +105,8 @@ def _evaluate_importance(session, step, hours):
     measured = {"step": step, "parameters": _fingerprint(session.evaluated_variables), "noise_seed": NOISE_SEED}
     begun = read_log_weights_description(sums)
     # Other data sets are what their name says; measurements of earlier versions go on without.
-    if is_own(session.evaluated_dataset) and (not begun or "images" in begun):
-        measured["images"] = source_fingerprint(session.test_source)
+    if is_own(session.data.evaluated_dataset) and (not begun or "images" in begun):
+        measured["images"] = source_fingerprint(session.data.test_source)
     any_worker = make_any_worker(session.strategy)
     with stop_on_sigterm() as stop:
         result = evaluator.evaluate(sums, measured, chief=session.chief, stop=lambda: any_worker(stop))
@@ -119,8 +120,8 @@ def _evaluate_importance(session, step, hours):
 def _per_image_name(session):
     """Name of the file of bits/dim per image, without its suffix."""
     flags, parts = session.flags, [pathlib.Path(PER_IMAGE_FILE).stem]
-    if session.is_elsewhere:
-        parts.append(name_elsewhere(session.evaluated_dataset, session.preparation))
+    if session.data.is_elsewhere:
+        parts.append(name_elsewhere(session.data.evaluated_dataset, session.data.preparation))
     if flags.importance_samples > 1:
         parts.append(f"samples{flags.importance_samples}")
     if flags.evaluation_images is not None:
@@ -153,11 +154,11 @@ def evaluate_and_record(session: Session, evaluator: Evaluator, step: int, hours
       The record; None on workers other than the chief.
     """
     writable = _is_writable(session)
-    held_out = session.experiment.holdout > 0 and not session.is_elsewhere
-    measures_train = session.experiment.evaluate_train and not session.is_elsewhere
+    held_out = session.experiment.holdout > 0 and not session.data.is_elsewhere
+    measures_train = session.experiment.evaluate_train and not session.data.is_elsewhere
     validation = evaluator.evaluate() if held_out else None
-    result = (evaluator.on(session.test_source) if held_out else evaluator).evaluate()
-    train = evaluator.on(session.train_source).evaluate() if measures_train else None
+    result = (evaluator.on(session.data.test_source) if held_out else evaluator).evaluate()
+    train = evaluator.on(session.data.train_source).evaluate() if measures_train else None
     terms = _terms(session) if session.model.has_terms else None
     if not session.chief:
         return None
@@ -187,16 +188,16 @@ def _terms(session):
     evaluator = Evaluator(
         session.strategy,
         session.model,
-        session.test_source,
+        session.data.test_source,
         batch_size=session.experiment.evaluation_batch_size,
         seed=NOISE_SEED,
         jit_compile=session.flags.jit,
         measure=measure_terms(session.model),
     )
     terms = describe_terms(evaluator.values())
-    count = min(NUM_DISTANCE_IMAGES, session.test_source.num_images)
+    count = min(NUM_DISTANCE_IMAGES, session.data.test_source.num_images)
     if count >= MIN_IMAGES:
-        source = session.some_test_images(count)
+        source = session.data.some_test_images(count)
         images = next(iter(evaluation_batches(source, global_batch_size=count)))["image"].numpy()
         distance, error = sample_distance(session.model.vae, images, NOISE_SEED)
         terms[SAMPLE_DISTANCE] = {"value": distance, "standard_error": error}
@@ -210,7 +211,7 @@ def _keep(session, result, record, writable):
     print("\n".join(lines), flush=True)
     if writable:
         np.save(session.workdir / f"{_per_image_name(session)}.npy", result.per_image)
-        session.write_report_elsewhere()
+        write_report_elsewhere(session)
         path = write_record(record, session.workdir / "results", overwrite=True)
         print(f"record: {path}", flush=True)
     # Earlier stages are not experiments of the paper.
@@ -247,7 +248,7 @@ def _print_image_files(session):
     """Prints the bits/dim of the test images as lossless files, when the model's are saved."""
     from tfflows.evaluation.image_files import FORMATS, file_bits_per_dim
 
-    batches = evaluation_batches(session.test_source, global_batch_size=256)
+    batches = evaluation_batches(session.data.test_source, global_batch_size=256)
     images = [batch["image"][batch["mask"]].numpy() for batch in batches]
     for file_format in FORMATS:
         mean = np.concatenate([file_bits_per_dim(own, file_format) for own in images]).mean()
@@ -279,7 +280,7 @@ def make_record(
     lines = [line for line in (read_metrics(metrics) if metrics.exists() else []) if line["step"] <= step]
     importance = describe_importance(result, flags.importance_samples) if flags.importance_samples > 1 else None
     # One curve per run: that of its plain evaluations.
-    has_curve = importance is None and flags.evaluation_images is None and not session.is_elsewhere
+    has_curve = importance is None and flags.evaluation_images is None and not session.data.is_elsewhere
     last = result if validation is None else validation
     on_the_way = evaluation_curve(lines, evaluated_split(experiment))
     curve = [*(point for point in on_the_way if point[0] < step), (step, last.mean)]
@@ -287,9 +288,9 @@ def make_record(
     return Record(
         paper=session.reproduction.paper,
         experiment=experiment.name,
-        dataset=session.evaluated_dataset,
-        trained_on=experiment.dataset if session.is_elsewhere else None,
-        preparation=session.preparation,
+        dataset=session.data.evaluated_dataset,
+        trained_on=experiment.dataset if session.data.is_elsewhere else None,
+        preparation=session.data.preparation,
         split="test",
         metric="bits_per_dim",
         value=result.mean,

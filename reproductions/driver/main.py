@@ -204,6 +204,7 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     from reproductions.driver import train
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session
+    from reproductions.driver.workdirs import check_workdir
     from tfflows.devices.agreement import wait_for_all
     from tfflows.tracing.sampler import sampler_scope
 
@@ -217,7 +218,7 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     stages = [only] if only else list(reproduction.stages(select_experiment(reproduction, values)))
     if len(stages) > 1:
         # What the last stage will refuse is refused before the first one trains.
-        Session(reproduction, values, stages[-1]).check_workdir()
+        check_workdir(Session(reproduction, values, stages[-1]))
     for stage in stages:
         session = Session(reproduction, values, stage)
         # A finished stage is not evaluated again before the next one starts.

@@ -3,16 +3,17 @@
 The name of a file says all that it depends on: the same command replaces its own picture, and another one never does.
 """
 
+import hashlib
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from reproductions.driver.captions import caption_of, number_in_name, numbers_in_name
 from reproductions.driver.checks import attribute_names, check_images, check_pictures_can_be_written, check_request
 from reproductions.driver.flags import image_numbers
 from reproductions.driver.session import Session
-from reproductions.driver.train import PICTURES, write_samples
+from reproductions.driver.train import PICTURES, caption_of, write_samples
+from reproductions.driver.workdirs import restore
 from tfflows.data import evaluation_batches, is_own
 from tfflows.data.sources import reading
 from tfflows.devices.agreement import source_fingerprint
@@ -24,11 +25,13 @@ from tfflows.evaluation.manipulation import write_manipulation
 from tfflows.evaluation.reconstructions import write_reconstructions
 from tfflows.evaluation.samples import numbered_name
 
+_LONGEST = 60  # letters of a list of numbers in a file's name
+
 
 def run_sample(session: Session) -> None:
     """Writes samples from the checkpoint selected by --select, for each temperature."""
     check_request(session)
-    step = session.restore()
+    step = restore(session)
     check_pictures_can_be_written(session)
     _announce(session, write_samples(session, step))
 
@@ -45,7 +48,7 @@ def run_interpolate(session: Session) -> None:
     if len(numbers) % 2:
         raise ValueError(f"--images needs pairs of test images, got {len(numbers)} numbers; give an even number.")
     check_images(session, numbers)
-    step = session.restore()
+    step = restore(session)
     check_pictures_can_be_written(session)
     images, labels = _test_images(session, numbers)
     path = _path(session, "interpolation", step, f"images_{numbers_in_name(numbers)}", f"frames_{session.flags.frames}")
@@ -75,7 +78,7 @@ def run_manipulate(session: Session) -> None:
     _check_is_flow(session, "manipulate")
     numbers = image_numbers()
     check_images(session, numbers)
-    step = session.restore()
+    step = restore(session)
     check_pictures_can_be_written(session)
     directions = _directions(session, step)
     names = dict(zip(attribute_names(session), directions.names, strict=True))
@@ -83,7 +86,7 @@ def run_manipulate(session: Session) -> None:
     if session.flags.attribute is not None:
         chosen = session.flags.attribute
         if session.flags.attributes is None:
-            chosen = list(names)[session.class_number(chosen)]
+            chosen = list(names)[session.data.class_number(chosen)]
         names = {chosen: names[chosen]}
     images, labels = _test_images(session, numbers)
     strength = session.flags.strength
@@ -131,7 +134,7 @@ def run_reconstruct(session: Session) -> None:
     check_request(session)
     numbers = image_numbers()
     check_images(session, numbers)
-    step = session.restore()
+    step = restore(session)
     check_pictures_can_be_written(session)
     _announce(session, [reconstructions_of(session, numbers, step)])
 
@@ -164,6 +167,29 @@ MODES = {
 }
 
 
+def numbers_in_name(numbers: Sequence[int]) -> str:
+    """Returns a list of numbers as part of a file's name: all of them, or the first ones and a hash of the list.
+
+    Args:
+      numbers: The numbers.
+    """
+    text = "_".join(map(str, numbers))
+    if len(text) <= _LONGEST:
+        return text
+    start = text[: _LONGEST // 2].rpartition("_")[0]
+    return f"{start}_to_{numbers[-1]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def number_in_name(value: float) -> str:
+    """Returns a number as part of a file's name: without needless decimals, but distinct for each number.
+
+    Args:
+      value: The number.
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def _path(session, kind, step, *parts):
     """Path of a picture; all of them depend on the step and on --sample_seed."""
     name = "_".join([kind, f"step_{step}", *parts, f"seed_{session.flags.sample_seed}"])
@@ -178,7 +204,7 @@ def _check_is_flow(session, mode):
 def _directions(session, step):
     """Directions of the attributes of the data set, or of its classes if it has none; cached in the workdir."""
     flags = session.flags
-    source = session.load("train", max_images=flags.direction_images)
+    source = session.data.load("train", max_images=flags.direction_images)
     made_from = {
         "dataset": session.experiment.dataset,
         "images": source.num_images,
@@ -199,7 +225,7 @@ def _directions(session, step):
 
 def _test_images(session, numbers):
     """Returns uint8 images and labels of the test split, by position."""
-    source = session.numbered_source
+    source = session.data.numbered_source
     found = {}
     for batch in reading(source, evaluation_batches(source, global_batch_size=256)):
         positions = batch["index"].numpy()

@@ -2,15 +2,17 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import os
 import pathlib
 from typing import Any
 
 from reproductions.driver.flags import FIELD_FLAGS
-from reproductions.driver.own_images import name_of_run
 from reproductions.driver.stages import experiment_of_base
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import override, text_of, watching_fields
 from tfflows.data import canonical_name, dataset_spec, is_own, stored_image_shape
+from tfflows.files import as_file_name
 from tfflows.training.workdir import EXPERIMENT_FILE, WorkdirError, read_experiment
 
 # Where images differ in size and nothing says which size is wanted.
@@ -112,6 +114,23 @@ def default_workdir(reproduction: Reproduction, flags: Any, experiment: Experime
     if not _datasets_of(own, flags.data_dir) and (experiment.dataset in there or (flags.mode == "evaluate" and there)):
         return of_experiment
     return own
+
+
+def name_of_run(dataset: str, data_dir: str | os.PathLike | None) -> str:
+    """Own images as a part of the name of a workdir: their name, and a hash of the path.
+
+    Args:
+      dataset: Canonical name of the data set.
+      data_dir: As for `tfflows.data.canonical_name`.
+    """
+    spec = dataset_spec(dataset)
+    place = spec.origin
+    if spec.kind != "any_tfds":
+        place = os.path.realpath(os.path.join(os.path.expanduser(str(data_dir or "")), place))
+    digest = hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:8]
+    name = as_file_name(pathlib.PurePath(place).stem if spec.kind == "npz" else pathlib.PurePath(place).name)
+    ascii_name = name.encode("ascii", "ignore").decode().strip("._-")
+    return f"{ascii_name}-{digest}" if ascii_name else digest
 
 
 def _datasets_of(workdir, data_dir):

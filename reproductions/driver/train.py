@@ -5,15 +5,27 @@ import dataclasses
 import pathlib
 import re
 
-from reproductions.driver.captions import caption_of
+from absl import logging
+
 from reproductions.driver.checks import check_request
 from reproductions.driver.evaluate import evaluate_and_record
 from reproductions.driver.flags import image_numbers, steps_per_execution, temperatures
 from reproductions.driver.session import Session
+from reproductions.driver.workdirs import (
+    check_stage,
+    check_workdir,
+    check_workdir_is_shared,
+    check_workers,
+    described,
+    restore,
+    saved_steps,
+)
 from reproductions.fields import text_of, watching_fields
 from reproductions.reporting.records import Record
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.evaluation import samples
+from tfflows.evaluation.grids import check_text_can_be_drawn, join_caption
+from tfflows.extras import MissingExtraError
 from tfflows.tracing.sampler import sampler_scope
 from tfflows.training import Execution, LoopSettings, MetricLogger, Trainer
 from tfflows.training.trainer import TrainingSummary
@@ -39,13 +51,13 @@ def run(session: Session) -> bool:
         raise ValueError(
             "--select=best_test chooses by all test images; remove --evaluation_images, or give --holdout=N."
         )
-    source, validation = session.train_source, session.validation_source
+    source, validation = session.data.train_source, session.data.validation_source
     check_request(session)
-    session.check_workers(lambda: [source, validation])
-    session.check_workdir()
+    check_workers(session, lambda: [source, validation])
+    check_workdir(session)
     trainer = make_trainer(session)
-    with trainer.locked(), session.described():
-        session.check_workdir_is_shared()
+    with trainer.locked(), described(session):
+        check_workdir_is_shared(session)
         trained = trainer.fit(
             source,
             experiment.num_steps,
@@ -69,8 +81,8 @@ def is_finished(session: Session) -> bool:
     Raises:
       WorkdirError: If it was trained with other settings.
     """
-    session.check_stage(session.stage, session.workdir)
-    steps = session.saved_steps()
+    check_stage(session, session.stage, session.workdir)
+    steps = saved_steps(session)
     if not steps or steps[-1] != session.experiment.num_steps:
         return False
     trained = (session.workdir / "checkpoints" / f"step-{steps[-1]}.index").stat().st_mtime_ns
@@ -147,8 +159,8 @@ def finish(session: Session, trainer: Trainer, trained: TrainingSummary) -> None
       trained: Summary at the end of training.
     """
     best = session.flags.select == "best_test"
-    step = session.restore() if best else trained.step
-    evaluator = trainer.evaluator(session.validation_source)
+    step = restore(session) if best else trained.step
+    evaluator = trainer.evaluator(session.data.validation_source)
     with (
         contextlib.nullcontext() if best else trainer.averages()
     ):  # a restored best checkpoint holds the averages already
@@ -176,13 +188,37 @@ def _write_reconstructions(session, step):
         return []
     from reproductions.driver.pictures import reconstructions_of  # which other runs do not need
 
-    numbers = [number for number in image_numbers() if number < session.numbered_source.num_images]
+    numbers = [number for number in image_numbers() if number < session.data.numbered_source.num_images]
     return [reconstructions_of(session, numbers, step)] if numbers else []
 
 
 def _tag(path):
     """Name of a picture in TensorBoard: the same at every end of a run, however many steps it has."""
     return re.sub(r"_step_\d+", "", path.stem)
+
+
+def caption_of(session: Session, step: int, shown: str = "") -> str | None:
+    """Returns the caption of pictures: the model, its data set, the training step, and what is shown.
+
+    It is the same wherever the data are stored. Without Pillow it is None, for pictures without texts, and a warning is logged.
+
+    Args:
+      session: The session.
+      step: Training step of the parameters; 0 for weights of a file.
+      shown: What is shown, beyond samples.
+    """
+    try:
+        check_text_can_be_drawn()
+    except MissingExtraError as error:
+        logging.warning("Pictures have no captions. %s", error)
+        return None
+    experiment = session.experiment
+    scale = " (small)" if experiment.scale == "small" else ""
+    kind, colon, place = experiment.dataset.partition(":")
+    dataset = f"{kind}{colon}{place.rstrip('/').rpartition('/')[2]}"
+    model = f"{session.reproduction.title.partition(':')[0]} {experiment.name}{scale}"
+    # Weights of a file have no step.
+    return join_caption(model, f"data set {dataset}", f"step {step:,}" if step else "", shown)
 
 
 def write_samples(session: Session, step: int) -> list[pathlib.Path]:
@@ -203,9 +239,9 @@ def write_samples(session: Session, step: int) -> list[pathlib.Path]:
         temperatures(),
         flags.sample_seed,
         flags.samples_as,
-        label=None if flags.label is None else session.class_number(flags.label),
-        num_classes=session.num_classes if conditional else 0,
-        class_names=session.class_names if conditional else (),
+        label=None if flags.label is None else session.data.class_number(flags.label),
+        num_classes=session.data.num_classes if conditional else 0,
+        class_names=session.data.class_names if conditional else (),
         step=step,
         caption=caption_of(session, step) if flags.samples_as == "grid" else None,
         jit_compile=flags.jit,

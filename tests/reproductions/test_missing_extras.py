@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from reproductions import tables
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.reporting.plots import new_figure
 from tests.reproductions.driver.running import TINY, exit_message, run, small_source
 from tfflows.extras import MissingExtraError
@@ -40,7 +40,7 @@ def test_image_files_without_pillow(monkeypatch, capsys, tmp_path):
 def test_pictures_without_pillow_have_no_captions(monkeypatch, capsys, caplog, tmp_path):
     """Nothing is lost that was there before captions were."""
     hide(monkeypatch, "PIL")
-    monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=4))
+    monkeypatch.setattr(run_data, "load_dataset", functools.partial(small_source, num_images=4))
     run(*TINY, "--set=init_batch_size=4", "--batch_size=4", "--steps=1", f"--workdir={tmp_path}")
     (picture,) = (tmp_path / "pictures").iterdir()
     assert tf.io.decode_png(picture.read_bytes()).shape == (8 * 38 + 8, 16 * 38 + 12, 1)

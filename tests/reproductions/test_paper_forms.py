@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.vflow.reproduction import VFLOW
@@ -26,7 +26,7 @@ SMALL = {
 @pytest.mark.parametrize("reproduction", [GLOW, FLOWPP, VFLOW], ids=lambda reproduction: reproduction.paper)
 def test_one_step(reproduction, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        session, "load_dataset", lambda *args, **options: small_source(*args, num_images=NUM_IMAGES, **options)
+        run_data, "load_dataset", lambda *args, **options: small_source(*args, num_images=NUM_IMAGES, **options)
     )
     small = SMALL[reproduction.paper] | {"init_batch_size": NUM_IMAGES, "evaluation_batch_size": NUM_IMAGES}
     arguments = (

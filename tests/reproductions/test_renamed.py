@@ -10,6 +10,7 @@ from absl import flags
 
 from reproductions.agave.run import AGAVE
 from reproductions.driver.session import Session
+from reproductions.driver.workdirs import check_workdir, described
 from reproductions.fields import RENAMED, formerly_named, renamed
 from reproductions.macow.run import MACOW
 from reproductions.reporting.records import load_records, write_record
@@ -33,8 +34,8 @@ def session(reproduction, workdir, *arguments):
 def prepare(reproduction, workdir, *arguments):
     with parsed((*arguments, f"--workdir={workdir}")):
         session = Session(reproduction, flags.FLAGS)
-        session.check_workdir()
-        with session.described():
+        check_workdir(session)
+        with described(session):
             pass
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from reproductions.agave.experiments import EXPERIMENTS
 from reproductions.agave.reproduction import AGAVE
-from reproductions.driver import session, train
+from reproductions.driver import run_data, train
 from tests.reproductions.distinct import distinct_experiments
 from tests.reproductions.driver.running import record_of, run, small_source
 from tfflows.evaluation.latent_terms import QUANTITIES
@@ -50,7 +50,7 @@ def arguments(name, workdir, **changes):
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
-    monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
+    monkeypatch.setattr(run_data, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
 
 
 def assert_has_terms(record, experiment):

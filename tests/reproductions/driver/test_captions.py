@@ -5,7 +5,8 @@ import types
 
 import pytest
 
-from reproductions.driver.captions import caption_of, number_in_name, numbers_in_name
+from reproductions.driver.pictures import number_in_name, numbers_in_name
+from reproductions.driver.train import caption_of
 from reproductions.flowpp.reproduction import FLOWPP
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from reproductions.agave.reproduction import AGAVE
 from reproductions.driver.session import Session
+from reproductions.driver.workdirs import check_workdir, described
 from reproductions.flowpp.reproduction import FLOWPP
 from reproductions.glow.reproduction import GLOW
 from reproductions.macow.reproduction import MACOW
@@ -80,7 +81,7 @@ def test_an_image_size_that_the_files_have_not_is_refused(tmp_path, capsys):
     assert "image size 16 that is asked for does not fit the images" in message and "8x8" in message
     assert not (tmp_path / "run").exists()
     with parsed((*arguments, "--set=image_size=8")):
-        assert Session(GLOW, flags.FLAGS).train_source.image_shape == (8, 8, 3)
+        assert Session(GLOW, flags.FLAGS).data.train_source.image_shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_the_first_of_several_stages_begins_on_own_images(tmp_path):
     given = (f"--dataset=folder:{folder}", "--set=pretraining_steps=1", f"--workdir={tmp_path / 'run'}")
     with parsed(given):
         first = Session(AGAVE, flags.FLAGS, "vae")
-        assert first.experiment.name == "cifar10_vae" and first.train_source.image_shape == (8, 8, 3)
+        assert first.experiment.name == "cifar10_vae" and first.data.train_source.image_shape == (8, 8, 3)
 
 
 def test_what_was_left_out_is_said_and_kept(tmp_path, caplog):
@@ -136,14 +137,14 @@ def test_what_was_left_out_is_said_and_kept(tmp_path, caplog):
     given = (*ARGUMENTS, f"--dataset=folder:{folder}", "--image_size=8", f"--workdir={tmp_path / 'run'}")
     with parsed(given):
         session = Session(GLOW, flags.FLAGS)
-        assert session.train_source.image_shape == (8, 8, 3)
-        with session.described():
+        assert session.data.train_source.image_shape == (8, 8, 3)
+        with described(session):
             kept = json.loads((tmp_path / "run" / "images.json").read_text())
     (skipped,) = kept["train"]["skipped"]
     assert skipped.startswith("train/broken.png (cannot be read") and kept["train"]["images"] == 4
     assert "1 skipped: train/broken.png" in caplog.text and "reduced to 8x8 pixels" in caplog.text
     with parsed((*given, "--strict")), pytest.raises(ValueError, match=r"broken\.png cannot be read.*Mend or remove"):
-        _ = Session(GLOW, flags.FLAGS).train_source
+        _ = Session(GLOW, flags.FLAGS).data.train_source
 
 
 @pytest.mark.parametrize("conditional", [True, False])
@@ -154,16 +155,16 @@ def test_classes_that_were_renamed_are_refused_where_they_matter(tmp_path, condi
     given = (*ARGUMENTS, f"--dataset=folder:{tmp_path / 'images'}", f"--set=conditional={str(conditional).lower()}")
     with parsed((*given, f"--workdir={tmp_path / 'run'}")):
         session = Session(GLOW, flags.FLAGS)
-        with session.described():
+        with described(session):
             (tmp_path / "run" / "checkpoints").mkdir()
     for split in ("train", "test"):
         (tmp_path / "images" / split / "cat").rename(tmp_path / "images" / split / "zebra")
     with parsed((*given, f"--workdir={tmp_path / 'run'}")):
         if conditional:
             with pytest.raises(WorkdirError, match=r"trained on the classes cat, dog, and .* now has dog, zebra"):
-                Session(GLOW, flags.FLAGS).check_workdir()
+                check_workdir(Session(GLOW, flags.FLAGS))
         else:
-            Session(GLOW, flags.FLAGS).check_workdir()
+            check_workdir(Session(GLOW, flags.FLAGS))
 
 
 def test_classes_of_other_images_are_those_of_a_conditional_model(tmp_path):
@@ -172,7 +173,7 @@ def test_classes_of_other_images_are_those_of_a_conditional_model(tmp_path):
             for name in classes:
                 write_pngs(tmp_path / folder / split / name, random_images(2, 8, 8, 3))
     given = (*ARGUMENTS, "--set=conditional=true", f"--workdir={tmp_path / 'run'}")
-    with parsed((*given, f"--dataset=folder:{tmp_path / 'own'}")), Session(GLOW, flags.FLAGS).described():
+    with parsed((*given, f"--dataset=folder:{tmp_path / 'own'}")), described(Session(GLOW, flags.FLAGS)):
         pass
     (tmp_path / "run" / "checkpoints").mkdir(exist_ok=True)
     for folder, refused in (("same", False), ("other", True)):
@@ -180,9 +181,9 @@ def test_classes_of_other_images_are_those_of_a_conditional_model(tmp_path):
             session = Session(GLOW, flags.FLAGS)
             if refused:
                 with pytest.raises(ValueError, match=r"knows the classes cat, dog by their numbers.* are dog, zebra"):
-                    _ = session.test_source
+                    _ = session.data.test_source
             else:
-                assert session.test_source.class_names == ("cat", "dog")
+                assert session.data.test_source.class_names == ("cat", "dog")
 
 
 def test_odd_sizes_say_which_size_to_give(tmp_path):

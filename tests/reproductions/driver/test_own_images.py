@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from absl import flags
 
-from reproductions.driver import evaluate, pictures
-from reproductions.driver.own_images import changes_of_images, name_of_run
-from reproductions.driver.selection import default_workdir
+from reproductions.driver import evaluate, pictures, workdirs
+from reproductions.driver.selection import default_workdir, name_of_run
 from reproductions.driver.session import Session
 from reproductions.glow.reproduction import GLOW
 from reproductions.reporting.records import load_records, write_record
@@ -41,9 +40,9 @@ def described(folder, *more):
     """A session whose workdir is described, as training leaves it, with its training and validation images read."""
     with parsed(arguments(folder, *more)):
         session = Session(GLOW, flags.FLAGS)
-        _ = session.train_source, session.validation_source
-        session.check_workdir()
-        with session.described():
+        _ = session.data.train_source, session.data.validation_source
+        workdirs.check_workdir(session)
+        with workdirs.described(session):
             pass
     return session
 
@@ -53,38 +52,39 @@ def test_a_run_chooses_by_hash_and_one_of_before_goes_on_in_order(folder):
     file = folder.parent / "run" / "experiment.json"
     stored = json.loads(file.read_text())
     assert stored["hashed_subsets"]
-    assert set(session.validation_source.labels) == {0, 1}
+    assert set(session.data.validation_source.labels) == {0, 1}
     del stored["hashed_subsets"]
     file.write_text(json.dumps(stored))
     before = described(folder, "--holdout=10")
-    assert set(before.validation_source.labels) == {1} and "hashed_subsets" not in json.loads(file.read_text())
-    assert before.validation_source.files == sorted_tail(before, 10)
+    assert set(before.data.validation_source.labels) == {1} and "hashed_subsets" not in json.loads(file.read_text())
+    assert before.data.validation_source.files == sorted_tail(before, 10)
 
 
 def sorted_tail(session, count):
     with parsed(arguments(session.workdir.parent / "images")):
-        whole = session._load("train")
+        whole = session.data._load("train")
     return whole.files[-count:]
 
 
 def test_few_test_images_are_of_every_class_and_keep_their_numbers(folder):
     with parsed(arguments(folder, "--evaluation_images=8", "--test_share=0.5")):
         session = Session(GLOW, flags.FLAGS)
-        assert session.test_source.num_images == 8 and set(session.test_source.labels) == {0, 1}
-        assert set(session.some_test_images(6).labels) == {0, 1} and session.some_test_images(6).num_images == 6
-        assert session.some_test_images(8) is session.test_source
+        assert session.data.test_source.num_images == 8 and set(session.data.test_source.labels) == {0, 1}
+        six = session.data.some_test_images(6)
+        assert set(six.labels) == {0, 1} and six.num_images == 6
+        assert session.data.some_test_images(8) is session.data.test_source
         first, _ = pictures._test_images(session, [0])
     with parsed(arguments(folder, "--test_share=0.5")):
-        np.testing.assert_array_equal(first, Session(GLOW, flags.FLAGS).test_source.images[:1])
+        np.testing.assert_array_equal(first, Session(GLOW, flags.FLAGS).data.test_source.images[:1])
 
 
 def test_published_images_are_chosen_as_ever(tmp_path):
     with parsed((*TINY, "--holdout=10", f"--workdir={tmp_path}")):
         session = Session(GLOW, flags.FLAGS)
-        assert "hashed_subsets" not in session._description()["experiment"]
-        labels = session.validation_source.labels
+        assert "hashed_subsets" not in workdirs.described_as(session, session.experiment)
+        labels = session.data.validation_source.labels
     with parsed((*TINY, f"--workdir={tmp_path}")):
-        np.testing.assert_array_equal(labels, Session(GLOW, flags.FLAGS).train_source.labels[-10:])
+        np.testing.assert_array_equal(labels, Session(GLOW, flags.FLAGS).data.train_source.labels[-10:])
 
 
 def test_images_that_change_between_two_starts_are_counted(folder, caplog):
@@ -93,10 +93,10 @@ def test_images_that_change_between_two_starts_are_counted(folder, caplog):
     described(folder, "--holdout=4")
     assert "has changed" not in caplog.text
     kept = json.loads((folder.parent / "run" / "images.json").read_text())
-    assert set(kept) == {"train", "holdout", "test"} and kept["train"]["files"] == list(first.train_source.files)
-    (folder / first.train_source.files[0]).unlink()
+    assert set(kept) == {"train", "holdout", "test"} and kept["train"]["files"] == list(first.data.train_source.files)
+    (folder / first.data.train_source.files[0]).unlink()
     for number in range(3):
-        shutil.copy(folder / first.train_source.files[1], folder / "cats" / f"new{number}.png")
+        shutil.copy(folder / first.data.train_source.files[1], folder / "cats" / f"new{number}.png")
     described(folder, "--holdout=4")
     (warning,) = [record.getMessage() for record in caplog.records if "has changed" in record.getMessage()]
     assert warning.startswith(
@@ -104,7 +104,7 @@ def test_images_that_change_between_two_starts_are_counted(folder, caplog):
     )
     assert "3 files added, 1 file removed" in warning
     caplog.clear()
-    shutil.copy(folder / first.train_source.files[2], folder / first.train_source.files[1])
+    shutil.copy(folder / first.data.train_source.files[2], folder / first.data.train_source.files[1])
     described(folder, "--holdout=4")
     assert "the content of files changed" in caplog.text
 
@@ -146,7 +146,7 @@ def entry(files, fingerprint="a", name="folder:x", chosen=()):
     ],
 )
 def test_what_changed(before, now, expected):
-    assert changes_of_images(before, now) == expected
+    assert workdirs.changes_of_images(before, now) == expected
 
 
 def test_directions_of_other_images_are_computed_again(folder, monkeypatch):
@@ -183,14 +183,14 @@ def test_importance_samples_of_other_images_are_not_mixed(folder, monkeypatch):
         save_log_weights(path, sums, description)
 
     monkeypatch.setattr(ImportanceEvaluator, "evaluate", note)
-    monkeypatch.setattr(Session, "restore", lambda session: 0)
+    monkeypatch.setattr(evaluate, "restore", lambda session: 0)
     given = arguments(folder, "--mode=evaluate", "--importance_samples=2")
     (folder.parent / "run").mkdir()
     for _ in range(2):
         with parsed(given):
             session = Session(GLOW, flags.FLAGS)
             evaluate.run(session)
-        shutil.copy(folder / "cats" / "00000.png", folder / session.test_source.files[-1])
+        shutil.copy(folder / "cats" / "00000.png", folder / session.data.test_source.files[-1])
     (sums,) = (folder.parent / "run").glob("*-sums.npz")
     before, now = described
     assert before.keys() == now.keys() and before["images"] != now["images"]
@@ -242,14 +242,14 @@ def test_a_size_by_default_is_said(tmp_path):
     notes = {}
     for name, given in (("default", "--experiment=cifar10"), ("asked", "--image_size=32")):
         with parsed((f"--dataset=folder:{tmp_path / 'images'}", given, f"--workdir={tmp_path / 'run'}")):
-            notes[name] = Session(GLOW, flags.FLAGS).train_source.notes
+            notes[name] = Session(GLOW, flags.FLAGS).data.train_source.notes
     assert notes["default"] == (*notes["asked"], "32 is the size by default: --image_size=N chooses another")
     assert "reduced to 32x32" in notes["asked"][0]
     with (
         parsed((f"--dataset=folder:{tmp_path / 'images'}", "--experiment=imagenet64", f"--workdir={tmp_path / 'run'}")),
         pytest.raises(ValueError, match=r"too few for 64.* 64 is the size by default: --image_size=N"),
     ):
-        _ = Session(GLOW, flags.FLAGS).train_source
+        _ = Session(GLOW, flags.FLAGS).data.train_source
 
 
 def test_a_class_that_is_added_does_not_matter_to_a_model_without_classes(folder):
@@ -257,8 +257,8 @@ def test_a_class_that_is_added_does_not_matter_to_a_model_without_classes(folder
     write_pngs(folder / "birds", random_images(9, 8, 8, 3))
     with parsed(arguments(folder, "--mode=sample")):
         session = Session(GLOW, flags.FLAGS)
-        session.check_workdir()
-        assert session.class_names == ("birds", "cats", "dogs") and session.model.has_latent
+        workdirs.check_workdir(session)
+        assert session.data.class_names == ("birds", "cats", "dogs") and session.model.has_latent
 
 
 def test_a_model_of_colors_takes_grey_images(folder):
@@ -266,7 +266,7 @@ def test_a_model_of_colors_takes_grey_images(folder):
     grey = random_images(10, 8, 8, 1)
     write_pngs(folder.parent / "grey", grey)
     with parsed((*arguments(folder, "--mode=evaluate"), f"--dataset=folder:{folder.parent / 'grey'}")):
-        source = Session(GLOW, flags.FLAGS).test_source
+        source = Session(GLOW, flags.FLAGS).data.test_source
     assert source.image_shape == (8, 8, 3) and "three equal channels" in source.report()
     assert all(any(np.array_equal(image, np.repeat(own, 3, -1)) for own in grey) for image in source.images)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from reproductions.driver import checks, main, train
+from reproductions.driver import checks, main, pictures, train
 from reproductions.driver.session import Session
 from reproductions.experiment import read_rate_factors
 from reproductions.glow.reproduction import GLOW
@@ -128,7 +128,7 @@ REFUSED_OF_PICTURES = {
 
 @pytest.mark.parametrize(("mode", "argument"), REFUSED_OF_PICTURES)
 def test_pictures_are_refused_before_a_checkpoint_is_read(capsys, tmp_path, monkeypatch, mode, argument):
-    monkeypatch.delattr(Session, "restore")
+    monkeypatch.delattr(pictures, "restore")
     arguments = [*TINY, f"--workdir={tmp_path / 'workdir'}", f"--mode={mode}", argument]
     assert REFUSED_OF_PICTURES[mode, argument] in exit_message(capsys, *arguments)
 
@@ -140,7 +140,7 @@ def test_pictures_are_refused_before_a_checkpoint_is_read(capsys, tmp_path, monk
 def test_attributes_are_those_of_the_file(capsys, tmp_path, monkeypatch, attribute, message):
     file = tmp_path / "list_attr_celeba.txt"
     file.write_text("1\n" + " ".join(f"Young{number}" for number in range(40)) + "\n")
-    monkeypatch.delattr(Session, "restore")
+    monkeypatch.delattr(pictures, "restore")
     arguments = [*TINY, "--dataset=celeba_hq", f"--data_dir={tmp_path}", "--mode=manipulate", f"--attributes={file}"]
     found = exit_message(capsys, *arguments, f"--attribute={attribute}")
     # What is missing next are the images.
@@ -164,7 +164,8 @@ def test_a_workdir_whose_path_is_a_pattern(copied, capsys):
     shutil.copytree(workdir, moved)
     own = (*arguments, f"--workdir={moved}")
     run(*own, "--steps=5")
-    assert [line["step"] for line in read_metrics(moved / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    trained = [line["step"] for line in read_metrics(moved / "metrics.jsonl") if "loss" in line]
+    assert trained == [1, 2, 3, 4, 5]
     assert (moved / "checkpoints" / "step-5.index").exists()
     capsys.readouterr()
     run(*own, "--steps=5", "--mode=evaluate")

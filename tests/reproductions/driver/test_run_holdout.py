@@ -19,8 +19,8 @@ def test_images_held_out_are_measured_and_not_trained_on(tmp_path, monkeypatch, 
     run(*TINY, *STEPS, f"--workdir={tmp_path}", "--select=best_test")
     (session,) = sessions
     whole = load_dataset("digits", "train")
-    np.testing.assert_array_equal(session.train_source.images, whole.images[:-37])
-    np.testing.assert_array_equal(session.validation_source.images, whole.images[-37:])
+    np.testing.assert_array_equal(session.data.train_source.images, whole.images[:-37])
+    np.testing.assert_array_equal(session.data.validation_source.images, whole.images[-37:])
 
     (record,) = load_records(tmp_path / "results")
     assert record.split == "test" and record.num_images == 360 and record.overrides["holdout"] == 37

@@ -5,7 +5,7 @@ import json
 import pytest
 from absl import flags
 
-from reproductions.driver import session
+from reproductions.driver import session, workdirs
 from reproductions.driver.session import Session
 from tests.reproductions.driver.running import TINY, parsed
 from tests.reproductions.killed_runs import PAPERS
@@ -72,5 +72,5 @@ def test_the_number_is_kept_in_the_workdir_of_training_alone(parts, monkeypatch,
     for arguments, expected in (((), 2), (("--side_by_side=1",), None), (("--mode=evaluate",), None)):
         with parsed([*TINY, f"--workdir={tmp_path}", *arguments]):
             own = Session(PAPERS["glow"][0], flags.FLAGS)
-            assert own._description()["experiment"].get("side_by_side") == expected
-            assert "side_by_side" in own._description()["free_fields"]
+            assert workdirs.described_as(own, own.experiment).get("side_by_side") == expected
+            assert "side_by_side" in workdirs._description(own)["free_fields"]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.flowpp.experiments import EXPERIMENTS
 from reproductions.flowpp.reproduction import FLOWPP
 from tests.reproductions.driver.running import record_of, run, small_source
@@ -19,7 +19,7 @@ NUM_IMAGES = 16
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_one_step(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
+    monkeypatch.setattr(run_data, "load_dataset", functools.partial(small_source, num_images=NUM_IMAGES))
     experiment = EXPERIMENTS[name]
     # Layer norm leaves nothing of one channel, and init would divide by that.
     small = {"width": 4, "num_blocks": 1, "num_components": 1, "num_heads": 1, "dequantization_width": 4}

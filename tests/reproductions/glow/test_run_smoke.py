@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.glow.experiments import EXPERIMENTS
 from tests.reproductions.driver.running import record_of, run, small_source
 from tests.slow import slow_but
@@ -14,7 +14,7 @@ BY_DEFAULT = ("cifar10_conditional",)
 
 @pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
 def test_one_step(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "load_dataset", small_source)
+    monkeypatch.setattr(run_data, "load_dataset", small_source)
     experiment = EXPERIMENTS[name]
     run(
         f"--experiment={name}",

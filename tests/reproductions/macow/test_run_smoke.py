@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.macow.experiments import EXPERIMENTS
 from reproductions.macow.reproduction import MACOW
 from tests.reproductions.driver.running import record_of, run, small_source
@@ -16,7 +16,7 @@ BY_DEFAULT = ()
 
 @pytest.mark.parametrize("name", slow_but(BY_DEFAULT, EXPERIMENTS))
 def test_one_step(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "load_dataset", small_source)
+    monkeypatch.setattr(run_data, "load_dataset", small_source)
     experiment = EXPERIMENTS[name]
     small = {"init_batch_size": 2, "evaluation_batch_size": 2}
     # As many levels as published would take minutes to trace; their number is a matter of the other tests.

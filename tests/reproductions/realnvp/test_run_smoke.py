@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.realnvp.experiments import EXPERIMENTS
 from reproductions.realnvp.reproduction import REALNVP
 from tests.reproductions.driver.running import record_of, run, small_source
@@ -13,7 +13,7 @@ from tests.slow import slow_but
 
 @pytest.mark.parametrize("name", slow_but((), EXPERIMENTS))
 def test_one_step(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "load_dataset", small_source)
+    monkeypatch.setattr(run_data, "load_dataset", small_source)
     run(
         f"--experiment={name}",
         f"--workdir={tmp_path}",

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from reproductions.driver import session
+from reproductions.driver import run_data
 from reproductions.vflow import run as vflow_run
 from reproductions.vflow.experiments import EXPERIMENTS
 from reproductions.vflow.reproduction import VFLOW
@@ -34,7 +34,7 @@ def each_kind_once(stages):
 
 @pytest.mark.parametrize("name", EACH)
 def test_one_step(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "load_dataset", source)
+    monkeypatch.setattr(run_data, "load_dataset", source)
     experiment = EXPERIMENTS[name]
     # Layer norm leaves nothing of one channel, and init would divide by that.
     small = {"width": 4, "num_blocks": 1, "num_components": 1, "num_heads": 1, "context_width": 4, "context_blocks": 1}
