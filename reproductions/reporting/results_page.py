@@ -187,8 +187,8 @@ def readme_lines(
     """Returns what the root README shows: a row a paper, and how many of its claims held.
 
     The row of a paper is its first printed number that has run, with the best value, or its first. Below the published size, the
-    best model in the directory that was trained on the same images is shown instead, if there is one; those of the same experiment
-    come first.
+    best model in the directory that was trained on the same images is shown instead, if there is one, those of the same
+    experiment first.
 
     Args:
       papers: As in `results_page`.
