@@ -26,7 +26,8 @@ NOTES = (
     "update. They depend on nothing, so TensorFlow runs several of them side by side, which no flow can do; *in turn*, each "
     "waits for the one before, in both directions. *tfflows* runs as by default, with `--side_by_side=auto`: on two cores, two "
     "parts of a batch of 8 side by side, each operation on one thread, and a batch of 4 whole. With a number it computes as many "
-    "parts; beside it the bare networks of one thread an operation, which run two at a time and are then fastest too. Each subject runs in a process of its own, and takes two threads in all.",
+    "parts; beside it the bare networks of one thread an operation, which run two at a time and are then fastest too. Each "
+    "subject runs in a process of its own, and takes two threads in all.",
     "*Sample*: 8 images from noise through the whole model, after a data-dependent init, the conditioners' last kernels times "
     "ten, so that mixtures differ as those of a trained model. *Bisection as released*: the same model with the released way "
     "to invert a coupling, see *Inverse of the mixture of logistics*. (The paper: 0.32 s for 8 images on a GTX 1080 Ti.)",

@@ -45,8 +45,8 @@ CASES = (
 NOTES = (
     "One call on the same batch, float32: a *training step* is dequantization noise, log-likelihood, gradients and an update by "
     "Adamax; *log_prob* and *sample* are of as many images. Each subject runs in a process of its own and they are asked in "
-    "turn; ratios are taken within each round. *tfflows* runs as commands do by default, with `--side_by_side=auto`: parts of the "
-    "batch are computed side by side, each operation on one thread. All others use threads as their library does, two in all.",
+    "turn; ratios are taken within each round. *tfflows* runs as commands do by default, with `--side_by_side=auto`: parts of "
+    "the batch are computed side by side, each operation on one thread. All others use threads as their library does: two.",
     "The *bare networks* are the layers of our couplings and of the priors between levels (border channel, actnorm, gains) on "
     "inputs of the same shapes, with no flow around them: forward, backward to weights and inputs, the same update. What is "
     "faster of plain and XLA is the limit. Their log_prob is the forward pass alone.",
