@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     papers = declared_topics()
     topics = {name: topic for declared in papers.values() for name, topic in declared.items()}
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="One topic alone: `python -m benchmarks.run pipeline` measures and records it; with --quick it takes a fraction "
+        "of the time and records nothing. `make tables` then writes the page.",
+    )
     parser.add_argument(
         "topics", nargs="*", metavar="TOPIC", help=f"one of {', '.join(topics)}; by default all topics of the paper"
     )

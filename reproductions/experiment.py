@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reproductions.fields import as_of_today, check_fields, setting, take_sequences
-from tfflows.choices import AUGMENTATIONS, AUGMENTERS, RESIZES
-from tfflows.suggestions import did_you_mean
+from tfflows.choices import AUGMENTATIONS, AUGMENTERS, RESIZES, did_you_mean
 
 if TYPE_CHECKING:
     import keras

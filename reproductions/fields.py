@@ -27,7 +27,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 
-from tfflows.suggestions import did_you_mean
+from tfflows.choices import did_you_mean
 
 _KEY = "setting"
 _NONE = type(None)

@@ -1,4 +1,10 @@
-"""Names that arguments take, apart from what they stand for, so that a command can list them without TensorFlow."""
+"""Names that arguments take, apart from what they stand for, so that a command can list them without TensorFlow.
+
+And what a mistyped name may have meant.
+"""
+
+import difflib
+from collections.abc import Iterable
 
 # What `tfflows.data.augmentation.augment` can do to training images.
 AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
@@ -20,3 +26,19 @@ CLUSTERS = ("tf_config", "slurm", "none")
 
 # How `tfflows.tracing.sampler.sampler_scope` can have masked convolutions inverted.
 EXACT, JACOBI = SAMPLERS = ("exact", "jacobi")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns a sentence for an error message, with a space before it; empty if no known name is near.
+
+    Args:
+      name: What was asked for.
+      known: The names that there are.
+
+    Example:
+      >>> from tfflows.choices import did_you_mean
+      >>> print("Unknown data set 'cifar'." + did_you_mean("cifar", ["cifar10", "mnist"]))
+      Unknown data set 'cifar'. Did you mean 'cifar10'?
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.environment import limit_tensorflow
+from benchmarks.harness.environment import limit_tensorflow, limit_to_parts
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, TRAINING_STEP, network_tasks, training_step
 from benchmarks.harness.timing import timed
@@ -160,21 +160,26 @@ def pixelcnn_sampler(batch_size: int, num_blocks: int) -> Subject:
       batch_size: Images per batch.
       num_blocks: Units per resolution; 5 as published.
     """
-    limit_tensorflow()
+    num_parts = limit_to_parts(batch_size)
     import tensorflow as tf
 
     from reproductions.agave import model as agave
     from reproductions.agave.experiments import EXPERIMENTS
-    from tfflows.devices.strategies import process_options
+    from tfflows.devices.strategies import process_options, side_by_side
     from tfflows.math.random import row_keys
     from tfflows.tracing.variables import count_parameters
 
-    process_options(side_by_side=1)  # as the command with --side_by_side=1
+    process_options(side_by_side=num_parts)  # as the command
     experiment = dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], num_blocks=num_blocks)
     model = agave.build(experiment, IMAGE_SHAPE, 0, seed=0)
     model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
-    sample = tf.function(lambda: model.sample(batch_size, row_keys(0)), autograph=False)
-    return {SAMPLE: lambda: sample().numpy()}, {"parameters": count_parameters(model)}
+
+    def part(index):
+        return model.sample(index.shape[0], row_keys(0, 0, index[0]))
+
+    index = tf.range(batch_size, dtype=tf.int64)
+    sample = tf.function(lambda: side_by_side(part, [index], num_parts), autograph=False)
+    return {SAMPLE: lambda: sample().numpy()}, {"parameters": count_parameters(model), "side_by_side": num_parts}
 
 
 def pixelcnn_samplers(batch_size: int, num_blocks: int, width: int) -> Subject:

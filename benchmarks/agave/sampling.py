@@ -54,7 +54,7 @@ def _measure_cache(findings):
                 str(case), "16 images", name, "s", **summary(turns[name]), first_call=first_call, goal=goal, **extra
             )
         )
-    findings.ratios.append(ratio(str(case), "16 images", SAMPLE, NAIVE, turns, goal=1 / FASTER))
+    findings.ratios.append(ratio(str(case), "16 images", SAMPLE, NAIVE, turns, goal=1 / FASTER, headline=True))
 
 
 def _measure_compiled(findings):

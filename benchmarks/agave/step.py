@@ -24,7 +24,7 @@ def measure(findings: Findings) -> None:
     """Measures and adds the rows."""
     case = findings.choose(CASE, Case(num_blocks=1, vae_blocks=1, batch_size=2))
     makers = {OURS: (models.tfflows_agave, (case,)), BARE: (models.bare_networks, (case,))}
-    compare_tasks(findings, str(case), TRAINING_STEP, makers, ROUNDS, [(OURS, BARE, GOAL)])
+    compare_tasks(findings, str(case), TRAINING_STEP, makers, ROUNDS, [(OURS, BARE, GOAL)], [(OURS, BARE)])
 
 
 TOPIC = Topic("agave_step", "AGAVE: step", NOTES, measure)

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.environment import THREADS, limit_tensorflow
+from benchmarks.harness.environment import THREADS, limit_tensorflow, limit_to_parts
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, SAMPLE, flow_tasks, network_tasks
 from benchmarks.harness.workers import Subject
@@ -49,7 +49,7 @@ IMAGE_SHAPE = [32, 32, 3]
 
 
 def tfflows_flowpp(
-    case: Case, jit_compile: bool = False, released_inverse: bool = False, num_side_by_side: int = 1
+    case: Case, jit_compile: bool = False, released_inverse: bool = False, num_side_by_side: int | None = None
 ) -> Subject:
     """Flow++ in tfflows, with dropout and the variational dequantizer.
 
@@ -57,9 +57,9 @@ def tfflows_flowpp(
       case: Architecture and batch.
       jit_compile: Whether to compile with XLA.
       released_inverse: Whether to invert mixtures by bisection, as the released code does.
-      num_side_by_side: As the flag --side_by_side, for the training step alone.
+      num_side_by_side: As the flag --side_by_side; None: auto.
     """
-    limit_tensorflow(1 if num_side_by_side > 1 else THREADS)
+    num_parts = limit_to_parts(case.batch_size, 1 if jit_compile else num_side_by_side)
     import tensorflow as tf
 
     from benchmarks.flowpp.released_inverse import bisect
@@ -81,8 +81,8 @@ def tfflows_flowpp(
     make_optimizer = functools.partial(flowpp.optimizer, case.experiment, LEARNING_RATE)
     values = tf.random.stateless_uniform([case.batch_size, *IMAGE_SHAPE], [0, 0], -0.5, 0.5)
     images = noise(case.batch_size, *IMAGE_SHAPE)
-    tasks = flow_tasks(strategy, model, make_optimizer, images, values, jit_compile, num_side_by_side)
-    return tasks, {"parameters": count_parameters(model)}
+    tasks = flow_tasks(strategy, model, make_optimizer, images, values, jit_compile, num_parts)
+    return tasks, {"parameters": count_parameters(model), "side_by_side": num_parts}
 
 
 def sampler(case: Case, jit_compile: bool = False, released_inverse: bool = False) -> Subject:

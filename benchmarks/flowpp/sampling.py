@@ -3,6 +3,7 @@
 from benchmarks.agave import models as agave
 from benchmarks.flowpp import models
 from benchmarks.flowpp.models import Case
+from benchmarks.harness.comparisons import parts_notes
 from benchmarks.harness.machine import Patience
 from benchmarks.harness.tasks import SAMPLE
 from benchmarks.harness.timing import ratio, summary
@@ -31,6 +32,7 @@ def measure(findings: Findings) -> None:
     }
     case = f"32x32x3, batch {BATCH_SIZE}"
     with workers(subjects) as (started, facts, _):
+        findings.notes += parts_notes(case, facts)
         patience = Patience([worker.process for worker in started.values()])
         calls = {name: worker.call(SAMPLE) for name, worker in started.items()}
         samples = findings.in_turn(calls, ROUNDS, 1, patience.watch)
@@ -38,7 +40,7 @@ def measure(findings: Findings) -> None:
     for name, times in turns.items():
         known = {"parameters": facts[name]["parameters"], "first_call": samples[name].first_call}
         findings.measurements.append(Measurement(case, QUANTITY, name, "ms", **summary(times), **known))
-    findings.ratios.append(ratio(case, QUANTITY, FLOWPP, PIXELCNN, turns, goal=0.1))
+    findings.ratios.append(ratio(case, QUANTITY, FLOWPP, PIXELCNN, turns, goal=0.1, headline=True))
 
 
 TOPIC = Topic("flowpp_sampling", "Flow++: sampling", NOTES, measure)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import socket
+import tempfile
 from collections.abc import Sequence
 
 from benchmarks.harness.command import Run, run_command, started
@@ -35,11 +36,11 @@ def two_processes(flags: Sequence[str], num_steps: int) -> Run:
     """Runs two workers; the result has the chief's steps and the memory of both."""
     with contextlib.ExitStack() as stack:
         addresses = [f"localhost:{port}" for port in free_ports(2)]
-        waits = []
+        workdir, waits = stack.enter_context(tempfile.TemporaryDirectory()), []
         for index in range(2):
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             variables = {"TF_CONFIG": json.dumps(task), THREADS_VARIABLE: str(THREADS // 2)}
-            worker = started([*flags, "--strategy=multi_worker"], num_steps, environment=variables)
+            worker = started([*flags, "--strategy=multi_worker"], num_steps, environment=variables, workdir=workdir)
             waits.append(stack.enter_context(worker))
         runs = [wait(limit=300) for wait in waits]
     return dataclasses.replace(runs[0], peak_memory_mib=sum(run.peak_memory_mib for run in runs))

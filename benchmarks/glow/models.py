@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks.harness.environment import THREADS, limit_tensorflow
+from benchmarks.harness.environment import THREADS, limit_tensorflow, limit_to_parts
 from benchmarks.harness.images import noise
 from benchmarks.harness.tasks import LEARNING_RATE, LOG_PROB, SAMPLE, TRAINING_STEP, flow_tasks, network_tasks
 from benchmarks.harness.workers import Subject
@@ -70,8 +70,13 @@ def _experiment(case):
 
 
 def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
-    """Glow in tfflows: affine couplings, dense 1x1 convolutions, learned priors, border channels, and our Adamax."""
-    limit_tensorflow()
+    """Glow in tfflows: affine couplings, dense 1x1 convolutions, learned priors, border channels, and our Adamax.
+
+    Args:
+      case: Architecture and batch.
+      jit_compile: Whether to compile with XLA, which takes the whole batch; otherwise it is in as many parts as by default.
+    """
+    num_parts = limit_to_parts(case.batch_size, 1 if jit_compile else None)
     import tensorflow as tf
 
     from reproductions.glow import model as glow_model
@@ -85,10 +90,10 @@ def tfflows_glow(case: Case, jit_compile: bool = False) -> Subject:
     values = tf.random.stateless_uniform([case.batch_size, *case.image_shape], [0, 0], -0.5, 0.5)
     model.flow.bijector.initialize(values)
     make_optimizer = functools.partial(glow_model.optimizer, experiment, LEARNING_RATE)
-    tasks = flow_tasks(strategy, model, make_optimizer, case.images(), values, jit_compile)
+    tasks = flow_tasks(strategy, model, make_optimizer, case.images(), values, jit_compile, num_parts)
     # The released top prior has weights that only see zeros; other libraries have none.
     dead = glow_model.dead_parameters(experiment, case.image_shape)
-    return tasks, {"parameters": count_parameters(model) - dead}
+    return tasks, {"parameters": count_parameters(model) - dead, "side_by_side": num_parts}
 
 
 def published_sampler(name: str, temperature: float, changes: Mapping[str, object]) -> Subject:

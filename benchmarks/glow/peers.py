@@ -1,11 +1,11 @@
 """Glow beside other libraries and beside its bare networks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from benchmarks.glow import models
 from benchmarks.glow.flax_glow import flax_glow
 from benchmarks.glow.models import SMALLEST, Case
-from benchmarks.harness.comparisons import BARE, OURS
+from benchmarks.harness.comparisons import BARE, OURS, parts_notes
 from benchmarks.harness.environment import ROOT
 from benchmarks.harness.machine import Patience
 from benchmarks.harness.tasks import LOG_PROB, SAMPLE, TRAINING_STEP
@@ -16,13 +16,14 @@ from reproductions.reporting.benchmarks import Ratio
 
 BARE_XLA = "bare networks, XLA"
 NORMFLOWS, FLAX = "normflows", "flax, XLA"
+COMPILED = f"{NORMFLOWS}, torch.compile"
 # JAX's libraries do not share an environment with ours.
 PYTHONS = {FLAX: ROOT / ".venv-flax" / "bin" / "python"}
 
 SUBJECTS = {
     OURS: (models.tfflows_glow, ()),
     NORMFLOWS: (models.normflows_glow, ()),
-    f"{NORMFLOWS}, torch.compile": (models.normflows_glow, (True,)),
+    COMPILED: (models.normflows_glow, (True,)),
     "TFP": (models.tfp_glow, ()),
     FLAX: (flax_glow, ()),
     BARE: (models.bare_networks, ()),
@@ -31,6 +32,9 @@ SUBJECTS = {
 
 # Goals for the ratio of our times to a peer's, where they are not 1.
 PEER_GOALS = {NORMFLOWS: 0.8}
+
+# Peers whose ratios stand at the top of the page, by width.
+HEADLINES = {64: (NORMFLOWS, BARE, BARE_XLA), 512: (NORMFLOWS, COMPILED, FLAX, BARE, BARE_XLA)}
 
 # Case, goal for the ratio of its training step to the bare networks', rounds, calls per turn.
 CASES = (
@@ -41,7 +45,8 @@ CASES = (
 NOTES = (
     "One call on the same batch, float32: a *training step* is dequantization noise, log-likelihood, gradients and an update by "
     "Adamax; *log_prob* and *sample* are of as many images. Each subject runs in a process of its own and they are asked in "
-    "turn; ratios are taken within each round.",
+    "turn; ratios are taken within each round. *tfflows* runs as commands do by default, with `--side_by_side=auto`: parts of "
+    "the batch are computed side by side, each operation on one thread. All others use threads as their library does: two.",
     "The *bare networks* are the layers of our couplings and of the priors between levels (border channel, actnorm, gains) on "
     "inputs of the same shapes, with no flow around them: forward, backward to weights and inputs, the same update. What is "
     "faster of plain and XLA is the limit. Their log_prob is the forward pass alone.",
@@ -62,6 +67,7 @@ def measure(findings: Findings) -> None:
         with workers(makers, PYTHONS) as (started, facts, messages):
             patience = Patience([worker.process for worker in started.values()])
             findings.notes += [message for message in messages if message not in findings.notes]
+            findings.notes += parts_notes(str(case), facts)
             for quantity in (TRAINING_STEP, LOG_PROB, SAMPLE):
                 able = [name for name in started if quantity in facts[name]["tasks"]]
                 samples = findings.in_turn(
@@ -79,10 +85,18 @@ def measure(findings: Findings) -> None:
                     )
                     for name in able
                 ]
-                findings.ratios += ratios_of_ours(str(case), quantity, samples, goal)
+                findings.ratios += ratios_of_ours(
+                    str(case),
+                    quantity,
+                    samples,
+                    goal,
+                    HEADLINES.get(case.width, ()) if quantity == TRAINING_STEP else (),
+                )
 
 
-def ratios_of_ours(case: str, quantity: str, samples: Mapping[str, Samples], goal: float) -> list[Ratio]:
+def ratios_of_ours(
+    case: str, quantity: str, samples: Mapping[str, Samples], goal: float, headlines: Collection[str] = ()
+) -> list[Ratio]:
     """Ratios of our times to each peer's, which should stay below 1 or less, and to the faster of the two bare networks.
 
     Args:
@@ -90,18 +104,18 @@ def ratios_of_ours(case: str, quantity: str, samples: Mapping[str, Samples], goa
       quantity: Quantity of the rows.
       samples: `{subject: its times}`.
       goal: Goal for the ratio to the bare networks, for the training step alone.
+      headlines: Those whose ratios stand at the top of the page.
     """
     turns = {name: times.turns for name, times in samples.items()}
     bare = [name for name in (BARE, BARE_XLA) if name in samples]
     limit = min(bare, key=lambda name: sorted(turns[name])[len(turns[name]) // 2], default=None)
-    rows = [
-        ratio(case, quantity, OURS, peer, turns, goal=PEER_GOALS.get(peer, 1.0))
-        for peer in samples
-        if peer not in (OURS, BARE, BARE_XLA)
-    ]
+    goals = {peer: PEER_GOALS.get(peer, 1.0) for peer in samples if peer not in (OURS, BARE, BARE_XLA)}
     if limit is not None:
-        rows.append(ratio(case, quantity, OURS, limit, turns, goal=goal if quantity == TRAINING_STEP else None))
-    return rows
+        goals[limit] = goal if quantity == TRAINING_STEP else None
+    return [
+        ratio(case, quantity, OURS, other, turns, goal=goal, headline=other in headlines)
+        for other, goal in goals.items()
+    ]
 
 
 TOPIC = Topic("peers", "Beside other libraries", NOTES, measure)

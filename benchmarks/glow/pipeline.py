@@ -3,19 +3,22 @@
 import io
 import pathlib
 import tempfile
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.glow import models
 from benchmarks.glow.models import SMALLEST, Case
-from benchmarks.harness.environment import limit_tensorflow
+from benchmarks.gpu.roofline import COUNTS, GPUS, load_counts
+from benchmarks.harness.environment import THREADS, limit_tensorflow
 from benchmarks.harness.images import image_folder, noise, photographs
 from benchmarks.harness.machine import Patience
 from benchmarks.harness.tasks import TRAINING_STEP
 from benchmarks.harness.timing import summary
 from benchmarks.harness.topic import Findings, Topic
 from benchmarks.harness.workers import Subject, workers
+from reproductions.checkout import results_directory
 from reproductions.reporting.benchmarks import Measurement, Ratio
 
 CASE = Case(depth=4, levels=3, width=64, image_size=32, batch_size=16)
@@ -23,6 +26,8 @@ BATCH_SIZE = 128
 BATCHES, LARGE_BATCHES = 20, 2  # per call
 ROUNDS = 7
 MODEL = "training"
+# What takes the largest images, paper and experiment, and on how many devices.
+LARGEST_MODEL, NUM_GPUS = ("glow", "celeba_hq"), 8
 
 NOTES = (
     f"Training batches of {BATCH_SIZE} alone, from the three kinds of source: images in memory with random shifts (as CIFAR-10), "
@@ -30,6 +35,9 @@ NOTES = (
     "are crops of photographs, the others noise. *Training* is the fastest of the models "
     f"here ({CASE}) on these two cores, in turn with the pipelines: what they have to keep up with. The ratio is the part of a "
     "training step that making its images would take.",
+    f"*Computed* rows were not measured: {NUM_GPUS} GPUs on the largest Glow, CelebA-HQ 256, each with the published batch, take "
+    "as many images a second as the roofline on paper lets them (`results/roofline.md`: more than any program reaches), and the "
+    "pipelines need as many cores of the kind here to make them.",
 )
 
 
@@ -123,6 +131,7 @@ def measure(findings: Findings) -> None:
                 name: worker.call(TRAINING_STEP if name == MODEL else "batches") for name, worker in started.items()
             }
             samples = findings.in_turn(calls, ROUNDS, 1, patience.watch)
+    findings.measurements += needed_speeds({name: times.turns for name, times in samples.items()}, images)
     for name, times in samples.items():
         speeds = [images[name] / seconds for seconds in times.turns]
         findings.measurements.append(
@@ -134,6 +143,32 @@ def measure(findings: Findings) -> None:
                 for pipeline, model in zip(times.turns, samples[MODEL].turns, strict=True)
             ]
             findings.ratios.append(Ratio("on two cores", "seconds an image", name, MODEL, **summary(parts), goal=1.0))
+
+
+def needed_speeds(turns: Mapping[str, Sequence[float]], images: Mapping[str, int]) -> list[Measurement]:
+    """What training on GPUs takes of images of 256x256, by the roofline, and the cores that would make them at the speed here.
+
+    Args:
+      turns: `{pipeline: seconds of each call}`.
+      images: `{pipeline: images of a call}`.
+
+    Returns:
+      Rows of computed values; only the speed of a pipeline in them was measured.
+    """
+    (step,) = (
+        step for step in load_counts(results_directory() / COUNTS) if (step.paper, step.experiment) == LARGEST_MODEL
+    )
+    rows = []
+    for gpu, precision in [(device, name) for device in GPUS for name in device.flops]:
+        case = f"computed: {NUM_GPUS} x {gpu.name}, {precision}"
+        seconds, _ = step.expected(gpu, precision)
+        needed = NUM_GPUS * step.batch_size / seconds
+        rows.append(Measurement(case, "speed", f"training, Glow {step.experiment}", "images/s", **summary([needed])))
+        for name in turns:
+            if "256" in name:
+                cores = [needed * THREADS * taken / images[name] for taken in turns[name]]
+                rows.append(Measurement(case, "cores", name, "cores", **summary(cores)))
+    return rows
 
 
 TOPIC = Topic("pipeline", "Input pipeline", NOTES, measure)

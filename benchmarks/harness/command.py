@@ -95,6 +95,7 @@ def started(
     paper: str = "glow",
     environment: Mapping[str, str] | None = None,
     forward_pass: bool = False,
+    workdir: str | os.PathLike | None = None,
 ) -> Iterator[Callable[[float], Run]]:
     """Starts the command, so that several can run at once.
 
@@ -104,6 +105,7 @@ def started(
       paper: As for `run_command`.
       environment: As for `run_command`.
       forward_pass: As for `run_command`.
+      workdir: The working directory, which workers that train together share; None: one of its own.
 
     Yields:
       A function `limit -> Run` that waits for the command, at most `limit` seconds. It raises `CommandError` if that fails.
@@ -117,7 +119,7 @@ def started(
             str(result),
             "--side_by_side=1",
             *flags,
-            f"--workdir={directory}/workdir",
+            f"--workdir={workdir or pathlib.Path(directory, 'workdir')}",
             f"--steps={num_steps + 1}",
         ]
         options = {"BENCHMARK_FORWARD_PASS": "1"} if forward_pass else {}

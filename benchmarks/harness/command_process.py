@@ -85,8 +85,7 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
 
     reproduction = getattr(importlib.import_module(f"reproductions.{paper}.reproduction"), paper.upper())
     from reproductions.driver import main as command
-    from tfflows.progress import Progress
-    from tfflows.training import trainer
+    from tfflows.training import loop, trainer
 
     events.mark("imports")
 
@@ -106,15 +105,16 @@ def main(paper: str, started: float, num_steps: int, result: str, run_flags: Seq
         events.mark("initialization")
         built["init_batch_size"] = keywords["batch_size"]
 
-    update = Progress.update
+    class StepsAlone(loop.Progress):
+        """The progress of the training loop; other parts of the command show theirs too."""
 
-    def updated(self, step, **scalars):
-        update(self, step, **scalars)
-        events.step(step)
-        if step >= num_steps:
-            raise Finished
+        def update(self, step, **scalars):
+            super().update(step, **scalars)
+            events.step(step)
+            if step >= num_steps:
+                raise Finished
 
-    trainer.initialize_from_data, Progress.update = initialize, updated
+    trainer.initialize_from_data, loop.Progress = initialize, StepsAlone
     with contextlib.suppress(Finished):
         command.main(dataclasses.replace(reproduction, build_model=build_model))
     events.finish()  # before the forward pass, so that the peak memory is that of the command alone

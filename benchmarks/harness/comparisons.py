@@ -1,6 +1,6 @@
 """Comparisons of subjects that run in turn: workers on one of their tasks, or settings of the training command."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +19,22 @@ STEP = "a step of the loop"
 _QUICK_STEPS = 24
 
 
+def parts_notes(case: str, facts: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Says how many parts of a batch the subjects compute side by side, those whose facts have `side_by_side`.
+
+    Args:
+      case: Case of the rows.
+      facts: `{subject: its facts}`.
+
+    Example:
+      >>> from benchmarks.harness.comparisons import parts_notes
+      >>> parts_notes("batch 16", {"tfflows": {"side_by_side": 2}, "bare networks": {}})
+      ['Parts of a batch side by side, batch 16: tfflows 2.']
+    """
+    parts = [f"{name} {known['side_by_side']}" for name, known in facts.items() if "side_by_side" in known]
+    return [f"Parts of a batch side by side, {case}: {'; '.join(parts)}."] if parts else []
+
+
 def compare_tasks(
     findings: Findings,
     case: str,
@@ -26,6 +42,7 @@ def compare_tasks(
     makers: Mapping[str, tuple[Callable, Sequence]],
     rounds: int,
     pairs: Iterable[tuple[str, str, float | None]],
+    headlines: Collection[tuple[str, str]] = (),
 ) -> None:
     """Adds times, parameters and memory of several subjects, and ratios of their times.
 
@@ -36,8 +53,10 @@ def compare_tasks(
       makers: As for `workers`; the facts must contain `parameters`.
       rounds: Turns of each subject, with one call each.
       pairs: `(numerator, denominator, goal)` of each ratio.
+      headlines: `(numerator, denominator)` of the ratios that stand at the top of the page.
     """
     with workers(makers) as (started, facts, _):
+        findings.notes += parts_notes(f"{quantity}, {case}", facts)
         patience = Patience([worker.process for worker in started.values()])
         calls = {name: worker.call(quantity) for name, worker in started.items()}
         samples = findings.in_turn(calls, rounds, 1, patience.watch)
@@ -53,7 +72,10 @@ def compare_tasks(
             for name, worker in started.items()
         ]
     turns = {name: times.turns for name, times in samples.items()}
-    findings.ratios += [ratio(case, quantity, one, other, turns, goal=goal) for one, other, goal in pairs]
+    findings.ratios += [
+        ratio(case, quantity, one, other, turns, goal=goal, headline=(one, other) in headlines)
+        for one, other, goal in pairs
+    ]
 
 
 def compare_commands(

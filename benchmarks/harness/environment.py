@@ -23,3 +23,17 @@ def limit_tensorflow(threads_an_operation: int = THREADS) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+
+
+def limit_to_parts(num_images: int, num_parts: int | None = None) -> int:
+    """Fixes the thread pools as the flag --side_by_side does, and returns the number of parts of a batch.
+
+    Args:
+      num_images: Images of a batch.
+      num_parts: Number of parts; None: that of --side_by_side=auto, on `THREADS` cores.
+    """
+    from tfflows.devices.cores import automatic_parts
+
+    parts = automatic_parts(num_images, THREADS) if num_parts is None else num_parts
+    limit_tensorflow(1 if parts > 1 else THREADS)
+    return parts

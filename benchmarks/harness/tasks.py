@@ -39,14 +39,19 @@ def flow_tasks(
       images: Training images, uint8, shape `[B, H, W, C]`.
       values: Argument of `log_prob`, float32 in [-1/2, 1/2), shape `[B, H, W, C]`.
       jit_compile: Whether to compile with XLA.
-      num_side_by_side: As for `make_train_step`; it concerns the training step alone.
+      num_side_by_side: Number of parts of a batch that are computed side by side, by all tasks.
     """
     import tensorflow as tf
 
+    from tfflows.devices.strategies import side_by_side
+
+    def in_parts(function):
+        return tf.function(lambda rows: side_by_side(function, [rows], num_side_by_side), jit_compile=jit_compile)
+
     count = len(images)
-    log_prob = tf.function(model.flow.log_prob, jit_compile=jit_compile)
+    log_prob = in_parts(model.flow.log_prob)
     latents = tf.function(lambda: tf.random.normal([count, *model.flow.distribution.event_shape]))
-    forward = tf.function(model.flow.bijector.forward, jit_compile=jit_compile)
+    forward = in_parts(model.flow.bijector.forward)
     return {
         TRAINING_STEP: training_step(strategy, model, make_optimizer, images, jit_compile, num_side_by_side),
         LOG_PROB: lambda: log_prob(values).numpy(),

@@ -97,12 +97,12 @@ def ratio(
     numerator: str,
     denominator: str,
     samples: Mapping[str, Sequence[float]],
-    goal: float | None = None,
+    **fields: object,
 ) -> Ratio:
-    """Quotients of the samples of `numerator` and `denominator`, each pair from the same round.
+    """Quotients of the samples of `numerator` and `denominator`, each pair from the same round; with further fields of `Ratio`.
 
     Raises:
       ValueError: If the two do not have the same number of samples.
     """
     pairs = zip(samples[numerator], samples[denominator], strict=True)
-    return Ratio(case, quantity, numerator, denominator, **summary([a / b for a, b in pairs]), goal=goal)
+    return Ratio(case, quantity, numerator, denominator, **summary([a / b for a, b in pairs]), **fields)

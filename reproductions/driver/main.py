@@ -12,9 +12,8 @@ from reproductions.driver.flags import define_flags
 from reproductions.experiment import Reproduction
 from reproductions.reporting.expected import find_expected, load_expected
 from tfflows import progress
-from tfflows.choices import AUTO
+from tfflows.choices import AUTO, did_you_mean
 from tfflows.extras import MissingExtraError
-from tfflows.suggestions import did_you_mean
 
 # --help and --list take no time: what computes is imported by the functions that need it, after `start_up`.
 

@@ -62,6 +62,7 @@ class Ratio:
       upper_quartile: Upper quartile of the ratios.
       count: Number of pairs.
       goal: Upper limit that the median should stay below.
+      headline: Whether it is one of the comparisons at the top of the page.
     """
 
     case: str
@@ -73,6 +74,7 @@ class Ratio:
     upper_quartile: float
     count: int
     goal: float | None = None
+    headline: bool = False
 
     def __post_init__(self) -> None:
         _check_summary(self)

@@ -14,6 +14,8 @@ _INTRO = (
     "each table and on its load (the load average of an idle machine is 0); ratios carry over better."
 )
 
+MOST_HEADLINES = 12
+
 _MEASUREMENT_COLUMNS = (
     "Case",
     "Quantity",
@@ -30,25 +32,59 @@ _RATIO_COLUMNS = ("Case", "Quantity", "Ratio", "Median", "Quartiles", "Pairs", "
 
 
 def benchmarks_page(benchmarks: Mapping[str, Benchmark]) -> str:
-    """Returns the page: the number of goals met, then one section per topic with tables of measurements and ratios.
+    """Returns the page: what matters most, the number of goals met, then one section per topic with its tables.
 
     Args:
       benchmarks: Benchmarks by topic, as `load_benchmarks` returns them.
     """
-    sections = [("", _INTRO), ("", goals_summary(benchmarks.values()))]
+    lines = headline_lines(benchmarks.values())
+    sections = [("", lines_table(lines))] if lines else []
+    sections += [("", goals_summary(benchmarks.values())), ("", _INTRO)]
     sections += [(benchmark.title, _section(benchmark)) for benchmark in benchmarks.values()]
     return page("Benchmarks", sections)
 
 
-def goals_summary(benchmarks: Iterable[Benchmark]) -> str:
-    """Returns a sentence that says how many goals are met, and which are not."""
-    rows = [row for benchmark in benchmarks for row in (*benchmark.measurements, *benchmark.ratios) if row.goal]
+def headline_lines(benchmarks: Iterable[Benchmark], limit: int = MOST_HEADLINES) -> list[dict[str, str | None]]:
+    """Returns the lines at the top of the page: the goals that are not met, the worst first, then the headlines.
+
+    Args:
+      benchmarks: Benchmarks in the order of the page.
+      limit: The most lines. Goals that are not met and find no place here are still counted in `goals_summary`.
+    """
+    benchmarks = tuple(benchmarks)
+    missed = sorted(_missed(benchmarks), key=lambda row: row.median / row.goal, reverse=True)
+    others = [row for benchmark in benchmarks for row in benchmark.ratios if row.headline and row not in missed]
+    return [_headline(row) for row in [*missed, *others][:limit]]
+
+
+def _headline(row):
+    what, against = (row.numerator, row.denominator) if isinstance(row, Ratio) else (row.subject, None)
+    return {
+        "What": f"{what}: {row.quantity}, {row.case}",
+        "Against": against,
+        "Ratio or value": _value(row),
+        "Goal": None if row.goal is None else f"{_goal(row)}: {'met' if _is_met(row) else 'not met'}",
+    }
+
+
+def _with_goals(benchmarks):
+    return [row for benchmark in benchmarks for row in (*benchmark.measurements, *benchmark.ratios) if row.goal]
+
+
+def _missed(benchmarks):
+    return [row for row in _with_goals(benchmarks) if not _is_met(row)]
+
+
+def goals_summary(benchmarks: Iterable[Benchmark], limit: int = MOST_HEADLINES) -> str:
+    """Returns a sentence that says how many goals are met, and how many lines of `headline_lines` hold those that are not."""
+    benchmarks = tuple(benchmarks)
+    rows, missed = _with_goals(benchmarks), _missed(benchmarks)
     if not rows:
         return "No goals are set."
-    missed = [row for row in rows if not _is_met(row)]
     text = f"Of {len(rows)} goals, {len(rows) - len(missed)} are met."
     if missed:
-        text += " Not met: " + "; ".join(f"{_name(row)} ({_value(row)}, goal {_goal(row)})" for row in missed) + "."
+        first = "" if len(missed) <= limit else f"first {limit} of the "
+        text += f" The {first}{len(missed)} that are not come first above, the worst at the top."
     return text
 
 
@@ -119,11 +155,6 @@ def _goal(row):
 
 def _is_met(row):
     return row.median < row.goal and not (isinstance(row, Measurement) and row.at_least)
-
-
-def _name(row):
-    subject = f"{row.numerator} / {row.denominator}" if isinstance(row, Ratio) else row.subject
-    return f"{subject}, {row.quantity}, {row.case}"
 
 
 def _origin(benchmark):

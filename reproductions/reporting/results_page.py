@@ -187,7 +187,8 @@ def readme_lines(
     """Returns what the root README shows: a row a paper, and how many of its claims held.
 
     The row of a paper is its first printed number that has run, with the best value, or its first. Below the published size, the
-    best model in the directory that was trained on the same images is shown instead, if there is one.
+    best model in the directory that was trained on the same images is shown instead, if there is one, those of the same
+    experiment first.
 
     Args:
       papers: As in `results_page`.
@@ -203,7 +204,7 @@ def readme_lines(
         if lines:
             line = next((line for line in lines if line["Obtained"] != NOT_RUN), lines[0])
             obtained, scale = line["Obtained"], line["Scale"].partition(":")[0]
-            best = _best_model(models, paper.paper, line["Data set"])
+            best = _best_model(models, paper.paper, line["Data set"], line["Experiment"])
             if best is not None and scale != "paper":
                 obtained = f"{best.bits_per_dim:.3f} (`{best.name}`: {best.parameters:,} parameters)"
             elif obtained != NOT_RUN:
@@ -224,10 +225,10 @@ def readme_lines(
     return "\n\n".join([*parts, sentence])
 
 
-def _best_model(models, paper, dataset):
-    """The model of a paper with the fewest bits/dim on a data set; None if there is none."""
+def _best_model(models, paper, dataset, experiment):
+    """The model of a paper with the fewest bits/dim on a data set, of the experiment if there is one; None if there is none."""
     own = [entry for entry in models if (entry.paper, entry.dataset) == (paper, dataset)]
-    return min(own, key=lambda entry: entry.bits_per_dim, default=None)
+    return min(own, key=lambda entry: (entry.experiment != experiment, entry.bits_per_dim), default=None)
 
 
 def _held_text(claims):

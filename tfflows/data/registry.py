@@ -10,9 +10,8 @@ import numbers
 import os
 from collections.abc import Mapping
 
-from tfflows.choices import RESIZES
+from tfflows.choices import RESIZES, did_you_mean
 from tfflows.data.sources import SPLITS, ImageSource
-from tfflows.suggestions import did_you_mean
 
 CIFAR10_PAPER = "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images"
 IMAGENET_PAPER = "Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge"

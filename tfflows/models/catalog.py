@@ -21,6 +21,7 @@ class ModelEntry:
     Attributes:
       name: The name.
       paper: Short name of the paper whose model it is.
+      experiment: The experiment of that paper that it is the small form of.
       dataset: Data set that it was trained on.
       bits_per_dim: Measured on the test images.
       standard_error: Of `bits_per_dim`, over the images.
@@ -31,6 +32,7 @@ class ModelEntry:
 
     name: str
     paper: str
+    experiment: str
     dataset: str
     bits_per_dim: float
     standard_error: float
@@ -71,6 +73,7 @@ def _entries(directory) -> Iterator[ModelEntry]:
         yield ModelEntry(
             path.name,
             record["paper"],
+            record["experiment"],
             record["dataset"],
             record["value"],
             record["standard_error"],

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfflows.choices import did_you_mean
 from tfflows.data import as_source
 from tfflows.models.description import ModelDescription
-from tfflows.suggestions import did_you_mean
 from tfflows.tracing.variables import named_variables
 from tfflows.training.trainer import Images, Trainer, TrainingSummary
 from tfflows.training.workdir import SIDE_BY_SIDE, described_workdir

@@ -74,8 +74,15 @@ def test_the_page_sums_up_the_stages():
     first, last = (dataclasses.replace(STEP, stage=stage) for stage in ("vae", "joint"))
     page = roofline.page([first, last])
     lines = [line for line in page.splitlines() if line.startswith("| Glow | ")]
-    assert lines[0].split(" | ")[1:6] == ["vae", "3.35", "100", "30", "4"]
-    assert [line.split(" | ")[4] for line in lines[2:4]] == ["2", "4"]  # hours so far
+    assert lines[0].split(" | ")[1:7] == ["cifar10", "vae", "3.35", "100", "30", "4"]
+    assert [line.split(" | ")[5] for line in lines[2:4]] == ["2", "4"]  # hours so far
+
+
+def test_each_experiment_has_its_own_hours():
+    steps = [STEP, dataclasses.replace(STEP, experiment="celeba_hq")]
+    lines = [line.split(" | ") for line in roofline.page(steps).splitlines() if line.startswith("| Glow | ")]
+    assert [line[1] for line in lines[:2]] == ["cifar10", "celeba_hq"]
+    assert [line[5] for line in lines[2:4]] == ["2", "2"]
 
 
 def test_the_stored_page_is_that_of_the_stored_counts():

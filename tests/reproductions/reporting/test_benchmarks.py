@@ -6,7 +6,12 @@ import json
 import pytest
 
 from reproductions.reporting.benchmarks import Benchmark, Measurement, Ratio, load_benchmarks, write_benchmark
-from reproductions.reporting.benchmarks_page import benchmarks_page, format_number, goals_summary
+from reproductions.reporting.benchmarks_page import (
+    benchmarks_page,
+    format_number,
+    goals_summary,
+    headline_lines,
+)
 from reproductions.tables import build_tables, stale_files, write_tables
 
 STEP = Measurement("K=4", "training step", "ours", "ms", 57.25, 56.0, 59.5, 11, first_call=12.3, parameters=453540)
@@ -84,9 +89,55 @@ def test_page_shows_value_and_goal(benchmark_of):
     assert "Peak memory" not in page  # nothing to show
 
 
+def ratios(number, median, headline, goal=1.0):
+    """Ratios of which the last is the largest."""
+    return tuple(
+        Ratio(f"K={index}", "training step", "ours", "peer", value, value, value, 3, goal, headline)
+        for index, value in enumerate(median + index / 100 for index in range(number))
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "cases"),
+    [
+        # No goal is missed: the headlines alone, as they come.
+        ((*ratios(3, 0.5, True), *ratios(2, 0.5, False)), ["K=0", "K=1", "K=2"]),
+        # Those that are missed come first, the worst at the top, whether they are headlines or not, and once.
+        ((*ratios(2, 0.5, True), *ratios(2, 1.5, False)), ["K=1", "K=0", "K=0", "K=1"]),
+        ((*ratios(2, 0.5, True), *ratios(2, 1.5, True)), ["K=1", "K=0", "K=0", "K=1"]),
+        # Twelve lines at most.
+        (ratios(20, 0.5, True), [f"K={index}" for index in range(12)]),
+        ((*ratios(2, 0.5, True), *ratios(14, 1.5, False)), [f"K={index}" for index in range(13, 1, -1)]),
+        # Far over a low goal is worse than a little over a high one.
+        ((OVER_BARE, dataclasses.replace(OVER_PEER, goal=0.4)), ["K=4", "K=4"]),
+        (ratios(2, 0.5, True, goal=None), ["K=0", "K=1"]),
+        (ratios(2, 0.5, False), []),
+    ],
+)
+def test_the_page_opens_with_what_is_missed_then_with_the_headlines(benchmark_of, rows, cases):
+    lines = headline_lines([benchmark_of(measurements=(STEP,), ratios=rows)])
+    assert [line["What"].rpartition(", ")[-1] for line in lines] == cases
+    missed = [row for row in rows if row.goal and row.median >= row.goal]
+    assert [line["Goal"] is not None and "not met" in line["Goal"] for line in lines] == [
+        index < len(missed) for index in range(len(lines))
+    ]
+
+
+def test_the_worst_of_the_missed_goals_is_the_one_farthest_over(benchmark_of):
+    slow = Measurement("x", "start-up", "ours", "s", 40.0, 40.0, 40.0, 1, goal=10.0)
+    lines = headline_lines([benchmark_of(measurements=(STEP, slow))])
+    assert [(line["Against"], line["Ratio or value"], line["Goal"]) for line in lines] == [
+        (None, "40.0 s", "< 10.0 s: not met"),
+        ("bare", "1.50", "< 1.40: not met"),
+    ]
+    page = benchmarks_page({"peers": benchmark_of(measurements=(STEP, slow))})
+    assert page.index("40.0 s") < page.index("1.50") < page.index("Of 3 goals, 1 are met.") < page.index("57.2 ms")
+
+
 def test_goals_are_summed_up(benchmark_of):
     text = goals_summary([benchmark_of()])
-    assert text == "Of 2 goals, 1 are met. Not met: ours / bare, training step, K=4 (1.50, goal < 1.40)."
+    assert text == "Of 2 goals, 1 are met. The 1 that are not come first above, the worst at the top."
+    assert "The first 12 of the 14 that" in goals_summary([benchmark_of(ratios=ratios(14, 1.5, False))])
     assert goals_summary([benchmark_of(ratios=())]) == "No goals are set."
 
 
