@@ -5,18 +5,17 @@ import collections
 import pathlib
 import sys
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 import tfflows
-from tfflows.compression import compress
-from tfflows.compression.archive import MAX_BATCH
-from tfflows.compression.container import SUFFIX
-from tfflows.data.images import IMAGE_SUFFIXES
 from tfflows.extras import MissingExtraError, require
 from tfflows.files import atomic_write, first_line
-from tfflows.models import Model
-from tfflows.training.checkpoints import CheckpointError
+
+# --help takes no time: what computes is imported by the functions that need it.
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tfflows.models import Model
 
 _COMMAND = "tfflows compress"
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__.partition(": ")[2])
     parser.add_argument("images", nargs="+", help="image files, or folders of them or of folders of them")
-    parser.add_argument("-o", "--output", required=True, help=f"file to write, such as out{SUFFIX}")
+    parser.add_argument("-o", "--output", required=True, help="file to write, such as out.tff")
     parser.add_argument("--model", required=True, help="workdir of a run, or a name that tfflows list shows")
     parser.add_argument("--checkpoint", choices=["latest", "best"], default="latest")
     parser.add_argument("--models_dir", help="directory of trained models")
@@ -43,9 +42,14 @@ def main(arguments: Sequence[str]) -> int:
         default=True,
         help="decode what was written, and store an image as it is if it does not come back",
     )
-    parser.add_argument("--max_batch", type=int, default=MAX_BATCH, help="images that are coded at once")
+    parser.add_argument("--max_batch", type=int, help="images that are coded at once; default: 16")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options = parser.parse_args(arguments)
+
+    from tfflows.compression import compress
+    from tfflows.compression.archive import MAX_BATCH
+    from tfflows.training.checkpoints import CheckpointError
+
     try:
         if pathlib.Path(options.output).exists() and not options.overwrite:
             raise ValueError(f"{options.output} exists: give another name, or --overwrite.")
@@ -69,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
             labels=labels_of(model, list(files.values()), options.label),
             model_name=options.model if model.path.name == options.model else str(model.path.absolute()),
             verify=options.verify,
-            max_batch=options.max_batch,
+            max_batch=MAX_BATCH if options.max_batch is None else options.max_batch,
         )
         atomic_write(options.output, compressed.data)
     except (ValueError, OSError, CheckpointError, MissingExtraError) as error:
@@ -114,10 +118,12 @@ def image_files(places: Sequence[str]) -> dict[str, pathlib.Path]:
 
 
 def _images_in(folder):
+    from tfflows.data.images import IMAGE_SUFFIXES
+
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
-def labels_of(model: Model, files: Sequence[pathlib.Path], label: str | None) -> list[int] | None:
+def labels_of(model: "Model", files: Sequence[pathlib.Path], label: str | None) -> list[int] | None:
     """The labels of images: that of the class `label`, or of the class after which the folder of each is named.
 
     Args:
@@ -147,7 +153,7 @@ def labels_of(model: Model, files: Sequence[pathlib.Path], label: str | None) ->
     return [classes[name] for name in names]
 
 
-def read_pixels(file: pathlib.Path) -> np.ndarray:
+def read_pixels(file: pathlib.Path) -> "np.ndarray":
     """The pixels of an image as they are stored, uint8 `[H, W]`, `[H, W, 3]`, or with alpha `[H, W, 2]` or `[H, W, 4]`.
 
     A colour that the file declares transparent gives alpha too.
@@ -155,6 +161,8 @@ def read_pixels(file: pathlib.Path) -> np.ndarray:
     Raises:
       ValueError: If the file is no image, or neither grey nor RGB of 8 bits.
     """
+    import numpy as np
+
     Image = require("PIL.Image", "compression")
     try:
         with Image.open(file) as image:

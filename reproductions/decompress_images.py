@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import tfflows
-from tfflows.compression import ArchiveError, Container, decompress
 from tfflows.extras import MissingExtraError, require
 from tfflows.files import atomic_write, first_line
-from tfflows.training.checkpoints import CheckpointError
+
+# --help takes no time: what computes is imported by the functions that need it.
 
 _COMMAND = "tfflows decompress"
 
@@ -29,6 +29,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--models_dir", help="directory of trained models")
     parser.add_argument("--overwrite", action="store_true", help="replace images that are there")
     options = parser.parse_args(arguments)
+
+    from tfflows.compression import ArchiveError, Container, decompress
+    from tfflows.training.checkpoints import CheckpointError
+
     count = 0
     try:
         require("constriction", "compression")
@@ -70,6 +74,8 @@ def output_paths(header: dict, directory: pathlib.Path) -> list[pathlib.Path]:
     Raises:
       ArchiveError: If a name is no plain name of a file, or of a folder and a file.
     """
+    from tfflows.compression import ArchiveError
+
     total = sum(count for count, _ in header["shapes"])
     names = header["names"] or [f"{number:06d}.png" for number in range(total)]
     for name in names:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import tfflows
 from tfflows.files import first_line
-from tfflows.training.checkpoints import CheckpointError
+
+# --help takes no time: what computes is imported by the functions that need it.
 
 _COMMAND = "tfflows export"
 
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--checkpoint", choices=["latest", "best"], default="latest")
     parser.add_argument("--models_dir", help="directory of trained models")
     options = parser.parse_args(arguments)
+
+    from tfflows.training.checkpoints import CheckpointError
+
     try:
         model = tfflows.load(options.model, options.checkpoint, models_dir=options.models_dir)
         path = model.export(options.directory)

@@ -8,13 +8,10 @@ from collections.abc import Sequence
 
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import override
-from tfflows.data import dataset_spec
 from tfflows.files import first_line
-from tfflows.models.description import ModelDescription
 from tfflows.papers import list_papers, load_paper
-from tfflows.tracing.variables import count_parameters, short_variable_names
-from tfflows.training import Trainer
-from tfflows.training.workdir import described_workdir, read_experiment
+
+# --help takes no time: what computes is imported by the functions that need it.
 
 _COMMAND = "tfflows import"
 
@@ -36,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--scale", choices=["paper", "small"], default="paper")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="field of the experiment")
     options = parser.parse_args(arguments)
+
+    from tfflows.training.workdir import read_experiment
+
     try:
         step = import_weights(
             load_paper(options.paper),
@@ -87,6 +87,12 @@ def import_weights(
       ValueError: If the weights do not fit the model (the message names the first that does not), or an argument is unknown.
       OSError: If the weights cannot be read, or the workdir holds a run already.
     """
+    from tfflows.data import dataset_spec
+    from tfflows.models.description import ModelDescription
+    from tfflows.tracing.variables import count_parameters, short_variable_names
+    from tfflows.training import Trainer
+    from tfflows.training.workdir import described_workdir
+
     directory = pathlib.Path(workdir)
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty. Give a new --workdir.")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tfflows
-from reproductions import bench_compression
-from reproductions.bench_compression import measure, other_coders
+from reproductions import bench_compression, compression_measures
+from reproductions.compression_measures import measure, other_coders
 from reproductions.reporting.compression_page import compression_page, draw_compression, load_compression
 from tests.compression.small_flows import SHAPE, glow_model, images
 from tfflows.models import Model
@@ -46,8 +46,8 @@ def test_other_coders_are_lossless_ones():
 
 def test_command_writes_a_record_and_the_page_shows_it(record, small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tfflows, "load", lambda *arguments, **rest: small)
-    monkeypatch.setattr(bench_compression, "test_images", lambda *arguments: (images(24), None))
-    monkeypatch.setattr(bench_compression, "measure", lambda *arguments: dict(record))
+    monkeypatch.setattr(compression_measures, "test_images", lambda *arguments: (images(24), None))
+    monkeypatch.setattr(compression_measures, "measure", lambda *arguments: dict(record))
     assert bench_compression.main(["--model=small", f"--results={tmp_path}"]) == 0
     assert "num_exact: 24" in capsys.readouterr().out
     (stored,) = load_compression(tmp_path / "compression")
@@ -59,7 +59,7 @@ def test_command_writes_a_record_and_the_page_shows_it(record, small, tmp_path, 
     assert draw_compression([stored], tmp_path).read_bytes() == first
     json.dumps(stored)
     # One image that does not come back is a failure.
-    monkeypatch.setattr(bench_compression, "measure", lambda *arguments: {**record, "num_exact": 23})
+    monkeypatch.setattr(compression_measures, "measure", lambda *arguments: {**record, "num_exact": 23})
     assert bench_compression.main(["--model=small", f"--results={tmp_path}", "--no-others"]) == 1
 
 

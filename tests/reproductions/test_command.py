@@ -90,14 +90,18 @@ def test_list_names_the_papers_and_the_models(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "  none"
 
 
-@pytest.mark.parametrize("argument", ["--help", "list"])
-def test_what_is_text_imports_no_tensorflow(argument):
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], *([name, "--help"] for name in sorted(command.COMMANDS))])
+def test_what_is_text_imports_no_tensorflow(arguments):
     code = (
-        f"import sys; from reproductions.command import main; main(['{argument}']);"
+        "import sys; from reproductions.command import main\n"
+        f"sys.argv = ['tfflows', *{arguments}]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'numpy')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and "glow" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert arguments[0].lstrip("-") in done.stdout if "--help" in arguments[1:] else "glow" in done.stdout
 
 
 @pytest.mark.slow
