@@ -28,13 +28,14 @@ def photographs(num_images: int, size: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def image_folder(size: int, num_images: int, suffix: str = "png") -> Iterator[str]:
-    """A temporary folder with PNG files of noise, or JPEG files of photographs.
+def image_folder(size: int, num_images: int, suffix: str = "png", of_photographs: bool = False) -> Iterator[str]:
+    """A temporary folder with image files of noise, or of crops of photographs.
 
     Args:
       size: Side of the images.
       num_images: Number of training images; there are two test images.
       suffix: `png` or `jpg`.
+      of_photographs: Whether they show photographs; their size, and the time to decode them, is then that of such.
 
     Yields:
       The name of the data set, for the flag `--dataset`.
@@ -45,7 +46,7 @@ def image_folder(size: int, num_images: int, suffix: str = "png") -> Iterator[st
         for split, number in (("train", num_images), ("test", 2)):
             folder = pathlib.Path(directory, split)
             folder.mkdir()
-            images = noise(number, size, size, 3) if suffix == "png" else photographs(number, size)
+            images = photographs(number, size) if of_photographs else noise(number, size, size, 3)
             for index, image in enumerate(images):
                 Image.fromarray(image).save(folder / f"{index}.{suffix}")
         yield f"folder:{directory}"
