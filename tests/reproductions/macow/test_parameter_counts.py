@@ -40,7 +40,8 @@ def layers_of(chain, within=()):
         if isinstance(layer, OnFirstChannels):
             yield from layers_of(layer.bijector, within)
         elif isinstance(layer, Chain):
-            yield from layers_of(layer, (*within, layer.name))
+            # In a graph, TFP gives equal names a number: prior_1.
+            yield from layers_of(layer, (*within, layer.name.rstrip("_0123456789")))
         else:
             yield within, layer
 
