@@ -43,3 +43,16 @@ def test_a_tolerance_ends_the_iteration_earlier_at_an_error_below_it():
         value = bijector.forward(tf.identity(x), **kwargs)
     np.testing.assert_array_equal(value, bijector.jacobi(x, **kwargs, tolerance=1e-5)[0])
     np.testing.assert_allclose(value, exact, atol=1e-4)
+
+
+@pytest.mark.parametrize(("gain", "fewest", "most"), [(0.1, 2, 4), (32.0, 5, 13)])
+def test_the_sampler_by_passes_is_the_exact_one_up_to_its_tolerance(gain, fewest, most):
+    bijector, y, kwargs = build(NAME), data_of(NAME, [3]), kwargs_of(NAME, [3])
+    for layer in (bijector.network.shift, bijector.network.log_scale):
+        layer.gain.assign_add(tf.fill(layer.gain.shape, tf.math.log(gain)))
+    x = bijector.inverse(tf.identity(y), **kwargs)
+    exact = bijector.forward(tf.identity(x), **kwargs)
+    with sampler_scope("jacobi"):
+        near = bijector.forward(tf.identity(x), **kwargs)
+    assert fewest <= bijector.jacobi(x, **kwargs, tolerance=1e-5)[2] <= most
+    assert np.max(np.abs(near - exact) / np.maximum(np.abs(exact), 1)) <= 1e-5

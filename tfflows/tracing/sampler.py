@@ -67,6 +67,9 @@ def current_sampler() -> str:
 def compiled_pixels(jit_compile: bool = True) -> Iterator[None]:
     """Opens a context in which XLA compiles the loop over pixels that samples a PixelCNN++.
 
+    A compiled loop does not report its progress. Its sums round differently, so that rarely a pixel has another level, and with
+    it those after it.
+
     A function that TensorFlow has traced keeps what was chosen when it was traced.
 
     Args:

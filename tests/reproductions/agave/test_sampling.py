@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.reproductions.agave.test_model import initialized
 from tfflows import progress
 from tfflows.distributions import pixelcnn_images
 from tfflows.distributions.pixelcnn_images import PixelCNNImages
@@ -162,3 +163,17 @@ def test_a_context_has_xla_compile_the_pixels(monkeypatch):
         with compiled_pixels(jit_compile):
             model.sample(2, row_keys(0))
     assert chosen == [False, True, False]
+
+
+@pytest.mark.parametrize("form", ["guided", "pixelcnn"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_flag_of_written_samples_reaches_the_loop_over_pixels(form, jit_compile, monkeypatch, tmp_path):
+    chosen = []
+
+    def draw(network, num_components, component_uniforms, uniforms, *_, jit_compile, **options):
+        chosen.append(jit_compile)
+        return 0 * uniforms
+
+    monkeypatch.setattr(pixelcnn_images, "cached_sample", draw)
+    write_samples(initialized(form), tmp_path, 2, [1.0], seed=0, form="npy", jit_compile=jit_compile)
+    assert chosen and set(chosen) == {jit_compile}
