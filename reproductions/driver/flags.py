@@ -76,7 +76,10 @@ class AutoOrNumber(flags.ArgumentParser):
 # Flags that change the speed and the memory of a computation, and its result by rounding only. Records hold them.
 EXECUTION_FLAGS = {
     "jit": functools.partial(
-        flags.DEFINE_bool, default=False, help="Compile with XLA: loss and gradients, bounds, samples."
+        flags.DEFINE_bool,
+        default=False,
+        help="Compile with XLA: loss and gradients, bounds, samples. Those of PixelCNN++ and AGAVE then tell how far they are "
+        "after each batch only.",
     ),
     "memory": functools.partial(
         flags.DEFINE_enum,

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.distributions.small_models import agave, scattered
+from tests.distributions.small_models import images as small_images
 from tests.reproductions.agave.test_model import initialized
 from tfflows import progress
 from tfflows.distributions import pixelcnn_images
@@ -177,3 +179,16 @@ def test_the_flag_of_written_samples_reaches_the_loop_over_pixels(form, jit_comp
     monkeypatch.setattr(pixelcnn_images, "cached_sample", draw)
     write_samples(initialized(form), tmp_path, 2, [1.0], seed=0, form="npy", jit_compile=jit_compile)
     assert chosen and set(chosen) == {jit_compile}
+
+
+@pytest.mark.slow
+def test_written_samples_of_agave_are_the_same_under_xla(tmp_path):
+    model = agave(num_components=COMPONENTS)
+    model.initialize(small_images(), tf.zeros([2], tf.int32), row_keys(0))
+    scattered(model)
+    plain, compiled = (
+        np.load(write_samples(model, tmp_path / str(jit), 3, [1.0], seed=0, form="npy", jit_compile=jit)[0]).astype(int)
+        for jit in (False, True)
+    )
+    assert np.std(plain) > 20
+    assert np.mean(np.abs(compiled - plain) <= 1) > 0.99
