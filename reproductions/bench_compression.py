@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--data_dir", help="where the data set is")
     parser.add_argument("--dataset", help="data set; default: that of the model")
     parser.add_argument("--num_images", type=int, default=1000, help="first test images to take; 0 for all")
-    parser.add_argument("--max_batch", type=int, help="images that are coded at once; default: 16")
+    parser.add_argument("--max_batch", type=int, help="images that are coded at once")
     parser.add_argument("--noise_bits", type=int, help="bits of the grid behind those of a colour, of a flow")
     parser.add_argument(
         "--others",
@@ -54,7 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         model = tfflows.load(options.model, options.checkpoint, models_dir=options.models_dir)
         images, labels = test_images(model, options.dataset, options.data_dir, options.num_images)
-        record = measure(model, images, labels, options.max_batch or MAX_BATCH, options.noise_bits)
+        record = measure(
+            model, images, labels, MAX_BATCH if options.max_batch is None else options.max_batch, options.noise_bits
+        )
         if options.others:
             record |= {f"{name}_bits_per_dim": float(np.mean(rate)) for name, rate in other_coders(images).items()}
         record["dataset"] = options.dataset or model.settings["dataset"]

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         default=True,
         help="decode what was written, and store an image as it is if it does not come back",
     )
-    parser.add_argument("--max_batch", type=int, help="images that are coded at once; default: 16")
+    parser.add_argument("--max_batch", type=int, help="images that are coded at once")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options = parser.parse_args(arguments)
 

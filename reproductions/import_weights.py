@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     name = read_experiment(options.workdir)["name"]
     print(f"{options.workdir} holds {name} of {options.paper} at step {step}. What to do with it:")
-    run = f"  tfflows {options.paper} --experiment={name} --workdir={options.workdir}"
+    run = f"  tfflows {options.paper} --workdir={options.workdir}"
     print(f"{run} --mode=evaluate\n{run} --mode=sample\n  tfflows export {options.workdir} DIRECTORY")
     return 0
 

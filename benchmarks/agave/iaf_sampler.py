@@ -20,9 +20,9 @@ NOTES = (
     f"normal context, batch {BATCH_SIZE}. Its weights are random after data-dependent init (*gain 1*), or with four times the "
     "shifts and log-scales of these (*gain 4*), whose standard deviation is a row. No trained IAF-VAE is in results/models.",
     "*Exact* is `InverseAutoregressive.forward`: passes until nothing changes at all, the same as number after number. *Jacobi* "
-    "is the same within `--sampler=jacobi`: until nothing changes by more than 1e-5 max(1, |y|); a pass is a call of the "
-    "network. Number after number would take as many calls as there are *numbers*. *Error* is the largest difference from exact "
-    "over max(1, |y|).",
+    "is the same within `tfflows.tracing.sampler_scope('jacobi')`: until nothing changes by more than 1e-5 max(1, |y|); a pass "
+    "is a call of the network. Number after number would take as many calls as there are *numbers*. *Error* is the largest "
+    "difference from exact over max(1, |y|).",
 )
 
 

@@ -153,6 +153,21 @@ def sampler(case: Case, num_pixels: int) -> Subject:
     return tasks, {"parameters": count_parameters(model)}
 
 
+def _pixelcnn(num_parts, **changes):
+    """The PixelCNN++ of CIFAR-10 after data-dependent init, in a process set up as by the command."""
+    import tensorflow as tf
+
+    from reproductions.agave import model as agave
+    from reproductions.agave.experiments import EXPERIMENTS
+    from tfflows.devices.strategies import process_options
+    from tfflows.math.random import row_keys
+
+    process_options(side_by_side=num_parts)
+    model = agave.build(dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], **changes), IMAGE_SHAPE, 0, seed=0)
+    model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
+    return model
+
+
 def pixelcnn_sampler(batch_size: int, num_blocks: int) -> Subject:
     """Sampling of the published PixelCNN++ by itself, with cached activations.
 
@@ -163,16 +178,11 @@ def pixelcnn_sampler(batch_size: int, num_blocks: int) -> Subject:
     num_parts = limit_to_parts(batch_size)
     import tensorflow as tf
 
-    from reproductions.agave import model as agave
-    from reproductions.agave.experiments import EXPERIMENTS
-    from tfflows.devices.strategies import process_options, side_by_side
+    from tfflows.devices.strategies import side_by_side
     from tfflows.math.random import row_keys
     from tfflows.tracing.variables import count_parameters
 
-    process_options(side_by_side=num_parts)  # as the command
-    experiment = dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], num_blocks=num_blocks)
-    model = agave.build(experiment, IMAGE_SHAPE, 0, seed=0)
-    model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
+    model = _pixelcnn(num_parts, num_blocks=num_blocks)
 
     def part(index):
         return model.sample(index.shape[0], row_keys(0, 0, index[0]))
@@ -198,17 +208,11 @@ def pixelcnn_samplers(batch_size: int, num_blocks: int, width: int) -> Subject:
     import numpy as np
     import tensorflow as tf
 
-    from reproductions.agave import model as agave
-    from reproductions.agave.experiments import EXPERIMENTS
-    from tfflows.devices.strategies import process_options
     from tfflows.math.random import row_keys
     from tfflows.tracing.sampler import compiled_pixels
     from tfflows.tracing.variables import count_parameters
 
-    process_options(side_by_side=1)
-    experiment = dataclasses.replace(EXPERIMENTS["cifar10_pixelcnn"], num_blocks=num_blocks, width=width)
-    model = agave.build(experiment, IMAGE_SHAPE, 0, seed=0)
-    model.initialize(tf.constant(noise(_INIT_IMAGES, *IMAGE_SHAPE)), tf.zeros([_INIT_IMAGES], tf.int32), row_keys(0))
+    model = _pixelcnn(1, num_blocks=num_blocks, width=width)
     for number, variable in enumerate(model.trainable_variables):
         variable.assign(variable * (1 + _SPREAD * tf.random.stateless_normal(variable.shape, [number, 0])))
 

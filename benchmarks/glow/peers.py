@@ -33,13 +33,17 @@ SUBJECTS = {
 # Goals for the ratio of our times to a peer's, where they are not 1.
 PEER_GOALS = {NORMFLOWS: 0.8}
 
-# Peers whose ratios stand at the top of the page, by width.
-HEADLINES = {64: (NORMFLOWS, BARE, BARE_XLA), 512: (NORMFLOWS, COMPILED, FLAX, BARE, BARE_XLA)}
-
-# Case, goal for the ratio of its training step to the bare networks', rounds, calls per turn.
+# Case, goal for the ratio of its training step to the bare networks', rounds, calls per turn, and the peers whose ratios of the
+# training step stand at the top of the page.
 CASES = (
-    (Case(depth=4, levels=3, width=64, image_size=32, batch_size=16), 1.3, 11, 5),
-    (Case(depth=2, levels=3, width=512, image_size=32, batch_size=16), 1.1, 7, 2),
+    (Case(depth=4, levels=3, width=64, image_size=32, batch_size=16), 1.3, 11, 5, (NORMFLOWS, BARE, BARE_XLA)),
+    (
+        Case(depth=2, levels=3, width=512, image_size=32, batch_size=16),
+        1.1,
+        7,
+        2,
+        (NORMFLOWS, COMPILED, FLAX, BARE, BARE_XLA),
+    ),
 )
 
 NOTES = (
@@ -62,7 +66,7 @@ NOTES = (
 
 def measure(findings: Findings) -> None:
     """Measures and adds the rows."""
-    for case, goal, rounds, calls in findings.choose(CASES, ((SMALLEST, 1.3, 1, 1),)):
+    for case, goal, rounds, calls, headlines in findings.choose(CASES, ((SMALLEST, 1.3, 1, 1, ()),)):
         makers = {name: (make, (case, *arguments)) for name, (make, arguments) in SUBJECTS.items()}
         with workers(makers, PYTHONS) as (started, facts, messages):
             patience = Patience([worker.process for worker in started.values()])
@@ -85,13 +89,8 @@ def measure(findings: Findings) -> None:
                     )
                     for name in able
                 ]
-                findings.ratios += ratios_of_ours(
-                    str(case),
-                    quantity,
-                    samples,
-                    goal,
-                    HEADLINES.get(case.width, ()) if quantity == TRAINING_STEP else (),
-                )
+                first = headlines if quantity == TRAINING_STEP else ()
+                findings.ratios += ratios_of_ours(str(case), quantity, samples, goal, first)
 
 
 def ratios_of_ours(

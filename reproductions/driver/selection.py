@@ -20,9 +20,10 @@ _SIZE_OF_MIXED = 64
 
 
 def select_run(reproduction: Reproduction, flags: Any) -> tuple[Experiment, pathlib.Path, str, dict[str, Any] | None]:
-    """Returns what the flags run: the experiment, its workdir, the evaluated data set, and what `trained_elsewhere` returns.
+    """Returns what the flags run: the experiment, its workdir, the evaluated data set, and what `settings_of_workdir` returns.
 
-    If a model is measured on other images than its own, the experiment is that of its workdir.
+    If nothing says what runs but a workdir with a trained model, or the model is measured on other images than its own, the
+    experiment is that of the workdir.
 
     Args:
       reproduction: The paper's reproduction.
@@ -33,16 +34,18 @@ def select_run(reproduction: Reproduction, flags: Any) -> tuple[Experiment, path
     """
     selected, workdir, stored = None, pathlib.Path(flags.workdir or ""), None
     if flags.workdir:
-        stored = trained_elsewhere(reproduction, flags, workdir)
+        stored = settings_of_workdir(reproduction, flags, workdir)
     if stored is None:
         selected = select_experiment(reproduction, flags)
         workdir = workdir if flags.workdir else default_workdir(reproduction, flags, selected)
-        stored = trained_elsewhere(reproduction, flags, workdir)
+        stored = settings_of_workdir(reproduction, flags, workdir)
     if stored is None:
         return selected, workdir, selected.dataset, None
-    _check_own_flags(flags.dataset, flags)
     own = override(reproduction.experiment_of(stored), flags.set)
     own = dataclasses.replace(own, dataset=canonical_name(own.dataset, flags.data_dir))
+    if flags.dataset is None:
+        return own, workdir, own.dataset, stored
+    _check_own_flags(flags.dataset, flags)
     return own, workdir, canonical_name(flags.dataset, flags.data_dir), stored
 
 
@@ -143,21 +146,27 @@ def _datasets_of(workdir, data_dir):
     return found
 
 
-def trained_elsewhere(reproduction: Reproduction, flags: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
-    """Returns the content of a workdir's `experiment.json` if its model is to be measured on other images than its own.
+def settings_of_workdir(reproduction: Reproduction, flags: Any, workdir: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the content of a workdir's `experiment.json` if that says what runs, in place of the flags; None otherwise.
 
-    That is so with --mode=evaluate and a --dataset that the run in the workdir was not trained on.
+    That is so for a trained model, if neither --dataset nor --experiment is given, and with --mode=evaluate and a --dataset that
+    it was not trained on.
 
     Args:
       reproduction: The paper's reproduction.
       flags: Values of the flags.
       workdir: The workdir.
     """
-    if flags.mode != "evaluate" or flags.dataset is None or not (workdir / EXPERIMENT_FILE).exists():
+    if flags.mode == "train" or not (workdir / EXPERIMENT_FILE).exists():
+        return None
+    unnamed = flags.dataset is None and flags.experiment is None
+    if not unnamed and (flags.mode != "evaluate" or flags.dataset is None):
         return None
     stored = read_experiment(workdir)
     if stored.get("paper") != reproduction.paper:
         return None
+    if unnamed:
+        return stored
     own, asked = (
         canonical_name(name, flags.data_dir) for name in (reproduction.experiment_of(stored).dataset, flags.dataset)
     )

@@ -16,7 +16,7 @@ from reproductions.driver.stages import describe_stages, with_steps_of_stages
 from reproductions.experiment import Experiment, Reproduction
 from reproductions.fields import assigned_fields
 from tfflows.choices import AUTO
-from tfflows.data import canonical_name
+from tfflows.data import canonical_name, is_own
 from tfflows.devices.clusters import cluster_size
 from tfflows.devices.cores import automatic_parts, available_cores, set_threads
 from tfflows.devices.strategies import is_chief, make_strategy, num_workers, process_options
@@ -126,7 +126,9 @@ class Session:
         chosen = self.stages[next(reversed(self.stages))]
         own, name = self.reproduction.named_experiment(chosen.name), chosen.dataset
         if name != canonical_name(own.dataset, self.flags.data_dir):
-            logging.warning("Experiment %s is on %s; running it on %s.", own.name, own.dataset, name)
+            # Own images are on no experiment, so there is nothing to be warned of where none was asked for.
+            say = logging.info if is_own(name) and self.flags.experiment is None else logging.warning
+            say("Experiment %s is on %s; running it on %s.", own.name, own.dataset, name)
         if self.flags.experiment is None and name != own.dataset:
             logging.info(
                 "Of the paper's experiments it is the one nearest in size, for images of %dx%d. --experiment chooses another.",

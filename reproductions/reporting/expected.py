@@ -182,7 +182,8 @@ def compare(record: Record, expected: Expected | None) -> Comparison:
       ValueError: If the metric or the data set of the row is not that of the record.
     """
     if expected is None:
-        return Comparison(record, None, None, "not comparable (the paper prints no value)")
+        reason = f"the paper prints no value of {record.experiment} on {record.dataset}"
+        return Comparison(record, None, None, f"not comparable ({reason})")
     for name in ("metric", "dataset"):
         if getattr(record, name) != getattr(expected, name):
             raise ValueError(

@@ -11,6 +11,8 @@ from tests.reproductions.driver.running import TINY, exit_message, record_of, ru
 from tfflows.evaluation.samples import write_png
 from tfflows.tracing.variables import named_variables
 
+# What two records of the same model differ in.
+CHANGING = ("command", "curve", "date", "hours", "images_per_second", "seconds_per_step")
 STEPS = ("--steps=2", "--log_every=1", "--checkpoint_every=1")
 
 
@@ -51,6 +53,28 @@ def test_the_workdir_says_what_the_model_takes(trained):
     stored = json.loads((workdir / "model.json").read_text())
     assert stored["image_shape"] == [8, 8, 1] and stored["num_classes"] == 10 and stored["pixels"] == "uint8"
     assert stored["class_names"] == list("0123456789") and stored["num_bits"] == 8 and stored["version"]
+
+
+def test_a_workdir_alone_says_what_was_trained(trained, capsys):
+    """But for training, and within the paper."""
+    workdir, _ = trained
+    record = record_of(workdir)
+    before = {path.name for path in (workdir / "pictures").iterdir()}
+    run(f"--workdir={workdir}", "--mode=sample", "--samples=3", "--temperature=1", "--sample_seed=5")
+    (written,) = {path.name for path in (workdir / "pictures").iterdir()} - before
+    assert "seed_5_images_3" in written
+    run(f"--workdir={workdir}", "--mode=evaluate")
+    assert {**record_of(workdir), **dict.fromkeys(CHANGING)} == {**record, **dict.fromkeys(CHANGING)}
+    assert record["overrides"]["width"] == 4
+    assert "Give --dataset or --experiment" in exit_message(capsys, f"--workdir={workdir}")
+
+
+@pytest.mark.parametrize("paper", ["vflow", None])
+def test_a_workdir_of_nothing_that_is_known_says_nothing(trained, tmp_path, capsys, paper):
+    if paper is not None:
+        content = json.loads((trained[0] / "experiment.json").read_text())
+        (tmp_path / "experiment.json").write_text(json.dumps({**content, "paper": paper}))
+    assert "Give --dataset or --experiment" in exit_message(capsys, f"--workdir={tmp_path}", "--mode=sample")
 
 
 @pytest.mark.parametrize("raw", [False, True])

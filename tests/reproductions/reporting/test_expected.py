@@ -129,8 +129,12 @@ def test_more_is_better_for_a_log_likelihood(make_record, expected):
             "not comparable (4,096 importance samples; the paper names no importance samples)",
             0.005,
         ),
-        ({"experiment": "other"}, "not comparable (the paper prints no value)", None),
-        ({"dataset": "cifar10_16"}, "not comparable (the paper prints no value)", None),
+        ({"experiment": "other"}, "not comparable (the paper prints no value of other on cifar10)", None),
+        (
+            {"dataset": "cifar10_16"},
+            "not comparable (the paper prints no value of cifar10 on cifar10_16)",
+            None,
+        ),
         (
             {"experiment": "celeba_hq", "dataset": "celeba_hq", "value": 1.0},
             "not comparable (no tolerance is set)",
@@ -193,7 +197,7 @@ def test_the_printed_comparison_has_all_four(make_record, expected):
     missing = format_comparison(compare_with(make_record(experiment="other"), expected))
     assert missing.splitlines()[1:] == [
         "  obtained    3.3550 ± 0.0040",
-        "  verdict     not comparable (the paper prints no value)",
+        "  verdict     not comparable (the paper prints no value of other on cifar10)",
     ]
     one = format_comparison(compare_with(make_record(num_images=1), expected))
     assert one.splitlines()[0].endswith("test split, 1 image, scale paper")
