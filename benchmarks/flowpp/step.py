@@ -6,28 +6,25 @@ from benchmarks.harness.comparisons import BARE, IN_TURN, OURS, compare_tasks
 from benchmarks.harness.tasks import SAMPLE, TRAINING_STEP
 from benchmarks.harness.topic import Findings, Topic
 
-WHOLE, SIDE_BY_SIDE = "tfflows, --side_by_side=1", "tfflows, --side_by_side=2"
+WHOLE = "tfflows, --side_by_side=1"
 ONE_THREAD = "bare networks, one thread an operation"
 RELEASED = "bisection as released"
 
-# On two cores, the default cuts batches of 8 and more into parts; one of 4 it leaves whole.
-TRAINING = Case(num_blocks=10, batch_size=8)
-SMALL_BATCH = Case(num_blocks=10, batch_size=4)
+TRAINING = Case(num_blocks=10, batch_size=4)
 SAMPLING = Case(num_blocks=10, batch_size=8)
 SMALLEST = Case(num_blocks=1, batch_size=2)
-# Times the bare networks: as it runs by default, and with a number of parts given.
+# Times the bare networks on TensorFlow's own threads; and beside those of one thread an operation, or in one part.
 DEFAULT_GOAL, STEP_GOAL = 1.1, 1.15
-STEP_ROUNDS, SMALL_ROUNDS, SAMPLE_ROUNDS = 5, 5, 3
+STEP_ROUNDS, SAMPLE_ROUNDS = 9, 3
 
 NOTES = (
     "The published CIFAR-10 model in full, float32, dropout 0.2. A *training step* is the noise of the dequantizer, the bound, "
     "gradients and an update by Adam with its clip. The *bare networks* are the same conditioners and context network, dropout "
     "included, on inputs of the same shapes with nothing of a flow around: forward, backward to weights and inputs, the same "
     "update. They depend on nothing, so TensorFlow runs several of them side by side, which no flow can do; *in turn*, each "
-    "waits for the one before, in both directions. *tfflows* runs as by default, with `--side_by_side=auto`: on two cores, two "
-    "parts of a batch of 8 side by side, each operation on one thread, and a batch of 4 whole. With a number it computes as many "
-    "parts; beside it the bare networks of one thread an operation, which run two at a time and are then fastest too. Each "
-    "subject runs in a process of its own, and takes two threads in all.",
+    "waits for the one before, in both directions. *tfflows* runs as by default, with `--side_by_side=auto`: on two cores, the "
+    "halves of the batch side by side, each operation on one thread; beside it the bare networks of one thread an operation, "
+    "which run two at a time and are then fastest too. Each subject runs in a process of its own, and takes two threads in all.",
     "*Sample*: 8 images from noise through the whole model, after a data-dependent init, the conditioners' last kernels times "
     "ten, so that mixtures differ as those of a trained model. *Bisection as released*: the same model with the released way "
     "to invert a coupling, see *Inverse of the mixture of logistics*. (The paper: 0.32 s for 8 images on a GTX 1080 Ti.)",
@@ -36,23 +33,17 @@ NOTES = (
 
 def measure(findings: Findings) -> None:
     """Measures and adds the rows."""
-    training, small, sampling = findings.choose((TRAINING, SMALL_BATCH, SAMPLING), (SMALLEST,) * 3)
+    training, sampling = findings.choose((TRAINING, SAMPLING), (SMALLEST, SMALLEST))
     step = {
         OURS: (models.tfflows_flowpp, (training,)),
+        WHOLE: (models.tfflows_flowpp, (training, False, False, 1)),
         BARE: (models.bare_networks, (training,)),
+        IN_TURN: (models.bare_networks, (training, True)),
+        ONE_THREAD: (models.bare_networks, (training, False, 1)),
     }
-    pairs = [(OURS, BARE, DEFAULT_GOAL)]
-    compare_tasks(findings, str(training), TRAINING_STEP, step, STEP_ROUNDS, pairs, headlines=[(OURS, BARE)])
-    step = {
-        WHOLE: (models.tfflows_flowpp, (small, False, False, 1)),
-        BARE: (models.bare_networks, (small,)),
-        IN_TURN: (models.bare_networks, (small, True)),
-        SIDE_BY_SIDE: (models.tfflows_flowpp, (small, False, False, 2)),
-        ONE_THREAD: (models.bare_networks, (small, False, 1)),
-    }
-    pairs = [(SIDE_BY_SIDE, ONE_THREAD, STEP_GOAL), (SIDE_BY_SIDE, BARE, STEP_GOAL), (SIDE_BY_SIDE, WHOLE, 1.0)]
+    pairs = [(OURS, BARE, DEFAULT_GOAL), (OURS, ONE_THREAD, STEP_GOAL), (OURS, WHOLE, 1.0)]
     pairs += [(WHOLE, BARE, STEP_GOAL), (WHOLE, IN_TURN, None), (IN_TURN, BARE, None)]
-    compare_tasks(findings, str(small), TRAINING_STEP, step, SMALL_ROUNDS, pairs)
+    compare_tasks(findings, str(training), TRAINING_STEP, step, STEP_ROUNDS, pairs, headlines=[(OURS, BARE)])
     sample = {
         OURS: (models.sampler, (sampling,)),
         RELEASED: (models.sampler, (sampling, False, True)),

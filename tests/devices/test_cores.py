@@ -41,9 +41,11 @@ def set_up_for(monkeypatch):
 
 @pytest.mark.parametrize(
     ("num_images", "num_cores", "parts"),
-    [(None, 2, 2), (8, 2, 2), (7, 2, 1), (64, 16, 16), (63, 16, 1), (1000, 17, 1), (1, 1, 1)],
+    [(None, 2, 2), (8, 2, 2), (2, 2, 2), (1, 2, 1), (16, 16, 16), (15, 16, 1), (1000, 17, 1), (1, 1, 1)],
 )
-def test_as_many_parts_as_cores_unless_they_are_too_small_or_too_many(monkeypatch, num_images, num_cores, parts):
+def test_as_many_parts_as_cores_unless_there_are_fewer_images_or_too_many_cores(
+    monkeypatch, num_images, num_cores, parts
+):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert automatic_parts(num_images, num_cores) == parts
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"])
@@ -69,7 +71,7 @@ def test_a_batch_is_cut_into_the_parts_of_the_process(set_up_for):
     assert parts_of_process() == parts_of_batch(None, 100) == 1
     set_up_for(4)
     assert parts_of_process() == 4
-    assert [parts_of_batch(None, number) for number in (100, 16, 15, None)] == [4, 4, 1, 4]
+    assert [parts_of_batch(None, number) for number in (100, 4, 3, None)] == [4, 4, 1, 4]
     assert parts_of_batch(3, 4) == 3
 
 
@@ -83,9 +85,11 @@ class _Model:
     [
         (False, 16, 1, False, 2),
         (True, 16, 1, False, 1),
-        (False, 16, 4, False, 1),
+        (False, 16, 8, False, 2),
+        (False, 16, 16, False, 1),
         (False, 16, 1, True, 1),
-        (False, 7, 1, False, 1),
+        (False, 2, 1, False, 2),
+        (False, 1, 1, False, 1),
     ],
 )
 def test_a_step_is_cut_where_that_leaves_its_loss(set_up_for, shares, batch_size, accumulate, jit_compile, parts):

@@ -93,7 +93,8 @@ def test_bits_per_dim(of_parts):
     split, sizes = of_parts(3, values)
     assert sizes == (5, 5, 4)
     np.testing.assert_allclose(split, whole, rtol=1e-6)
-    assert of_parts(3, lambda: values(batch_size=11))[1] == (11,)  # parts would be too small
+    assert of_parts(3, lambda: values(batch_size=3))[1] == (1, 1, 1)
+    assert of_parts(3, lambda: values(batch_size=2))[1] == (2,)  # fewer images than parts
     assert of_parts(3, lambda: values(num_side_by_side=1))[1] == (14,)
 
 

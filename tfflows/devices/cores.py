@@ -8,7 +8,6 @@ import tensorflow as tf
 from tfflows.choices import AUTO
 from tfflows.devices.clusters import workers_on_this_machine
 
-_SMALLEST_PART = 4  # images; below it the parts take longer together than the whole
 _MOST_PARTS = 16  # each part is traced for itself
 
 
@@ -32,7 +31,7 @@ def _container_cores(default):
 
 
 def automatic_parts(num_images: int | None = None, num_cores: int | None = None) -> int:
-    """As many parts as cores; 1 with a GPU, or where the parts would be too small or too many.
+    """As many parts as cores; 1 with a GPU, with fewer images than cores, or where the parts would be too many.
 
     Args:
       num_images: Images of a batch on one device; None: enough.
@@ -40,12 +39,12 @@ def automatic_parts(num_images: int | None = None, num_cores: int | None = None)
 
     Example:
       >>> from tfflows.devices.cores import automatic_parts
-      >>> [automatic_parts(num_images, num_cores=4) for num_images in (8, 16, 64)]
+      >>> [automatic_parts(num_images, num_cores=4) for num_images in (3, 4, 64)]
       [1, 4, 4]
     """
     cores = available_cores() if num_cores is None else num_cores
-    too_small = num_images is not None and num_images < cores * _SMALLEST_PART
-    if too_small or cores > _MOST_PARTS or tf.config.list_physical_devices("GPU"):
+    too_few = num_images is not None and num_images < cores
+    if too_few or cores > _MOST_PARTS or tf.config.list_physical_devices("GPU"):
         return 1
     return cores
 
@@ -77,7 +76,7 @@ def parts_of_batch(num_parts: int | None, num_images: int | None) -> int:
     if num_parts is not None:
         return num_parts
     parts = parts_of_process()
-    return 1 if num_images is not None and num_images < parts * _SMALLEST_PART else parts
+    return 1 if num_images is not None and num_images < parts else parts
 
 
 def check_side_by_side(side_by_side: int | str) -> None:

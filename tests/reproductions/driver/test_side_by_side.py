@@ -33,13 +33,15 @@ def parts(monkeypatch, tmp_path):
     [
         ((), 2),
         (("--jit",), 1),
-        (("--batch_size=7",), 1),
-        (("--accumulate=2",), 1),
+        (("--batch_size=2",), 2),
+        (("--batch_size=1",), 1),
+        (("--accumulate=4",), 2),
+        (("--accumulate=8",), 1),
         (("--virtual_devices=2",), 1),
         (("--side_by_side=3", "--batch_size=4"), 3),
         (("--mode=evaluate", "--batch_size=1"), 2),
-        (("--mode=sample",), 1),  # two samples
-        (("--mode=sample", "--samples=8"), 2),
+        (("--mode=sample",), 2),  # two samples
+        (("--mode=sample", "--samples=1"), 1),
         (("--mode=interpolate",), 2),
     ],
 )
