@@ -213,7 +213,8 @@ class RunData:
                 f"The image size {size} that is asked for does not fit the images of {source.name}, which have {height}x{width} "
                 "pixels and are taken as they are; remove it, or give --resize=crop."
             )
-        if own and how != "none" and not (elsewhere or self._sets_image_size):
+        # Without --dataset, a workdir has said which images and at which size.
+        if own and how != "none" and not (elsewhere or self._sets_image_size or self._flags.dataset is None):
             source.notes += (self._by_default,)
         return source
 

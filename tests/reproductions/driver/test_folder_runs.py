@@ -47,6 +47,17 @@ def test_a_run_in_any_directory_on_any_folder_by_any_path(tmp_path):
     assert file.name.isascii() and not set(file.name) & set(" ~+,()@[]*?\\\n")
 
 
+def test_the_workdir_of_own_images_says_which_and_at_which_size(tmp_path):
+    workdir = tmp_path / "workdir"
+    folder = f"--dataset=folder:{make_folder(tmp_path / 'photos', size=12)}"
+    run(*ARGUMENTS, folder, f"--workdir={workdir}", "--image_size=8")
+    with parsed([f"--workdir={workdir}", "--mode=sample"]):
+        session = Session(GLOW, flags.FLAGS)
+        assert session.data.image_shape == [8, 8, 3]
+        check_workdir(session)  # the settings are those of the run
+        assert session.data.test_source.notes == ("the central square of each image is reduced to 8x8 pixels",)
+
+
 def test_one_folder_by_two_paths_is_one_data_set(tmp_path, monkeypatch):
     folder = make_folder(tmp_path / "real")
     (tmp_path / "link").symlink_to(folder)
