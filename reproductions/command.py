@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import tfflows
 from reproductions.driver.start_up import start_up
+from tfflows.choices import did_you_mean
 from tfflows.papers import list_papers, load_paper, package_of
 
 _USAGE_ERROR = 2
@@ -63,8 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return importlib.import_module(COMMANDS[name].module).main(rest)
     if name in papers:
         return _run_paper(name, rest)
-    known = ", ".join(sorted([*COMMANDS, *papers]))
-    print(f"tfflows: There is no command {name!r}; choose one of: {known}. See tfflows --help.", file=sys.stderr)
+    known = sorted([*COMMANDS, *papers])
+    meant = did_you_mean(name, known)
+    print(
+        f"tfflows: There is no command {name!r}.{meant} Choose one of: {', '.join(known)}. See tfflows --help.",
+        file=sys.stderr,
+    )
     return _USAGE_ERROR
 
 
@@ -107,9 +112,6 @@ def _run_paper(name, arguments):
     if importlib.util.find_spec(module) is not None:
         runpy.run_module(module, run_name="__main__")
         return 0
-    from reproductions.driver.start_up import start_up
-
-    start_up()
     from reproductions.driver.main import main as run_driver
 
     run_driver(load_paper(name))

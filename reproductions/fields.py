@@ -234,7 +234,20 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
     Raises:
       ValueError: If a field is unknown (the message lists the valid ones) or a value does not have the type of its field.
     """
-    annotations = annotations_of(type(experiment))
+    return dataclasses.replace(experiment, **check_assignments(type(experiment), assignments))
+
+
+def check_assignments(kind: type, assignments: Sequence[str]) -> dict[str, typing.Any]:
+    """Returns `{field: value}` of `field=value` strings, each value read as the type of its field.
+
+    Args:
+      kind: A dataclass.
+      assignments: As for `override`.
+
+    Raises:
+      ValueError: As for `override`.
+    """
+    annotations = annotations_of(kind)
     changes = {}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
@@ -246,11 +259,11 @@ def override(experiment: typing.Any, assignments: Sequence[str]) -> typing.Any:
         if name not in annotations or name == "name":
             valid = sorted(set(annotations) - {"name", "scale"})
             raise ValueError(
-                f"{type(experiment).__name__} has no field {name!r} to set.{did_you_mean(name, valid)} Its fields are: "
+                f"{kind.__name__} has no field {name!r} to set.{did_you_mean(name, valid)} Its fields are: "
                 f"{', '.join(valid)}."
             )
         changes[name] = _read(f"--set {name}", text, annotations[name])
-    return dataclasses.replace(experiment, **changes)
+    return changes
 
 
 def assigned_fields(assignments: Sequence[str]) -> set[str]:

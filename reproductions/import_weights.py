@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import glob
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -96,6 +97,11 @@ def import_weights(
     directory = pathlib.Path(workdir)
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty. Give a new --workdir.")
+    path = pathlib.Path(file)
+    if not (
+        path.exists() or any(path.parent.glob(f"{glob.escape(path.name)}*"))
+    ):  # a TF1 checkpoint is a prefix of files
+        raise FileNotFoundError(f"There is no file {file}. Give the path of weights under the authors' names.")
     chosen = _experiment(reproduction, file, experiment, dataset, scale, settings)
     spec = dataset_spec(chosen.dataset)
     shape = [chosen.image_size, chosen.image_size, spec.num_channels]

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 # What `tfflows.data.augmentation.augment` can do to training images.
 AUGMENTATIONS = ("none", "shift", "shift_flip_affine", "flip", "crop_flip")
 
+# The splits that `tfflows.data.load_dataset` opens.
+SPLITS = ("train", "test", "holdout")
+
 # How `tfflows.data.preprocessing.resize` brings images to one size.
 RESIZES = ("none", "crop", "fit")
 

@@ -1,11 +1,7 @@
 """AGAVE: `python -m reproductions.agave --dataset=cifar10`, or this file; see the README beside it."""
 
-from reproductions.driver.start_up import start_up
-
-start_up()
-
-from reproductions.agave.reproduction import AGAVE  # noqa: E402
-from reproductions.driver.main import main  # noqa: E402
+from reproductions.agave.reproduction import AGAVE
+from reproductions.driver.main import main
 
 if __name__ == "__main__":
     main(AGAVE)

@@ -9,10 +9,13 @@ import sys
 from absl import app, flags, logging
 
 from reproductions.driver.flags import define_flags
+from reproductions.driver.start_up import start_up
 from reproductions.experiment import Reproduction
+from reproductions.fields import check_assignments
 from reproductions.reporting.expected import find_expected, load_expected
 from tfflows import progress
 from tfflows.choices import AUTO, did_you_mean
+from tfflows.data.registry import dataset_spec
 from tfflows.extras import MissingExtraError
 
 # --help and --list take no time: what computes is imported by the functions that need it, after `start_up`.
@@ -88,6 +91,8 @@ def _run(reproduction, arguments):
         if flags.FLAGS.list:
             list_experiments(reproduction, flags.FLAGS.scale == "small")
         else:
+            check_flags(reproduction, flags.FLAGS)
+            start_up()
             _compute(reproduction)
     except (ValueError, OSError, MissingExtraError) as error:
         _exit_with(error)
@@ -139,7 +144,7 @@ def _compute(reproduction):
         TrainingDiverged,
         WorkdirError,
     ) as error:
-        behind = flags_behind.get(type(error))
+        behind = flags_behind.get(type(error)) if getattr(error, "in_data_dir", True) else None
         _exit_with(error, f" (Flags: {behind}.)" if behind else "")
     except LOST_WORKER as error:
         if logging.level_debug() or cluster_size(flags.FLAGS.cluster) < 2:
@@ -181,6 +186,30 @@ def list_experiments(reproduction: Reproduction, small: bool = False) -> None:
         print(f"\n{describe_variants(reproduction)}")
 
 
+def check_flags(reproduction: Reproduction, values: flags.FlagValues) -> None:
+    """Checks what flags can be checked for without TensorFlow, whose import takes seconds: names, and flags that exclude others.
+
+    Args:
+      reproduction: The paper's reproduction.
+      values: Values of the flags.
+
+    Raises:
+      ValueError: If flags contradict each other, or name something unknown.
+    """
+    if values.mode != "evaluate" and values.importance_samples > 1:
+        raise ValueError("--importance_samples needs --mode=evaluate; train first, then evaluate.")
+    if values.mode not in ("train", "evaluate") and values.evaluation_images is not None:
+        raise ValueError("--evaluation_images needs --mode=train or --mode=evaluate; nothing else evaluates images.")
+    if values.side_by_side not in (AUTO, 1) and values.jit:
+        raise ValueError("--side_by_side cannot be with --jit: XLA compiles the whole batch into one program.")
+    if values.dataset is not None:
+        dataset_spec(values.dataset)
+    experiment = next(iter(reproduction.experiments.values()))
+    if values.experiment is not None:
+        experiment = reproduction.named_experiment(values.experiment, values.variant)
+    check_assignments(type(experiment), values.set)
+
+
 def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     """Runs the mode selected by the flags.
 
@@ -194,12 +223,7 @@ def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:
     Raises:
       ValueError: If flags contradict each other, or name something unknown.
     """
-    if values.mode != "evaluate" and values.importance_samples > 1:
-        raise ValueError("--importance_samples needs --mode=evaluate; train first, then evaluate.")
-    if values.mode not in ("train", "evaluate") and values.evaluation_images is not None:
-        raise ValueError("--evaluation_images needs --mode=train or --mode=evaluate; nothing else evaluates images.")
-    if values.side_by_side not in (AUTO, 1) and values.jit:
-        raise ValueError("--side_by_side cannot be with --jit: XLA compiles the whole batch into one program.")
+    check_flags(reproduction, values)
     from reproductions.driver import train
     from reproductions.driver.selection import select_experiment
     from reproductions.driver.session import Session

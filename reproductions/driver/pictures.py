@@ -80,7 +80,7 @@ def run_manipulate(session: Session) -> None:
     check_images(session, numbers)
     step = restore(session)
     check_pictures_can_be_written(session)
-    directions = _directions(session, step)
+    directions, num_directed = _directions(session, step)
     names = dict(zip(attribute_names(session), directions.names, strict=True))
     positions = {name: position for position, name in enumerate(names)}
     if session.flags.attribute is not None:
@@ -103,7 +103,7 @@ def run_manipulate(session: Session) -> None:
             f"images_{numbers_in_name(numbers)}",
             f"strength_{number_in_name(strength)}",
             f"frames_{session.flags.frames}",
-            f"directions_from_{session.flags.direction_images}",
+            f"directions_from_{num_directed}",
         )
         write_manipulation(
             codec,
@@ -202,7 +202,7 @@ def _check_is_flow(session, mode):
 
 
 def _directions(session, step):
-    """Directions of the attributes of the data set, or of its classes if it has none; cached in the workdir."""
+    """Directions of the attributes of the data set or of its classes, cached in the workdir, and of how many images they are."""
     flags = session.flags
     source = session.data.load("train", max_images=flags.direction_images)
     made_from = {
@@ -216,11 +216,12 @@ def _directions(session, step):
     if is_own(source.name):  # other data sets are what their name says
         made_from["fingerprint"] = source_fingerprint(source)
     compute = class_directions if source.attributes is None else attribute_directions
-    return cached_directions(
+    directions = cached_directions(
         session.workdir / PICTURES / "directions.npz",
         made_from,
         lambda: compute(session.model, source, seed=flags.sample_seed, jit_compile=flags.jit),
     )
+    return directions, source.num_images
 
 
 def _test_images(session, numbers):

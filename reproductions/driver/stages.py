@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reproductions.experiment import Experiment, Reproduction
-from reproductions.fields import assigned_fields
+from reproductions.fields import assigned_fields, settings_of
 from tfflows.training.workdir import EXPERIMENT_FILE, read_experiment
 
 # In the `experiment.json` of each stage of a run whose --steps was shared. In older ones it was that of the last stage alone.
@@ -77,7 +77,7 @@ def with_steps_of_stages(
     """
     *earlier, last = reproduction.stages(chosen)
     if not earlier:
-        return chosen, False
+        return _as_trained(flags, chosen, workdir), False
     fields = reproduction.steps_of_stages
     stored = _stored(workdir, earlier, last)
     shares = all(content.get(SHARES_STEPS) for content in stored.values())
@@ -103,6 +103,21 @@ def with_steps_of_stages(
         else:
             steps = share_steps(reproduction, base, flags.steps)
     return dataclasses.replace(chosen, **steps), True
+
+
+def _as_trained(flags, chosen, workdir):
+    """The experiment with the steps and rates of the run in a workdir that is only looked at, unless the flags name their own.
+
+    A record or a caption would otherwise say that a short run was as long as the experiment.
+    """
+    if flags.mode == "train" or not (workdir / EXPERIMENT_FILE).exists():
+        return chosen
+    stored, settings = read_experiment(workdir), settings_of(type(chosen))
+    asked = {*assigned_fields(flags.set), *(["num_steps"] if flags.steps is not None else [])}
+    kept = {
+        name: stored[name] for name, own in settings.items() if own.may_change and name in stored and name not in asked
+    }
+    return dataclasses.replace(chosen, **kept)
 
 
 def describe_stages(stages: Mapping[str, Experiment]) -> str:

@@ -217,8 +217,7 @@ def caption_of(session: Session, step: int, shown: str = "") -> str | None:
     kind, colon, place = experiment.dataset.partition(":")
     dataset = f"{kind}{colon}{place.rstrip('/').rpartition('/')[2]}"
     model = f"{session.reproduction.title.partition(':')[0]} {experiment.name}{scale}"
-    # Weights of a file have no step.
-    return join_caption(model, f"data set {dataset}", f"step {step:,}" if step else "", shown)
+    return join_caption(model, f"data set {dataset}", f"step {step:,}" if step else "weights of a file", shown)
 
 
 def write_samples(session: Session, step: int) -> list[pathlib.Path]:

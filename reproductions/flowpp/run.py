@@ -1,11 +1,7 @@
 """Flow++: `python -m reproductions.flowpp --dataset=cifar10`, or this file; see the README beside it."""
 
-from reproductions.driver.start_up import start_up
-
-start_up()
-
-from reproductions.driver.main import main  # noqa: E402
-from reproductions.flowpp.reproduction import FLOWPP  # noqa: E402
+from reproductions.driver.main import main
+from reproductions.flowpp.reproduction import FLOWPP
 
 if __name__ == "__main__":
     main(FLOWPP)

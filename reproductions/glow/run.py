@@ -1,11 +1,7 @@
 """Glow: `python -m reproductions.glow --dataset=cifar10`, or this file; see the README beside it."""
 
-from reproductions.driver.start_up import start_up
-
-start_up()
-
-from reproductions.driver.main import main  # noqa: E402
-from reproductions.glow.reproduction import GLOW  # noqa: E402
+from reproductions.driver.main import main
+from reproductions.glow.reproduction import GLOW
 
 if __name__ == "__main__":
     main(GLOW)

@@ -1,11 +1,7 @@
 """MaCow: `python -m reproductions.macow --dataset=cifar10`, or this file; see the README beside it."""
 
-from reproductions.driver.start_up import start_up
-
-start_up()
-
-from reproductions.driver.main import main  # noqa: E402
-from reproductions.macow.reproduction import MACOW  # noqa: E402
+from reproductions.driver.main import main
+from reproductions.macow.reproduction import MACOW
 
 if __name__ == "__main__":
     main(MACOW)

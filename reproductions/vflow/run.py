@@ -4,12 +4,8 @@ import itertools
 import sys
 from collections.abc import Sequence
 
-from reproductions.driver.start_up import start_up
-
-start_up()
-
-from reproductions.driver.main import main  # noqa: E402
-from reproductions.vflow.reproduction import VFLOW  # noqa: E402
+from reproductions.driver.main import main
+from reproductions.vflow.reproduction import VFLOW
 
 
 def is_toy_study(arguments: Sequence[str]) -> bool:
@@ -22,6 +18,9 @@ def is_toy_study(arguments: Sequence[str]) -> bool:
 def run(arguments: Sequence[str]) -> None:
     """Runs a command line, given without the name of the program."""
     if is_toy_study(arguments):
+        from reproductions.driver.start_up import start_up
+
+        start_up()
         from reproductions.vflow.toy.run import main as run_toy_study
 
         run_toy_study()

@@ -143,8 +143,16 @@ def test_grey_images_in_color(tmp_path, monkeypatch, in_memory):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(DatasetNotFoundError, match=f"holds no images. Looked in:\n    {tmp_path}"):
+    with pytest.raises(DatasetNotFoundError, match=f"holds no images. Looked in:\n    {tmp_path}") as refused:
         load_dataset(f"folder:{tmp_path}", "train")
+    assert not refused.value.in_data_dir and "data_dir" not in str(refused.value)
+
+
+def test_images_of_the_wanted_size_are_not_said_to_be_reduced(tmp_path):
+    write_pngs(tmp_path / "mine", random_images(4, 8, 8, 3))
+    for size, notes in ((8, ()), (4, ("the central square of each image is reduced to 4x4 pixels",))):
+        source = load_dataset(f"folder:{tmp_path / 'mine'}", "train", image_size=size, resize="crop")
+        assert source.notes == notes and repr(source) == f"<ArraySource {source.report()}>"
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["flat", "by class"])

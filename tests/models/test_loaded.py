@@ -305,3 +305,22 @@ def test_images_of_unknown_shape_in_a_graph():
     for shape in ([None, None, None, 3], None):
         traced = tf.function(model.encode, input_signature=[tf.TensorSpec(shape, tf.uint8)], autograph=False)
         np.testing.assert_allclose(traced(images[:2]), model.encode(images[:2]), atol=1e-4)
+
+
+def test_a_mistyped_name_of_a_model_is_answered_with_the_name(tmp_path):
+    (tmp_path / "glow_small").mkdir()
+    (tmp_path / "glow_small" / "weights.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match="Did you mean 'glow_small'"):
+        load("glow_smal", models_dir=tmp_path)
+
+
+def test_methods_that_are_each_traced_once_are_not_said_to_be_traced_again_and_again(caplog):
+    model, (images, _) = load(PATHS["glow"], data_dir=GOLDEN), images_of("glow")
+    for _ in range(2):
+        model.bits_per_dim(images[:2])
+        model.decode(model.encode(images[:2]))
+        model.sample(2)
+        model.sample(5, temperature=0.5)
+        model.interpolate(images[0], images[1], num_frames=3)
+        model.log_prob(images[:3])
+    assert "retracing" not in caplog.text

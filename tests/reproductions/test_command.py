@@ -34,8 +34,8 @@ def test_version(capsys):
 def test_an_unknown_command_names_those_there_are(capsys):
     assert command.main(["glwo", "--dataset=cifar10"]) == 2
     assert (
-        "no command 'glwo'; choose one of: agave, bench-compression, compress, decompress, export, flowpp, glow, import, list, "
-        "macow, realnvp, vflow." in capsys.readouterr().err
+        "no command 'glwo'. Did you mean 'glow'? Choose one of: agave, bench-compression, compress, decompress, export, flowpp, "
+        "glow, import, list, macow, realnvp, vflow." in capsys.readouterr().err
     )
 
 

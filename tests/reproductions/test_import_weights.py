@@ -140,6 +140,13 @@ def test_refused(tmp_path, capsys, extra, message):
     assert not (tmp_path / "imported").exists()
 
 
+def test_a_file_that_is_not_there_is_refused_before_a_model_is_built(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(import_weights, "_experiment", None)
+    flags = ["--paper=glow", "--experiment=cifar10", f"--workdir={tmp_path / 'imported'}"]
+    assert import_weights.main([str(tmp_path / "weights[1].npz"), *flags]) == 1
+    assert "There is no file" in capsys.readouterr().err
+
+
 def test_a_workdir_that_holds_anything_is_kept(tmp_path, capsys):
     flags = stored("glow", tmp_path / "weights.npz", tiny_model("glow"))
     assert import_weights.main([*flags, f"--workdir={tmp_path}"]) == 1

@@ -201,6 +201,7 @@ def test_a_path_that_is_not_utf_8_is_refused(tmp_path):
 def fail_in(workdir, saves, settings):
     with described_workdir(workdir, EXPERIMENT, **settings):
         assert read_experiment(workdir) == json.loads(json.dumps(EXPERIMENT))
+        (workdir / "of_the_run.json").touch()
         if saves:
             (workdir / "checkpoints").mkdir()
             (workdir / "checkpoints" / "step-1.index").touch()
@@ -222,7 +223,7 @@ def test_a_description_goes_with_a_run_that_failed_before_it_saved(tmp_path, bef
         prepare_workdir(tmp_path, before)
     with pytest.raises(RuntimeError, match="of the run"):
         fail_in(tmp_path, saves, settings)
-    assert (tmp_path / "experiment.json").exists() == is_kept
+    assert (tmp_path / "experiment.json").exists() == (tmp_path / "of_the_run.json").exists() == is_kept
 
 
 def test_only_the_chief_describes_a_workdir(tmp_path):

@@ -61,7 +61,7 @@ def load(
         image_shape=shape,
         num_classes=len(classes),
         class_names=tuple(classes),
-        notes=() if own.resize == "none" else (describe_resize(own.image_size, own.resize),),
+        notes=() if (height, width) == shape[:2] else (describe_resize(own.image_size, own.resize),),
     )
     prepare = _prepare(spec, key, shape, own, bool(classes))
     return read_split(builder, stored_split, start + first, start + last, prepare, common)

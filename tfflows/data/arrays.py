@@ -61,7 +61,7 @@ def load(
     if images.shape[-1] < max(pool[0].shape[-1] for pool in pools.values()):
         images = np.repeat(images, 3, axis=-1)
         notes.append("the grey images were given three equal channels, as others are in color")
-    if own.resize != "none":
+    if own.resize != "none" and images.shape[1:3] != (own.image_size, own.image_size):
         if min(images.shape[1:3]) < own.image_size:
             raise ValueError(
                 f"The images of {spec.name} have {images.shape[1]}x{images.shape[2]} pixels, too few for {own.image_size}; give "
@@ -124,7 +124,7 @@ def _existing(spec, data_dir):
             raise ValueError(
                 f"{directory} is a directory, and npz: takes a file; images in a directory are given as folder:{directory}."
             )
-        raise DatasetNotFoundError(spec.name, places, spec.prepare.replace("FILE", spec.origin))
+        raise DatasetNotFoundError(spec.name, places, spec.prepare.replace("FILE", spec.origin), in_data_dir=False)
     return path
 
 

@@ -180,7 +180,9 @@ def _open(spec, data_dir, test_share):
     root = _find(looked_in)
     if root is None:
         _refuse_file(looked_in)
-        raise DatasetNotFoundError(spec.name, looked_in, spec.prepare.replace("DIRECTORY", spec.origin))
+        raise DatasetNotFoundError(
+            spec.name, looked_in, spec.prepare.replace("DIRECTORY", spec.origin), in_data_dir=False
+        )
     directories = _split_directories(root)
     if "train" in directories:
         pools = {name: _Pool(directory, _image_paths(directory)) for name, directory in directories.items()}
@@ -196,6 +198,7 @@ def _open(spec, data_dir, test_share):
                 pool.directory,
                 spec.prepare.replace("DIRECTORY", str(root)) + _hint_at_files(pool.directory),
                 fault="holds no images",
+                in_data_dir=False,
             )
     beside = _num_beside(root, directories) if "train" in directories else 0
     if len(pools) > 1:
@@ -404,7 +407,8 @@ def _notes(headers, channels, own):
     num_grey = sum(header.channels < channels for header in headers)
     grey = f"{num_grey:,} grey images were" if num_grey > 1 else "1 grey image was"
     notes = [f"{grey} given three equal channels, as others are in color"] if num_grey else []
-    if own.resize != "none":
+    size = own.image_size
+    if own.resize != "none" and any((header.height, header.width) != (size, size) for header in headers):
         notes.append(describe_resize(own.image_size, own.resize))
     return tuple(notes)
 

@@ -9,9 +9,12 @@ import importlib
 import numbers
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from tfflows.choices import RESIZES, did_you_mean
-from tfflows.data.sources import SPLITS, ImageSource
+from tfflows.choices import RESIZES, SPLITS, did_you_mean
+
+if TYPE_CHECKING:  # names are looked up without TensorFlow
+    from tfflows.data.sources import ImageSource
 
 CIFAR10_PAPER = "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images"
 IMAGENET_PAPER = "Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge"
@@ -419,7 +422,7 @@ def load_dataset(
     test_share: float = 0.1,
     strict: bool = False,
     in_order: bool = False,
-) -> ImageSource:
+) -> "ImageSource":
     """Opens one split of a data set, prepared as its paper prepares it. Never downloads anything.
 
     Args:

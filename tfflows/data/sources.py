@@ -18,7 +18,7 @@ from tfflows.files import first_line
 _NAMED = 3  # files that a report names
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
+@dataclasses.dataclass(eq=False, kw_only=True, repr=False)
 class ImageSource:
     """One split of one data set.
 
@@ -61,6 +61,9 @@ class ImageSource:
         """Whether the labels mean anything."""
         return self.num_classes > 0
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.report()}>"
+
     def report(self) -> str:
         """What was read, in a line: the number of images and their shape, what was left out, and what was done to them.
 
@@ -82,7 +85,7 @@ class ImageSource:
         return None
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
+@dataclasses.dataclass(eq=False, kw_only=True, repr=False)
 class ArraySource(ImageSource):
     """A split in memory.
 
@@ -185,7 +188,7 @@ def as_source(
     return array_source(images, labels, split=split)
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
+@dataclasses.dataclass(eq=False, kw_only=True, repr=False)
 class OnDemandSource(ImageSource):
     """A split whose images are read and decoded one by one, at any position.
 
@@ -240,7 +243,7 @@ class RecordFile:
     num_records: int
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
+@dataclasses.dataclass(eq=False, kw_only=True, repr=False)
 class RecordSource(ImageSource):
     """A split too large for memory, streamed from TFRecord files and decoded late.
 
@@ -357,9 +360,6 @@ def reading(source: ImageSource, batches: Iterable) -> Iterator:
         yield batch
 
 
-SPLITS = ("train", "test", "holdout")
-
-
 def stored_name(split: str) -> str:
     """The stored split that a split is cut from: 'holdout' lies in 'train'."""
     return "train" if split == "holdout" else split
@@ -406,16 +406,23 @@ class DatasetNotFoundError(FileNotFoundError):
     """A known data set is not on this machine; the message says where it was looked for and how to prepare it."""
 
     def __init__(
-        self, name: str, looked_in: str | os.PathLike | Sequence, how_to_prepare: str, fault: str = "was not found"
+        self,
+        name: str,
+        looked_in: str | os.PathLike | Sequence,
+        how_to_prepare: str,
+        fault: str = "was not found",
+        *,
+        in_data_dir: bool = True,
     ) -> None:
         if not isinstance(looked_in, (list, tuple)):
             looked_in = [looked_in]
         places = "\n".join(f"    {place}" for place in looked_in)
         super().__init__(
             f"The data set {name!r} {fault}. Looked in:\n{places}\n"
-            f"To prepare it: {how_to_prepare}\n"
-            "If it is prepared elsewhere, give that directory as data_dir."
+            f"To prepare it: {how_to_prepare}"
+            + ("\nIf it is prepared elsewhere, give that directory as data_dir." if in_data_dir else ".")
         )
+        self.in_data_dir = in_data_dir
         self.name = name
         self.looked_in = tuple(str(place) for place in looked_in)
 

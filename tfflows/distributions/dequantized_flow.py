@@ -19,6 +19,8 @@ LOSS_UNITS = ("bits_per_dim", "nats")
 
 _WITH_DROPOUT = ("dequantizer", "augmenter")
 
+_EDGE = 2.0**-8  # of a bin
+
 
 class DequantizedFlow(ImageModel):
     """A lower bound on the probability of uint8 images, from a density over `v` in `[-1/2, 1/2)^(H x W x C)`.
@@ -206,8 +208,13 @@ class DequantizedFlow(ImageModel):
         return bijector.initialize(v, condition)
 
     def encode(self, images: tf.Tensor, keys: RowKeys, condition: Any = None) -> tf.Tensor:
-        """Whitened latents `[B, ...]` of uint8 images, all noise included."""
-        v = self.dequantize(images, keys)
+        """Whitened latents `[B, ...]` of uint8 images, all noise included.
+
+        The noise keeps 1/256 of a bin away from its edges, so that rounding on the way there and back changes no image.
+        """
+        centered = self._centered(images)
+        u, _ = self.dequantizer.sample_and_log_prob(centered, keys, None)
+        v = centered + tf.clip_by_value(u, _EDGE, 1.0 - _EDGE) / 2**self.num_bits
         if self._is_augmented:
             return self.flow.encode(v, keys, condition)
         return self.flow.bijector.inverse(tf.identity(v), **self._kwargs(condition))

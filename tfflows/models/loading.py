@@ -5,6 +5,7 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
+from tfflows.choices import did_you_mean
 from tfflows.distributions.image_model import ImageModel
 from tfflows.extras import require
 from tfflows.files import read_json
@@ -114,7 +115,9 @@ def _find(model, models_dir):
     there = f"the models in {directory} are: {', '.join(names)}" if names else f"there are no models in {directory}"
     if not names and models_dir is None:
         there = "an installed package brings no models: give the directory of a run, or models_dir"
-    raise FileNotFoundError(f"No working directory and no model {str(model)!r}; {there}.")
+    raise FileNotFoundError(
+        f"No working directory and no model {str(model)!r}; {there}.{did_you_mean(str(model), names)}"
+    )
 
 
 def _describe(path, stored, image_shape, num_classes, data_dir):

@@ -565,9 +565,13 @@ class Model:
 
             # One part has as many rows as the batch, also where only the caller knows how many.
             traced = function if num_parts == 1 else in_parts
-            self._traced[key] = tf.function(
+            compiled = tf.function(
                 computing_together(self.distribution, traced), autograph=False, reduce_retracing=True
             )
+            # TensorFlow counts tracings by code, which all of these share, and would take them for one that is traced again and
+            # again.
+            compiled._omit_frequent_tracing_warning = True
+            self._traced[key] = compiled
         return self._traced[key]
 
     @functools.cached_property

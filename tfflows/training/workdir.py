@@ -82,20 +82,22 @@ def described_workdir(
 ) -> Iterator[None]:
     """Calls `prepare_workdir`; enter it under the lock, so that the file of a run that is going on is never rewritten.
 
-    If the context ends in an error before there is a checkpoint, a new `experiment.json` is removed again: nothing is saved, so
-    the corrected command may use the directory.
+    If the context ends in an error before there is a checkpoint, a new `experiment.json` and what was written beside it about the
+    run are removed again: nothing is saved, so the corrected command may use the directory.
 
     Raises:
       WorkdirError: As for `prepare_workdir`.
     """
     path = pathlib.Path(path)
     is_new = chief and not (path / EXPERIMENT_FILE).exists()
+    before = set(path.glob("*.json"))
     prepare_workdir(path, experiment, free_fields, chief, upgrade)
     try:
         yield
     except Exception:
         if is_new and not any(path.glob("checkpoints/step-*.index")):
-            (path / EXPERIMENT_FILE).unlink(missing_ok=True)
+            for file in set(path.glob("*.json")) - before:
+                file.unlink(missing_ok=True)
         raise
 
 

@@ -15,7 +15,7 @@ from reproductions.flowpp.reproduction import FLOWPP
     [
         ("cifar10", "small", 12000, "", "Flow++ cifar10 (small), data set cifar10, step 12,000"),
         ("folder:/home/me/my photos/", "paper", 1, "more", "Flow++ cifar10, data set folder:my photos, step 1, more"),
-        ("folder:photos", "paper", 0, "", "Flow++ cifar10, data set folder:photos"),
+        ("folder:photos", "paper", 0, "", "Flow++ cifar10, data set folder:photos, weights of a file"),
     ],
 )
 def test_a_caption_says_what_was_trained_wherever_the_data_are(dataset, scale, step, shown, expected):

@@ -81,6 +81,24 @@ def test_one_stage_takes_all(tmp_path):
     assert chosen.num_steps == 30
 
 
+@pytest.mark.parametrize(
+    ("mode", "values", "expected"),
+    [
+        ("evaluate", {}, 30),
+        ("sample", {}, 30),
+        ("evaluate", {"steps": 50}, 50),
+        ("evaluate", {"set": ["num_steps=40"]}, 40),
+        ("train", {}, 1200),  # which goes on
+    ],
+)
+def test_a_run_that_is_only_looked_at_is_as_long_as_it_was(tmp_path, mode, values, expected):
+    begin(tmp_path, num_steps=30, rate_factors="20:0.5")
+    values = types.SimpleNamespace(**{"stage": "all", **vars(flags(experiment="demo", **values)), "mode": mode})
+    chosen, _ = with_steps_of_stages(GLOW, values, select_experiment(GLOW, values), tmp_path)
+    assert chosen.num_steps == expected
+    assert chosen.rate_factors == ("" if mode == "train" else "20:0.5")
+
+
 @pytest.mark.parametrize("stage", ["", "vae", "pixelcnn"])
 @pytest.mark.parametrize("mode", ["train", "evaluate"])
 def test_a_workdir_of_before_goes_on_as_it_began(tmp_path, stage, mode):

@@ -15,6 +15,9 @@ from tfflows.papers import load_paper
 IMPORTS = """
 import sys
 import reproductions.glow.run
+from reproductions.driver.start_up import start_up
+start_up()
+assert "tensorflow" in sys.modules
 print(*(name for name in ("matplotlib", "pandas", "sklearn", "tensorflow_datasets", "lmdb") if name in sys.modules))
 import keras, matplotlib, pandas, sklearn, sklearn.datasets
 assert keras.__version__ and matplotlib.__file__ and pandas.__file__ and sklearn.datasets.load_digits
@@ -82,6 +85,28 @@ def test_help_and_list_need_no_tensorflow(paper, flag):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "cifar10" in done.stdout if flag == "--list" else "--dataset" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--experiment=cifar1"], "Unknown experiment 'cifar1' of glow. Did you mean 'cifar10'?"),
+        (["--dataset=cifar1"], "Unknown data set 'cifar1'. Did you mean 'cifar10'?"),
+        (["--dataset=cifar10", "--set=widht=8"], "GlowExperiment has no field 'widht' to set. Did you mean 'width'?"),
+        (["--dataset=cifar10", "--set=width=wide"], "--set width"),
+        (["--dataset=cifar10", "--jit", "--side_by_side=2"], "--side_by_side cannot be with --jit"),
+        (["--dataset=cifar10", "--importance_samples=2"], "--importance_samples needs --mode=evaluate"),
+    ],
+)
+def test_what_is_mistyped_is_refused_before_tensorflow_is_imported(flags, message):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['run.py', *{flags}]\n"
+        "sys.modules.update(dict.fromkeys(['tensorflow', 'keras', 'tensorflow_probability']))\n"
+        "runpy.run_module('reproductions.glow', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.startswith(f"ValueError: {message}"), done.stderr
 
 
 @pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "realnvp", "vflow"])
