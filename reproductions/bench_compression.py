@@ -62,7 +62,10 @@ def main(arguments: Sequence[str]) -> int:
         record["dataset"] = options.dataset or model.settings["dataset"]
         record |= {"model": model.path.name, "paper": model.settings["paper"], "step": model.step}
         directory = pathlib.Path(options.results) if options.results else results_directory()
-        path = directory / COMPRESSION_DIRECTORY / f"{as_file_name(record['model'])}-{record['num_images']}.json"
+        parts = [record["model"], str(record["num_images"])]
+        if options.dataset:
+            parts.append(pathlib.PurePath(options.dataset.replace(":", "/")).name)
+        path = directory / COMPRESSION_DIRECTORY / f"{as_file_name('-'.join(parts))}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps({**record, **_provenance(arguments)}, indent=2, sort_keys=True) + "\n")
     except (ValueError, OSError, CheckpointError, MissingExtraError, CannotCodeError) as error:

@@ -20,6 +20,7 @@ _INTRO = (
     "and 9) are lossless, a file an image, with all that is in such a file; small images pay most for that. Times depend on the "
     "machine and its load, which is given."
 )
+_COLUMNS = 4  # of the figure
 _CODERS = {"png": "PNG", "webp": "WebP", "jpegxl7": "JPEG XL 7", "jpegxl9": "JPEG XL 9"}
 
 
@@ -43,22 +44,33 @@ def compression_page(records: Sequence[dict]) -> str:
 
 def draw_compression(records: Sequence[dict], directory: str | pathlib.Path) -> pathlib.Path:
     """Draws the rates of each record as bars, and returns the path of the figure in a results directory."""
-    figure = new_figure(1.5 + 3.5 * len(records), 3.5)
-    axes = figure.subplots(1, len(records), squeeze=False)[0]
-    for axis, record in zip(axes, records, strict=True):
+    num_columns = min(_COLUMNS, len(records))
+    num_rows = -(-len(records) // num_columns)
+    figure = new_figure(1.5 + 3.5 * num_columns, 3.5 * num_rows)
+    axes = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axis in axes[len(records) :]:
+        axis.set_axis_off()
+    for axis, record in zip(axes, records, strict=False):
         bars = {name: record[f"{key}_bits_per_dim"] for key, name in _CODERS.items() if f"{key}_bits_per_dim" in record}
         bars[record["model"]] = record["file_bits_per_dim"]
         places = axis.barh(list(bars), list(bars.values()), color=["0.7"] * (len(bars) - 1) + ["C0"])
         axis.bar_label(places, fmt="%.3f", padding=2)
-        axis.set(title=f"{record['num_images']:,} of {record['dataset']}", xlabel="bits/dim")
+        axis.set(title=f"{record['num_images']:,} of {_data_set(record)}", xlabel="bits/dim")
         axis.set_xlim(0, 1.2 * max(bars.values()))
     return save_figure(figure, pathlib.Path(directory) / FIGURE)
+
+
+def _data_set(record):
+    """Name of the data set, of own images without the directories above them."""
+    kind, colon, place = record["dataset"].partition(":")
+    return f"{kind}{colon}{pathlib.PurePath(place).name}"
 
 
 def _rates(record):
     net, at_noise = record["net_bits_per_dim"], record["model_at_noise_bits_per_dim"]
     line = {
         "Model": record["model"],
+        "Data set": _data_set(record),
         "Images": record["num_images"],
         "Exact": record["num_exact"],
         "File": f"{record['file_bits_per_dim']:.4f}",
@@ -75,6 +87,7 @@ def _rates(record):
 def _times(record):
     return {
         "Model": record["model"],
+        "Data set": _data_set(record),
         "Images": record["num_images"],
         "Encode, s an image": f"{record['seconds_to_encode']:.3f}",
         "Decode, s an image": f"{record['seconds_to_decode']:.3f}",

@@ -54,10 +54,17 @@ def test_command_writes_a_record_and_the_page_shows_it(record, small, tmp_path, 
     assert stored["model"] == "small" and stored["webp_bits_per_dim"] > 0
     assert stored["file_bits_per_dim"] == record["file_bits_per_dim"]
     page = compression_page([stored])
-    assert f"| small | 24 | 24 | {record['file_bits_per_dim']:.4f} |" in page and stored["command"] in page
+    assert f"| small | cifar10 | 24 | 24 | {record['file_bits_per_dim']:.4f} |" in page and stored["command"] in page
     first = draw_compression([stored], tmp_path).read_bytes()
     assert draw_compression([stored], tmp_path).read_bytes() == first
     json.dumps(stored)
+    # Other images than the model's have a record of their own.
+    assert bench_compression.main(["--model=small", f"--results={tmp_path}", "--dataset=folder:/a/tiles"]) == 0
+    assert sorted(path.name for path in (tmp_path / "compression").iterdir()) == [
+        "small-24-tiles.json",
+        "small-24.json",
+    ]
+    assert "| small | folder:tiles | 24 | 24 |" in compression_page(load_compression(tmp_path / "compression"))
     # One image that does not come back is a failure.
     monkeypatch.setattr(compression_measures, "measure", lambda *arguments: {**record, "num_exact": 23})
     assert bench_compression.main(["--model=small", f"--results={tmp_path}", "--no-others"]) == 1
