@@ -17,6 +17,7 @@ from tfflows import progress
 from tfflows.choices import AUTO, did_you_mean
 from tfflows.data.registry import dataset_spec
 from tfflows.extras import MissingExtraError
+from tfflows.training.workdir import EXPERIMENT_FILE
 
 # --help and --list take no time: what computes is imported by the functions that need it, after `start_up`.
 
@@ -204,10 +205,24 @@ def check_flags(reproduction: Reproduction, values: flags.FlagValues) -> None:
         raise ValueError("--side_by_side cannot be with --jit: XLA compiles the whole batch into one program.")
     if values.dataset is not None:
         dataset_spec(values.dataset)
+    unnamed = values.dataset is None and values.experiment is None
+    if values.workdir and (values.mode == "evaluate" or (values.mode != "train" and unnamed)) and not values.init_from:
+        _check_holds_a_run(pathlib.Path(values.workdir))
     experiment = next(iter(reproduction.experiments.values()))
     if values.experiment is not None:
         experiment = reproduction.named_experiment(values.experiment, values.variant)
     check_assignments(type(experiment), values.set)
+
+
+def _check_holds_a_run(workdir):
+    """Raises FileNotFoundError if there is no run in a workdir, nor one of its stages."""
+    if not any(
+        any(workdir.glob(f"{stage}{name}")) for stage in ("", "*/") for name in (EXPERIMENT_FILE, "checkpoints")
+    ):
+        raise FileNotFoundError(
+            f"No checkpoint in {workdir}, nor any run. Train first (the same command with --mode=train), or give another "
+            "--workdir or --init_from."
+        )
 
 
 def run(reproduction: Reproduction, values: flags.FlagValues) -> bool:

@@ -74,7 +74,8 @@ def test_a_workdir_of_nothing_that_is_known_says_nothing(trained, tmp_path, caps
     if paper is not None:
         content = json.loads((trained[0] / "experiment.json").read_text())
         (tmp_path / "experiment.json").write_text(json.dumps({**content, "paper": paper}))
-    assert "Give --dataset or --experiment" in exit_message(capsys, f"--workdir={tmp_path}", "--mode=sample")
+    expected = "nor any run. Train first" if paper is None else "Give --dataset or --experiment"
+    assert expected in exit_message(capsys, f"--workdir={tmp_path}", "--mode=sample")
 
 
 @pytest.mark.parametrize("raw", [False, True])

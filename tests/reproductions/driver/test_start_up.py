@@ -95,6 +95,8 @@ def test_help_and_list_need_no_tensorflow(paper, flag):
         (["--dataset=cifar10", "--set=widht=8"], "GlowExperiment has no field 'widht' to set. Did you mean 'width'?"),
         (["--dataset=cifar10", "--set=width=wide"], "--set width"),
         (["--dataset=cifar10", "--jit", "--side_by_side=2"], "--side_by_side cannot be with --jit"),
+        (["--mode=sample", "--workdir=no/such"], "No checkpoint in no/such, nor any run. Train first"),
+        (["--mode=evaluate", "--workdir=no/such"], "No checkpoint in no/such, nor any run. Train first"),
         (["--dataset=cifar10", "--importance_samples=2"], "--importance_samples needs --mode=evaluate"),
     ],
 )
@@ -106,7 +108,7 @@ def test_what_is_mistyped_is_refused_before_tensorflow_is_imported(flags, messag
         "runpy.run_module('reproductions.glow', run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and done.stderr.startswith(f"ValueError: {message}"), done.stderr
+    assert done.returncode == 1 and done.stderr.partition(": ")[2].startswith(message), done.stderr
 
 
 @pytest.mark.parametrize("paper", ["agave", "flowpp", "glow", "macow", "realnvp", "vflow"])
