@@ -79,8 +79,8 @@ MODELS = {
         (
             *_small(
                 "folder:photos_cc64",
-                1_500,
                 1_000,
+                700,
                 *_MACOW,
                 "image_size=64",
                 "warmup_steps=100",
