@@ -24,7 +24,6 @@ from tfflows.devices.agreement import (
 from tfflows.devices.strategies import check_batch_divides, distributed_training_batches, is_chief, num_workers
 from tfflows.distributions.image_model import ImageModel
 from tfflows.evaluation.bits_per_dim import BitsPerDim, Evaluator
-from tfflows.training.divergence import described_or_not
 from tfflows.training.logs import MetricLogger
 from tfflows.training.loop import Evaluation, Loop, LoopSettings, RunCheckpoints, StateVariables, TrainingState
 from tfflows.training.parameters import TrainedParameters, initialize_from_data
@@ -407,6 +406,8 @@ class Trainer:
         return {f"actnorm_log_scale/{name}": scale.numpy() for name, scale in scales.items()}
 
     def _describe_not_finite(self, batch):
+        from tfflows.training.divergence import described_or_not  # which few runs need
+
         return described_or_not(
             strategy=self.strategy,
             model=self.model,
