@@ -19,7 +19,8 @@ def images_for(model):
 
 
 @pytest.mark.parametrize(
-    "name", slow_but(("glow",), ("glow", "flowpp_averages", "macow", "vflow", "agave/vae", "agave"))
+    "name",
+    slow_but(("glow", "realnvp"), ("glow", "flowpp_averages", "macow", "vflow", "agave/vae", "agave", "realnvp")),
 )
 def test_a_saved_model_is_found_by_name(name, tmp_path):
     model = tfflows.load(WORKDIRS / name, data_dir=GOLDEN)

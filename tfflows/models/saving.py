@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tfflows.distributions.image_model import ImageModel
 from tfflows.extras import require
 from tfflows.files import atomic_write, check_is_directory
@@ -47,7 +49,8 @@ def save(
     if directory.is_dir() and any(directory.iterdir()) and not (directory / WEIGHTS_FILE).exists():
         raise FileExistsError(f"{directory} holds files of another kind. Give another directory.")
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model/{name}": variable.numpy() for name, variable in named_variables(model).items()}
+    # A variable without dimensions gives a NumPy scalar, which is no array.
+    tensors = {f"model/{name}": np.asarray(variable.numpy()) for name, variable in named_variables(model).items()}
     atomic_write(directory / WEIGHTS_FILE, save_file(tensors, {"step": str(step)}))
     atomic_write(directory / EXPERIMENT_FILE, _json({**settings, "init_from": None}))
     (directory / RECORD_FILE).unlink(missing_ok=True)
