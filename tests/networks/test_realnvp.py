@@ -50,6 +50,29 @@ def test_what_a_convolution_leaves_out():
         UnitNormConv2D(7, 2)
 
 
+@pytest.mark.parametrize("num_blocks", [0, 2])
+def test_a_bias_that_batch_norm_takes_out_has_no_gradient_in_training(num_blocks):
+    """Not even that of rounding, of which Adam would make steps as large as all others."""
+    network = built(ResidualConditioner(4, 6, num_blocks, "even", seed=3), 4, 6, 5)
+    biases = {name: variable for name, variable in named_variables(network).items() if name.endswith("bias")}
+    assert len(biases) == 3 + 2 * num_blocks
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(network(images()) ** 3)
+        return dict(zip(biases, tape.gradient(loss, list(biases.values())), strict=True)), loss
+
+    with batch_statistics(update=False):
+        training, loss = gradients()
+    for name, gradient in training.items():
+        assert np.any(gradient) == (name == "last/bias"), name
+    assert all(np.any(gradient) for gradient in gradients()[0].values())  # by the running statistics they count
+    for name, variable in biases.items():
+        variable.assign_add(tf.range(4.0) if name != "last/bias" else tf.zeros([6]))
+    with batch_statistics(update=False):
+        np.testing.assert_allclose(gradients()[1], loss, rtol=1e-4)
+
+
 def test_batch_norm_without_a_scale():
     norm, x = built(ShiftedBatchNorm(), 4, 6, 5), images()
     norm.shift.assign(tf.fill([5], 3.0))

@@ -11,7 +11,7 @@ from tfflows.math.convolution import conv2d
 from tfflows.math.coupling import COLOURS, colour_mask
 from tfflows.math.random import derive_seed
 from tfflows.math.shapes import sizes_of
-from tfflows.tracing.batch_statistics import normalizing_moments
+from tfflows.tracing.batch_statistics import in_training_pass, normalizing_moments
 from tfflows.tracing.of_parameters import ComputedTogether, given_to
 from tfflows.tracing.variables import own_children, walk
 
@@ -47,6 +47,7 @@ class UnitNormConv2D(ComputedTogether, keras.layers.Layer):
         kernel_size: int = 3,
         scaled: bool = True,
         biased: bool = True,
+        normalized: bool = False,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -57,6 +58,8 @@ class UnitNormConv2D(ComputedTogether, keras.layers.Layer):
           kernel_size: Side of the kernel, odd.
           scaled: Whether the norm of the kernel is learned.
           biased: Whether there is a bias.
+          normalized: Whether batch norm takes the bias out again, wherever the output goes. Then it has no gradient in a training
+            pass: otherwise it had that of rounding, of which Adam makes steps as large as all others.
           seed: Seed of v.
           **kwargs: Passed to the Keras layer (`name`, `dtype`).
 
@@ -70,6 +73,7 @@ class UnitNormConv2D(ComputedTogether, keras.layers.Layer):
         self.kernel_size = kernel_size
         self.scaled = scaled
         self.biased = biased
+        self.normalized = normalized
         self._seed = derive_seed(seed, "kernel")
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -102,7 +106,12 @@ class UnitNormConv2D(ComputedTogether, keras.layers.Layer):
         """Computes the output that the class describes."""
         (kernel,) = given_to(self) or self.of_parameters()
         out = self._convolve(tf.cast(x, self.compute_dtype), tf.cast(kernel, self.compute_dtype))
-        return out + tf.cast(tf.convert_to_tensor(self.bias), self.compute_dtype) if self.biased else out
+        if not self.biased:
+            return out
+        bias = tf.convert_to_tensor(self.bias)
+        if self.normalized and in_training_pass():
+            bias = tf.stop_gradient(bias) + 0.0 * bias  # a gradient of zeros, not none
+        return out + tf.cast(bias, self.compute_dtype)
 
     def _convolve(self, x, kernel):
         if self.kernel_size > 1:
@@ -194,15 +203,17 @@ class BatchNormResidual(keras.layers.Layer):
       Dinh et al. 2017, section 3.3, https://arxiv.org/abs/1605.08803; released code (tensorflow/models, real_nvp).
     """
 
-    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, seed: int = 0, normalized: bool = False, **kwargs: Any) -> None:
         """Creates the layer.
 
         Args:
           seed: Seed of the initial parameters.
+          normalized: As for `UnitNormConv2D`, of its last convolution.
           **kwargs: Passed to the Keras layer (`name`, `dtype`).
         """
         super().__init__(autocast=False, **kwargs)
         self._seed = seed
+        self._normalized = normalized
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Creates the variables for inputs of `input_shape`."""
@@ -210,7 +221,7 @@ class BatchNormResidual(keras.layers.Layer):
         self.first_norm = ShiftedBatchNorm(**policy)
         self.first = UnitNormConv2D(width, 3, scaled=False, biased=False, seed=derive_seed(self._seed, 1), **policy)
         self.second_norm = ShiftedBatchNorm(**policy)
-        self.second = UnitNormConv2D(width, 3, seed=derive_seed(self._seed, 2), **policy)
+        self.second = UnitNormConv2D(width, 3, normalized=self._normalized, seed=derive_seed(self._seed, 2), **policy)
         for layer in (self.first_norm, self.first, self.second_norm, self.second):
             layer.build(input_shape)
         self.built = True
@@ -269,10 +280,11 @@ class ResidualConditioner(keras.layers.Layer):
         self.width = width
         self.colour = colour
         self.input_norm = ShiftedBatchNorm(**policy)
-        self.first = UnitNormConv2D(width, 3, scaled=False, seed=derive_seed(seed, "first"), **policy)
-        self.first_skip = UnitNormConv2D(width, 1, seed=derive_seed(seed, "first_skip"), **policy)
-        self.units = [BatchNormResidual(derive_seed(seed, "unit", i), **policy) for i in range(num_blocks)]
-        self.skips = [UnitNormConv2D(width, 1, seed=derive_seed(seed, "skip", i), **policy) for i in range(num_blocks)]
+        inner = {**policy, "normalized": True}  # by the norms of the units and the last one
+        self.first = UnitNormConv2D(width, 3, scaled=False, seed=derive_seed(seed, "first"), **inner)
+        self.first_skip = UnitNormConv2D(width, 1, seed=derive_seed(seed, "first_skip"), **inner)
+        self.units = [BatchNormResidual(derive_seed(seed, "unit", i), **inner) for i in range(num_blocks)]
+        self.skips = [UnitNormConv2D(width, 1, seed=derive_seed(seed, "skip", i), **inner) for i in range(num_blocks)]
         self.last_norm = ShiftedBatchNorm(**policy)
         self.last = UnitNormConv2D(filters, 1, seed=derive_seed(seed, "last"), **policy)
 
