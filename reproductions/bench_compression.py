@@ -49,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     from reproductions.compression_measures import MAX_BATCH, measure, other_coders, test_images
     from reproductions.reporting.compression_page import COMPRESSION_DIRECTORY
     from tfflows.compression import CannotCodeError
+    from tfflows.data import short_name
     from tfflows.training.checkpoints import CheckpointError
 
     try:
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         directory = pathlib.Path(options.results) if options.results else results_directory()
         parts = [record["model"], str(record["num_images"])]
         if options.dataset:
-            parts.append(pathlib.PurePath(options.dataset.replace(":", "/")).name)
+            parts.append(short_name(options.dataset).rpartition(":")[2])
         path = directory / COMPRESSION_DIRECTORY / f"{as_file_name('-'.join(parts))}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps({**record, **_provenance(arguments)}, indent=2, sort_keys=True) + "\n")

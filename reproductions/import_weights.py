@@ -98,9 +98,8 @@ def import_weights(
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty. Give a new --workdir.")
     path = pathlib.Path(file)
-    if not (
-        path.exists() or any(path.parent.glob(f"{glob.escape(path.name)}*"))
-    ):  # a TF1 checkpoint is a prefix of files
+    parts = path.parent.glob(f"{glob.escape(path.name)}.*")  # of a TF1 checkpoint, which is named by their prefix
+    if not path.exists() and not any(parts):
         raise FileNotFoundError(f"There is no file {file}. Give the path of weights under the authors' names.")
     chosen = _experiment(reproduction, file, experiment, dataset, scale, settings)
     spec = dataset_spec(chosen.dataset)

@@ -22,6 +22,7 @@ from reproductions.driver.workdirs import (
 )
 from reproductions.fields import text_of, watching_fields
 from reproductions.reporting.records import Record
+from tfflows.data import short_name
 from tfflows.devices.strategies import check_batch_divides
 from tfflows.evaluation import samples
 from tfflows.evaluation.grids import check_text_can_be_drawn, join_caption
@@ -214,10 +215,10 @@ def caption_of(session: Session, step: int, shown: str = "") -> str | None:
         return None
     experiment = session.experiment
     scale = " (small)" if experiment.scale == "small" else ""
-    kind, colon, place = experiment.dataset.partition(":")
-    dataset = f"{kind}{colon}{place.rstrip('/').rpartition('/')[2]}"
     model = f"{session.reproduction.title.partition(':')[0]} {experiment.name}{scale}"
-    return join_caption(model, f"data set {dataset}", f"step {step:,}" if step else "weights of a file", shown)
+    return join_caption(
+        model, f"data set {short_name(experiment.dataset)}", f"step {step:,}" if step else "weights of a file", shown
+    )
 
 
 def write_samples(session: Session, step: int) -> list[pathlib.Path]:

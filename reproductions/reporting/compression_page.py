@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from reproductions.reporting.markdown import lines_table, page
 from reproductions.reporting.plots import new_figure, save_figure
 from reproductions.reporting.provenance import short_commit
+from tfflows.data import short_name
 
 COMPRESSION_DIRECTORY = "compression"
 PAGE = "compression.md"
@@ -55,22 +56,16 @@ def draw_compression(records: Sequence[dict], directory: str | pathlib.Path) -> 
         bars[record["model"]] = record["file_bits_per_dim"]
         places = axis.barh(list(bars), list(bars.values()), color=["0.7"] * (len(bars) - 1) + ["C0"])
         axis.bar_label(places, fmt="%.3f", padding=2)
-        axis.set(title=f"{record['num_images']:,} of {_data_set(record)}", xlabel="bits/dim")
+        axis.set(title=f"{record['num_images']:,} of {short_name(record['dataset'])}", xlabel="bits/dim")
         axis.set_xlim(0, 1.2 * max(bars.values()))
     return save_figure(figure, pathlib.Path(directory) / FIGURE)
-
-
-def _data_set(record):
-    """Name of the data set, of own images without the directories above them."""
-    kind, colon, place = record["dataset"].partition(":")
-    return f"{kind}{colon}{pathlib.PurePath(place).name}"
 
 
 def _rates(record):
     net, at_noise = record["net_bits_per_dim"], record["model_at_noise_bits_per_dim"]
     line = {
         "Model": record["model"],
-        "Data set": _data_set(record),
+        "Data set": short_name(record["dataset"]),
         "Images": record["num_images"],
         "Exact": record["num_exact"],
         "File": f"{record['file_bits_per_dim']:.4f}",
@@ -87,7 +82,7 @@ def _rates(record):
 def _times(record):
     return {
         "Model": record["model"],
-        "Data set": _data_set(record),
+        "Data set": short_name(record["dataset"]),
         "Images": record["num_images"],
         "Encode, s an image": f"{record['seconds_to_encode']:.3f}",
         "Decode, s an image": f"{record['seconds_to_decode']:.3f}",

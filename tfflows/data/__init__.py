@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # for readers and tools; the table below is what runs
         is_own,
         load_dataset,
         own_spec,
+        short_name,
         stored_image_shape,
     )
     from tfflows.data.sources import (
@@ -118,6 +119,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "is_own",
             "load_dataset",
             "own_spec",
+            "short_name",
             "stored_image_shape",
         ],
         "sources": [

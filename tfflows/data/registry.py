@@ -335,6 +335,21 @@ def _meant(name):
     return did_you_mean(name, DATASETS)
 
 
+def short_name(name: str) -> str:
+    """The name of a data set for a reader: of own images without the directories above them.
+
+    Args:
+      name: A key of `DATASETS`, `folder:DIRECTORY`, `tfds:NAME[:CONFIG]` or `npz:FILE`.
+
+    Example:
+      >>> from tfflows.data import short_name
+      >>> short_name("folder:/home/me/my photos/"), short_name("cifar10")
+      ('folder:my photos', 'cifar10')
+    """
+    prefix, colon, origin = name.partition(":")
+    return f"{prefix}{colon}{origin.rstrip('/').rpartition('/')[2]}"
+
+
 def canonical_name(name: str, data_dir: str | os.PathLike | None = None) -> str:
     """The one name of a data set: a folder or a file by its real path, by whatever path it is given; other names as they are.
 
